@@ -1,0 +1,49 @@
+"""Every error of Chest, under one root; each message says what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ChestError(Exception):
+    """The root: ``except ChestError`` catches everything this package raises on purpose."""
+
+
+class SettingsError(ChestError, ValueError):
+    """An option, an argument or a chest URL that cannot be meant as it stands; raised at start, never in a request."""
+
+
+class DirectoryError(ChestError, OSError):
+    """A directory for ring files that cannot be used: not ours, not private, not writable."""
+
+
+class MissingDependencyError(ChestError, ImportError):
+    """A package that a chest or a command needs is not installed; the message holds the ``pip install`` line."""
+
+
+class ChestUnavailable(ChestError):  # noqa: N818 - a state of the store, not a mistake: the field says "unavailable"
+    """A store cannot take records now and may later: it is down, locked, full, or it refused the log-in.
+
+    :param message: what happened and what to do; never holds a password or token.
+    :param retry_after: seconds after which the store asked to be tried again, where it said so.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SchemaMismatch(ChestUnavailable):  # noqa: N818 - see ChestUnavailable, whose kind it is
+    """The table that is there is not the one that Chest writes; deliverable again once it has been mended or renamed."""
+
+
+class RecordRejected(ChestError):  # noqa: N818 - says what became of the record
+    """A store will never take these records as they are: trying again would only fail again.
+
+    :param message: why the store refused.
+    :param ids: the ``Record.id`` of each refused record where the store tells, else empty (then any of the batch).
+    """
+
+    def __init__(self, message: str, ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.ids = tuple(ids)
