@@ -1,0 +1,233 @@
+"""``Exporter``: the thread between the ring and the lanes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from chest.counters import Counters
+from chest.delivery.lane import Lane
+from chest.delivery.native import new_lock, start_thread
+from chest.record import Record
+from chest.ring.line import decode_lines
+from chest.ring.recovery import DeadRing
+from chest.ring.ring import Chunk, Ring
+
+logger = logging.getLogger("chest.delivery")
+
+POLL_SECONDS: Final = 0.05
+"""Waking the exporter for each record would cost the request 5 to 7 µs; asking twenty times a second costs 0.15 % of a core."""
+ADOPT_EVERY_SECONDS: Final = 5.0
+_CHUNK_BYTES: Final = 32 * 1024
+"""About a hundred records are decoded in one go: the interpreter lock is held some 50 µs, and a request never waits longer."""
+
+
+class Exporter:
+    """Empties the ring into every lane, and adopts the rings of processes that died.
+
+    A batch goes to each lane once; the ring is committed when all have it. It runs in a native daemon thread; the last
+    round, when no thread may be started any more, runs in the thread that calls :meth:`stop`.
+
+    :param ring: taken from by this exporter alone.
+    :param lanes: one a chest.
+    :param adopt: gives the rings in the directory whose owners are gone.
+    :param died: called when the thread ends although nobody stopped it.
+    :param flush_seconds: how old the oldest record may become before it is written.
+    :param batch_records: about how many records are written in one transaction.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        lanes: Sequence[Lane],
+        counters: Counters,
+        *,
+        adopt: Callable[[], Iterator[DeadRing]],
+        died: Callable[[], None],
+        flush_seconds: float,
+        batch_records: int,
+    ) -> None:
+        self._ring = ring
+        self._lanes = lanes
+        self._counters = counters
+        self._adopt = adopt
+        self._died = died
+        self._flush_seconds = flush_seconds
+        self._batch_records = batch_records
+        self._wake = new_lock()
+        self._wake.acquire()
+        self._is_running = False
+        self._ended = new_lock()
+        self._stop_by: float | None = None
+        self._asked = self._done = 0
+        self._asking = new_lock()
+        self._pending_since: float | None = None
+        self._adopt_at = 0.0
+        self._batch: list[Record] = []
+        self._chunks: list[Chunk] = []
+        self._waiting: list[Lane] = []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is there."""
+        return self._is_running
+
+    def start(self) -> None:
+        """Start the thread. Raises RuntimeError when the system gives none."""
+        self._ended.acquire()
+        self._is_running = True
+        try:
+            start_thread(self._run)
+        except BaseException:
+            self._is_running = False
+            self._ended.release()
+            raise
+
+    def wake(self) -> None:
+        """Let the thread look at the ring at once."""
+        try:
+            self._wake.release()
+        except RuntimeError:  # it has not gone to sleep since the last time
+            pass
+
+    def ask_for_flush(self) -> int:
+        """Have everything that is in the ring now delivered; gives a ticket for :meth:`is_flushed`."""
+        self._asking.acquire()
+        self._asked = ticket = self._asked + 1
+        self._asking.release()
+        self.wake()
+        return ticket
+
+    def is_flushed(self, ticket: int) -> bool:
+        """Whether everything that was offered before the ticket was given is in every chest."""
+        return self._done >= ticket
+
+    def stop(self, deadline: float) -> bool:
+        """Deliver what there is until ``deadline`` (monotonic seconds), then end; True when nothing was left."""
+        self._stop_by = deadline
+        if self._is_running:
+            self.wake()
+            if not self._ended.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                return False  # it is inside a chest; what it has not committed is adopted by the next process
+            self._ended.release()
+        for lane in self._lanes:
+            lane.try_now()
+        return self._drain()
+
+    def close_lanes(self) -> None:
+        """Close every chest; only after :meth:`stop`."""
+        for lane in self._lanes:
+            lane.close()
+
+    # -- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._stop_by is None:
+                self._turn()
+                self._wake.acquire(timeout=POLL_SECONDS)
+        except BaseException as error:  # noqa: BLE001 - MemoryError, SystemExit: a new thread is started at the next request
+            self._counters.add("exporter_restarts")
+            self._counters.error(f"the exporter ended with {error!r}")
+        finally:
+            self._is_running = False
+            self._ended.release()
+            if self._stop_by is None:
+                self._died()
+
+    def _turn(self) -> None:
+        """Once around: deliver when it is time, and look for the rings of the dead."""
+        ticket = self._asked
+        if (self._is_due() or ticket > self._done) and self._drain():
+            self._done = max(self._done, ticket)
+        if time.monotonic() >= self._adopt_at and self._stop_by is None:
+            self._deliver_dead_rings()
+            self._adopt_at = time.monotonic() + ADOPT_EVERY_SECONDS
+
+    def _is_due(self) -> bool:
+        """Whether a batch is full, or its oldest record old enough; retries come through here as well."""
+        if self._batch:
+            return True
+        pending = self._ring.pending_bytes()
+        if not pending and not self._ring.has_early:
+            self._pending_since = None
+            return False
+        now = time.monotonic()
+        if self._pending_since is None:
+            self._pending_since = now
+        return now - self._pending_since >= self._flush_seconds - POLL_SECONDS or pending >= self._ring.capacity_bytes // 4
+
+    def _drain(self) -> bool:
+        """Deliver until the ring is empty; False when a chest could not take its batch, which is kept and tried again."""
+        self._pending_since = None
+        while True:
+            if not self._batch:
+                self._take_batch()
+            if not self._batch:
+                return True
+            if not self._deliver_batch():
+                return False
+
+    def _take_batch(self) -> None:
+        """Fill the batch from the ring, a chunk at a time."""
+        while len(self._batch) < self._batch_records:
+            chunk = self._ring.take(_CHUNK_BYTES)
+            if chunk is None:
+                break
+            self._chunks.append(chunk)
+            self._batch += self._decoded(chunk)
+        self._counters.add("taken", len(self._batch))
+        self._waiting = list(self._lanes)
+
+    def _decoded(self, chunk: Chunk) -> list[Record]:
+        try:
+            return decode_lines(chunk.data, self._ring.resource)
+        except Exception as error:  # noqa: BLE001 - one damaged line must not hold the others up
+            self._counters.error(f"a piece of the ring could not be read: {error}")
+            records = []
+            for line in chunk.data.splitlines(keepends=True):
+                try:
+                    records += decode_lines(line, self._ring.resource)
+                except Exception:  # noqa: BLE001
+                    self._counters.add("dropped.damaged")
+            return records
+
+    def _deliver_batch(self) -> bool:
+        if not self._delivered(self._batch, self._waiting):
+            return False
+        for chunk in self._chunks:
+            self._ring.commit(chunk)
+        self._batch, self._chunks = [], []
+        return True
+
+    def _delivered(self, records: list[Record], waiting: list[Lane]) -> bool:
+        """Write to each lane that still waits for these records; lanes that have them leave ``waiting``."""
+        for lane in tuple(waiting):
+            if self._stop_by is not None and time.monotonic() >= self._stop_by:
+                return False
+            if lane.seconds_to_wait() == 0.0 and lane.deliver(records):
+                waiting.remove(lane)
+        return not waiting
+
+    # -- the rings of the dead -----------------------------------------------------------------------------------------
+
+    def _deliver_dead_rings(self) -> None:
+        for ring in self._adopt():
+            if self._delivered_all_of(ring):
+                ring.remove()
+            else:
+                ring.release()
+                return
+
+    def _delivered_all_of(self, ring: DeadRing) -> bool:
+        """Deliver a dead process's records, with turns for our own in between."""
+        for records, segment, position in ring.pieces():
+            if not self._delivered(records, list(self._lanes)):
+                return False
+            ring.commit(segment, position)
+            self._counters.add("recovered", len(records))
+            if self._ring.pending_bytes() >= self._ring.capacity_bytes // 4:
+                self._drain()
+        return True

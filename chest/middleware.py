@@ -1,0 +1,95 @@
+"""``ChestMiddleware``: what users wrap around their application."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from chest.chests.base import Chest
+from chest.errors import SettingsError
+from chest.recorder import DEFAULT_SERVICE, Recorder
+from chest.request.middleware import RequestMiddleware
+from chest.request.redaction import Redaction
+from chest.request.selection import Selection
+from chest.settings import RECORDER_SIDE, Settings
+from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class ChestMiddleware:
+    """Leaves one record of every request of ``app`` in every chest.
+
+    A request never waits for a store and never fails because of one. Wrap the whole application once, outermost of what is
+    to be measured; mounted twice, the outer one records.
+
+    Example::
+
+        app = ChestMiddleware(app, chests=["sqlite:///chest.sqlite3"])
+
+    :param app: any WSGI application (PEP 3333).
+    :param chests: chest URLs or chests; none: ``CHEST_URLS``, else ``chest.sqlite3`` in ``directory``.
+    :param recorder: a recorder to share with other apps, in the place of ``chests`` and the options of its side.
+    :param options: see ``docs/options.md``.
+    :raises SettingsError: for an option that is unknown, wrong, or contradicts another.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        chests: Sequence[str | Chest] | None = None,
+        recorder: Recorder | None = None,
+        **options: Any,
+    ) -> None:
+        if not callable(app):
+            raise SettingsError(f"ChestMiddleware wraps a WSGI application, and {app!r} cannot be called")
+        if chests is not None:
+            options["chests"] = chests
+        if recorder is not None:
+            _refuse_the_recorders_options(options)
+        settings = Settings.resolve(options)
+        self.app = app
+        self.settings = settings
+        self.recorder = recorder or Recorder.from_settings(settings, default_service=service_of(app))
+        self._call = self._recorded(settings) if settings.enabled else app
+
+    def _recorded(self, settings: Settings) -> WSGIApplication:
+        selection = Selection(
+            tracked_vars=settings.tracked_vars,
+            exclude_paths=settings.exclude_paths,
+            redaction=Redaction(settings.redact, settings.unredacted),
+            sample=settings.sample,
+            keep_slower_ms=settings.keep_slower_ms,
+            before_record=settings.before_record,
+        )
+        return RequestMiddleware(
+            self.app,
+            self.recorder.offer,
+            selection,
+            self.recorder,
+            request_id_header=settings.request_id_header,
+            echo_request_id=settings.echo_request_id,
+            request_id_generator=settings.request_id_generator,
+        )
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self._call(environ, start_response)
+
+
+def _refuse_the_recorders_options(options: dict[str, Any]) -> None:
+    theirs = sorted(set(options) & RECORDER_SIDE)
+    if theirs:
+        raise SettingsError(f"{', '.join(theirs)} belong to the recorder: give them to Recorder(...), or leave recorder= out")
+
+
+def service_of(app: object) -> str:
+    """The import name of an application: its own ``import_name``, else the module that it was made in.
+
+    For a program that was started as a file, the file's name without its ending.
+    """
+    name = getattr(app, "import_name", None) or getattr(app, "__module__", None) or type(app).__module__
+    if name == "__main__":
+        name = Path(getattr(sys.modules["__main__"], "__file__", None) or DEFAULT_SERVICE).stem
+    safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in str(name))
+    return safe[:100].strip(".") or DEFAULT_SERVICE

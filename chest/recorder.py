@@ -1,0 +1,435 @@
+"""``Recorder``: settings, ring, exporter and chests put together; one can be shared by several apps of a process."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import logging
+import os
+import socket
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from chest.chests.base import Chest
+from chest.chests.registry import open_chest, safe_url
+from chest.counters import Counters
+from chest.delivery.exporter import Exporter
+from chest.delivery.lane import Lane
+from chest.delivery.native import Lock, new_lock, sleep
+from chest.directory import default_directory, prepare_directory
+from chest.errors import DirectoryError, SettingsError
+from chest.record import Record
+from chest.record_id import RecordIds
+from chest.request.request_id import RequestIds
+from chest.ring.line import Resource
+from chest.ring.lock_file import DRAIN, LockFile, locks_are_available
+from chest.ring.process_mark import new_process_mark
+from chest.ring.recovery import LOCK_SUFFIX, SUFFIX, DeadRing, adopt_dead_rings
+from chest.ring.ring import Ring
+from chest.ring.segments import SegmentFile
+from chest.settings import RECORDER_SIDE, Settings
+
+logger = logging.getLogger("chest")
+
+DEFAULT_SERVICE: Final = "app"
+DEFAULT_STORE: Final = "chest.sqlite3"
+_LOOK_EVERY_SECONDS: Final = 0.002
+
+_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
+_hooks_are_set = False
+
+
+class Recorder:
+    """Takes records and brings them to every chest.
+
+    Nothing happens before the first request of a process: no file, no thread, no connection. Then the ring is opened in
+    ``directory`` and the exporter started; after a fork both are made anew in the child.
+
+    Example::
+
+        recorder = Recorder(chests=["sqlite:///chest.sqlite3"], service="shop")
+        app = ChestMiddleware(app, recorder=recorder)
+
+    :param chests: chest URLs or chests; none: ``CHEST_URLS``, else ``chest.sqlite3`` in ``directory``.
+    :param name: tells the rings of two recorders of one service apart; keep it the same from start to start.
+    :param options: the options of the recorder's side, see ``docs/options.md``.
+    :raises SettingsError: for an option that cannot be meant as it stands.
+    """
+
+    def __init__(self, chests: Sequence[str | Chest] | None = None, *, name: str = "main", **options: Any) -> None:
+        if chests is not None:
+            options["chests"] = chests
+        foreign = sorted(set(options) - RECORDER_SIDE)
+        if foreign:
+            raise SettingsError(
+                f"Recorder takes no {', '.join(foreign)}: give it to ChestMiddleware, each app decides it for itself"
+                if set(foreign) <= {option for option in Settings.__dataclass_fields__}
+                else f"Recorder has no option {', '.join(foreign)}; see docs/options.md"
+            )
+        self._set_up(Settings.resolve(options), name)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, name: str = "main", default_service: str = DEFAULT_SERVICE) -> Recorder:
+        """A recorder of settings that were resolved already; for middleware and adapters."""
+        recorder = cls.__new__(cls)
+        recorder._set_up(settings, name, default_service)
+        return recorder
+
+    def _set_up(self, settings: Settings, name: str, default_service: str = DEFAULT_SERVICE) -> None:
+        self.settings = settings
+        self.name = name
+        self.counters = Counters()
+        self.mark = new_process_mark()
+        self.request_ids = RequestIds()
+        self._record_ids = RecordIds()
+        self.new_record_id: Callable[[int], str] = self._record_ids.new
+        self.resource = Resource(settings.service or default_service, settings.release, socket.gethostname())
+        self._ring = Ring(self.counters, self.mark)
+        self.offer: Callable[[Record], bool] = self._ring.offer
+        """Take a record; False when it was dropped, which is counted. Never waits and never raises."""
+        self._chests = [self._chest(chest) for chest in settings.chests]
+        self._directory: Path | None = settings.directory
+        self._file: tuple[Path, LockFile] | None = None
+        self._exporter: Exporter | None = None
+        self._ready_pid = 0
+        self._ready_uid = -1
+        self._is_closed = False
+        self._exit_is_registered = False
+        self._locks: dict[int, Lock] = {}
+        _recorders.add(self)
+        _set_hooks()
+
+    @staticmethod
+    def _chest(chest: str | Chest) -> Chest:
+        return open_chest(chest) if isinstance(chest, str) else chest
+
+    # -- making a process ready --------------------------------------------------------------------------------------
+
+    @property
+    def directory(self) -> Path:
+        """Where the ring files of this service live."""
+        if self._directory is None:
+            self._directory = default_directory(self.resource.service)
+        return self._directory
+
+    def prepare(self) -> None:
+        """Open the ring of this process and start its exporter, if that has not been done; harmless to repeat.
+
+        Called by the middleware before the first request's app, and wherever the mark says that this is another process.
+        It is the one place where a request may wait: once a process, for a file to be made (0.4 to 5 ms).
+        """
+        lock = self._locks.setdefault(os.getpid(), new_lock())
+        lock.acquire()
+        try:
+            if not self._is_closed and not self.mark[0]:
+                self._make_ready()
+        except Exception as error:  # noqa: BLE001 - the request goes on; its record waits in memory for the next try
+            self.counters.error(f"the recorder could not be made ready: {error!r}")
+        finally:
+            lock.release()
+
+    def _make_ready(self) -> None:
+        if self._ready_pid != os.getpid() or self._ready_uid != _effective_user():
+            self._begin_in_this_process()
+        if self._exporter is None or not self._exporter.is_running:
+            self._start_exporter()
+        self.mark[0] = 1
+        self._ring.adopt_early()
+
+    def _begin_in_this_process(self) -> None:
+        """Everything that a parent process, or this one under another user, had is made anew."""
+        if self._ready_pid not in (0, os.getpid()):
+            self.counters.clear()
+            self._locks = {os.getpid(): self._locks[os.getpid()]}
+        self._let_go_of_file()
+        self._record_ids.renew()
+        self.request_ids.renew()
+        self._exporter = None
+        self._ring.open(self._new_file(), self.resource)
+        self._ready_pid, self._ready_uid = os.getpid(), _effective_user()
+
+    def _new_file(self) -> SegmentFile:
+        """A ring file, or memory and a warning where none can be had."""
+        description = {
+            "service": self.resource.service, "release": self.resource.release, "host": self.resource.host,
+            "recorder": self.name, "process": self._record_ids.process, "pid": os.getpid(),
+            "created_ns": time.time_ns(), "boot_id": _boot_id(),
+        }  # fmt: skip
+        if not locks_are_available():
+            return self._in_memory(description, "this platform has no record locks")
+        lock = None
+        try:
+            directory = prepare_directory(self.directory)
+            stem = f"{self.name}.{os.getpid()}.{os.urandom(4).hex()}"
+            lock = LockFile.create(directory / (stem + LOCK_SUFFIX))
+            lock.try_lock(DRAIN)
+            file = SegmentFile.create(directory / (stem + SUFFIX), self.settings.ring_bytes, description)
+        except (OSError, DirectoryError) as error:
+            if lock is not None:
+                _remove(lock.path)
+                lock.close()
+            reason = "the disk is full" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
+            return self._in_memory(description, reason)
+        self._file = (directory / (stem + SUFFIX), lock)
+        return file
+
+    def _in_memory(self, description: Mapping[str, Any], reason: str) -> SegmentFile:
+        self.counters.add("ring_in_memory")
+        self.counters.error(f"the ring is in memory, because {reason}: what a killed worker had not delivered is lost")
+        return SegmentFile.in_memory(self.settings.ring_bytes, description)
+
+    def _let_go_of_file(self) -> None:
+        """Close what was inherited through a fork; remove it where it is our own, made under another user."""
+        if self._file is None:
+            return
+        path, lock = self._file
+        self._file = None
+        if self._ready_pid == os.getpid():
+            _remove(path)
+            _remove(lock.path)
+        lock.close()
+
+    def _start_exporter(self) -> None:
+        exporter = self._new_exporter()
+        self._exporter = exporter
+        if not self._exit_is_registered:
+            _register_exit(self)
+            self._exit_is_registered = True
+        try:
+            exporter.start()
+        except RuntimeError as error:
+            self.counters.add("exporter_start_failed")
+            self.counters.error(f"no exporter thread: {error}; records are delivered when the process ends")
+
+    def _new_exporter(self) -> Exporter:
+        weak = weakref.ref(self)
+
+        def died() -> None:
+            recorder = weak()
+            if recorder is not None:
+                recorder.mark[0] = 0
+
+        def adopt() -> Iterator[DeadRing]:
+            recorder = weak()
+            return iter(()) if recorder is None else recorder._dead_rings()
+
+        if not self._chests:
+            self._chests = [open_chest(default_store(self.directory))]
+        return Exporter(
+            self._ring, [Lane(chest, self.counters) for chest in self._chests], self.counters,
+            adopt=adopt, died=died,
+            flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
+        )  # fmt: skip
+
+    def _dead_rings(self) -> Iterator[DeadRing]:
+        if self._file is None:
+            return iter(())
+        return adopt_dead_rings(self.directory, self.counters, self.resource.service, self.name)
+
+    # -- for users ---------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything offered before the call is in every chest; True when it is.
+
+        For tests, and for the end of a process. Not for a request: it waits for the stores.
+
+        :param timeout: seconds; None waits for ``shutdown_seconds``.
+        """
+        deadline = time.monotonic() + (self.settings.shutdown_seconds if timeout is None else timeout)
+        if self._ready_pid != os.getpid():
+            return True
+        if not self.mark[0]:
+            self.prepare()
+        exporter = self._exporter
+        if exporter is None or self._is_closed:
+            return not self._ring.pending_bytes()
+        ticket = exporter.ask_for_flush()
+        while not exporter.is_flushed(ticket):
+            if time.monotonic() >= deadline or not exporter.is_running:
+                return False
+            # The module's own sleep, which gevent may have made a cooperative one: a greenlet that flushes must not stop the hub.
+            time.sleep(_LOOK_EVERY_SECONDS)
+        return True
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Deliver what there is and end; True when everything is in every chest. A second call does nothing.
+
+        What could not be delivered in time stays in the ring file, and any process that next serves this service, or
+        ``chest recover``, delivers it. Requests that end after the call are not recorded, which is counted.
+
+        :param timeout: seconds; None takes ``shutdown_seconds``.
+        """
+        if self._is_closed:
+            return True
+        self._is_closed = True
+        if self._ready_pid != os.getpid() or self._exporter is None:
+            self._let_go_of_file()
+            return True
+        deadline = time.monotonic() + (self.settings.shutdown_seconds if timeout is None else timeout)
+        self._ring.retract()
+        is_delivered = self._exporter.stop(deadline)
+        if not self._exporter.is_running:
+            self._exporter.close_lanes()
+            self._ring.close()
+            self._end_file(is_delivered)
+        return is_delivered
+
+    def _end_file(self, is_delivered: bool) -> None:
+        if self._file is None:
+            return
+        path, lock = self._file
+        self._file = None
+        if is_delivered:
+            _remove(path)
+            _remove(lock.path)
+        lock.close()
+
+    def stats(self) -> dict[str, Any]:
+        """The counters of this process, and how full its ring is. Costs a copy; fit for a health check."""
+        return {
+            "ring": {
+                "is_durable": self._file is not None,
+                "capacity_bytes": self._ring.capacity_bytes,
+                "pending_bytes": self._ring.pending_bytes() if self._ring.is_open else 0,
+            },
+            "exporter_is_running": self._exporter is not None and self._exporter.is_running,
+            **self.counters.snapshot(),
+        }
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Recorder {self.name!r} of service {self.resource.service!r}>"
+
+
+class Recovered(NamedTuple):
+    """What :func:`recover_directory` did."""
+
+    rings: int
+    """Ring files that were delivered and removed."""
+    records: int
+    """Records delivered."""
+    left: int
+    """Ring files of living processes, or such that could not be delivered now."""
+
+
+def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
+    """Deliver what dead processes left in a directory, of whatever service, into these chests.
+
+    Records that were delivered before are not doubled where the chest knows ``id``.
+
+    :raises DirectoryError: when the directory cannot be read.
+    :raises ChestError: from a chest that takes nothing.
+    """
+    if not directory.is_dir():
+        raise DirectoryError(f"{directory} is no directory: name the one that holds the .ring files")
+    counters = Counters()
+    rings = 0
+    for ring in adopt_dead_rings(directory, counters):
+        is_removed = False
+        try:
+            lanes = [Lane(chest, counters) for chest in chests]
+            for chest in chests:
+                chest.open()
+            for records, segment, position in ring.pieces():
+                for lane in lanes:
+                    _deliver_patiently(lane, records)
+                ring.commit(segment, position)
+                counters.add("recovered", len(records))
+            ring.remove()
+            is_removed = True
+            rings += 1
+        finally:
+            if not is_removed:
+                ring.release()
+    left = len([path for path in directory.iterdir() if path.suffix == SUFFIX])
+    return Recovered(rings, counters.get("recovered"), left)
+
+
+def _deliver_patiently(lane: Lane, records: Sequence[Record], tries: int = 5) -> None:
+    for _ in range(tries):
+        if lane.deliver(records):
+            return
+        sleep(lane.seconds_to_wait())
+    lane.chest.write(records)  # says why
+
+
+def default_store(directory: Path) -> str:
+    """The URL of the chest that is used where none is named."""
+    return f"sqlite:///{directory / DEFAULT_STORE}"
+
+
+def recorders() -> list[Recorder]:
+    """Every recorder alive in this process."""
+    return list(_recorders)
+
+
+def _remove(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def _effective_user() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+# -- hooks of the process ----------------------------------------------------------------------------------------------
+
+
+def _set_hooks() -> None:
+    """Once a process, when the first recorder is made, so that an import alone changes nothing."""
+    global _hooks_are_set
+    if not _hooks_are_set and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_prepare_child)
+    _hooks_are_set = True
+
+
+def _prepare_child() -> None:
+    """Open the rings in the child at once, so that not even its first request waits. Never logs: a lock may be held."""
+    for recorder in list(_recorders):
+        recorder.prepare()
+
+
+def _register_exit(recorder: Recorder) -> None:
+    """Have the recorder closed when the interpreter, or uWSGI, ends this process."""
+    weak = weakref.ref(recorder)
+
+    def close_at_exit() -> None:
+        alive = weak()
+        if alive is not None and alive._ready_pid == os.getpid():
+            alive.close()
+
+    atexit.register(close_at_exit)
+    _chain_uwsgi_atexit(close_at_exit)
+
+
+def _chain_uwsgi_atexit(close_at_exit: Callable[[], None]) -> None:
+    """uWSGI calls one function at exit, ``uwsgi.atexit``: ours first, then whichever stood there."""
+    try:
+        import uwsgi
+    except ImportError:
+        return
+    previous = getattr(uwsgi, "atexit", None)
+
+    def chained() -> None:
+        close_at_exit()
+        if callable(previous):
+            previous()
+
+    uwsgi.atexit = chained

@@ -1,0 +1,229 @@
+"""``RequestContext``: what the application records about the request it serves; ``current()`` gives it from anywhere."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final
+
+from chest.counters import Counters
+
+ENVIRON_KEY: Final = "chest.context"
+"""Under this key ``environ`` holds the request's context."""
+
+ERROR_MESSAGE_CHARACTERS: Final = 1024
+
+
+class Facts:
+    """What was said about a request beside its variables; made only when somebody says something."""
+
+    __slots__ = ("attributes", "error", "is_complete", "is_excluded", "route")
+
+    def __init__(self) -> None:
+        self.route: str | None = None
+        self.error: str | None = None
+        self.attributes: dict[str, Any] = {}
+        self.is_complete = False
+        self.is_excluded = False
+
+
+class RequestContext(dict[str, Any]):
+    """The variables of one request, and what else there is to say about it.
+
+    A ``dict`` (and so a ``MutableMapping``): a variable is set at the cost of a dictionary's entry. Values may be anything;
+    what JSON cannot hold is converted and marked when the request ends, and the record is a snapshot: what changes later
+    does not change it. Writes after the end of the request are counted as ``late_writes`` and go nowhere.
+
+    Any thread that was handed the context may write to it. ``increment`` and ``timer`` read and then write, so two threads
+    that use one name at the same instant can lose one of the two steps.
+
+    Example::
+
+        environ["chest.context"]["user_id"] = "123"
+        current().increment("db_queries")
+        with current().timer("render"):
+            ...
+    """
+
+    __slots__ = ("_counters", "_facts", "request_id")
+
+    request_id: str
+    """The user's id of the request. Settable: the application's word counts most. Cut at 255 characters in the record."""
+    _facts: Facts | None
+    _counters: Counters
+
+    def increment(self, name: str, by: float = 1) -> None:
+        """Add ``by`` to the variable ``name``, which begins at 0; a value that is no number is replaced."""
+        value = self.get(name, 0)
+        self[name] = value + by if isinstance(value, (int, float)) else by
+
+    def timer(self, name: str) -> Timer:
+        """A context manager that adds its time to ``<name>_ms`` (milliseconds) and 1 to ``<name>_count``."""
+        return Timer(self, name)
+
+    def exclude(self) -> None:
+        """Leave no record of this request."""
+        self._told().is_excluded = True
+
+    def body_is_complete(self) -> None:
+        """For adapters: the whole body exists already although it is no list, so record before it is returned."""
+        self._told().is_complete = True
+
+    def record_error(self, error: BaseException) -> None:
+        """Record the class and message of an exception that was handled, and so does not reach the middleware."""
+        facts = self._told()
+        facts.error = type(error).__name__
+        facts.attributes["exception.message"] = message_of(error)
+
+    @property
+    def route(self) -> str | None:
+        """The template of the route (``/items/<int:id>``), never the raw path; settable, by an adapter or the app."""
+        return None if self._facts is None else self._facts.route
+
+    @route.setter
+    def route(self, template: str | None) -> None:
+        self._told().route = template
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What goes beside the variables, under OpenTelemetry's names where they exist."""
+        return self._told().attributes
+
+    def _told(self) -> Facts:
+        facts = self._facts
+        if facts is None:
+            facts = self._facts = Facts()
+        return facts
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {len(self)} variables>"
+
+
+class Timer:
+    """Measures a ``with`` block into a context; see :meth:`RequestContext.timer`."""
+
+    __slots__ = ("_begin_ns", "_context", "_name")
+
+    def __init__(self, context: RequestContext, name: str) -> None:
+        self._context = context
+        self._name = name
+        self._begin_ns = 0
+
+    def __enter__(self) -> Timer:
+        self._begin_ns = time.perf_counter_ns()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        elapsed_ms = (time.perf_counter_ns() - self._begin_ns) / 1e6
+        self._context.increment(f"{self._name}_ms", elapsed_ms)
+        self._context.increment(f"{self._name}_count")
+
+
+class _Unwritable(RequestContext):
+    """A context whose writes go nowhere. Each way of writing to a ``dict`` comes through :meth:`_ignore`."""
+
+    __slots__ = ()
+
+    def _ignore(self) -> None:
+        raise NotImplementedError
+
+    def _told(self) -> Facts:
+        self._ignore()
+        return Facts()
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._ignore()
+
+    def __delitem__(self, name: str) -> None:
+        self._ignore()
+
+    def __ior__(self, other: Any) -> _Unwritable:  # type: ignore[override,misc]
+        self._ignore()
+        return self
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        self._ignore()
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        self._ignore()
+        return self.get(name, default)
+
+    def pop(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+        self._ignore()
+        return self.get(name, default)
+
+    def popitem(self) -> tuple[str, Any]:
+        raise KeyError("nothing can be taken from a context that is not of a request being served")
+
+    def clear(self) -> None:
+        self._ignore()
+
+    def increment(self, name: str, by: float = 1) -> None:
+        self._ignore()
+
+
+class FinishedContext(_Unwritable):
+    """What a context becomes when its request has ended: readable, and what is still written is counted."""
+
+    __slots__ = ()
+
+    def _ignore(self) -> None:
+        self._counters.add("late_writes")
+
+    @property
+    def route(self) -> str | None:
+        return None if self._facts is None else self._facts.route
+
+    @route.setter
+    def route(self, template: str | None) -> None:
+        self._ignore()
+
+
+class NoRequestContext(_Unwritable):
+    """What ``current()`` gives outside a request: accepts everything, keeps nothing, so that library code needs no ``if``."""
+
+    __slots__ = ()
+
+    def _ignore(self) -> None:
+        pass
+
+    @property
+    def request_id(self) -> str:  # type: ignore[override]
+        return ""
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        pass
+
+    @property
+    def route(self) -> str | None:
+        return None
+
+    @route.setter
+    def route(self, template: str | None) -> None:
+        pass
+
+
+NO_REQUEST: Final = NoRequestContext()
+
+current_context: Final[ContextVar[RequestContext | None]] = ContextVar("chest.context", default=None)
+"""Restored with ``set(previous)`` and not ``reset(token)``: a stream may be closed in another ``contextvars`` context."""
+
+
+def current() -> RequestContext:
+    """The context of the request being served here; outside one a context that keeps nothing.
+
+    Works in the thread or greenlet that serves the request, inside a streamed body, and in code run through
+    ``contextvars.copy_context().run``. A plain thread does not inherit it: hand it the context itself.
+    """
+    context = current_context.get()
+    return NO_REQUEST if context is None else context
+
+
+def message_of(error: BaseException) -> str:
+    """The exception's text, cut; an exception whose ``__str__`` raises gives its class."""
+    try:
+        return str(error)[:ERROR_MESSAGE_CHARACTERS]
+    except Exception:  # noqa: BLE001 - the application's __str__
+        return type(error).__name__

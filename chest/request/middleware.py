@@ -1,0 +1,146 @@
+"""``RequestMiddleware``: around one request; knows no ring, no thread and no store, only ``offer``."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from chest.record import Outcome, Record
+from chest.request.context import ENVIRON_KEY, RequestContext, current_context
+from chest.request.recording import Process, Recording
+from chest.request.request_id import accepted, generated
+from chest.request.response import Response, is_being_recorded, returned
+from chest.request.selection import Selection
+from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+"""W3C Trace Context, section 3.2: a header that does not fit is ignored as a whole."""
+
+_perf_counter_ns = time.perf_counter_ns
+_time_ns = time.time_ns
+
+
+class RequestMiddleware:
+    """Gives each request of ``app`` a context, and hands one :class:`Record` of it to ``offer``.
+
+    :param app: any WSGI application (PEP 3333).
+    :param offer: takes each record; must not wait. A list's ``append`` will do in a test.
+    :param selection: what of a request is kept.
+    :param process: the ids, the counters and the readiness of this process.
+    :param request_id_header: the header that an incoming id is taken from and the effective one is echoed in.
+    :param echo_request_id: whether the response carries the id.
+    :param request_id_generator: called once a request for its id, in the place of an incoming one.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        offer: Callable[[Record], object],
+        selection: Selection,
+        process: Process,
+        *,
+        request_id_header: str = "X-Request-ID",
+        echo_request_id: bool = True,
+        request_id_generator: Callable[[], object] | None = None,
+    ) -> None:
+        self._app = app
+        self._finish = Recording(offer, selection, process).finish
+        self._excludes = selection.excludes
+        self._process = process
+        self._mark = process.mark
+        self._pop_request_id = process.request_ids.pop
+        self._header_key = "HTTP_" + request_id_header.upper().replace("-", "_")
+        self._echoed_header = (request_id_header, request_id_header.lower()) if echo_request_id else None
+        self._generator = request_id_generator
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not self._mark[0]:
+            self._process.prepare()
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        if self._excludes is not None and self._excludes(path):
+            return self._app(environ, start_response)
+        if ENVIRON_KEY in environ and is_being_recorded(environ):
+            return self._app(environ, start_response)
+
+        response = self._begin(environ, start_response, path)
+        context = environ[ENVIRON_KEY] = response.context
+        previous = current_context.get()
+        current_context.set(context)
+        try:
+            body = self._app(environ, response)
+        except BaseException as error:
+            self._raised(response, error, environ)
+            raise
+        finally:
+            current_context.set(previous)
+        kind = type(body)
+        if kind is list or kind is tuple:
+            # Recorded before it is returned: once the server has sent it, a kill must find the record in the ring.
+            response.body_bytes += len(body[0]) if len(body) == 1 else sum(map(len, body))
+            self._finish(response, Outcome.OK)
+            return body
+        return self._returned(response, body, environ)
+
+    def _begin(self, environ: WSGIEnvironment, start_response: StartResponse, path: str) -> Response:
+        """Copies what is needed of ``environ``, which is not kept: servers use it again."""
+        response = Response()
+        response.context = context = RequestContext()
+        context._facts = None
+        response.finish = self._finish
+        response.server_start_response = start_response
+        response.echoed_header = self._echoed_header
+        response.status = response.error = response.message = response.trace_id = None
+        response.outcome = Outcome.OK
+        response.is_rare = False
+        response.body_bytes = 0
+        response.path = path
+        response.method = environ.get("REQUEST_METHOD", "")
+        if "HTTP_TRACEPARENT" in environ:
+            match = _TRACEPARENT.fullmatch(environ["HTTP_TRACEPARENT"])
+            if match is not None:
+                response.trace_id, response.is_rare = match[1], True
+        if self._generator is None and self._header_key not in environ:
+            try:
+                request_id = self._pop_request_id()
+            except IndexError:
+                request_id = self._process.request_ids.refill()
+        else:
+            request_id = self._request_id(environ)
+        context.request_id = response.generated_id = request_id
+        response.time_ns = _time_ns()
+        response.begin_ns = _perf_counter_ns()
+        return response
+
+    def _request_id(self, environ: WSGIEnvironment) -> str:
+        """By precedence: the user's generator, a valid incoming header, one of our own."""
+        request_id = None
+        if self._generator is not None:
+            request_id = generated(self._generator, self._process.counters)
+        if request_id is None:
+            request_id = accepted(environ.get(self._header_key, ""))
+        return self._process.request_ids.new() if request_id is None else request_id
+
+    def _raised(self, response: Response, error: BaseException, environ: WSGIEnvironment) -> None:
+        """The application raised instead of returning; a websocket library may, when the connection is over."""
+        if response.status is None and "HTTP_UPGRADE" in environ and isinstance(error, (StopIteration, ConnectionError)):
+            self._finish(response, Outcome.UPGRADED)
+            return
+        response.failed(error)
+        if response.status is None and response.outcome == Outcome.ERROR:
+            response.status = "500"  # what the server will answer; it answers by itself, so we never see it
+            response.context.attributes["chest.status_inferred"] = True  # type: ignore[union-attr]
+        self._finish(response, response.outcome)
+
+    def _returned(self, response: Response, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
+        """A body that is complete by an adapter's word, as it is; any other so that its end is seen."""
+        facts = response.context._facts if response.context is not None else None
+        if facts is not None and facts.is_complete:
+            self._finish(response, Outcome.OK)
+            return body  # type: ignore[no-any-return]
+        try:
+            return returned(response, body, environ)
+        except Exception:  # noqa: BLE001 - a body whose attributes raise is the server's to choke on
+            self._finish(response, Outcome.OK)
+            return body  # type: ignore[no-any-return]

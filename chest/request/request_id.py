@@ -1,0 +1,78 @@
+"""The user's id of a request: where it comes from, what of it is accepted, and a fast way to make one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Final
+
+from chest.counters import Counters
+
+MOST_CHARACTERS: Final = 255
+_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_ECHOABLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_IDS_AT_ONCE: Final = 16
+"""Sixteen ids from one ``os.urandom`` call: a system call that gives up the GIL, dear when every request makes one, while
+making many more ids in one request would show in its latency."""
+
+
+class RequestIds:
+    """Makes ids in the form and with the randomness of ``str(uuid.uuid4())``: 122 random bits (RFC 9562, section 5.4).
+
+    After a fork :meth:`renew` must be called, else parent and child hand out the same ids.
+    """
+
+    def __init__(self) -> None:
+        self._pool: list[str] = []
+        self.pop: Callable[[], str] = self._pool.pop
+        """A ready id; raises IndexError when :meth:`refill` has to be called instead. One C call, atomic in any thread."""
+
+    def refill(self) -> str:
+        """Make more ids, and return one."""
+        digits = os.urandom(16 * _IDS_AT_ONCE).hex()
+        ids = [_uuid4(digits[at : at + 32]) for at in range(0, len(digits), 32)]
+        last = ids.pop()
+        self._pool.extend(ids)
+        return last
+
+    def new(self) -> str:
+        """An id."""
+        try:
+            return self.pop()
+        except IndexError:
+            return self.refill()
+
+    def renew(self) -> None:
+        """Forget the ids that were made before a fork."""
+        self._pool.clear()
+
+
+def _uuid4(digits: str) -> str:
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def accepted(header: str) -> str | None:
+    """An incoming id if it is one that we take (letters, digits, ``.``, ``_``, ``-``; at most 128), else None.
+
+    Anything else is ignored and not stored: ids end in logs, headers and file names.
+    """
+    return header if _ACCEPTED.fullmatch(header) is not None else None
+
+
+def is_echoable(request_id: object) -> bool:
+    """Whether an id may stand in a response header: visible ASCII only (PEP 3333 forbids control characters)."""
+    return isinstance(request_id, str) and _ECHOABLE.fullmatch(request_id) is not None
+
+
+def generated(generator: Callable[[], object], counters: Counters) -> str | None:
+    """What the user's generator returns, as text; None, and counted, when it raises or returns nothing."""
+    try:
+        value = generator()
+        if value:
+            return str(value)[:MOST_CHARACTERS]
+    except Exception:  # noqa: BLE001 - the user's code must not fail the request
+        pass
+    counters.add("request_id_generator_failed")
+    return None

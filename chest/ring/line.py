@@ -1,0 +1,98 @@
+"""One record as one line of JSON: how it lies in the ring, and how it is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from chest.encoding import decode, encode_with_json
+from chest.record import OWN_FIELDS, Record
+from chest.record_id import is_intact
+
+try:
+    import orjson
+except ImportError:  # no build for this interpreter: the standard library's encoder writes the same text, slower
+    orjson = None  # type: ignore[assignment]
+
+
+class Resource(NamedTuple):
+    """What is the same for every record of a process, kept once in the ring's header (OpenTelemetry's word for it)."""
+
+    service: str
+    release: str
+    host: str
+
+
+if orjson is not None:
+    _dumps = orjson.dumps
+    _APPEND_NEWLINE = orjson.OPT_APPEND_NEWLINE
+
+    def encode_line(record: Record) -> bytes:
+        """The record's own fields as one line; raises TypeError for a value that JSON cannot hold."""
+        # orjson takes no tuple subclass, and the slice is a plain tuple.
+        return _dumps(record[:OWN_FIELDS], None, _APPEND_NEWLINE)
+
+else:
+
+    def encode_line(record: Record) -> bytes:
+        """The record's own fields as one line; raises TypeError or ValueError for a value that JSON cannot hold."""
+        return encode_with_json(record[:OWN_FIELDS]) + b"\n"
+
+
+def decode_lines(data: bytes, resource: Resource) -> list[Record]:
+    """The records of whole lines that this process wrote itself.
+
+    One call for the whole piece is three times as fast as one a line; a raw newline cannot stand inside JSON text.
+    """
+    rows: list[list[Any]] = decode(b"[" + data[:-1].replace(b"\n", b",") + b"]")
+    make = tuple.__new__
+    return [make(Record, (*row, *resource)) for row in rows]
+
+
+def decode_foreign_lines(data: bytes, resource: Resource, process: str) -> tuple[list[Record], int]:
+    """The records of lines from another process's file, and how many lines were damaged and left out."""
+    records: list[Record] = []
+    damaged = 0
+    for line in _lines(data):
+        record = _checked(line, resource, process)
+        if record is None:
+            damaged += 1
+        else:
+            records.append(record)
+    return records, damaged
+
+
+def _lines(data: bytes) -> Iterable[bytes]:
+    return (line for line in data.split(b"\n") if line)
+
+
+def _checked(line: bytes, resource: Resource, process: str) -> Record | None:
+    try:
+        row = decode(line)
+    except (ValueError, RecursionError):
+        return None
+    if not (isinstance(row, list) and len(row) == OWN_FIELDS and _fits(row) and is_intact(row[0], row[2], process)):
+        return None
+    return Record(*row, *resource)
+
+
+_TEXT = (str,)
+_TEXT_OR_NONE = (str, type(None))
+_SHAPES: Sequence[tuple[type, ...]] = (
+    _TEXT,  # id
+    _TEXT,  # request_id
+    (int,),  # time_ns
+    (int,),  # duration_ns
+    _TEXT,  # method
+    _TEXT,  # path
+    _TEXT_OR_NONE,  # route
+    (int, type(None)),  # status
+    _TEXT,  # outcome
+    _TEXT_OR_NONE,  # error
+    (dict,),  # variables
+    (dict,),  # attributes
+)
+
+
+def _fits(row: list[Any]) -> bool:
+    return all(type(value) in types for value, types in zip(row, _SHAPES, strict=True))

@@ -1,0 +1,295 @@
+"""``Ring``: offer and take, lock-free, from any number of request threads to one consumer.
+
+How it is lock-free. A segment is written by whoever owns it, and owning it means having popped its ``write`` from a list.
+Taken as atomic, because CPython does each in one C call: ``list.pop``, ``list.append``, ``deque.append``, ``deque.popleft``
+and, with the global interpreter lock, ``mmap.write`` beside ``mmap.tell``. Nothing else is relied on. It follows that threads,
+greenlets, signal handlers and finalizers that offer in the middle of another offer each write a segment of their own, and no
+one ever waits. On a free-threaded build the same holds: pop and append take the list's own mutex for some nanoseconds
+(strictly no longer lock-free, still never held across anything), one writer a segment remains, and the consumer trusts no
+byte behind the first NUL or after the last newline, so a line that is not yet visible is read the next time.
+
+How it survives. A line is in the page cache as soon as ``mmap.write`` returns: the kernel keeps it whatever becomes of the
+process, and :mod:`chest.ring.recovery` delivers it. A line torn by SIGKILL has no newline at its end and is left out.
+
+How it notices a fork. ``mark[0]`` reads 0 in a child, hooks or no hooks (see :mod:`chest.ring.process_mark`); an offer made
+there before the child has a ring of its own is kept in memory and moved into the ring when that opens.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from typing import Final, NamedTuple
+
+from chest.counters import Counters
+from chest.record import Record
+from chest.ring.line import Resource, encode_line
+from chest.ring.process_mark import ProcessMark
+from chest.ring.segments import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
+
+EARLY_RECORDS: Final = 1000
+"""How many records are kept in memory before the ring is open; a bound that only a storm of signal handlers could reach."""
+_TRIES_WHEN_OTHERS_HOLD: Final = 100
+
+
+class Chunk(NamedTuple):
+    """Whole lines taken from one segment, and where the segment is to be committed once they are delivered."""
+
+    data: bytes
+    segment: int
+    end: int
+
+
+class Ring:
+    """A bounded buffer of finished requests.
+
+    :param counters: where a drop is counted, by reason: ``dropped.ring_full``, ``.too_large``, ``.not_encodable``,
+        ``.before_open``, ``.closed``.
+    :param mark: reads 1 while this process may write into the segments.
+    """
+
+    def __init__(self, counters: Counters, mark: ProcessMark) -> None:
+        self._counters = counters
+        self._mark = mark
+        self._file: SegmentFile | None = None
+        self._owner_pid = 0
+        self._is_closed = False
+        self._idle: list = []  # type: ignore[type-arg] # bound mmap.write methods; a subscript would cost nothing but say less
+        self._free: list[int] = []
+        self._read: list[int] = []
+        self._early: deque[tuple[int, bytes]] = deque()
+        self.resource = Resource("", "", "")
+
+    # -- the request's side ------------------------------------------------------------------------------------------
+
+    def offer(self, record: Record) -> bool:
+        """Keep the record; False when it was dropped, which is counted. Never waits, does no I/O and never raises."""
+        if not self._mark[0]:
+            return self._offer_early(record)
+        try:
+            write = self._idle.pop()
+        except IndexError:
+            write = self._next_segment()
+            if write is None:
+                self._counters.add("dropped.ring_full")
+                return False
+        try:
+            write(encode_line(record))
+        except Exception:  # noqa: BLE001 - a full segment or a value that is no JSON; nothing of it may reach the request
+            return self._offer_again(write, record)
+        self._idle.append(write)
+        return True
+
+    def _next_segment(self):  # type: ignore[no-untyped-def] # the bound write of a free segment, or None
+        """A segment that nobody owns: a free one, else one that another thread hands back in these microseconds."""
+        file = self._file
+        for _ in range(_TRIES_WHEN_OTHERS_HOLD):
+            try:
+                index = self._free.pop()
+            except IndexError:
+                pass
+            else:
+                assert file is not None
+                file.set_state(index, ACTIVE)
+                return file.segments[index].write
+            if file is None or all(file.state(index) != ACTIVE for index in range(len(file.segments))):
+                return None
+            try:
+                return self._idle.pop()
+            except IndexError:
+                continue
+        return None
+
+    def _offer_again(self, write, record: Record) -> bool:  # type: ignore[no-untyped-def]
+        """After a write that failed: without what cannot be encoded, in a segment that has room."""
+        line = self._line_of(record)
+        file = self._file
+        if line is None or file is None or len(line) > file.segment_bytes:
+            self._idle.append(write)
+            self._counters.add("dropped.not_encodable" if line is None else "dropped.too_large")
+            return False
+        while True:
+            try:
+                write(line)
+            except ValueError:  # "data out of range": the segment is full
+                self._retire(write)
+                write = self._next_segment()
+                if write is None:
+                    self._counters.add("dropped.ring_full")
+                    return False
+            else:
+                self._idle.append(write)
+                return True
+
+    def _retire(self, write) -> None:  # type: ignore[no-untyped-def]
+        assert self._file is not None
+        index = next(i for i, segment in enumerate(self._file.segments) if segment is write.__self__)
+        self._file.set_state(index, RETIRED)
+
+    def _line_of(self, record: Record) -> bytes | None:
+        """The record as a line; where its variables cannot be encoded, the record without them, marked."""
+        try:
+            return encode_line(record)
+        except Exception:  # noqa: BLE001 - whatever an encoder raises
+            bare = record._replace(variables={}, attributes={"chest.sanitized": {"variables": "not_encodable"}})
+        try:
+            return encode_line(bare)
+        except Exception:  # noqa: BLE001
+            return None
+
+    def _offer_early(self, record: Record) -> bool:
+        if self._is_closed:
+            self._counters.add("dropped.closed")
+            return False
+        line = self._line_of(record)
+        if line is None or len(self._early) >= EARLY_RECORDS:
+            self._counters.add("dropped.not_encodable" if line is None else "dropped.before_open")
+            return False
+        self._early.append((os.getpid(), line))
+        return True
+
+    # -- opening and closing -----------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this very process has opened it."""
+        return self._file is not None and self._owner_pid == os.getpid()
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Bytes that the segments hold."""
+        return 0 if self._file is None else len(self._file.segments) * self._file.segment_bytes
+
+    def open(self, file: SegmentFile, resource: Resource) -> None:
+        """Take a fresh file into use, in the place of what a parent process had. Call it before traffic, in one thread."""
+        inherited, self._file = self._file, file
+        if inherited is not None:
+            self._idle = []
+            inherited.close()
+        self.resource = resource
+        self._owner_pid = os.getpid()
+        self._is_closed = False
+        self._read = [0] * len(file.segments)
+        # Published last: until then no offer finds a segment, and the consumer must not see a half-open ring.
+        self._free = list(range(len(file.segments) - 1, -1, -1))
+
+    def adopt_early(self) -> None:
+        """Move what was offered before the ring was open into it, less what a parent process left in this memory."""
+        own_pid = os.getpid()
+        while self._early:
+            try:
+                pid, line = self._early.popleft()
+            except IndexError:
+                return
+            if pid == own_pid:
+                self._write_line(line)
+
+    def _write_line(self, line: bytes) -> None:
+        try:
+            write = self._idle.pop()
+        except IndexError:
+            write = self._next_segment()
+        while write is not None:
+            try:
+                write(line)
+            except ValueError:
+                self._retire(write)
+                write = self._next_segment()
+            else:
+                self._idle.append(write)
+                return
+        self._counters.add("dropped.ring_full")
+
+    def retract(self, patience_seconds: float = 0.05) -> None:
+        """Let no offer in any more: what comes later is dropped and counted. Offers under way may finish."""
+        self._is_closed = True
+        self._mark[0] = 0
+        self._free = []
+        deadline = time.monotonic() + patience_seconds
+        file = self._file
+        if file is None:
+            return
+        while any(file.state(index) == ACTIVE for index in range(len(file.segments))) and time.monotonic() < deadline:
+            try:
+                self._retire(self._idle.pop())
+            except IndexError:
+                time.sleep(0)
+
+    def close(self) -> SegmentFile | None:
+        """Give the file back, unmapped; the ring is no longer open."""
+        file, self._file = self._file, None
+        self._idle = []
+        if file is not None:
+            file.close()
+        return file
+
+    # -- the consumer's side -----------------------------------------------------------------------------------------
+
+    @property
+    def has_early(self) -> bool:
+        """Whether something waits in memory for the ring to open."""
+        return bool(self._early)
+
+    def pending_bytes(self) -> int:
+        """Bytes offered and not yet taken."""
+        file = self._file
+        if file is None:
+            return 0
+        return sum(
+            segment.tell() - read
+            for segment, read, index in zip(file.segments, self._read, range(len(self._read)), strict=True)
+            if file.state(index) in (ACTIVE, RETIRED)
+        )
+
+    def take(self, most_bytes: int) -> Chunk | None:
+        """Whole lines of one segment, about ``most_bytes`` of them; None when nothing is there. One consumer only."""
+        if self._early:
+            self.adopt_early()
+        file = self._file
+        if file is None:
+            return None
+        for index, segment in enumerate(file.segments):
+            if file.state(index) in (ACTIVE, RETIRED):
+                chunk = self._take_from(index, segment, most_bytes)
+                if chunk is not None:
+                    return chunk
+        return None
+
+    def _take_from(self, index: int, segment, most_bytes: int) -> Chunk | None:  # type: ignore[no-untyped-def]
+        begin, end = self._read[index], segment.tell()
+        if begin >= end:
+            self._recycle_if_done(index)
+            return None
+        if end - begin > most_bytes:
+            # Up to the end of the line in which the piece would end; a line longer than the piece comes whole.
+            newline = segment.find(b"\n", begin + most_bytes, end)
+            end = end if newline < 0 else newline + 1
+        data = segment[begin:end]
+        hole = data.find(b"\0")
+        data = data[: data.rfind(b"\n", 0, len(data) if hole < 0 else hole) + 1]
+        if not data:
+            return None
+        self._read[index] = begin + len(data)
+        return Chunk(data, index, begin + len(data))
+
+    def commit(self, chunk: Chunk) -> None:
+        """Every chest has the lines of this chunk; chunks of one segment are committed in the order they were taken."""
+        file = self._file
+        if file is None:
+            return
+        file.set_committed(chunk.segment, chunk.end)
+        self._recycle_if_done(chunk.segment)
+
+    def _recycle_if_done(self, index: int) -> None:
+        """Zero a drained segment and hand it back; last in, first out, so that its pages are still in the cache."""
+        file = self._file
+        # The state first: only behind RETIRED is the position final. Asked the other way round, a line that is written in
+        # between would be zeroed unread.
+        if file is None or file.state(index) != RETIRED or file.committed(index) != file.segments[index].tell():
+            return
+        file.set_state(index, DRAINED)
+        file.clear(index, file.segments[index].tell())
+        self._read[index] = 0
+        file.set_state(index, FREE)
+        self._free.append(index)

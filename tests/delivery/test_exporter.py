@@ -1,0 +1,137 @@
+"""The thread between the ring and the lanes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chest.counters import Counters
+from chest.delivery.exporter import Exporter
+from chest.delivery.lane import Lane
+from chest.errors import ChestUnavailable
+from chest.ring.line import Resource
+from chest.ring.ring import Ring
+from chest.ring.segments import SegmentFile
+from tests.delivery.test_lane import ScriptedChest
+from tests.support import make_record, wait_until
+
+Make = Callable[..., Exporter]
+
+
+@pytest.fixture
+def ring() -> Ring:
+    ring = Ring(Counters(), bytearray(b"\1"))
+    ring.open(SegmentFile.in_memory(1024 * 1024, {}), Resource("shop", "1.0", "test"))
+    return ring
+
+
+@pytest.fixture
+def make(ring: Ring) -> Iterator[Make]:
+    made: list[Exporter] = []
+
+    def make(*chests: ScriptedChest, died: Callable[[], None] = lambda: None, **options: float) -> Exporter:
+        counters = Counters()
+        exporter = Exporter(
+            ring,
+            [Lane(chest, counters) for chest in chests],
+            counters,
+            adopt=lambda: iter(()),
+            died=died,
+            flush_seconds=options.get("flush_seconds", 0.05),
+            batch_records=int(options.get("batch_records", 100)),
+        )
+        made.append(exporter)
+        return exporter
+
+    yield make
+    for exporter in made:
+        exporter.stop(time.monotonic() + 2)
+
+
+def test_records_reach_every_chest(ring: Ring, make: Make) -> None:
+    chests = ScriptedChest(), ScriptedChest()
+    exporter = make(*chests)
+    exporter.start()
+    records = [make_record() for _ in range(250)]
+    for record in records:
+        ring.offer(record)
+    wait_until(lambda: all(len(chest.kept) == 250 for chest in chests))
+    assert chests[0].kept == chests[1].kept == records
+    assert ring.pending_bytes() == 0
+
+
+def test_a_batch_that_one_chest_could_not_take_goes_to_the_other_only_once(ring: Ring, make: Make) -> None:
+    steady, shaky = ScriptedChest(), ScriptedChest(ChestUnavailable("down", 0.01), ChestUnavailable("down", 0.01))
+    exporter = make(steady, shaky)
+    exporter.start()
+    ring.offer(make_record())
+    wait_until(lambda: shaky.kept)
+    assert steady.kept == shaky.kept
+    assert steady.writes == 1
+
+
+def test_a_flush_is_done_when_everything_before_it_is_written(ring: Ring, make: Make) -> None:
+    chest = ScriptedChest()
+    exporter = make(chest, flush_seconds=60)
+    exporter.start()
+    ring.offer(make_record())
+    ticket = exporter.ask_for_flush()
+    wait_until(lambda: exporter.is_flushed(ticket))
+    assert len(chest.kept) == 1
+
+
+def test_stopping_delivers_what_there_is(ring: Ring, make: Make) -> None:
+    chest = ScriptedChest()
+    exporter = make(chest, flush_seconds=60)
+    exporter.start()
+    for _ in range(1000):
+        ring.offer(make_record())
+    assert exporter.stop(time.monotonic() + 5)
+    assert not exporter.is_running
+    assert len(chest.kept) == 1000
+
+
+def test_stopping_before_the_thread_was_started_delivers_in_the_calling_thread(ring: Ring, make: Make) -> None:
+    chest = ScriptedChest()
+    ring.offer(make_record())
+    assert make(chest).stop(time.monotonic() + 5)
+    assert len(chest.kept) == 1
+
+
+def test_stopping_with_a_dead_chest_ends_by_the_deadline_and_says_that_something_is_left(ring: Ring, make: Make) -> None:
+    exporter = make(ScriptedChest(*[ChestUnavailable("down", 0.01)] * 100_000))
+    exporter.start()
+    ring.offer(make_record())
+    begin = time.monotonic()
+    assert not exporter.stop(begin + 0.3)
+    assert time.monotonic() < begin + 5
+
+
+def test_a_thread_that_ends_by_itself_says_so(ring: Ring, make: Make) -> None:
+    died: list[int] = []
+    exporter = make(ScriptedChest(SystemExit()), died=lambda: died.append(1))
+    exporter.start()
+    ring.offer(make_record())
+    wait_until(lambda: died)
+    assert not exporter.is_running
+
+
+def test_what_is_committed_is_what_every_chest_has(tmp_path: Path) -> None:
+    ring = Ring(Counters(), bytearray(b"\1"))
+    file = SegmentFile.create(tmp_path / "a.ring", 1024 * 1024, {})
+    ring.open(file, Resource("shop", "1.0", "test"))
+    chest = ScriptedChest(ChestUnavailable("down", 0.0))
+    counters = Counters()
+    exporter = Exporter(
+        ring, [Lane(chest, counters)], counters, adopt=lambda: iter(()), died=lambda: None, flush_seconds=0.05,
+        batch_records=10,
+    )  # fmt: skip
+    ring.offer(make_record())
+    index = next(index for index, segment in enumerate(file.segments) if segment.tell())
+    assert not exporter._drain()
+    assert file.committed(index) == 0
+    assert exporter._drain()
+    assert file.committed(index) == file.segments[index].tell()

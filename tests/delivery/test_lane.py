@@ -1,0 +1,119 @@
+"""One chest's way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from chest.chests.base import Chest
+from chest.counters import Counters
+from chest.delivery.lane import LONGEST_WAIT_SECONDS, Lane
+from chest.errors import ChestUnavailable, RecordRejected
+from chest.record import Record
+from tests.support import make_record
+
+
+class ScriptedChest(Chest):
+    """Raises what it is told, else keeps the records; refuses those whose path is ``/poison``."""
+
+    def __init__(self, *raises: BaseException, names_the_refused: bool = True) -> None:
+        self.name = "scripted:"
+        self.raises = list(raises)
+        self.names_the_refused = names_the_refused
+        self.kept: list[Record] = []
+        self.writes = 0
+        self.is_open = False
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def write(self, records: Sequence[Record]) -> None:
+        self.writes += 1
+        if self.raises:
+            raise self.raises.pop(0)
+        refused = [record.id for record in records if record.path == "/poison"]
+        if refused:
+            raise RecordRejected("poison", refused if self.names_the_refused else ())
+        self.kept += records
+
+    def check(self) -> None: ...
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lane_of(chest: Chest) -> tuple[Lane, Counters, Clock]:
+    counters, clock = Counters(), Clock()
+    return Lane(chest, counters, clock), counters, clock
+
+
+def test_a_batch_is_written_once_and_counted() -> None:
+    chest = ScriptedChest()
+    lane, counters, _ = lane_of(chest)
+    records = [make_record(), make_record()]
+    assert lane.deliver(records)
+    assert chest.is_open
+    assert chest.kept == records
+    assert counters.get("written.scripted:") == 2
+
+
+@pytest.mark.parametrize("error", [ChestUnavailable("down"), OSError("reset"), MemoryError(), ZeroDivisionError()])
+def test_whatever_a_chest_raises_the_batch_is_kept_for_later(error: Exception) -> None:
+    chest = ScriptedChest(error)
+    lane, counters, clock = lane_of(chest)
+    assert not lane.deliver([make_record()])
+    assert counters.get("failed_writes.scripted:") == 1
+    assert lane.seconds_to_wait() > 0
+    clock.now += lane.seconds_to_wait()
+    assert lane.seconds_to_wait() == 0
+    assert lane.deliver([make_record()])
+    assert len(chest.kept) == 1
+
+
+def test_the_wait_grows_up_to_its_cap() -> None:
+    lane, _, clock = lane_of(ScriptedChest(*[ChestUnavailable("down")] * 20))
+    waits = []
+    for _ in range(20):
+        lane.deliver([make_record()])
+        waits.append(lane.seconds_to_wait())
+        clock.now += 100
+    assert waits[0] <= 0.2
+    assert max(waits) <= LONGEST_WAIT_SECONDS
+    assert waits[-1] >= LONGEST_WAIT_SECONDS / 2
+
+
+def test_the_store_is_given_the_time_it_asked_for() -> None:
+    lane, _, _ = lane_of(ScriptedChest(ChestUnavailable("busy", retry_after=77)))
+    lane.deliver([make_record()])
+    assert lane.seconds_to_wait() == 77
+
+
+@pytest.mark.parametrize("names_the_refused", [True, False])
+def test_a_record_that_is_refused_costs_no_other_record(names_the_refused: bool) -> None:
+    chest = ScriptedChest(names_the_refused=names_the_refused)
+    lane, counters, _ = lane_of(chest)
+    records = [make_record(path="/poison" if number in (3, 4, 90) else "/") for number in range(100)]
+    assert lane.deliver(records)
+    assert chest.kept == [record for record in records if record.path == "/"]
+    assert counters.snapshot()["dropped"] == {"rejected": 3}
+    assert counters.get("written.scripted:") == 97
+
+
+def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    lane, _, _ = lane_of(ScriptedChest(*[ChestUnavailable("down for maintenance")] * 3))
+    with caplog.at_level(logging.INFO, "chest.delivery"):
+        for _ in range(4):
+            lane.deliver([make_record()])
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert "down for maintenance" in caplog.records[0].message
+    assert "again after 3" in caplog.records[1].message

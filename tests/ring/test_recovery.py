@@ -1,0 +1,218 @@
+"""Adopting what dead processes left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chest.counters import Counters
+from chest.record import Record
+from chest.record_id import RecordIds
+from chest.ring.line import Resource
+from chest.ring.lock_file import LockFile
+from chest.ring.recovery import adopt_dead_rings
+from chest.ring.ring import Ring
+from chest.ring.segments import SegmentFile
+from tests.support import make_record, wait_until
+
+MIB = 1024 * 1024
+
+
+def leave_ring(directory: Path, count: int = 50, name: str = "main.1.aa", **description: str) -> list[Record]:
+    """A ring file as a dead process leaves it; the records that are in it."""
+    ids = RecordIds()
+    description = {"service": "shop", "release": "1.0", "host": "test", "recorder": "main", **description}
+    ring = Ring(Counters(), bytearray(b"\1"))
+    lock = LockFile.create(directory / f"{name}.lock")
+    file = SegmentFile.create(directory / f"{name}.ring", MIB, {**description, "process": ids.process})
+    ring.open(file, Resource("shop", "1.0", "test"))
+    records = [make_record(ids, duration_ns=number) for number in range(count)]
+    for record in records:
+        ring.offer(record)
+    ring.close()
+    lock.close()
+    return records
+
+
+def recover(directory: Path, counters: Counters | None = None) -> list[Record]:
+    found: list[Record] = []
+    for ring in adopt_dead_rings(directory, counters or Counters()):
+        for records, segment, position in ring.pieces():
+            found += records
+            ring.commit(segment, position)
+        ring.remove()
+    return found
+
+
+def test_the_records_of_a_dead_process_are_found_and_its_files_removed(tmp_path: Path) -> None:
+    records = leave_ring(tmp_path)
+    assert recover(tmp_path) == records
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ring_whose_owner_lives_is_left_alone(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from pathlib import Path
+        from chest.ring.lock_file import LockFile
+        from chest.ring.segments import SegmentFile
+        directory = Path(sys.argv[1])
+        lock = LockFile.create(directory / "main.7.bb.lock")
+        file = SegmentFile.create(directory / "main.7.bb.ring", 1024 * 1024, {"process": "00"})
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    arguments = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"ready\n"
+        assert list(adopt_dead_rings(tmp_path, Counters())) == []
+        assert (tmp_path / "main.7.bb.ring").exists()
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        wait_until(lambda: not (recover(tmp_path) or list(tmp_path.iterdir())))
+
+
+def test_a_ring_of_this_very_process_is_left_alone(tmp_path: Path) -> None:
+    lock = LockFile.create(tmp_path / "main.1.aa.lock")
+    SegmentFile.create(tmp_path / "main.1.aa.ring", MIB, {}).close()
+    assert list(adopt_dead_rings(tmp_path, Counters())) == []
+    assert not lock.try_lock(5) or (tmp_path / "main.1.aa.ring").exists()
+    lock.close()
+
+
+def test_what_was_committed_is_not_delivered_again(tmp_path: Path) -> None:
+    records = leave_ring(tmp_path, count=2000)
+    [ring] = adopt_dead_rings(tmp_path, Counters())
+    pieces = ring.pieces()
+    first, segment, position = next(pieces)
+    ring.commit(segment, position)
+    pieces.close()  # type: ignore[attr-defined]
+    ring.release()
+    assert 0 < len(first) < 2000
+    assert recover(tmp_path) == records[len(first) :]
+
+
+def test_a_line_torn_by_a_kill_is_left_out(tmp_path: Path) -> None:
+    records = leave_ring(tmp_path, count=3)
+    file = SegmentFile.open(tmp_path / "main.1.aa.ring")
+    [segment] = [segment for segment in file.segments if segment[0:1] != b"\0"]
+    end = segment.find(b"\0")
+    segment[end - 40 : end] = bytes(40)
+    file.close()
+    counters = Counters()
+    assert recover(tmp_path, counters) == records[:2]
+    assert counters.get("dropped.damaged") == 0
+
+
+def test_only_rings_of_the_same_service_and_recorder_are_adopted(tmp_path: Path) -> None:
+    leave_ring(tmp_path, name="a.1.aa")
+    leave_ring(tmp_path, name="b.1.aa", recorder="other")
+    leave_ring(tmp_path, name="c.1.aa", service="bank")
+    found = []
+    for ring in adopt_dead_rings(tmp_path, Counters(), "shop", "main"):
+        found.append(ring.path.name)
+        ring.release()
+    assert found == ["a.1.aa.ring"]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"CHESTRNG" + bytes(5000), bytes(200_000)])
+def test_a_file_that_is_no_ring_is_set_aside_once_and_counted(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "main.9.cc.ring").write_bytes(content)
+    (tmp_path / "main.9.cc.lock").touch()
+    counters = Counters()
+    assert recover(tmp_path, counters) == []
+    assert recover(tmp_path, counters) == []
+    assert counters.get("rings_unreadable") == 1
+    assert (tmp_path / "main.9.cc.ring.unreadable").read_bytes() == content
+
+
+def test_a_ring_of_a_later_format_is_left_for_the_release_that_reads_it(tmp_path: Path) -> None:
+    leave_ring(tmp_path)
+    path = tmp_path / "main.1.aa.ring"
+    content = bytearray(path.read_bytes())
+    content[8] = 99
+    path.write_bytes(content)
+    assert recover(tmp_path) == []
+    assert path.read_bytes() == content
+
+
+def test_links_directories_and_other_files_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "directory.ring").mkdir()
+    (tmp_path / "link.ring").symlink_to("/etc/passwd")
+    (tmp_path / "link.lock").symlink_to("/etc/passwd")
+    (tmp_path / "notes.txt").write_text("not ours")
+    before = sorted(tmp_path.iterdir())
+    assert recover(tmp_path) == []
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_directory_that_is_not_there_holds_no_rings(tmp_path: Path) -> None:
+    assert recover(tmp_path / "nowhere") == []
+
+
+def test_what_a_process_that_died_while_opening_its_ring_left_is_swept_away(tmp_path: Path) -> None:
+    for name in ("main.5.dd.lock", "main.5.dd.new"):
+        (tmp_path / name).touch()
+    recover(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    long_ago = time.time() - 3600
+    for path in tmp_path.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    recover(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_that_recover_one_directory_share_the_rings(tmp_path: Path) -> None:
+    expected = {record.id for number in range(20) for record in leave_ring(tmp_path, name=f"main.{number}.aa")}
+    code = """
+        import sys
+        from pathlib import Path
+        from chest.counters import Counters
+        from chest.ring.recovery import adopt_dead_rings
+        sys.stdin.readline()
+        for ring in adopt_dead_rings(Path(sys.argv[1]), Counters()):
+            for records, segment, position in ring.pieces():
+                print(*(record.id for record in records), sep="\\n")
+            ring.remove()
+    """
+    arguments = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    workers = [
+        subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    found = [line for worker in workers for line in worker.communicate()[0].split()]
+    assert len(found) == len(expected)
+    assert set(found) == expected
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_never_raises_and_invents_no_record(tmp_path: Path, data: st.DataObject) -> None:
+    for left in tmp_path.iterdir():
+        left.unlink()
+    offered = {record.id for record in leave_ring(tmp_path, count=40)}
+    path = tmp_path / "main.1.aa.ring"
+    content = bytearray(path.read_bytes())
+    used = content.index(b"[", 4096)
+    for _ in range(data.draw(st.integers(1, 8))):
+        area = data.draw(st.sampled_from([range(640), range(1024, 1300), range(used, used + 10_000)]))
+        at = data.draw(st.integers(area.start, area.stop - 1))
+        noise = data.draw(st.binary(min_size=1, max_size=64))
+        content[at : at + len(noise)] = noise
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    path.write_bytes(content)
+    assert {record.id for record in recover(tmp_path)} <= offered

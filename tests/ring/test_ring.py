@@ -1,0 +1,223 @@
+"""Offer and take."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from chest.counters import Counters
+from chest.record import Record
+from chest.ring.line import Resource, decode_lines
+from chest.ring.ring import EARLY_RECORDS, Ring
+from chest.ring.segments import ACTIVE, FREE, RETIRED, SEGMENTS, SegmentFile
+from tests.support import make_record
+
+RESOURCE = Resource("shop", "1.0", "test")
+MIB = 1024 * 1024
+
+
+@pytest.fixture(params=["file", "memory"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> SegmentFile:
+    if request.param == "memory":
+        return SegmentFile.in_memory(MIB, {})
+    return SegmentFile.create(tmp_path / "main.ring", MIB, {"service": "shop"})
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def ring(file: SegmentFile, counters: Counters) -> Ring:
+    ring = Ring(counters, bytearray(1))
+    ring.open(file, RESOURCE)
+    ring._mark[0] = 1
+    return ring
+
+
+def drain(ring: Ring) -> list[Record]:
+    records: list[Record] = []
+    while (chunk := ring.take(64 * 1024)) is not None:
+        records += decode_lines(chunk.data, ring.resource)
+        ring.commit(chunk)
+    return records
+
+
+def test_a_record_that_was_offered_is_taken_as_it_was(ring: Ring) -> None:
+    record = make_record(variables={"name": "Zoë\n\0🎉", "nested": {"a": [1, None, 1.5]}})
+    assert ring.offer(record)
+    assert drain(ring) == [record]
+    assert drain(ring) == []
+
+
+def test_records_of_one_thread_come_in_the_order_they_were_offered(ring: Ring) -> None:
+    records = [make_record(duration_ns=number) for number in range(500)]
+    for record in records:
+        ring.offer(record)
+    assert drain(ring) == records
+
+
+def test_a_drained_segment_is_zeroed_and_used_again(ring: Ring, file: SegmentFile) -> None:
+    offered = 0
+    for _ in range(5 * SEGMENTS):
+        for _ in range(200):
+            assert ring.offer(make_record())
+            offered += 1
+        offered -= len(drain(ring))
+    assert offered == 0
+    assert {file.state(index) for index in range(SEGMENTS)} <= {FREE, ACTIVE}
+    for index in range(SEGMENTS):
+        if file.state(index) == FREE:
+            assert file.segments[index][:] == bytes(file.segment_bytes)
+
+
+def test_a_full_ring_drops_the_newest_and_counts_it(ring: Ring, counters: Counters) -> None:
+    kept = 0
+    while ring.offer(make_record()):
+        kept += 1
+    assert not ring.offer(make_record())
+    assert counters.snapshot()["dropped"] == {"ring_full": 2}
+    assert len(drain(ring)) == kept
+    assert ring.offer(make_record())
+
+
+def test_a_segment_is_not_used_again_before_it_is_committed(ring: Ring, file: SegmentFile) -> None:
+    while file.state(0) != RETIRED:
+        ring.offer(make_record())
+    chunks = []
+    while (chunk := ring.take(file.segment_bytes)) is not None:
+        chunks.append(chunk)
+    assert file.state(0) == RETIRED
+    for chunk in chunks:
+        ring.commit(chunk)
+    assert file.state(0) == FREE
+
+
+def test_a_line_longer_than_the_piece_asked_for_comes_whole(ring: Ring) -> None:
+    record = make_record(variables={"text": "x" * 20_000})
+    ring.offer(record)
+    chunk = ring.take(100)
+    assert chunk is not None
+    assert decode_lines(chunk.data, RESOURCE) == [record]
+
+
+def test_a_record_longer_than_a_segment_is_dropped_and_counted(ring: Ring, counters: Counters) -> None:
+    assert not ring.offer(make_record(variables={"text": "x" * MIB}))
+    assert counters.snapshot()["dropped"] == {"too_large": 1}
+    assert ring.offer(make_record())
+
+
+def test_a_value_that_json_cannot_hold_costs_the_variables_and_not_the_record(ring: Ring) -> None:
+    record = make_record(variables={"thing": object()})
+    assert ring.offer(record)
+    [taken] = drain(ring)
+    assert taken.id == record.id
+    assert taken.variables == {}
+    assert taken.attributes == {"chest.sanitized": {"variables": "not_encodable"}}
+
+
+def test_an_offer_before_the_ring_is_open_waits_in_memory(counters: Counters, file: SegmentFile) -> None:
+    ring = Ring(counters, bytearray(1))
+    records = [make_record(duration_ns=number) for number in range(EARLY_RECORDS)]
+    assert all(ring.offer(record) for record in records)
+    assert not ring.offer(make_record())
+    assert counters.snapshot()["dropped"] == {"before_open": 1}
+    ring.open(file, RESOURCE)
+    ring._mark[0] = 1
+    ring.adopt_early()
+    assert drain(ring) == records
+
+
+def test_what_is_offered_after_the_end_is_dropped_and_counted(ring: Ring, counters: Counters) -> None:
+    before = make_record()
+    ring.offer(before)
+    ring.retract()
+    assert not ring.offer(make_record())
+    assert counters.snapshot()["dropped"] == {"closed": 1}
+    assert drain(ring) == [before]
+
+
+def test_eight_threads_lose_and_double_nothing(ring: Ring, counters: Counters) -> None:
+    each = 3000
+    taken: list[Record] = []
+    producers_are_done = threading.Event()
+
+    def produce(number: int) -> None:
+        for count in range(each):
+            while not ring.offer(make_record(duration_ns=number * each + count)):
+                pass
+
+    def consume() -> None:
+        while not producers_are_done.is_set():
+            taken.extend(drain(ring))
+        taken.extend(drain(ring))
+
+    consumer = threading.Thread(target=consume)
+    producers = [threading.Thread(target=produce, args=(number,)) for number in range(8)]
+    for thread in (consumer, *producers):
+        thread.start()
+    for thread in producers:
+        thread.join()
+    producers_are_done.set()
+    consumer.join()
+    assert sorted(record.duration_ns for record in taken) == list(range(8 * each))
+
+
+def test_a_signal_handler_may_offer_in_the_middle_of_an_offer(ring: Ring) -> None:
+    from_handler: list[int] = []
+
+    def handler(*_: object) -> None:
+        ring.offer(make_record(duration_ns=-1))
+        from_handler.append(1)
+
+    previous = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    taken: list[Record] = []
+    offered = 0
+    try:
+        while len(from_handler) < 200:
+            offered += ring.offer(make_record())
+            if offered % 500 == 0:
+                taken += drain(ring)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    taken += drain(ring)
+    assert len([record for record in taken if record.duration_ns >= 0]) == offered
+    assert len([record for record in taken if record.duration_ns < 0]) == len(from_handler)
+
+
+def test_a_finalizer_may_offer_in_the_middle_of_an_offer(ring: Ring) -> None:
+    class Offering:
+        def __del__(self) -> None:
+            ring.offer(make_record(duration_ns=-1))
+
+    class HostileDict(dict):  # type: ignore[type-arg]
+        """Encoding it fails, and dropping its exception's frame runs the finalizer while a segment is owned."""
+
+    for _ in range(50):
+        ring.offer(make_record(variables=HostileDict(thing=Offering())))
+    taken = drain(ring)
+    assert len([record for record in taken if record.duration_ns < 0]) == 50
+    assert len([record for record in taken if record.duration_ns >= 0]) == 50
+
+
+def test_a_forked_child_writes_nothing_into_the_ring_of_its_parent(tmp_path: Path, counters: Counters) -> None:
+    from chest.ring.process_mark import new_process_mark
+
+    mark = new_process_mark()
+    ring = Ring(counters, mark)
+    ring.open(SegmentFile.create(tmp_path / "main.ring", MIB, {}), RESOURCE)
+    mark[0] = 1
+    ring.offer(make_record(duration_ns=1))
+    child = os.fork()
+    if not child:
+        ring.offer(make_record(duration_ns=2))
+        os._exit(0 if ring.has_early else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [record.duration_ns for record in drain(ring)] == [1]

@@ -1,0 +1,43 @@
+"""Record ids."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from chest.record_id import RecordIds, is_intact
+
+
+def test_an_id_is_32_hex_characters_in_order_of_time() -> None:
+    ids = RecordIds()
+    made = [ids.new(time_ns) for time_ns in (time.time_ns(), time.time_ns() + 1, time.time_ns() + 10**9)]
+    assert made == sorted(made)
+    assert all(re.fullmatch("[0-9a-f]{32}", record_id) for record_id in made)
+
+
+def test_two_processes_that_make_an_id_in_the_same_nanosecond_make_two() -> None:
+    assert RecordIds().new(1) != RecordIds().new(1)
+
+
+def test_ids_of_one_nanosecond_are_distinct() -> None:
+    ids = RecordIds()
+    assert len({ids.new(7) for _ in range(60_000)}) == 60_000
+
+
+def test_renewed_ids_have_another_process_part() -> None:
+    ids = RecordIds()
+    before = ids.process
+    ids.renew()
+    assert ids.process != before
+
+
+def test_any_changed_digit_is_noticed() -> None:
+    ids = RecordIds()
+    for _ in range(100):
+        time_ns = time.time_ns()
+        made = ids.new(time_ns)
+        assert is_intact(made, time_ns, ids.process)
+        for at in range(32):
+            for digit in "0123456789abcdefg":
+                changed = made[:at] + digit + made[at + 1 :]
+                assert is_intact(changed, time_ns, ids.process) == (changed == made)
