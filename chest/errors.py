@@ -21,7 +21,7 @@ class MissingDependencyError(ChestError, ImportError):
     """A package that a chest or a command needs is not installed; the message holds the ``pip install`` line."""
 
 
-class ChestUnavailable(ChestError):  # noqa: N818 - a state of the store, not a mistake: the field says "unavailable"
+class ChestUnavailable(ChestError):
     """A store cannot take records now and may later: it is down, locked, full, or it refused the log-in.
 
     :param message: what happened and what to do; never holds a password or token.
@@ -33,11 +33,11 @@ class ChestUnavailable(ChestError):  # noqa: N818 - a state of the store, not a 
         self.retry_after = retry_after
 
 
-class SchemaMismatch(ChestUnavailable):  # noqa: N818 - see ChestUnavailable, whose kind it is
+class SchemaMismatch(ChestUnavailable):
     """The table that is there is not the one that Chest writes; deliverable again once it has been mended or renamed."""
 
 
-class RecordRejected(ChestError):  # noqa: N818 - says what became of the record
+class RecordRejected(ChestError):
     """A store will never take these records as they are: trying again would only fail again.
 
     :param message: why the store refused.

@@ -1,6 +1,6 @@
 """Hooks for a ``gunicorn.conf.py``::
 
-    from chest.gunicorn import worker_exit
+from chest.gunicorn import worker_exit
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from chest.settings import RECORDER_SIDE, Settings
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-class ChestMiddleware:
+class ChestMiddleware(RequestMiddleware):
     """Leaves one record of every request of ``app`` in every chest.
 
     A request never waits for a store and never fails because of one. Wrap the whole application once, outermost of what is
@@ -52,35 +52,44 @@ class ChestMiddleware:
         self.app = app
         self.settings = settings
         self.recorder = recorder or Recorder.from_settings(settings, default_service=service_of(app))
-        self._call = self._recorded(settings) if settings.enabled else app
-
-    def _recorded(self, settings: Settings) -> WSGIApplication:
-        selection = Selection(
-            tracked_vars=settings.tracked_vars,
-            exclude_paths=settings.exclude_paths,
-            redaction=Redaction(settings.redact, settings.unredacted),
-            sample=settings.sample,
-            keep_slower_ms=settings.keep_slower_ms,
-            before_record=settings.before_record,
-        )
-        return RequestMiddleware(
-            self.app,
+        if not settings.enabled:
+            self.__class__ = _DisabledMiddleware
+            return
+        super().__init__(
+            app,
             self.recorder.offer,
-            selection,
+            _selection_of(settings),
             self.recorder,
             request_id_header=settings.request_id_header,
             echo_request_id=settings.echo_request_id,
             request_id_generator=settings.request_id_generator,
         )
 
+
+class _DisabledMiddleware(ChestMiddleware):
+    """With ``enabled=False``: the bare application."""
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return self._call(environ, start_response)
+        return self.app(environ, start_response)
+
+
+def _selection_of(settings: Settings) -> Selection:
+    return Selection(
+        tracked_vars=settings.tracked_vars,
+        exclude_paths=settings.exclude_paths,
+        redaction=Redaction(settings.redact, settings.unredacted),
+        sample=settings.sample,
+        keep_slower_ms=settings.keep_slower_ms,
+        before_record=settings.before_record,
+    )
 
 
 def _refuse_the_recorders_options(options: dict[str, Any]) -> None:
     theirs = sorted(set(options) & RECORDER_SIDE)
     if theirs:
-        raise SettingsError(f"{', '.join(theirs)} belong to the recorder: give them to Recorder(...), or leave recorder= out")
+        raise SettingsError(
+            f"{', '.join(theirs)} belong to the recorder: give them to Recorder(...), or leave recorder= out"
+        )
 
 
 def service_of(app: object) -> str:
@@ -91,5 +100,7 @@ def service_of(app: object) -> str:
     name = getattr(app, "import_name", None) or getattr(app, "__module__", None) or type(app).__module__
     if name == "__main__":
         name = Path(getattr(sys.modules["__main__"], "__file__", None) or DEFAULT_SERVICE).stem
-    safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in str(name))
+    safe = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in str(name)
+    )
     return safe[:100].strip(".") or DEFAULT_SERVICE

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from chest.chests.base import Chest
-from chest.chests.registry import open_chest, safe_url
+from chest.chests.registry import open_chest
 from chest.counters import Counters
 from chest.delivery.exporter import Exporter
 from chest.delivery.lane import Lane
@@ -30,7 +30,7 @@ from chest.ring.process_mark import new_process_mark
 from chest.ring.recovery import LOCK_SUFFIX, SUFFIX, DeadRing, adopt_dead_rings
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
-from chest.settings import RECORDER_SIDE, Settings
+from chest.settings import REQUEST_SIDE, Settings
 
 logger = logging.getLogger("chest")
 
@@ -62,12 +62,10 @@ class Recorder:
     def __init__(self, chests: Sequence[str | Chest] | None = None, *, name: str = "main", **options: Any) -> None:
         if chests is not None:
             options["chests"] = chests
-        foreign = sorted(set(options) - RECORDER_SIDE)
+        foreign = sorted(set(options) & REQUEST_SIDE)
         if foreign:
             raise SettingsError(
-                f"Recorder takes no {', '.join(foreign)}: give it to ChestMiddleware, each app decides it for itself"
-                if set(foreign) <= {option for option in Settings.__dataclass_fields__}
-                else f"Recorder has no option {', '.join(foreign)}; see docs/options.md"
+                f"{', '.join(foreign)} belong to the app: give them to ChestMiddleware, each app has its own."
             )
         self._set_up(Settings.resolve(options), name)
 
@@ -84,14 +82,12 @@ class Recorder:
         self.counters = Counters()
         self.mark = new_process_mark()
         self.request_ids = RequestIds()
-        self._record_ids = RecordIds()
-        self.new_record_id: Callable[[int], str] = self._record_ids.new
+        self.record_ids = RecordIds()
         self.resource = Resource(settings.service or default_service, settings.release, socket.gethostname())
         self._ring = Ring(self.counters, self.mark)
         self.offer: Callable[[Record], bool] = self._ring.offer
         """Take a record; False when it was dropped, which is counted. Never waits and never raises."""
         self._chests = [self._chest(chest) for chest in settings.chests]
-        self._directory: Path | None = settings.directory
         self._file: tuple[Path, LockFile] | None = None
         self._exporter: Exporter | None = None
         self._ready_pid = 0
@@ -110,10 +106,8 @@ class Recorder:
 
     @property
     def directory(self) -> Path:
-        """Where the ring files of this service live."""
-        if self._directory is None:
-            self._directory = default_directory(self.resource.service)
-        return self._directory
+        """Where the ring files of this service live: asked for anew each time, as gunicorn's ``--user`` changes the answer."""
+        return self.settings.directory or default_directory(self.resource.service)
 
     def prepare(self) -> None:
         """Open the ring of this process and start its exporter, if that has not been done; harmless to repeat.
@@ -145,7 +139,7 @@ class Recorder:
             self.counters.clear()
             self._locks = {os.getpid(): self._locks[os.getpid()]}
         self._let_go_of_file()
-        self._record_ids.renew()
+        self.record_ids.renew()
         self.request_ids.renew()
         self._exporter = None
         self._ring.open(self._new_file(), self.resource)
@@ -155,7 +149,7 @@ class Recorder:
         """A ring file, or memory and a warning where none can be had."""
         description = {
             "service": self.resource.service, "release": self.resource.release, "host": self.resource.host,
-            "recorder": self.name, "process": self._record_ids.process, "pid": os.getpid(),
+            "recorder": self.name, "process": self.record_ids.process, "pid": os.getpid(),
             "created_ns": time.time_ns(), "boot_id": _boot_id(),
         }  # fmt: skip
         if not locks_are_available():
@@ -363,7 +357,8 @@ def _deliver_patiently(lane: Lane, records: Sequence[Record], tries: int = 5) ->
 
 def default_store(directory: Path) -> str:
     """The URL of the chest that is used where none is named."""
-    return f"sqlite:///{directory / DEFAULT_STORE}"
+    path = str(directory / DEFAULT_STORE).replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{path}"
 
 
 def recorders() -> list[Recorder]:

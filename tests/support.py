@@ -54,7 +54,7 @@ class ReadyProcess:
         self.counters = Counters()
         self.request_ids = RequestIds()
         self.resource = Resource("shop", "1.0", "test")
-        self.new_record_id = RecordIds().new
+        self.record_ids = RecordIds()
 
     def prepare(self) -> None:
         raise AssertionError("a process that is ready is not prepared again")

@@ -157,7 +157,9 @@ class Exporter:
         now = time.monotonic()
         if self._pending_since is None:
             self._pending_since = now
-        return now - self._pending_since >= self._flush_seconds - POLL_SECONDS or pending >= self._ring.capacity_bytes // 4
+        return (
+            now - self._pending_since >= self._flush_seconds - POLL_SECONDS or pending >= self._ring.capacity_bytes // 4
+        )
 
     def _drain(self) -> bool:
         """Deliver until the ring is empty; False when a chest could not take its batch, which is kept and tried again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from chest.counters import Counters
 
@@ -13,6 +13,8 @@ ENVIRON_KEY: Final = "chest.context"
 """Under this key ``environ`` holds the request's context."""
 
 ERROR_MESSAGE_CHARACTERS: Final = 1024
+_TIMER_DIGITS: Final = 3
+"""A timer's milliseconds are kept to the microsecond; what lies behind is the noise of floating point."""
 
 
 class Facts:
@@ -114,10 +116,15 @@ class Timer:
         self._begin_ns = time.perf_counter_ns()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        context, name = self._context, f"{self._name}_ms"
         elapsed_ms = (time.perf_counter_ns() - self._begin_ns) / 1e6
-        self._context.increment(f"{self._name}_ms", elapsed_ms)
-        self._context.increment(f"{self._name}_count")
+        context.increment(name, elapsed_ms)
+        if name in context:
+            context[name] = round(context[name], _TIMER_DIGITS)
+        context.increment(f"{self._name}_count")
 
 
 class _Unwritable(RequestContext):
@@ -138,7 +145,7 @@ class _Unwritable(RequestContext):
     def __delitem__(self, name: str) -> None:
         self._ignore()
 
-    def __ior__(self, other: Any) -> _Unwritable:  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self._ignore()
         return self
 
@@ -149,7 +156,7 @@ class _Unwritable(RequestContext):
         self._ignore()
         return self.get(name, default)
 
-    def pop(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+    def pop(self, name: str, default: Any = None) -> Any:
         self._ignore()
         return self.get(name, default)
 
@@ -189,7 +196,7 @@ class NoRequestContext(_Unwritable):
         pass
 
     @property
-    def request_id(self) -> str:  # type: ignore[override]
+    def request_id(self) -> str:
         return ""
 
     @request_id.setter

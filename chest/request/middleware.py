@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -15,11 +14,11 @@ from chest.request.response import Response, is_being_recorded, returned
 from chest.request.selection import Selection
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-"""W3C Trace Context, section 3.2: a header that does not fit is ignored as a whole."""
-
 _perf_counter_ns = time.perf_counter_ns
 _time_ns = time.time_ns
+_COMPLETE: Final = frozenset((list, tuple))
+_get_current = current_context.get
+_set_current = current_context.set
 
 
 class RequestMiddleware:
@@ -51,67 +50,67 @@ class RequestMiddleware:
         self._process = process
         self._mark = process.mark
         self._pop_request_id = process.request_ids.pop
+        self._refill_request_ids = process.request_ids.refill
         self._header_key = "HTTP_" + request_id_header.upper().replace("-", "_")
-        self._echoed_header = (request_id_header, request_id_header.lower()) if echo_request_id else None
+        self._echoed_header = (
+            (request_id_header, request_id_header.lower(), len(request_id_header)) if echo_request_id else None
+        )
         self._generator = request_id_generator
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # One function, long for this house: each call that it saves is a thirtieth of what a request pays for us.
         if not self._mark[0]:
             self._process.prepare()
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        path = environ.get("PATH_INFO", "")
+        if environ.get("SCRIPT_NAME"):
+            path = environ["SCRIPT_NAME"] + path
         if self._excludes is not None and self._excludes(path):
             return self._app(environ, start_response)
         if ENVIRON_KEY in environ and is_being_recorded(environ):
             return self._app(environ, start_response)
 
-        response = self._begin(environ, start_response, path)
-        context = environ[ENVIRON_KEY] = response.context
-        previous = current_context.get()
-        current_context.set(context)
+        # What is needed of environ is copied now and environ not kept: servers use it again.
+        response = Response()
+        response.context = environ[ENVIRON_KEY] = context = RequestContext()
+        context._facts = None
+        if self._header_key in environ or self._generator is not None:
+            request_id = self._request_id(environ)
+        else:
+            try:
+                request_id = self._pop_request_id()
+            except IndexError:
+                request_id = self._refill_request_ids()
+        context.request_id = response.generated_id = request_id
+        response.finish = finish = self._finish
+        response.server_start_response = start_response
+        response.echoed_header = self._echoed_header
+        response.status = response.error = None
+        response.is_rare = False
+        response.body_bytes = 0
+        response.path = path
+        response.method = environ.get("REQUEST_METHOD", "")
+        if "HTTP_TRACEPARENT" in environ:
+            response.read_trace_id(environ["HTTP_TRACEPARENT"])
+        previous = _get_current()
+        _set_current(context)
+        response.time_ns = _time_ns()
+        response.begin_ns = _perf_counter_ns()
         try:
             body = self._app(environ, response)
         except BaseException as error:
             self._raised(response, error, environ)
             raise
         finally:
-            current_context.set(previous)
-        kind = type(body)
-        if kind is list or kind is tuple:
+            _set_current(previous)
+        if type(body) in _COMPLETE:
             # Recorded before it is returned: once the server has sent it, a kill must find the record in the ring.
-            response.body_bytes += len(body[0]) if len(body) == 1 else sum(map(len, body))
-            self._finish(response, Outcome.OK)
+            try:
+                response.body_bytes += sum(map(len, body))
+            except TypeError:  # no bytes: the server says so
+                pass
+            finish(response, Outcome.OK)
             return body
         return self._returned(response, body, environ)
-
-    def _begin(self, environ: WSGIEnvironment, start_response: StartResponse, path: str) -> Response:
-        """Copies what is needed of ``environ``, which is not kept: servers use it again."""
-        response = Response()
-        response.context = context = RequestContext()
-        context._facts = None
-        response.finish = self._finish
-        response.server_start_response = start_response
-        response.echoed_header = self._echoed_header
-        response.status = response.error = response.message = response.trace_id = None
-        response.outcome = Outcome.OK
-        response.is_rare = False
-        response.body_bytes = 0
-        response.path = path
-        response.method = environ.get("REQUEST_METHOD", "")
-        if "HTTP_TRACEPARENT" in environ:
-            match = _TRACEPARENT.fullmatch(environ["HTTP_TRACEPARENT"])
-            if match is not None:
-                response.trace_id, response.is_rare = match[1], True
-        if self._generator is None and self._header_key not in environ:
-            try:
-                request_id = self._pop_request_id()
-            except IndexError:
-                request_id = self._process.request_ids.refill()
-        else:
-            request_id = self._request_id(environ)
-        context.request_id = response.generated_id = request_id
-        response.time_ns = _time_ns()
-        response.begin_ns = _perf_counter_ns()
-        return response
 
     def _request_id(self, environ: WSGIEnvironment) -> str:
         """By precedence: the user's generator, a valid incoming header, one of our own."""
@@ -124,7 +123,11 @@ class RequestMiddleware:
 
     def _raised(self, response: Response, error: BaseException, environ: WSGIEnvironment) -> None:
         """The application raised instead of returning; a websocket library may, when the connection is over."""
-        if response.status is None and "HTTP_UPGRADE" in environ and isinstance(error, (StopIteration, ConnectionError)):
+        if (
+            response.status is None
+            and "HTTP_UPGRADE" in environ
+            and isinstance(error, (StopIteration, ConnectionError))
+        ):
             self._finish(response, Outcome.UPGRADED)
             return
         response.failed(error)

@@ -8,20 +8,26 @@ from typing import Any, Final, Protocol
 
 from chest.counters import Counters
 from chest.record import Outcome, Record
+from chest.record_id import RecordIds
 from chest.request.context import Facts, FinishedContext, RequestContext
 from chest.request.request_id import MOST_CHARACTERS, RequestIds
-from chest.request.response import BODY_SIZE, TIME_TO_FIRST_BYTE, Response, StreamedResponse
+from chest.request.response import TIME_TO_FIRST_BYTE, Response
 from chest.request.sanitize import text
 from chest.request.selection import SAMPLE_RATE, Selection
 
 PATH_CHARACTERS: Final = 2048
 ROUTE_CHARACTERS: Final = 512
 METHOD_CHARACTERS: Final = 32
-_KNOWN_METHODS: Final = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
-_KNOWN_STATUSES: Final = {f"{code}": code for code in range(100, 600)}
+_KNOWN_METHODS: Final = frozenset(
+    ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY")
+)
+_STATUSES: Final[dict[str | None, int]] = {}
+"""Status lines seen, with their codes: an application has few, and a bound keeps it so."""
+_MOST_STATUSES: Final = 256
 
 _perf_counter_ns = time.perf_counter_ns
 _new = tuple.__new__
+_copy = dict.copy
 
 
 class Process(Protocol):
@@ -31,6 +37,7 @@ class Process(Protocol):
     """``mark[0]`` is 1 while the process is ready for requests; 0 before the first one and after a fork."""
     counters: Counters
     request_ids: RequestIds
+    record_ids: RecordIds
 
     @property
     def resource(self) -> tuple[str, str, str]:
@@ -38,9 +45,6 @@ class Process(Protocol):
 
     def prepare(self) -> None:
         """Make this process ready: called before a request's application whenever ``mark[0]`` is 0."""
-
-    def new_record_id(self, time_ns: int) -> str:
-        """A new ``Record.id`` for a request that began at ``time_ns`` (Unix time in nanoseconds)."""
 
 
 class Recording:
@@ -55,9 +59,12 @@ class Recording:
         self._offer = offer
         self._selection = selection
         self._clean = selection.sanitizer.clean
+        self._tracks_all = selection.tracks_all
+        self._is_judged = selection.is_sampled or selection.before_record is not None
         self._process = process
-        self._new_id = process.new_record_id
-        self._resource = tuple(process.resource)
+        self._pop_tail = process.record_ids.pop_tail
+        self._refill_tails = process.record_ids.refill
+        self._service, self._release, self._host = process.resource
         self._counters = process.counters
 
     def finish(self, response: Response, outcome: str) -> None:
@@ -73,53 +80,53 @@ class Recording:
                 self._offer(record)
         except Exception as error:  # noqa: BLE001 - the request goes on
             self._counters.add("dropped.internal_error")
-            self._counters.error(f"while recording a request: {error!r}")
+            self._counters.error(f"while recording a request: {type(error).__name__}")
         finally:
             context._counters = self._counters
             context.__class__ = FinishedContext
 
     def _record(self, response: Response, context: RequestContext, outcome: str, duration_ns: int) -> Record | None:
         """The record; None where the request is not kept."""
-        facts = context._facts
-        if facts is not None and facts.is_excluded:
-            return None
-        status = _status_code(response.status)
-        if outcome == Outcome.OK and (status is None or status >= 500):
+        # The snapshot, before anything else: other threads may have the context and still write to it.
+        variables = _copy(context)
+        status = _STATUSES.get(response.status) or _status_code(response.status)
+        if outcome == "ok" and (status is None or status >= 500):
             outcome = Outcome.ERROR
-        record_id = self._new_id(response.time_ns)
-        variables, attributes = self._selected(response.method, dict.copy(context))
+        time_ns, method, path, request_id = response.time_ns, response.method, response.path, context.request_id
+        if not self._tracks_all:
+            variables = self._selection.tracked(method, variables)
+        variables, notes = self._clean(variables)
+        attributes = {} if notes is None else notes
         if response.body_bytes:
-            attributes[BODY_SIZE] = response.body_bytes
+            attributes["http.response.body.size"] = response.body_bytes
+        route, error = None, response.error
+        facts = context._facts
+        if facts is not None:
+            if facts.is_excluded:
+                return None
+            route = None if facts.route is None else text(str(facts.route), ROUTE_CHARACTERS)
+            error = error or facts.error
         if facts is not None or response.is_rare:
             self._tell(response, facts, attributes)
-        if self._selection.is_sampled:
-            rate = self._selection.sample_rate(record_id, outcome, duration_ns)
-            if rate is None:
-                return None
-            attributes[SAMPLE_RATE] = rate
-
-        method, path, request_id = response.method, response.path, context.request_id
         if request_id is not response.generated_id:
             request_id = text(str(request_id), MOST_CHARACTERS)
         if method not in _KNOWN_METHODS:
             method = text(method, METHOD_CHARACTERS)
-        if len(path) > PATH_CHARACTERS or not (path.isascii() and path.isprintable()):
+        if not path.isascii() or not path.isprintable() or len(path) > PATH_CHARACTERS:
             path = text(_utf8(path), PATH_CHARACTERS)
-        route = None if facts is None or facts.route is None else text(str(facts.route), ROUTE_CHARACTERS)
-        error = response.error or (None if facts is None else facts.error)
+        try:
+            tail = self._pop_tail()
+        except IndexError:
+            tail = self._refill_tails()
+        # A named tuple's own constructor is a Python call.
         record: Record = _new(
             Record,
-            (record_id, request_id, response.time_ns, duration_ns, method, path, route, status, outcome, error,
-             variables, attributes, *self._resource),
+            (
+                f"{time_ns:016x}{tail}", request_id, time_ns, duration_ns, method, path, route, status, outcome, error,
+                variables, attributes, self._service, self._release, self._host,
+            ),
         )  # fmt: skip
-        return record if self._selection.before_record is None else self._judged(record)
-
-    def _selected(self, method: str, variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The variables that are kept, fit for every chest, and the attributes that say what was done to them."""
-        if not self._selection.tracks_all:
-            variables = self._selection.tracked(method, variables)
-        variables, notes = self._clean(variables)
-        return variables, {} if notes is None else notes
+        return self._judged(record) if self._is_judged else record
 
     def _tell(self, response: Response, facts: Facts | None, attributes: dict[str, Any]) -> None:
         """What most requests do not have: a stream's first byte, an exception's message, a trace, an adapter's facts."""
@@ -129,7 +136,9 @@ class Recording:
             if notes is not None:
                 for name, note in notes.items():
                     attributes.setdefault(name, note)
-        if isinstance(response, StreamedResponse) and response.first_byte_ns:
+        if not response.is_rare:
+            return
+        if response.first_byte_ns:
             attributes[TIME_TO_FIRST_BYTE] = response.first_byte_ns - response.begin_ns
         if response.message:
             attributes["exception.message"] = text(self._selection.redaction.clean_url(response.message), 1024)
@@ -137,9 +146,17 @@ class Recording:
             attributes["trace_id"] = response.trace_id
 
     def _judged(self, record: Record) -> Record | None:
-        """The user's last word: False, and only False, drops the record."""
+        """The sample, and then the user's last word: False, and only False, drops the record."""
+        selection = self._selection
+        if selection.is_sampled:
+            rate = selection.sample_rate(record.id, record.outcome, record.duration_ns)
+            if rate is None:
+                return None
+            record.attributes[SAMPLE_RATE] = rate
+        if selection.before_record is None:
+            return record
         try:
-            if self._selection.before_record(record) is False:  # type: ignore[misc]
+            if selection.before_record(record) is False:
                 return None
         except Exception as error:  # noqa: BLE001 - the user's code must not fail the request, nor lose its record
             self._counters.add("before_record_failed")
@@ -148,12 +165,13 @@ class Recording:
 
 
 def _status_code(status: str | None) -> int | None:
-    if status is None:
+    """The code of a status line that was not seen before; None where there is none."""
+    if not isinstance(status, str) or not (status[:3].isascii() and status[:3].isdigit() and len(status) >= 3):
         return None
-    try:
-        return _KNOWN_STATUSES.get(status[:3])
-    except TypeError:
-        return None
+    code = int(status[:3])
+    if len(_STATUSES) < _MOST_STATUSES and len(status) < _MOST_STATUSES:
+        _STATUSES[status] = code
+    return code
 
 
 def _utf8(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -13,8 +14,11 @@ MOST_CHARACTERS: Final = 255
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _ECHOABLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _IDS_AT_ONCE: Final = 16
-"""Sixteen ids from one ``os.urandom`` call: a system call that gives up the GIL, dear when every request makes one, while
-making many more ids in one request would show in its latency."""
+"""From one ``os.urandom``: a system call that gives up the GIL, dear when every request makes it. Not more of them, because
+one request pays for all: 5 µs."""
+_RANDOM_BITS: Final = int("ffffffffffff0fff3fffffffffffffff" * _IDS_AT_ONCE, 16)
+_VERSION_AND_VARIANT: Final = int("00000000000040008000000000000000" * _IDS_AT_ONCE, 16)
+_split: Final = struct.Struct("8s4s4s4s12s").iter_unpack
 
 
 class RequestIds:
@@ -30,8 +34,7 @@ class RequestIds:
 
     def refill(self) -> str:
         """Make more ids, and return one."""
-        digits = os.urandom(16 * _IDS_AT_ONCE).hex()
-        ids = [_uuid4(digits[at : at + 32]) for at in range(0, len(digits), 32)]
+        ids = _uuid4s(os.urandom(16 * _IDS_AT_ONCE))
         last = ids.pop()
         self._pool.extend(ids)
         return last
@@ -44,13 +47,15 @@ class RequestIds:
             return self.refill()
 
     def renew(self) -> None:
-        """Forget the ids that were made before a fork."""
+        """Forget what was made before a fork."""
         self._pool.clear()
 
 
-def _uuid4(digits: str) -> str:
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+def _uuid4s(random: bytes) -> list[str]:
+    """Sixteen ids from 256 random bytes; version and variant are set in all of them by two operations on one integer."""
+    bits = (int.from_bytes(random, "big") & _RANDOM_BITS) | _VERSION_AND_VARIANT
+    digits = bits.to_bytes(16 * _IDS_AT_ONCE, "big").hex().encode()
+    return b" ".join(map(b"-".join, _split(digits))).decode().split()
 
 
 def accepted(header: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,9 @@ from chest.request.request_id import is_echoable
 from chest.wsgi import StartResponse, WSGIEnvironment
 
 TIME_TO_FIRST_BYTE: Final = "chest.time_to_first_byte_ns"
-BODY_SIZE: Final = "http.response.body.size"
+
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+"""W3C Trace Context, section 3.2."""
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
@@ -54,7 +57,7 @@ class Response:
     body: Any
     body_bytes: int
     context: RequestContext | None
-    echoed_header: tuple[str, str] | None
+    echoed_header: tuple[str, str, int] | None
     error: str | None
     finish: Callable[[Response, str], None]
     first_byte_ns: int
@@ -72,11 +75,26 @@ class Response:
     time_ns: int
     trace_id: str | None
 
-    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> Callable[[bytes], object]:
-        """``start_response`` (PEP 3333). ``exc_info`` is passed on only where it was given, and no reference to it is kept."""
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        """``start_response`` (PEP 3333). ``exc_info`` is passed on only where it was given, and no reference to it is kept.
+
+        The request's id is added unless the application set one; the application's own list is never changed.
+        """
         self.status = status
         if self.echoed_header is not None:
-            headers = self._with_request_id(headers)
+            name, lower_name, length = self.echoed_header
+            try:
+                for other, _ in headers:
+                    if len(other) == length and other.lower() == lower_name:
+                        break
+                else:
+                    request_id = self.context.request_id  # type: ignore[union-attr]
+                    if request_id is self.generated_id or is_echoable(request_id):
+                        headers = [*headers, (name, request_id)]
+            except Exception:  # noqa: BLE001 - headers that are no list of pairs: the server says so better than we could
+                pass
         if exc_info is None:
             self.server_write = self.server_start_response(status, headers)
         else:
@@ -86,29 +104,29 @@ class Response:
                 exc_info = None
         return self._write
 
-    def _with_request_id(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The headers and the request's id, unless the application set one; never changes the application's own list."""
-        name, lower_name = self.echoed_header  # type: ignore[misc]
-        length = len(name)
-        try:
-            for other, _ in headers:
-                if len(other) == length and other.lower() == lower_name:
-                    return headers
-            request_id = self.context.request_id if self.context is not None else self.generated_id
-            if request_id is self.generated_id or is_echoable(request_id):
-                return [*headers, (name, request_id)]
-        except Exception:  # noqa: BLE001 - headers that are no list of pairs: the server says so better than we could
-            pass
-        return headers
-
     def _write(self, data: bytes) -> object:
         """The imperative way of PEP 3333; its bytes count as the body's."""
         self.body_bytes += len(data)
         return self.server_write(data)
 
+    def read_trace_id(self, traceparent: str) -> None:
+        """Take the trace id of a valid ``traceparent``; an invalid one is ignored as a whole."""
+        match = _TRACEPARENT.fullmatch(traceparent)
+        if match is not None:
+            self.tell_more()
+            self.trace_id = match[1]
+
+    def tell_more(self) -> None:
+        """From here on this response has more to tell than most have; what most lack is not even set to None for them."""
+        if not self.is_rare:
+            self.is_rare = True
+            self.outcome = Outcome.OK
+            self.message = self.trace_id = None
+            self.first_byte_ns = 0
+
     def failed(self, error: BaseException) -> None:
         """The application raised: how the request ended, without keeping the exception, which would keep its frames."""
-        self.is_rare = True
+        self.tell_more()
         self.outcome = outcome_of(error)
         self.error = type(error).__name__
         self.message = message_of(error)
@@ -249,8 +267,7 @@ def returned(response: Response, body: Any, environ: WSGIEnvironment) -> Iterabl
     response.body = body
     response.iterator = None
     response.is_exhausted = False
-    response.first_byte_ns = 0
-    response.is_rare = True
+    response.tell_more()
     response.__class__ = SizedStreamedResponse if hasattr(type(body), "__len__") else StreamedResponse
     return response  # type: ignore[return-value]
 
@@ -267,6 +284,7 @@ def is_served_file(body: Any, environ: WSGIEnvironment) -> bool:
 
 
 def _watch_file(response: Response, body: Any) -> None:
+    response.tell_more()
     try:
         body.close = ServedFile(response, getattr(body, "close", None))
     except (AttributeError, TypeError):

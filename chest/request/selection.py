@@ -76,9 +76,11 @@ def _excluder(globs: Sequence[str]) -> Callable[[str], object] | None:
     """The cheapest test that is right for these globs: a set of paths, prefixes, or one compiled expression."""
     if not globs:
         return None
-    if not any(_GLOB_CHARACTERS & set(glob) for glob in globs):
-        return frozenset(globs).__contains__
-    if all(glob.endswith("*") and not _GLOB_CHARACTERS & set(glob[:-1]) for glob in globs):
-        prefixes = tuple(glob[:-1] for glob in globs)
-        return lambda path: path.startswith(prefixes)
-    return re.compile("|".join(f"(?:{fnmatch.translate(glob)})" for glob in globs)).match
+    exact = frozenset(glob for glob in globs if not _GLOB_CHARACTERS & set(glob))
+    prefixes = tuple(glob[:-1] for glob in globs if glob.endswith("*") and not _GLOB_CHARACTERS & set(glob[:-1]))
+    rest = [glob for glob in globs if glob not in exact and glob[:-1] not in prefixes]
+    if rest:
+        return re.compile("|".join(f"(?:{fnmatch.translate(glob)})" for glob in globs)).match
+    if not prefixes:
+        return exact.__contains__
+    return lambda path: path in exact or path.startswith(prefixes)

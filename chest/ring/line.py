@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from chest.encoding import decode, encode_with_json
 from chest.record import OWN_FIELDS, Record
 from chest.record_id import is_intact
 
+orjson: Any
 try:
     import orjson
 except ImportError:  # no build for this interpreter: the standard library's encoder writes the same text, slower
-    orjson = None  # type: ignore[assignment]
+    orjson = None
 
 
 class Resource(NamedTuple):
@@ -23,20 +24,19 @@ class Resource(NamedTuple):
     host: str
 
 
-if orjson is not None:
-    _dumps = orjson.dumps
-    _APPEND_NEWLINE = orjson.OPT_APPEND_NEWLINE
+def _dumps_line(value: Any, default: None, option: int) -> bytes:
+    """``orjson.dumps`` with its option for a newline, by the standard library."""
+    return encode_with_json(value) + b"\n"
 
-    def encode_line(record: Record) -> bytes:
-        """The record's own fields as one line; raises TypeError for a value that JSON cannot hold."""
-        # orjson takes no tuple subclass, and the slice is a plain tuple.
-        return _dumps(record[:OWN_FIELDS], None, _APPEND_NEWLINE)
 
-else:
+dumps: Callable[[Any, None, int], bytes] = _dumps_line if orjson is None else orjson.dumps
+APPEND_NEWLINE: Final = 0 if orjson is None else orjson.OPT_APPEND_NEWLINE
 
-    def encode_line(record: Record) -> bytes:
-        """The record's own fields as one line; raises TypeError or ValueError for a value that JSON cannot hold."""
-        return encode_with_json(record[:OWN_FIELDS]) + b"\n"
+
+def encode_line(record: Record) -> bytes:
+    """The record's own fields as one line; raises TypeError or ValueError for a value that JSON cannot hold."""
+    # orjson takes no tuple subclass, and the slice is a plain tuple.
+    return dumps(record[:OWN_FIELDS], None, APPEND_NEWLINE)
 
 
 def decode_lines(data: bytes, resource: Resource) -> list[Record]:
@@ -73,7 +73,7 @@ def _checked(line: bytes, resource: Resource, process: str) -> Record | None:
         return None
     if not (isinstance(row, list) and len(row) == OWN_FIELDS and _fits(row) and is_intact(row[0], row[2], process)):
         return None
-    return Record(*row, *resource)
+    return Record._make((*row, *resource))
 
 
 _TEXT = (str,)

@@ -114,7 +114,9 @@ def _files(directory: Path, suffix: str) -> list[Path]:
     try:
         with os.scandir(directory) as entries:
             return sorted(
-                Path(entry.path) for entry in entries if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False)
+                Path(entry.path)
+                for entry in entries
+                if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False)
             )
     except OSError:
         return []

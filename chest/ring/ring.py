@@ -17,20 +17,25 @@ there before the child has a ring of its own is kept in memory and moved into th
 
 from __future__ import annotations
 
+import mmap
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from chest.counters import Counters
-from chest.record import Record
-from chest.ring.line import Resource, encode_line
+from chest.record import OWN_FIELDS, Record
+from chest.ring.line import APPEND_NEWLINE, Resource, dumps, encode_line
 from chest.ring.process_mark import ProcessMark
 from chest.ring.segments import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 
 EARLY_RECORDS: Final = 1000
 """How many records are kept in memory before the ring is open; a bound that only a storm of signal handlers could reach."""
 _TRIES_WHEN_OTHERS_HOLD: Final = 100
+
+Write = Callable[[bytes], object]
+"""The bound ``mmap.write`` of a segment: holding it is owning the segment."""
 
 
 class Chunk(NamedTuple):
@@ -55,7 +60,7 @@ class Ring:
         self._file: SegmentFile | None = None
         self._owner_pid = 0
         self._is_closed = False
-        self._idle: list = []  # type: ignore[type-arg] # bound mmap.write methods; a subscript would cost nothing but say less
+        self._idle: list[Write] = []
         self._free: list[int] = []
         self._read: list[int] = []
         self._early: deque[tuple[int, bytes]] = deque()
@@ -70,18 +75,19 @@ class Ring:
         try:
             write = self._idle.pop()
         except IndexError:
-            write = self._next_segment()
-            if write is None:
+            taken = self._next_segment()
+            if taken is None:
                 self._counters.add("dropped.ring_full")
                 return False
+            write = taken
         try:
-            write(encode_line(record))
+            write(dumps(record[:OWN_FIELDS], None, APPEND_NEWLINE))  # encode_line, without the call
         except Exception:  # noqa: BLE001 - a full segment or a value that is no JSON; nothing of it may reach the request
             return self._offer_again(write, record)
         self._idle.append(write)
         return True
 
-    def _next_segment(self):  # type: ignore[no-untyped-def] # the bound write of a free segment, or None
+    def _next_segment(self) -> Write | None:
         """A segment that nobody owns: a free one, else one that another thread hands back in these microseconds."""
         file = self._file
         for _ in range(_TRIES_WHEN_OTHERS_HOLD):
@@ -101,7 +107,7 @@ class Ring:
                 continue
         return None
 
-    def _offer_again(self, write, record: Record) -> bool:  # type: ignore[no-untyped-def]
+    def _offer_again(self, write: Write, record: Record) -> bool:
         """After a write that failed: without what cannot be encoded, in a segment that has room."""
         line = self._line_of(record)
         file = self._file
@@ -109,22 +115,25 @@ class Ring:
             self._idle.append(write)
             self._counters.add("dropped.not_encodable" if line is None else "dropped.too_large")
             return False
-        while True:
+        return self._write_line(line, write)
+
+    def _write_line(self, line: bytes, write: Write | None) -> bool:
+        """Write into this segment, else into the next that has room."""
+        while write is not None:
             try:
                 write(line)
             except ValueError:  # "data out of range": the segment is full
                 self._retire(write)
                 write = self._next_segment()
-                if write is None:
-                    self._counters.add("dropped.ring_full")
-                    return False
             else:
                 self._idle.append(write)
                 return True
+        self._counters.add("dropped.ring_full")
+        return False
 
-    def _retire(self, write) -> None:  # type: ignore[no-untyped-def]
+    def _retire(self, write: Write) -> None:
         assert self._file is not None
-        index = next(i for i, segment in enumerate(self._file.segments) if segment is write.__self__)
+        index = next(i for i, segment in enumerate(self._file.segments) if segment is write.__self__)  # type: ignore[attr-defined]
         self._file.set_state(index, RETIRED)
 
     def _line_of(self, record: Record) -> bytes | None:
@@ -183,23 +192,7 @@ class Ring:
             except IndexError:
                 return
             if pid == own_pid:
-                self._write_line(line)
-
-    def _write_line(self, line: bytes) -> None:
-        try:
-            write = self._idle.pop()
-        except IndexError:
-            write = self._next_segment()
-        while write is not None:
-            try:
-                write(line)
-            except ValueError:
-                self._retire(write)
-                write = self._next_segment()
-            else:
-                self._idle.append(write)
-                return
-        self._counters.add("dropped.ring_full")
+                self._write_line(line, self._idle.pop() if self._idle else self._next_segment())
 
     def retract(self, patience_seconds: float = 0.05) -> None:
         """Let no offer in any more: what comes later is dropped and counted. Offers under way may finish."""
@@ -256,7 +249,7 @@ class Ring:
                     return chunk
         return None
 
-    def _take_from(self, index: int, segment, most_bytes: int) -> Chunk | None:  # type: ignore[no-untyped-def]
+    def _take_from(self, index: int, segment: mmap.mmap, most_bytes: int) -> Chunk | None:
         begin, end = self._read[index], segment.tell()
         if begin >= end:
             self._recycle_if_done(index)

@@ -60,7 +60,9 @@ class SegmentFile:
     position are one C call. ``states`` and ``committed`` live in the header, so a reader in another process sees them.
     """
 
-    def __init__(self, header: mmap.mmap, segments: list[mmap.mmap], descriptor: int, description: Mapping[str, Any]) -> None:
+    def __init__(
+        self, header: mmap.mmap, segments: list[mmap.mmap], descriptor: int, description: Mapping[str, Any]
+    ) -> None:
         self._header = header
         self._descriptor = descriptor
         self._segment_offset = len(header)

@@ -101,7 +101,9 @@ def test_stopping_before_the_thread_was_started_delivers_in_the_calling_thread(r
     assert len(chest.kept) == 1
 
 
-def test_stopping_with_a_dead_chest_ends_by_the_deadline_and_says_that_something_is_left(ring: Ring, make: Make) -> None:
+def test_stopping_with_a_dead_chest_ends_by_the_deadline_and_says_that_something_is_left(
+    ring: Ring, make: Make
+) -> None:
     exporter = make(ScriptedChest(*[ChestUnavailable("down", 0.01)] * 100_000))
     exporter.start()
     ring.offer(make_record())

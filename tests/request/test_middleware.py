@@ -602,7 +602,13 @@ def test_a_process_that_is_not_ready_is_prepared_before_the_app_runs() -> None:
         environ: dict[str, Any] = {}
         setup_testing_defaults(environ)
         app(environ, lambda *call: None)  # type: ignore[arg-type,return-value]
-    assert [entry if isinstance(entry, str) else "record" for entry in order] == ["prepare", "app", "record", "app", "record"]
+    assert [entry if isinstance(entry, str) else "record" for entry in order] == [
+        "prepare",
+        "app",
+        "record",
+        "app",
+        "record",
+    ]
 
 
 def test_headers_that_are_no_headers_are_left_for_the_server_to_refuse() -> None:

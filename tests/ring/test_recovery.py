@@ -186,9 +186,7 @@ def test_two_processes_that_recover_one_directory_share_the_rings(tmp_path: Path
             ring.remove()
     """
     arguments = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
-    workers = [
-        subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    workers = [subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for worker in workers:
         assert worker.stdin is not None
         worker.stdin.write("go\n")

@@ -1,0 +1,1 @@
+"""One question a file, each beside its rivals in the same run."""

@@ -1,0 +1,106 @@
+"""The contracts every store keeps: ``Chest`` takes records, ``ReadableChest`` gives them back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import ClassVar, NamedTuple, Self, TypeAlias
+
+from chest.chests.query import EVERYTHING, Query
+from chest.record import Record
+
+__all__ = ["Chest", "Cursor", "Query", "ReadableChest", "StoredRecord"]
+
+Cursor: TypeAlias = int | str
+"""A place in the order in which a chest stored its records; only the chest that gave it knows what it means."""
+
+
+class StoredRecord(NamedTuple):
+    """A record as a chest gives it back, with the place at which it stands."""
+
+    cursor: Cursor
+    """Where it stands: reading on ``after`` it gives what was stored later."""
+    stored_at: datetime
+    """When the chest took it, in UTC and aware of it; later than the request, by hours after a store was down."""
+    record: Record
+
+
+class Chest(ABC):
+    """A store for records. Making one connects to nothing; the first :meth:`open` or :meth:`write` does.
+
+    A chest knows no thread: calls may come from any thread, one after the other or at once, and after a fork from the
+    child. It waits for its store only for a bounded time, and it never retries: that is delivery's to do.
+    """
+
+    name: str
+    """A label for messages and logs, such as ``sqlite:///chest.sqlite3``; holds no password and no token."""
+
+    is_idempotent: ClassVar[bool] = True
+    """Whether a record that is written twice, told by ``Record.id``, is stored once."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, and make what is missing to write into. Opening an open chest does nothing.
+
+        :raises ChestUnavailable: the store cannot be reached or used now; :exc:`~chest.errors.SchemaMismatch` when
+            what is there is not what Chest writes.
+        """
+
+    @abstractmethod
+    def write(self, records: Sequence[Record]) -> None:
+        """Store all of the records or none; opens the chest when it is not open. No records: nothing happens.
+
+        :raises ChestUnavailable: not now; the same records may be written later, and the chest is ready to try.
+        :raises RecordRejected: never as they are; ``ids`` names the offenders where the store tells. None was stored
+            by a chest with transactions; where there are none, writing the others again is harmless or doubles them
+            as :attr:`is_idempotent` says.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """See whether records could be written, and write nothing, make nothing and leave nothing open.
+
+        :raises ChestError: what is wrong, and what to do about it.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the store go. Closing twice does nothing; the next write opens again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class ReadableChest(Chest):
+    """A chest that also gives records back, in the order in which it stored them.
+
+    Reading makes nothing: where no chest is yet, it raises :exc:`~chest.errors.ChestUnavailable` rather than find
+    nothing, so that a mistyped path is noticed.
+    """
+
+    @abstractmethod
+    def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
+        """One page of the records that match, oldest stored first; fewer than ``limit`` only when there are no more.
+
+        :param query: the conditions; all of them hold for what is returned.
+        :param after: the cursor of the last record seen; None begins at the start.
+        :param limit: the most records to return, at least 1.
+        """
+
+    @abstractmethod
+    def newest(self) -> Cursor | None:
+        """The cursor of the record stored last, None when there is none: reading ``after`` it gives what comes."""
+
+    @abstractmethod
+    def remove(self, stored: Sequence[StoredRecord]) -> int:
+        """Remove records that were read, and return how many were there to remove."""

@@ -1,0 +1,110 @@
+"""From a chest URL to a chest: the schemes in one table, guests by entry point, drivers loaded on use."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Final, NamedTuple, TypeAlias
+
+from chest.chests.base import Chest
+from chest.errors import MissingDependencyError, SettingsError
+
+__all__ = ["ENTRY_POINT_GROUP", "open_chest", "safe_url", "schemes", "sqlite_url"]
+
+ChestFactory: TypeAlias = Callable[[str], Chest]
+"""Takes a chest URL and gives a chest that has connected to nothing yet; a class with such a constructor is one."""
+
+ENTRY_POINT_GROUP: Final = "chest.chests"
+"""Where other packages announce their chests: the entry point's name is the scheme, its object a factory."""
+
+
+class _Builtin(NamedTuple):
+    """Where the factory of a scheme is found, and what to install for it."""
+
+    factory: str
+    requirement: str
+
+
+_BUILTIN: Final = {
+    "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
+    "sqlite": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest"),
+}
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_SECRET_NAME = re.compile(
+    r"token|secret|password|passwd|pwd|passphrase|api[_-]?key|signature|credential|^(key|sig|auth)$", re.I
+)
+
+
+def open_chest(url: str) -> Chest:
+    """The chest that a URL names; it connects when it is first used.
+
+    :param url: such as ``sqlite:///chest.sqlite3``; what may follow ``?`` stands in the docstring of the chest.
+    :raises SettingsError: no URL, a scheme nobody knows, or an option of the URL that cannot be meant.
+    :raises MissingDependencyError: the chest's driver is not installed.
+    """
+    scheme = _scheme_of(url)
+    if scheme in _BUILTIN:
+        return _builtin_factory(scheme)(url)
+    for guest in entry_points(group=ENTRY_POINT_GROUP, name=scheme):
+        factory: ChestFactory = guest.load()
+        return factory(url)
+    raise SettingsError(_unknown_scheme(scheme))
+
+
+def schemes() -> list[str]:
+    """The scheme of every chest that is there, ours and those of guests."""
+    return sorted({*_BUILTIN, *(guest.name for guest in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def safe_url(url: str) -> str:
+    """The URL for messages and logs: a password, and the values of parameters that sound secret, become ``***``.
+
+    A password may hold what a URL should not, such as ``/`` or ``?``; rather too much is masked than too little.
+    """
+    address, mark, parameters = url.partition("?")
+    if mark and "@" not in address and "@" in parameters:
+        address, mark, parameters = url, "", ""
+    address = re.sub(r"^([^:/]+://[^:/@]*):.*@", r"\1:***@", address, flags=re.DOTALL)
+    return address + mark + "&".join(_safe_parameter(parameter) for parameter in parameters.split("&"))
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of the chest in this SQLite file."""
+    # Only what would end the path or be taken for a code: the URL is shown to people.
+    return f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F")
+
+
+def _safe_parameter(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
+    return f"{name}=***" if equals and _SECRET_NAME.search(name) else parameter
+
+
+def _scheme_of(url: str) -> str:
+    match = _SCHEME.match(url)
+    if match is None:
+        raise SettingsError(
+            f"{url!r} is no chest URL: write a scheme first, such as sqlite:///{url or 'chest.sqlite3'}."
+        )
+    return match[1].lower()
+
+
+def _builtin_factory(scheme: str) -> ChestFactory:
+    builtin = _BUILTIN[scheme]
+    try:
+        factory: ChestFactory = resolve_name(builtin.factory)
+    except ModuleNotFoundError as error:
+        message = f"The {scheme} chest needs the package {error.name}: pip install {builtin.requirement!r}"
+        raise MissingDependencyError(message) from error
+    return factory
+
+
+def _unknown_scheme(scheme: str) -> str:
+    known = schemes()
+    nearest = difflib.get_close_matches(scheme.partition("+")[0], known, n=1)
+    hint = f" Did you mean {nearest[0]}:?" if nearest else ""
+    return f"No chest has the scheme {scheme}:.{hint} There are: {', '.join(known)}."

@@ -1,0 +1,180 @@
+"""``SQLChest``: one table, one row a request, in an SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import func, inspect, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from chest.chests.base import Cursor, ReadableChest, StoredRecord
+from chest.chests.query import EVERYTHING, Query
+from chest.chests.sql_connection import HeldConnection
+from chest.chests.sql_database import Database
+from chest.chests.sql_reading import pages
+from chest.chests.sql_schema import make_tables, record_table, require_fit
+from chest.chests.sql_sqlite import SQLiteDatabase
+from chest.chests.sql_url import SQLTarget
+from chest.encoding import encode
+from chest.errors import ChestUnavailable, RecordRejected
+from chest.record import Record
+
+__all__ = ["SQLChest"]
+
+_DATABASES: Final[dict[str, Callable[[SQLTarget], Database]]] = {"sqlite": SQLiteDatabase}
+_REMOVED_AT_ONCE: Final = 500
+"""Rows a transaction: between two of them, those who write get their turn."""
+
+
+class SQLChest(ReadableChest):
+    """One row a request, in a table of an SQL database; here SQLite, for one host.
+
+    A batch is one transaction, and a record that comes again is not stored again. The table is made if it is not there;
+    one that is there is never altered, and refused if it does not fit. Columns of your own may stand beside Chest's, if
+    a row may be inserted without them. Beside the table stands a view, ``chest_variables``: one row a variable, with
+    ``request_id``, ``name``, ``value`` and ``recorded_at``, the time of the request (true and false are 1 and 0).
+
+    Writing and reading have a connection each, held until :meth:`close`; neither waits for the other, but two writers
+    or two readers of one object do. Whoever reads through millions of rows makes a chest of its own.
+
+    :param url: ``sqlite:///relative/file``, ``sqlite:////absolute/file`` (a ``%`` or ``?`` in the path as ``%25``,
+        ``%3F``), and after a ``?``: ``table=chest_records``;
+        ``index=request_id`` for an index on it (finding an id at once costs writing two thirds of its speed);
+        ``busy_timeout_ms=1000``, how long to wait for a lock of another connection.
+    :raises SettingsError: the URL cannot be meant as it stands.
+    """
+
+    def __init__(self, url: str) -> None:
+        target = SQLTarget.of(url)
+        self.name = target.name
+        self._database = _DATABASES[target.url.get_backend_name()](target)
+        self._table = record_table(target.table, has_request_id_index=target.has_request_id_index)
+        self._insert = self._database.insert_text(self._table)
+        place = self._database.place
+        self._writing = HeldConnection(self._database.prepare, place, self._connect_to_write)
+        self._reading = HeldConnection(lambda: None, place, self._connect_to_read)
+
+    def open(self) -> None:
+        with self._explained(), self._writing.use():
+            pass
+
+    def write(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        try:
+            rows = self._rows(records)
+            with self._explained(), self._writing.use() as connection:
+                connection.exec_driver_sql(self._insert, rows)
+                connection.commit()
+        # What the driver and the encoder raise for a value they cannot take: too large, no Unicode, no JSON.
+        except (RecordRejected, OverflowError, TypeError, ValueError) as error:
+            refused = self._refused(records)
+            if not refused:
+                raise ChestUnavailable(f"{self.name} failed, and no record is to blame: {error}") from error
+            raise RecordRejected(f"{self.name} cannot hold a record: {error}", refused) from error
+
+    def check(self) -> None:
+        with self._explained():
+            connection = self._database.connect_to_check()
+            if connection is not None:
+                with connection:
+                    if inspect(connection).has_table(self._table.name):
+                        require_fit(connection, self._table, self._database)
+
+    def close(self) -> None:
+        self._writing.close()
+        self._reading.close()
+
+    def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
+        found: list[StoredRecord] = []
+        # A text that is no Unicode (a byte of a command line) cannot be bound, and no record has it.
+        with suppress(UnicodeEncodeError), self._explained(), self._reading.use() as connection:
+            for page in pages(connection, self._table, query, int(after or 0), limit):
+                found += page
+                if len(found) >= limit:
+                    break
+        return found[:limit]
+
+    def newest(self) -> Cursor | None:
+        with self._explained(), self._reading.use() as connection:
+            newest: int | None = connection.execute(select(func.max(self._table.c.seq))).scalar()
+        return newest
+
+    def remove(self, stored: Sequence[StoredRecord]) -> int:
+        removed = 0
+        statement = self._database.remove_text(self._table)
+        for start in range(0, len(stored), _REMOVED_AT_ONCE):
+            places = [(row.cursor,) for row in stored[start : start + _REMOVED_AT_ONCE]]
+            with self._explained(), self._writing.use() as connection:
+                removed += connection.exec_driver_sql(statement, places).rowcount
+                connection.commit()
+        return removed
+
+    def _rows(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:
+        stored_at = (self._database.stored_at_value(datetime.now(UTC)),)
+        return [
+            (
+                *record[:10],
+                encode(record.variables).decode(),
+                encode(record.attributes).decode(),
+                *record[12:],
+                *stored_at,
+            )
+            for record in records
+        ]
+
+    def _refused(self, records: Sequence[Record]) -> list[str]:
+        """Which of the records are refused: each is tried by itself, and nothing is stored."""
+        refused = []
+        with suppress(DBAPIError, ChestUnavailable, ValueError), self._writing.use() as connection:
+            self._database.begin_alone(connection)
+            for record in records:
+                try:
+                    with connection.begin_nested():
+                        connection.exec_driver_sql(self._insert, self._rows([record]))
+                except DBAPIError as error:
+                    if not isinstance(self._database.explain(error), RecordRejected):
+                        raise
+                    refused.append(record.id)
+                except (OverflowError, TypeError, ValueError):
+                    refused.append(record.id)
+        return refused
+
+    def _connect_to_write(self) -> Connection:
+        connection = self._database.connect_to_write()
+        with _closed_on_error(connection):
+            make_tables(connection, self._table, self._database)
+            require_fit(connection, self._table, self._database)
+        return connection
+
+    def _connect_to_read(self) -> Connection:
+        connection = self._database.connect_to_read()
+        with _closed_on_error(connection):
+            if not inspect(connection).has_table(self._table.name):
+                raise ChestUnavailable(
+                    f"{self.name} has no table {self._table.name}: nothing was recorded here yet, or it was under"
+                    " another name (?table=)."
+                )
+            require_fit(connection, self._table, self._database)
+        return connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What the driver raises, as errors of Chest."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._database.explain(error) from error
+
+
+@contextmanager
+def _closed_on_error(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise

@@ -1,0 +1,142 @@
+"""``HeldConnection``: one connection, opened when first needed, held, used by one thread at a time and by one process.
+
+A connection must not come through a fork. SQLite is the strict one ("How To Corrupt An SQLite Database File", 2.7): its
+locks belong to a process, what it remembers of them is copied, and a child would write believing that it holds locks
+that only its parent has. So what is held is closed before a fork and opened again when it is next needed. A fork that
+runs no hooks of Python (uWSGI's) is noticed by the process id.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Final
+
+from sqlalchemy.engine import Connection
+
+from chest.errors import ChestUnavailable
+
+_FORK_WAIT_SECONDS: Final = 3.0
+"""How long a fork waits for a use in hand to end: longer than a write that waits for a lock and then gives up."""
+
+_held: Final[weakref.WeakSet[HeldConnection]] = weakref.WeakSet()
+
+
+class HeldConnection:
+    """A connection for one use at a time, made anew after an error, after a fork, and when its place is lost.
+
+    :param prepare: makes what has to be there before connecting.
+    :param place: what a connection stands on, asked before every use; another answer than when it was made: a new one.
+    :param connect: makes a connection that is ready to use.
+    """
+
+    def __init__(
+        self, prepare: Callable[[], object], place: Callable[[], object], connect: Callable[[], Connection]
+    ) -> None:
+        self._prepare, self._find_place, self._connect = prepare, place, connect
+        self._connection: Connection | None = None
+        self._place: object = None
+        self._is_used = False
+        self._lock, self._pid = threading.Lock(), os.getpid()
+        _watch_forks()
+        _held.add(self)
+
+    @contextmanager
+    def use(self) -> Iterator[Connection]:
+        """The connection, for the block; what the block did not commit is undone. After an error it is given up."""
+        with self._only_user():
+            try:
+                connection = self._ready()
+                yield connection
+                connection.rollback()
+            except BaseException:
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """Give the connection up; the next use makes another."""
+        with self._only_user():
+            self._drop()
+
+    @contextmanager
+    def _only_user(self) -> Iterator[None]:
+        if self._pid != os.getpid():
+            _leave_parent()
+        with self._lock:
+            self._is_used = True
+            try:
+                yield
+            finally:
+                self._is_used = False
+
+    def _ready(self) -> Connection:
+        if self._connection is not None and self._find_place() != self._place:
+            self._drop()
+        if self._connection is None:
+            self._prepare()
+            # Asked before, not after: what is replaced in between is then noticed at the next use, not never.
+            self._place = self._find_place()
+            self._connection = self._connect()
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.close()
+
+    def hold_still(self, timeout_seconds: float) -> bool:
+        """Close the connection and let nobody use it until :meth:`go_on`; False when a use did not end in time."""
+        if not self._lock.acquire(timeout=timeout_seconds):
+            return False
+        self._drop()
+        return True
+
+    def go_on(self) -> None:
+        """The end of :meth:`hold_still`."""
+        self._lock.release()
+
+    @property
+    def is_caught(self) -> bool:
+        """In a forked child: whether the parent was using it at the fork."""
+        return self._is_used and self._pid != os.getpid()
+
+    def leave_parent(self) -> None:
+        """In a forked child: begin anew. Where no hook closed the connection before, close it now; it was idle."""
+        if self._pid != os.getpid():
+            self._lock, self._pid = threading.Lock(), os.getpid()
+            self._drop()
+
+
+def _leave_parent() -> None:
+    """In a forked child: all connections begin anew, for SQLite remembers locks by file, and two may hold the same.
+
+    :raises ChestUnavailable: one was in use at the fork: this process can neither go on with it nor close it.
+    """
+    if any(connection.is_caught for connection in list(_held)):
+        raise ChestUnavailable(
+            f"Process {os.getpid()} was forked while its parent was writing, and cannot use a database without risk to"
+            " it. Restart the process; and fork before the first request, or let the server run Python's fork hooks."
+        )
+    for connection in list(_held):
+        connection.leave_parent()
+
+
+@cache
+def _watch_forks() -> None:
+    """Once, when the first connection is prepared: importing has no effect."""
+    still: list[HeldConnection] = []
+
+    def before() -> None:
+        still[:] = [connection for connection in list(_held) if connection.hold_still(_FORK_WAIT_SECONDS)]
+
+    def after_in_parent() -> None:
+        while still:
+            still.pop().go_on()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_parent=after_in_parent)

@@ -1,0 +1,1 @@
+"""The command ``chest``: one file a family of commands; each is loaded when it is called."""

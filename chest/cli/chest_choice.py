@@ -1,0 +1,80 @@
+"""Which chest a command means: the one that was typed, else the environment's, else the only one there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import click
+
+from chest.chests.base import ReadableChest
+from chest.chests.registry import open_chest, safe_url
+from chest.directory import existing_directories, state_directory
+from chest.errors import SettingsError
+from chest.recorder import default_store
+from chest.settings import Settings
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|memory:")
+
+service_option = click.option(
+    "--service", metavar="NAME", help="Only records of this service; without a URL: of its default directory."
+)
+
+
+def is_url(text: str) -> bool:
+    """Whether an argument names a chest: a URL, or a file that is there."""
+    return _URL.match(text) is not None or ("=" not in text and Path(text).is_file())
+
+
+def chest_urls(url: str | None, service: str | None) -> tuple[str, ...]:
+    """The chests that are meant, at least one; nothing is opened or made.
+
+    :param url: what was typed: a URL, the path of a SQLite file, or None.
+    :param service: what was given with ``--service``.
+    :raises SettingsError: none can be meant, or several.
+    """
+    if url is not None:
+        return (_typed(url),)
+    settings = Settings.resolve({"service": service})
+    return settings.chests or (default_store(_directory(settings)),)
+
+
+def readable_chest(url: str | None, service: str | None) -> ReadableChest:
+    """The first chest of :func:`chest_urls` that can be read, not yet open.
+
+    :raises SettingsError: as :func:`chest_urls`, or none of them can be read.
+    """
+    urls = chest_urls(url, service)
+    for each in urls:
+        chest = open_chest(each)
+        if isinstance(chest, ReadableChest):
+            return chest
+    raise SettingsError(
+        f"{', '.join(map(safe_url, urls))} can only be written; give the URL of a chest that can be read"
+    )
+
+
+def _typed(text: str) -> str:
+    if _URL.match(text):
+        return text
+    if Path(text).is_file():
+        return f"sqlite:///{Path(text).absolute()}"
+    raise SettingsError(f"{text!r} is neither a URL nor a file; a SQLite file is sqlite:///{text}")
+
+
+def _directory(settings: Settings) -> Path:
+    if settings.directory is not None:
+        return settings.directory
+    found = existing_directories()
+    if settings.service is not None:
+        found = [path for path in found if path.name == settings.service]
+        if not found:
+            raise SettingsError(f"service {settings.service!r} has no directory in {state_directory()}; give a URL")
+        return found[0]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.name for path in found)
+        raise SettingsError(f"there are several services: {names}; say which with --service, or give a URL")
+    raise SettingsError(f"no service has a directory in {state_directory()}; give a URL, or set CHEST_URLS")

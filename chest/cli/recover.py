@@ -1,0 +1,29 @@
+"""``chest recover``: what dead processes left in a directory, delivered now."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from chest.chests.registry import open_chest
+from chest.recorder import default_store, recover_directory
+from chest.settings import Settings
+
+
+@click.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--to", "urls", multiple=True, metavar="URL", help="Deliver to this chest; may be given again for more.")
+def recover(directory: Path, urls: tuple[str, ...]) -> None:
+    """Deliver what dead processes left behind.
+
+    The same is done for DIRECTORY by every recorder that starts there; this is for one that does not start again. Rings
+    of living processes are left to them. Without --to the records go to all of CHEST_URLS, else to chest.sqlite3 in
+    the directory.
+    """
+    chests = Settings.resolve({"chests": urls or None}).chests or (default_store(directory.absolute()),)
+    with ExitStack() as opened:
+        recovered = recover_directory(directory, [opened.enter_context(open_chest(url)) for url in chests])
+    left = f"; {recovered.left:,} ring files left to living processes" if recovered.left else ""
+    click.echo(f"{recovered.records:,} records recovered from {recovered.rings:,} ring files{left}")

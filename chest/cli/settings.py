@@ -1,0 +1,133 @@
+"""``chest settings``: every option, what it means, what it is now and who said so; the source of docs/options.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import click
+
+from chest.chests.registry import safe_url
+from chest.cli.record_text import json_text, printable
+from chest.option import Option
+from chest.settings import Settings, options
+
+_TITLES: Final = {"recorder": "Of a recorder", "request": "Of the request side"}
+_INTRODUCTION: Final = """\
+# Options
+
+<!-- Derived: `python -m chest settings --markdown > docs/options.md` -->
+
+Every option is an argument of `Recorder` and `ChestMiddleware`, a key of a config mapping (Flask's `app.config`) and,
+but for callables, an environment variable. An argument wins over the config, the config over the environment, and that
+over the default. `None`, and an empty environment variable, mean "not given".
+
+An unknown argument or config key, a value that cannot be meant, and options that contradict each other are refused at
+start. An unknown environment variable is only warned of. A middleware that is handed a recorder takes the options of
+the request side and refuses those of a recorder.
+
+In the environment a list is separated by commas. `CHEST_URLS` is separated by spaces, or by commas before a new URL: a
+comma inside a URL stays there. `chest settings` shows what holds now, and where it comes from.
+"""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object an option and line.")
+@click.option("--markdown", is_flag=True, help="The documentation of the options; reads no environment.")
+def settings(as_json: bool, markdown: bool) -> None:
+    """Show every option, its value and who said so.
+
+    The value is the one of this environment; the default is shown where it is another.
+    """
+    if markdown:
+        click.echo(markdown_text(), nl=False)
+        return
+    current = Settings.resolve({})
+    if as_json:
+        for option in options():
+            click.echo(json_text(_described(option, current)))
+    else:
+        _print_table(current)
+
+
+def markdown_text() -> str:
+    """docs/options.md."""
+    parts = [_INTRODUCTION]
+    for side, title in _TITLES.items():
+        rows = [_row(option) for option in options() if option.side == side]
+        parts += [
+            f"\n## {title}\n\n",
+            "| option | environment | default | unit | meaning | value |\n",
+            "|---" * 6,
+            "|\n",
+        ]
+        parts += rows
+    return "".join(parts)
+
+
+def _row(option: Option) -> str:
+    environment = f"`{option.environment_name}`" if option.environment_name else f"- (config: `{option.key}`)"
+    default = _value_text(option._replace(unit=""), option.default)
+    value = option.type_text.replace("|", "\\|")
+    cells = (f"`{option.name}`", environment, f"`{default}`" if default else "-", option.unit, option.meaning, value)
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _print_table(current: Settings) -> None:
+    from rich.console import Console  # half of the time that this command takes, and only a table needs it
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_lines=True)
+    for heading in ("option", "value", "from", "default", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for option in options():
+        value, default = _value_text(option, getattr(current, option.name)), _value_text(option, option.default)
+        cells = (
+            option.name,
+            value,
+            current.source_of(option.name),
+            "" if default == value else default,
+            option.meaning,
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    Console().print(table)
+
+
+def _described(option: Option, current: Settings) -> dict[str, Any]:
+    return {
+        "name": option.name,
+        "value": _plain(option, getattr(current, option.name)),
+        "source": current.source_of(option.name),
+        "default": _plain(option, option.default),
+        "unit": option.unit,
+        "meaning": option.meaning,
+        "type": option.type_text,
+        "side": option.side,
+        "environment": option.environment_name,
+    }
+
+
+def _plain(option: Option, value: Any) -> Any:
+    """The value as JSON has it; URLs without their secrets."""
+    if option.kind.is_secret:
+        return [safe_url(each) if isinstance(each, str) else repr(each) for each in value]
+    if isinstance(value, Mapping):
+        return {name: list(names) for name, names in value.items()}
+    has_json = isinstance(value, bool | int | float | str | tuple | None) and value != float("inf")
+    return value if has_json else str(value)
+
+
+def _value_text(option: Option, value: Any) -> str:
+    """The value as a person reads it, with its unit; "" for nothing."""
+    plain = _plain(option, value)
+    if plain is None:
+        return ""
+    if isinstance(plain, Mapping):
+        return json_text(plain)
+    if isinstance(plain, str):
+        return plain
+    if isinstance(plain, Iterable):
+        return " ".join(plain)
+    number = f"{plain:g}" if isinstance(plain, float) else str(plain)
+    return f"{number} {option.unit}".rstrip()

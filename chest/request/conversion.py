@@ -1,0 +1,232 @@
+"""A value that is no JSON value as one that is: by what Python itself knows of its type, not by what its class says.
+
+The time is the request's, so no ``__repr__``, ``__str__`` or ``__getattr__`` of the application is called: they may ask
+a database, wait, or change what they show. A value of an unknown type is recorded as the name of its type, and nothing
+that iterating would consume is iterated. Two things are called because they are what the type is for: ``items()`` of a
+registered ``Mapping``, and ``__index__`` or ``__float__`` of a registered number (numpy's scalars are).
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import islice
+from numbers import Integral, Real
+from operator import index
+from pathlib import PurePath
+from types import MemberDescriptorType
+from typing import Any, Final
+from uuid import UUID
+
+from chest.request.limits import Limits
+from chest.request.redaction import REDACTED
+
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_ATTEMPTS: Final = 3
+_EXCEPTION_ARGUMENTS: Final = 8
+_TYPE_CHARACTERS: Final = 64
+
+# What a class says of itself can be overridden by its metaclass; what ``type`` knows of it cannot.
+_bases_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+_name_of: Callable[[type], str] = type.__dict__["__name__"].__get__
+_module_of: Callable[[type], object] = type.__dict__["__module__"].__get__
+_arguments_of: Callable[[BaseException], tuple[Any, ...]] = BaseException.__dict__["args"].__get__
+
+
+class Pairs(list[tuple[Any, Any]]):
+    """Keys with their values, where a plain list is items."""
+
+
+def storable(text: str) -> str:
+    """The text with U+FFFD for what a store refuses: NUL (PostgreSQL), lone surrogates (whatever speaks UTF-8)."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _LONE_SURROGATE.sub("\ufffd", text)
+    return text
+
+
+def cut(text: str, most_bytes: int) -> str:
+    """As much of a storable text as fits, in UTF-8 and in whole characters."""
+    if text.isascii():
+        return text[:most_bytes]
+    encoded = text.encode()
+    return text if len(encoded) <= most_bytes else encoded[:most_bytes].decode("utf-8", "ignore")
+
+
+def converted(value: Any, kind: type, limits: Limits) -> tuple[Any, str]:
+    """The value in terms of JSON, not yet looked into, and why it had to be converted ("" where JSON holds the same).
+
+    :param value: anything but a plain scalar.
+    :param kind: its type.
+    :return: ``str``, ``int``, ``float`` or None; a fresh ``list`` or :class:`Pairs` of one entry more than the limit at
+        most; or an enum member's value, which may be of any type.
+    """
+    for base in _bases_of(kind):
+        conversion = _CONVERSIONS.get(base)
+        if conversion is not None:
+            convert, reason = conversion
+            return convert(value, limits), _type_reason(kind) if reason is None else reason
+    return _by_protocol(value, kind, limits), _type_reason(kind)
+
+
+def placeholder(kind: type) -> str:
+    """What stands for a value that is not looked into: ``<module.Name>`` of its type."""
+    module = _module_of(kind)
+    name = _name_of(kind)[:_TYPE_CHARACTERS]
+    return f"<{module[:_TYPE_CHARACTERS]}.{name}>" if type(module) is str and module != "builtins" else f"<{name}>"
+
+
+def _type_reason(kind: type) -> str:
+    return f"type:{_name_of(kind)[:_TYPE_CHARACTERS]}"
+
+
+def _by_protocol(value: Any, kind: type, limits: Limits) -> Any:
+    fields = getattr(kind, "__dataclass_fields__", None)
+    if type(fields) is dict:
+        return _fields(value, kind, fields, limits)
+    if issubclass(kind, Mapping):
+        return Pairs(_taken(value.items, limits))
+    if issubclass(kind, Integral):
+        return int.__int__(index(value))
+    if issubclass(kind, Real):
+        return float(value)
+    return placeholder(kind)
+
+
+def _fields(value: Any, kind: type, fields: dict[str, Field[Any]], limits: Limits) -> Pairs:
+    """The fields of a dataclass that lie in it: not those that a property or a descriptor would fetch from a database.
+
+    A field declared ``repr=False`` is one that its author did not want to be shown.
+    """
+    instance = _instance_dict(value)
+    pairs = Pairs()
+    for name, field in islice(fields.items(), limits.items_per_container + 1):
+        if name in instance:
+            pairs.append((name, instance[name] if field.repr else REDACTED))
+        elif (slot := _slot(kind, name)) is not None:
+            pairs.append((name, slot.__get__(value) if field.repr else REDACTED))
+    return pairs
+
+
+def _instance_dict(value: Any) -> dict[str, Any]:
+    try:
+        instance = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return instance if type(instance) is dict else {}
+
+
+def _slot(kind: type, name: str) -> MemberDescriptorType | None:
+    for base in _bases_of(kind):
+        found = base.__dict__.get(name)
+        if type(found) is MemberDescriptorType:
+            return found
+    return None
+
+
+def _taken(iterate: Callable[[], Iterable[Any]], limits: Limits) -> list[Any]:
+    """The first entries, and one more to show that there are more; again if another thread changed the container."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return list(islice(iterate(), limits.items_per_container + 1))
+        except RuntimeError:
+            continue
+    raise RuntimeError("the container changes all the time")
+
+
+def _iterated_by(iterate: Callable[[Any], Iterable[Any]]) -> Callable[[Any, Limits], list[Any]]:
+    return lambda value, limits: _taken(lambda: iterate(value), limits)
+
+
+def _pairs(value: dict[Any, Any], limits: Limits) -> Pairs:
+    return Pairs(_taken(lambda: dict.items(value), limits))
+
+
+def _by(convert: Callable[[Any], Any]) -> Callable[[Any, Limits], Any]:
+    return lambda value, _: convert(value)
+
+
+def _text(value: str, limits: Limits) -> str:
+    return str.__getitem__(value, slice(limits.window))
+
+
+def _bytes(value: bytes, limits: Limits) -> str:
+    """Text where it is UTF-8; a URL that holds the bytes (RFC 2397) where it is not."""
+    data = bytes.__getitem__(value, slice(limits.window))
+    try:
+        return codecs.utf_8_decode(data, "strict", len(data) < limits.window)[0]
+    except UnicodeDecodeError:
+        return "data:application/octet-stream;base64," + base64.b64encode(data).decode("ascii")
+
+
+def _bytearray(value: bytearray, limits: Limits) -> str:
+    return _bytes(bytes(bytearray.__getitem__(value, slice(limits.window))), limits)
+
+
+def _memoryview(value: memoryview, limits: Limits) -> str:
+    return _bytes(value[: limits.window].tobytes(), limits)
+
+
+def _exception(error: BaseException, limits: Limits) -> str:
+    arguments = (_argument(each, limits) for each in _arguments_of(error)[:_EXCEPTION_ARGUMENTS])
+    message = ", ".join(arguments)
+    name = _name_of(type(error))
+    return f"{name}: {message}" if message else name
+
+
+def _argument(value: Any, limits: Limits) -> str:
+    kind = type(value)
+    if kind is str:
+        return _text(value, limits)
+    return repr(value) if kind in (int, float, bool) or value is None else placeholder(kind)
+
+
+_CONVERSIONS: Final[dict[type, tuple[Callable[[Any, Limits], Any], str | None]]] = {
+    # What JSON holds as it is, and subclasses of it (IntEnum, Markup, OrderedDict, named tuples).
+    dict: (_pairs, ""),
+    list: (_iterated_by(list.__iter__), ""),
+    tuple: (_iterated_by(tuple.__iter__), ""),
+    str: (_text, ""),
+    int: (_by(int.__int__), ""),
+    float: (_by(float.__float__), ""),
+    # Under the reason "type:…".
+    set: (_iterated_by(set.__iter__), None),
+    frozenset: (_iterated_by(frozenset.__iter__), None),
+    deque: (_iterated_by(deque.__iter__), None),
+    range: (_iterated_by(iter), None),
+    type({}.keys()): (_iterated_by(iter), None),
+    type({}.values()): (_iterated_by(iter), None),
+    type({}.items()): (_iterated_by(iter), None),
+    bytes: (_bytes, "bytes"),
+    bytearray: (_bytearray, "bytes"),
+    memoryview: (_memoryview, "bytes"),
+    Decimal: (_by(Decimal.__str__), None),
+    Fraction: (_by(Fraction.__str__), None),
+    complex: (_by(complex.__repr__), None),
+    datetime: (_by(datetime.isoformat), None),
+    date: (_by(date.isoformat), None),
+    time: (_by(time.isoformat), None),
+    timedelta: (_by(timedelta.total_seconds), None),
+    UUID: (_by(UUID.__str__), None),
+    Enum: (_by(lambda member: object.__getattribute__(member, "_value_")), None),
+    BaseException: (_exception, None),
+    PurePath: (_by(PurePath.__str__), None),
+    IPv4Address: (_by(IPv4Address.__str__), None),
+    IPv6Address: (_by(IPv6Address.__str__), None),
+    IPv4Network: (_by(IPv4Network.__str__), None),
+    IPv6Network: (_by(IPv6Network.__str__), None),
+}

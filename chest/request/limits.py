@@ -1,0 +1,43 @@
+"""``Limits``: how much of what an application records is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one record holds, and so how much work one request can be made to pay for it.
+
+    Names and values may come from a client (``context.update(request.args)``): each bound is one that no record written
+    on purpose meets, and that keeps the worst one to a few milliseconds.
+
+    Bytes are those of text in UTF-8, before JSON escapes any of it, plus :data:`ENTRY_BYTES` for every entry.
+
+    :param depth: containers inside containers; deeper ones are ``[DEPTH]``. Stores index and show four or five levels;
+        MongoDB and orjson refuse from 100 and 254 on.
+    :param items_per_container: entries of one mapping or list; the rest is left out.
+    :param keys_per_record: variables of one record; the rest is left out. A table of a thousand columns is of no use.
+    :param name_characters: of a variable's name, and of a key inside a value; longer ones are cut.
+    :param value_bytes: of one variable, whatever its shape, so that one of them leaves room for the others.
+    :param record_bytes: of all variables: a few dozen records fill a segment of the ring even at worst.
+    """
+
+    depth: int = 8
+    items_per_container: int = 200
+    keys_per_record: int = 256
+    name_characters: int = 128
+    value_bytes: int = 16 * 1024
+    record_bytes: int = 64 * 1024
+
+    @property
+    def window(self) -> int:
+        """Characters (or bytes) of a long text that are looked at.
+
+        More than can be kept: a URL's password is found by the ``@`` behind it, which may stand behind the cut.
+        """
+        return 2 * self.value_bytes + 1024
+
+
+ENTRY_BYTES = 16
+"""What an entry counts for beside its text: quotes and separators, or the digits of a number."""

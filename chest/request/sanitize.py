@@ -1,0 +1,181 @@
+"""``Sanitizer``: any value to one that every chest can hold, at next to no cost where it already is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from chest.request.conversion import storable
+from chest.request.limits import ENTRY_BYTES, Limits
+from chest.request.redaction import Redaction
+from chest.request.walk import Walk
+
+__all__ = ["Limits", "Sanitizer", "text"]
+
+_PLAIN_CHARACTERS: Final = 256
+"""The longest string that is passed after a glance; one that may be a URL, or is not ASCII or printable, never is."""
+_UTF8_BYTES_OF_A_CHARACTER: Final = 4
+
+
+class Sanitizer:
+    """Makes a record's variables fit for JSON and every chest, hides what redaction hides, and says what it changed.
+
+    Most values are plain, and most names were seen before: such a variable costs a look-up and a few comparisons, and
+    nothing is copied. What is not plain is a :class:`~chest.request.walk.Walk`'s to convert, hide and cut.
+
+    One object may serve any number of threads: they share the set of names found good, each use of which is one
+    operation of ``set``.
+
+    :param redaction: whose values are not kept.
+    :param limits: how much is.
+    """
+
+    __slots__ = (
+        "_entry_bytes",
+        "_known_names",
+        "_limits",
+        "_plain_characters",
+        "_plain_entries",
+        "_plain_items",
+        "_redaction",
+    )
+
+    def __init__(self, redaction: Redaction, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self._redaction = redaction
+        self._limits = limits
+        self._known_names: set[str] = set()
+        # So few and so short that they are within every limit, whatever they hold: nothing needs to be added up.
+        self._plain_characters = min(_PLAIN_CHARACTERS, limits.value_bytes // (2 * _UTF8_BYTES_OF_A_CHARACTER))
+        characters = self._plain_characters + limits.name_characters
+        self._entry_bytes = ENTRY_BYTES + _UTF8_BYTES_OF_A_CHARACTER * characters
+        self._plain_entries = min(limits.keys_per_record, limits.record_bytes // self._entry_bytes)
+        self._plain_items = min(limits.items_per_container, limits.value_bytes // self._entry_bytes)
+        if limits.depth < 1:
+            self._plain_items = -1
+
+    def clean(self, variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The variables, fit for every chest, and what was changed.
+
+        The result is a snapshot: what the application does to its lists and mappings later does not change it. Never
+        raises, whatever the values are; ``variables`` itself is not changed, and is the result where nothing had to be.
+
+        :param variables: a plain ``dict`` that nobody else holds.
+        :return: the variables; and attributes for the record, None where nothing was changed or hidden:
+            ``chest.sanitized``, the reasons by name or dotted path (``"..."`` counts what did not find room), and
+            ``chest.redacted``, how many values were hidden.
+        """
+        odd: list[tuple[str, Any]] | None = None
+        try:
+            if len(variables) > self._plain_entries:
+                return self._walked(variables)
+            known_names = self._known_names
+            longest = self._plain_characters
+            for name, value in variables.items():
+                if type(name) is not str:
+                    return self._walked(variables)
+                if name in known_names:
+                    kind = type(value)
+                    if kind is str:
+                        if (
+                            len(value) <= longest
+                            and "\0" not in value
+                            and ("/" not in value or ("@" not in value and "=" not in value))
+                            and (value.isascii() or value.isprintable())
+                        ):
+                            continue
+                    elif kind is int:
+                        if value.bit_length() < 64:
+                            continue
+                    elif kind is float:
+                        if value - value == 0.0:  # neither infinity nor NaN
+                            continue
+                    elif kind is bool or value is None:
+                        continue
+                if odd is None:
+                    odd = [(name, value)]
+                else:
+                    odd.append((name, value))
+            if odd is None:
+                return variables, None
+            return self._mended(variables, odd) or self._walked(variables)
+        except Exception:  # noqa: BLE001 - this is the request's thread: nothing of ours may reach the application
+            return {}, {"chest.sanitized": {"*": "raised"}}
+
+    def _mended(
+        self, variables: dict[str, Any], odd: list[tuple[str, Any]]
+    ) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
+        """The variables with what is odd made fit; None where their bytes have to be added up, or a name changes."""
+        limits = self._limits
+        if len(variables) * self._entry_bytes + len(odd) * limits.value_bytes > limits.record_bytes:
+            return None
+        result = variables.copy()
+        walk: Walk | None = None
+        for name, value in odd:
+            copy = self._plain_copy(value) if name in self._known_names else None
+            if copy is None:
+                if walk is None:
+                    walk = Walk(limits, self._redaction, self._known_names)
+                if not walk.replace(result, name, value):
+                    return None
+            else:
+                result[name] = copy
+        return result, None if walk is None else walk.notes.attributes()
+
+    def _walked(self, variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        walk = Walk(self._limits, self._redaction, self._known_names)
+        return walk.record(variables), walk.notes.attributes()
+
+    def _plain_copy(self, container: Any) -> dict[str, Any] | list[Any] | None:
+        """A copy of a small mapping or list of plain values; None for anything else."""
+        kind = type(container)
+        if (kind is not dict and kind is not list) or len(container) > self._plain_items:
+            return None
+        copy: dict[str, Any] | list[Any] = container.copy()
+        if len(copy) > self._plain_items:  # another thread adds to it
+            return None
+        values: Iterable[Any] = copy
+        if type(copy) is dict:
+            known_names = self._known_names
+            for name in copy:
+                if type(name) is not str or name not in known_names:
+                    return None
+            values = copy.values()
+        return copy if self._are_plain(values) else None
+
+    def _are_plain(self, values: Iterable[Any]) -> bool:
+        """Whether none of these is a container, or needs a second look; the same test as in :meth:`clean`."""
+        longest = self._plain_characters
+        for value in values:
+            kind = type(value)
+            if kind is str:
+                if (
+                    len(value) > longest
+                    or "\0" in value
+                    or ("/" in value and ("@" in value or "=" in value))
+                    or not (value.isascii() or value.isprintable())
+                ):
+                    return False
+            elif kind is int:
+                if value.bit_length() > 63:
+                    return False
+            elif kind is float:
+                if value - value != 0.0:
+                    return False
+            elif kind is not bool and value is not None:
+                return False
+        return True
+
+
+def text(value: str, limit_characters: int) -> str:
+    """A single text for a field of its own (a path, a message): without NUL and lone surrogates, and cut.
+
+    It loses no URL's password: :meth:`Redaction.clean_url`, before it is cut, is for texts that may hold one.
+
+    :param value: the text; a subclass of ``str`` comes back as plain ``str``.
+    :param limit_characters: how many characters are kept.
+    """
+    if type(value) is not str or len(value) > limit_characters:
+        value = str.__getitem__(value, slice(limit_characters))
+    if value.isascii() and "\0" not in value:
+        return value
+    return storable(value)

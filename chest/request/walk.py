@@ -1,0 +1,264 @@
+"""``Walk``: through the variables of one record that are not plain, copying what fits and marking what does not."""
+
+from __future__ import annotations
+
+import json
+from itertools import count
+from math import isfinite
+from typing import Any, Final
+
+from chest.request.conversion import Pairs, converted, cut, placeholder, storable
+from chest.request.limits import ENTRY_BYTES, Limits
+from chest.request.notes import Notes
+from chest.request.redaction import REDACTED, Redaction, may_hold_secret
+
+CYCLE: Final = "[CYCLE]"
+DEPTH: Final = "[DEPTH]"
+
+_REMEMBERED_NAMES: Final = 4096
+# Decimal digits take time in proportion to their number squared.
+_INTEGER_BITS: Final = 4096
+# What is looked at of a name, which is cut at `name_characters`; and what a walk through a key that is no text may cost.
+_NAME_WINDOW: Final = 1024
+
+
+class Walk:
+    """One walk: what is left of the record's bytes, where it stands, and what it had to change so far (``notes``).
+
+    :param limits: how much is kept.
+    :param redaction: whose values are not.
+    :param known_names: names that need no second look; the walk adds those that it found good.
+    """
+
+    _bytes_reason = "value_bytes"
+
+    def __init__(self, limits: Limits, redaction: Redaction, known_names: set[str]) -> None:
+        self._limits = limits
+        self._redaction = redaction
+        self._known_names = known_names
+        self._left = limits.value_bytes
+        self._open: list[int] = []
+        self.notes = Notes()
+
+    def record(self, variables: dict[Any, Any]) -> dict[str, Any]:
+        """The variables of a record, fit for every chest."""
+        limits = self._limits
+        result: dict[str, Any] = {}
+        record_left = limits.record_bytes
+        for key, value in variables.items():
+            if len(result) == limits.keys_per_record:
+                self.notes.add("keys")
+                break
+            self._bytes_reason = "record_bytes" if record_left < limits.value_bytes else "value_bytes"
+            self._left = given = min(record_left, limits.value_bytes)
+            if not self._put(result, key, value):
+                break
+            record_left -= given - self._left
+        return result
+
+    def replace(self, variables: dict[str, Any], name: str, value: Any) -> bool:
+        """Put a fit value in the place of this one, with all the bytes of a variable; False if the name is not fit."""
+        fit_name, is_hidden = self._name(name)
+        if fit_name != name:
+            return False
+        self._left = self._limits.value_bytes - ENTRY_BYTES - _utf8_bytes(name)
+        if is_hidden:
+            self.notes.redacted += 1
+            value = REDACTED
+        variables[name] = self._entry(name, value)
+        return True
+
+    def _value(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is str:
+            return self._text(value)
+        if kind is bool or value is None:
+            return value
+        if kind is int:
+            return value if value.bit_length() < 64 else self._large_integer(value)
+        if kind is float:
+            return value if isfinite(value) else self._infinite(value)
+        if id(value) in self._open:
+            return self._changed("cycle", CYCLE)
+        self._open.append(id(value))
+        try:
+            return self._converted(value, kind)
+        finally:
+            self._open.pop()
+
+    def _converted(self, value: Any, kind: type) -> Any:
+        plain, reason = converted(value, kind, self._limits)
+        if reason:
+            self.notes.add(reason)
+        shape = type(plain)
+        if shape is not Pairs and shape is not list:
+            return self._value(plain)
+        if len(self._open) > self._limits.depth:
+            return self._changed("depth", DEPTH)
+        if shape is Pairs:
+            return self._mapping(plain)
+        items = self._list(plain)
+        return _sorted(items) if issubclass(kind, (set, frozenset)) else items
+
+    def _mapping(self, pairs: Pairs) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if len(result) == self._limits.items_per_container:
+                self.notes.add("items")
+                break
+            if not self._put(result, key, value):
+                break
+        return result
+
+    def _list(self, items: list[Any]) -> list[Any]:
+        result: list[Any] = []
+        for item in items:
+            if len(result) == self._limits.items_per_container:
+                self.notes.add("items")
+                break
+            if not self._pay(ENTRY_BYTES):
+                break
+            result.append(self._entry(len(result), item))
+        return result
+
+    def _put(self, result: dict[str, Any], key: Any, value: Any) -> bool:
+        """Add one entry under a name that is text, short and not taken; False when the bytes are used up."""
+        name, is_hidden = self._name(key)
+        if name in result:
+            name = self._free_name(name, result)
+        if not self._pay(ENTRY_BYTES + _utf8_bytes(name)):
+            return False
+        if is_hidden:
+            self.notes.redacted += 1
+            value = REDACTED
+        result[name] = self._entry(name, value)
+        if name is not key and name != key:
+            self._note_at(name, "key")
+        return True
+
+    def _entry(self, name: object, value: Any) -> Any:
+        kind = type(value)
+        if kind is str:
+            if self._is_plain(value):
+                return value
+        elif (kind is int and value.bit_length() < 64) or kind is bool or value is None:
+            return value
+        self.notes.path.append(name)
+        try:
+            return self._value(value)
+        except Exception:  # noqa: BLE001 - whatever an application's object raises, the record goes on without it
+            return self._changed("raised", placeholder(type(value)))
+        finally:
+            self.notes.path.pop()
+
+    def _name(self, key: Any) -> tuple[str, bool]:
+        """The key as a name, and whether its value is to be hidden; a name that is good as it is will be known."""
+        if type(key) is str:
+            if key in self._known_names:
+                return key, False
+            whole = key
+        else:
+            whole = self._key_text(key)
+        name = self._without_secrets(storable(whole[:_NAME_WINDOW]))[: self._limits.name_characters]
+        is_hidden = self._redaction.hides(whole) or (name != whole and self._redaction.hides(name))
+        if not is_hidden and name == whole:
+            self._learn(name)
+        return name, is_hidden
+
+    def _key_text(self, key: Any) -> str:
+        """A key that is no text: what it would be as a value, as text."""
+        left, was_silent = self._left, self.notes.is_silent
+        self._left = given = min(left, _NAME_WINDOW)
+        self.notes.is_silent = True
+        try:
+            plain = self._value(key)
+        except Exception:  # noqa: BLE001 - as for values
+            plain = placeholder(type(key))
+        finally:
+            self._left = left - (given - self._left)
+            self.notes.is_silent = was_silent
+        return plain if type(plain) is str else json.dumps(plain, ensure_ascii=False)
+
+    def _learn(self, name: str) -> None:
+        if len(self._known_names) >= _REMEMBERED_NAMES:
+            # Any other goes: a flood of new names costs a known one a second look now and then, and no memory.
+            self._known_names.pop()
+        self._known_names.add(name)
+
+    def _free_name(self, name: str, taken: dict[str, Any]) -> str:
+        """A name beside one that is taken: two keys that become the same text lose neither of their values."""
+        for number in count(len(taken) + 1):
+            suffix = f"#{number}"
+            free = name[: self._limits.name_characters - len(suffix)] + suffix
+            if free not in taken:
+                break
+        return free
+
+    def _is_plain(self, text: str) -> bool:
+        """Whether the text needs no second look, and fits; then it is paid for."""
+        if len(text) <= self._left and text.isascii() and "\0" not in text and not may_hold_secret(text):
+            self._left -= len(text)
+            return True
+        return False
+
+    def _text(self, text: str) -> str:
+        if self._is_plain(text):
+            return text
+        part = text[: self._limits.window]
+        fit = storable(part)
+        if fit is not part:
+            self.notes.add("nul" if "\0" in part else "surrogates")
+        cleaned = self._without_secrets(fit)
+        kept = cut(cleaned, max(self._left, 0))
+        if len(kept) < len(cleaned) or len(part) < len(text):
+            self.notes.add(self._bytes_reason)
+        # What was looked at counts, too: else a thousand long texts that redaction makes short would cost nothing.
+        self._left -= max(_utf8_bytes(kept), len(part) // 4)
+        return kept
+
+    def _without_secrets(self, text: str) -> str:
+        cleaned = self._redaction.clean_url(text)
+        if cleaned != text:
+            self.notes.redacted += 1
+            self.notes.add("redacted")
+        return cleaned
+
+    def _large_integer(self, value: int) -> int | str:
+        bits = value.bit_length()
+        if bits == 64 and value == -(2**63):
+            return value
+        return self._changed("int_64_bit", str(value) if bits <= _INTEGER_BITS else f"<int of {bits} bits>")
+
+    def _infinite(self, value: float) -> str:
+        return self._changed("not_finite", "NaN" if value != value else "Infinity" if value > 0 else "-Infinity")
+
+    def _changed(self, reason: str, text: str) -> str:
+        """The text that stands in a value's place, and the note that it does."""
+        self.notes.add(reason)
+        return self._text(text)
+
+    def _note_at(self, name: str, reason: str) -> None:
+        self.notes.path.append(name)
+        self.notes.add(reason)
+        self.notes.path.pop()
+
+    def _pay(self, byte_count: int) -> bool:
+        """Take this many bytes from what is left; False, and a note, when there are not so many."""
+        if byte_count > self._left:
+            self.notes.add(self._bytes_reason)
+            return False
+        self._left -= byte_count
+        return True
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _sorted(items: list[Any]) -> list[Any]:
+    """A set's items, so that the same set gives the same record; as they come where they cannot be compared."""
+    try:
+        items.sort()
+    except TypeError:
+        pass
+    return items

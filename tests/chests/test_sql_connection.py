@@ -1,0 +1,197 @@
+"""One connection, held, and not through a fork."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chest.chests import sql_connection
+from chest.chests.sql import SQLChest
+from chest.errors import ChestUnavailable
+from chest.testing.contract import in_child
+from chest.testing.records import make_record
+
+Execute = Callable[..., list[tuple[Any, ...]]]
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no fork on this platform")
+
+_OTHER = """
+import sys
+from chest.chests.sql import SQLChest
+from chest.testing.records import make_record
+
+with SQLChest(sys.argv[1]) as chest:
+    chest.write([make_record(request_id=sys.argv[2])])
+"""
+
+
+class Child:
+    """A forked child that takes its steps when it is told to."""
+
+    def __init__(self, *steps: Callable[[], Any], fork: Callable[[], int]) -> None:
+        (orders, self._order), (self._answer, answers) = os.pipe(), os.pipe()
+        self._pid = fork()
+        if self._pid == 0:
+            os.close(self._order)
+            self._work(steps, orders, answers)
+        os.close(orders)
+        os.close(answers)
+
+    def _work(self, steps: tuple[Callable[[], Any], ...], orders: int, answers: int) -> None:
+        try:
+            for step in steps:
+                os.read(orders, 1)
+                step()
+                os.write(answers, b".")
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+
+    def step(self) -> None:
+        """Let it take its next step; fails when the child does."""
+        os.write(self._order, b".")
+        assert os.read(self._answer, 1) == b".", "the step failed in the child"
+
+    def end(self) -> None:
+        os.close(self._order)
+        os.close(self._answer)
+        os.waitpid(self._pid, 0)
+
+
+def fork_without_hooks() -> int:
+    """A fork that Python does not know of, as uWSGI's."""
+    return int(ctypes.PyDLL(None).fork())
+
+
+@pytest.mark.parametrize("fork", [os.fork, fork_without_hooks])
+def test_a_child_has_locks_of_its_own_when_its_parent_has_let_go(
+    chest: SQLChest, url: str, execute: Execute, fork: Callable[[], int]
+) -> None:
+    chest.write([make_record(request_id="before")])
+    chest.read()
+    child = Child(
+        lambda: chest.write([make_record(request_id="child")]),
+        lambda: chest.write([make_record(request_id="child again")]),
+        chest.close,
+        fork=fork,
+    )
+    child.step()
+    chest.close()
+    # Were the child's locks only remembered from its parent, this process would take itself for the only one, and end
+    # by deleting the log that the child still writes to.
+    subprocess.run([sys.executable, "-c", _OTHER, url, "other"], timeout=60, check=True)
+    child.step()
+    subprocess.run([sys.executable, "-c", _OTHER, url, "another"], timeout=60, check=True)
+    child.step()
+    child.end()
+    stored = {request_id for (request_id,) in execute("SELECT request_id FROM chest_records")}
+    assert stored == {"before", "child", "other", "child again", "another"}
+    assert execute("PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("fork", [os.fork, fork_without_hooks])
+def test_the_parent_goes_on_while_a_child_begins_and_ends(
+    chest: SQLChest, execute: Execute, fork: Callable[[], int]
+) -> None:
+    for number in range(5):
+        chest.write([make_record(request_id=f"parent {number}")])
+        child = Child(lambda: chest.write([make_record(request_id="child")]), chest.close, fork=fork)
+        child.step()
+        chest.write([make_record(request_id=f"parent {number} again")])
+        child.step()
+        child.end()
+    assert execute("SELECT count(*) FROM chest_records") == [(15,)]
+    assert execute("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_fork_waits_for_the_write_in_hand(chest: SQLChest, execute: Execute) -> None:
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            chest.write([make_record() for _ in range(200)])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(15):
+            in_child(lambda: chest.write([make_record(request_id="child")]))
+    finally:
+        ended.set()
+        writer.join()
+    assert execute("SELECT count(*) FROM chest_records WHERE request_id = 'child'") == [(15,)]
+    assert execute("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_child_of_a_fork_in_the_middle_of_a_write_refuses_to_touch_the_database(
+    chest: SQLChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_connection, "_FORK_WAIT_SECONDS", 0.01)
+    begun, ended = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        with chest._writing.use():
+            begun.set()
+            ended.wait()
+
+    def refused() -> None:
+        for call in (lambda: chest.write([make_record()]), chest.open, chest.close):
+            with pytest.raises(ChestUnavailable, match="was forked while its parent was writing"):
+                call()
+
+    writer = threading.Thread(target=write_slowly)
+    writer.start()
+    begun.wait()
+    in_child(refused)
+    ended.set()
+    writer.join()
+    chest.write([make_record()])
+    assert len(chest.read()) == 1
+
+
+def test_a_chest_that_is_gone_does_not_matter_to_a_fork(url: str, path: Path) -> None:
+    chest = SQLChest(url)
+    chest.write([make_record()])
+    chest.close()
+    del chest
+    in_child(path.exists)
+
+
+def test_many_threads_may_write_by_one_chest(chest: SQLChest) -> None:
+    def write() -> None:
+        for _ in range(20):
+            chest.write([make_record() for _ in range(3)])
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(chest.read()) == 4 * 20 * 3
+
+
+def test_what_a_use_did_not_commit_is_undone(chest: SQLChest, execute: Execute) -> None:
+    chest.open()
+    with chest._writing.use() as connection:
+        connection.exec_driver_sql(chest._insert, chest._rows([make_record()]))
+    assert execute("SELECT count(*) FROM chest_records") == [(0,)]
+
+
+def test_an_interrupted_use_leaves_no_lock_behind(chest: SQLChest, execute: Execute) -> None:
+    chest.open()
+    with pytest.raises(KeyboardInterrupt), chest._writing.use() as connection:  # noqa: PT012 - the interrupt comes in it
+        connection.exec_driver_sql(chest._insert, chest._rows([make_record()]))
+        raise KeyboardInterrupt
+    execute("DELETE FROM chest_records")
+    chest.write([make_record()])
+    assert len(chest.read()) == 1

@@ -1,0 +1,128 @@
+"""``chest find``: the question the product exists for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from chest.chests.memory import MemoryChest
+from chest.chests.registry import open_chest
+from chest.record import Record
+
+Run = Callable[..., Result]
+MakeRecord = Callable[..., Record]
+
+
+@pytest.fixture
+def url(shelf: MemoryChest, record: MakeRecord) -> str:
+    """A chest of six requests, request-1 to request-6."""
+    shelf.write(
+        [
+            record(variables={"user_id": "123", "plan": "premium"}),
+            record(variables={"user_id": 123, "plan": "free"}, status=404, route=None),
+            record(variables={"user_id": "7", "plan": "premium"}, status=503, outcome="error", error="KeyError"),
+            record(variables={"user_id": "123", "plan": "premium", "cart": {"total": 9.5}}, duration_ns=250_000_000),
+            record(service="till", variables={"user_id": "123"}),
+            record(status=None, outcome="client_disconnect"),
+        ]
+    )
+    return shelf.name
+
+
+def found(result: Result) -> list[str]:
+    return [json.loads(line)["request_id"] for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ids"),
+    [
+        (["user_id=123", "plan=premium"], ["request-1", "request-4"]),
+        (["user_id=123"], ["request-1", "request-2", "request-4", "request-5"]),
+        (["cart.total=9.5"], ["request-4"]),
+        (["--status", "5xx"], ["request-3"]),
+        (["--status", "404"], ["request-2"]),
+        (["--status", "400-599"], ["request-2", "request-3"]),
+        (["--outcome", "client_disconnect"], ["request-6"]),
+        (["--slower-than", "200ms"], ["request-4"]),
+        (["--route", "/cart/<id>", "plan=premium", "--outcome", "ok"], ["request-1", "request-4"]),
+        (["--since", "2026-01-01T12:00:05"], ["request-5", "request-6"]),
+        (["--until", "2026-01-01T12:00:02"], ["request-1"]),
+        (["--service", "till"], ["request-5"]),
+    ],
+)
+def test_every_condition_narrows_what_is_found(run: Run, url: str, conditions: list[str], ids: list[str]) -> None:
+    result = run("find", url, *conditions, "--json")
+    assert (result.exit_code, found(result)) == (0, ids)
+
+
+def test_without_conditions_all_is_found(run: Run, url: str) -> None:
+    assert len(found(run("find", url, "--json"))) == 6
+
+
+def test_it_says_how_many_it_looked_through_on_standard_error(run: Run, url: str) -> None:
+    assert run("find", url, "plan=premium").stderr == "3 found; looked through 6 records\n"
+
+
+def test_what_time_and_service_rule_out_is_not_looked_through(run: Run, url: str) -> None:
+    result = run("find", url, "plan=premium", "--service", "shop", "--since", "2026-01-01T12:00:04")
+    assert result.stderr == "1 found; looked through 2 records\n"
+
+
+def test_with_none_found_the_exit_code_is_1(run: Run, url: str) -> None:
+    result = run("find", url, "plan=gold")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "0 found; looked through 6 records\n")
+
+
+def test_beyond_the_limit_the_last_ones_are_shown_the_newest_at_the_bottom(run: Run, url: str) -> None:
+    result = run("find", url, "plan=premium", "--limit", "2", "--json")
+    assert found(result) == ["request-3", "request-4"]
+    assert result.stderr == "3 found, the last 2 shown; looked through 6 records\n"
+
+
+def test_without_json_each_record_is_one_line(run: Run, url: str) -> None:
+    lines = run("find", url, "plan=premium").stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith("2026-01-01 12:00:03.000  503 error")
+    assert "user_id=7 plan=premium" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["premium"], "'premium' is neither name=value nor the URL of a chest"),
+        (["--status", "6xx"], "'6xx': expected 404, 5xx or 500-599"),
+        (["--since", "yesterday"], "'yesterday': expected 15m, 2h or 3d"),
+        (["--slower-than", "200"], "'200': expected a number and ms, s"),
+    ],
+)
+def test_a_condition_that_cannot_be_meant_is_refused(run: Run, url: str, arguments: list[str], message: str) -> None:
+    result = run("find", url, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_the_environment_s_chest_is_searched_where_none_is_given(
+    run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHEST_URLS", url)
+    assert found(run("find", "cart.total=9.5", "--json")) == ["request-4"]
+
+
+def test_a_sqlite_file_is_searched_over_many_pages(run: Run, tmp_path: Path, record: MakeRecord) -> None:
+    path = tmp_path / "chest.sqlite3"
+    with open_chest(f"sqlite:///{path}") as chest:
+        chest.write([record(variables={"user_id": number % 500}) for number in range(2500)])
+    result = run("find", str(path), "user_id=123", "--json")
+    assert found(result) == [f"request-{number}" for number in (124, 624, 1124, 1624, 2124)]
+    assert result.stderr == "5 found; looked through 2,500 records\n"
+
+
+def test_a_mistyped_file_is_an_error_and_is_not_made(run: Run, tmp_path: Path) -> None:
+    result = run("find", f"sqlite:///{tmp_path}/chset.sqlite3", "user_id=123")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("chest: ")
+    assert list(tmp_path.iterdir()) == []

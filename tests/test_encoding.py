@@ -1,0 +1,68 @@
+"""JSON in one place."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chest.encoding import decode, encode, encode_with_json
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(json_values)
+def test_a_value_comes_back_as_it_was(value: Any) -> None:
+    assert decode(encode(value)) == value
+    assert decode(encode(value).decode()) == value
+
+
+@given(json_values)
+def test_with_and_without_orjson_each_reads_what_the_other_wrote(value: Any) -> None:
+    assert decode(encode_with_json(value)) == value
+    assert json.loads(encode(value)) == value
+
+
+def test_the_text_is_compact_utf_8() -> None:
+    for encoded in (encode({"ä": [1, 2]}), encode_with_json({"ä": [1, 2]})):
+        assert encoded == '{"ä":[1,2]}'.encode()
+
+
+def test_what_json_cannot_hold_raises() -> None:
+    for encoder in (encode, encode_with_json):
+        for value in (object(), "\ud800"):
+            with pytest.raises((TypeError, ValueError)):
+                encoder(value)
+    with pytest.raises(ValueError, match="JSON"):
+        encode_with_json(math.nan)
+
+
+def test_text_that_is_no_json_raises_value_error() -> None:
+    with pytest.raises(ValueError):
+        decode("{")
+
+
+def test_without_orjson_the_standard_library_does_it() -> None:
+    program = """
+import sys
+sys.modules["orjson"] = None
+from chest import encoding
+assert encoding.encode is encoding.encode_with_json
+print(encoding.decode(encoding.encode({"a": 1})))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "{'a': 1}\n"
