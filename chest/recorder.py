@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from chest.chests.base import Chest
-from chest.chests.registry import open_chest
+from chest.chests.registry import open_chest, sqlite_url
 from chest.counters import Counters
 from chest.delivery.exporter import Exporter
 from chest.delivery.lane import Lane
@@ -357,8 +357,7 @@ def _deliver_patiently(lane: Lane, records: Sequence[Record], tries: int = 5) ->
 
 def default_store(directory: Path) -> str:
     """The URL of the chest that is used where none is named."""
-    path = str(directory / DEFAULT_STORE).replace("%", "%25").replace("?", "%3F")
-    return f"sqlite:///{path}"
+    return sqlite_url(directory / DEFAULT_STORE)
 
 
 def recorders() -> list[Recorder]:

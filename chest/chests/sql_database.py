@@ -49,8 +49,8 @@ class Database(ABC):
         """Begin a transaction beside which no other process makes a table."""
 
     @abstractmethod
-    def insert_text(self, table: Table) -> str:
-        """SQL that stores one row of ``STORED_COLUMNS``, or leaves the row be whose ``id`` is stored already."""
+    def insert_text(self, table: Table, rows: int) -> str:
+        """SQL that stores so many rows of ``STORED_COLUMNS``, each unless its ``id`` is stored already."""
 
     @abstractmethod
     def remove_text(self, table: Table) -> str:

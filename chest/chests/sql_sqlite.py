@@ -110,11 +110,11 @@ class SQLiteDatabase(Database):
     def begin_alone(self, connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    def insert_text(self, table: Table) -> str:
+    def insert_text(self, table: Table, rows: int) -> str:
         columns = ", ".join(f'"{column}"' for column in STORED_COLUMNS)
-        places = ", ".join("?" * len(STORED_COLUMNS))
+        places = ", ".join([f"({', '.join('?' * len(STORED_COLUMNS))})"] * rows)
         # Not INSERT OR IGNORE, which passes over a NULL where none may be as well.
-        return f'INSERT INTO "{table.name}" ({columns}) VALUES ({places}) ON CONFLICT ("id") DO NOTHING'  # noqa: S608
+        return f'INSERT INTO "{table.name}" ({columns}) VALUES {places} ON CONFLICT ("id") DO NOTHING'  # noqa: S608
 
     def remove_text(self, table: Table) -> str:
         return f'DELETE FROM "{table.name}" WHERE "seq" = ?'  # noqa: S608

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from chest.chests.base import ReadableChest
-from chest.chests.registry import open_chest, safe_url
+from chest.chests.registry import open_chest, safe_url, sqlite_url
 from chest.directory import existing_directories, state_directory
 from chest.errors import SettingsError
 from chest.recorder import default_store
@@ -59,7 +59,7 @@ def _typed(text: str) -> str:
     if _URL.match(text):
         return text
     if Path(text).is_file():
-        return f"sqlite:///{Path(text).absolute()}"
+        return sqlite_url(Path(text).absolute())
     raise SettingsError(f"{text!r} is neither a URL nor a file; a SQLite file is sqlite:///{text}")
 
 

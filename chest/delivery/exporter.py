@@ -125,6 +125,8 @@ class Exporter:
 
     def _run(self) -> None:
         try:
+            for lane in self._lanes:
+                lane.open()
             while self._stop_by is None:
                 self._turn()
                 self._wake.acquire(timeout=POLL_SECONDS)

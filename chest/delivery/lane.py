@@ -47,20 +47,30 @@ class Lane:
 
     def deliver(self, records: Sequence[Record]) -> bool:
         """Write the records; True when the chest has them, or refused them for good; False when it is to be tried again."""
+        if not self._attempt(lambda: self._write(records)):
+            return False
+        if self._failures:
+            logger.warning("%s takes records again after %d failed writes", self.chest.name, self._failures)
+            self._failures = 0
+        return True
+
+    def open(self) -> None:
+        """Open the chest before there is anything to write, so that the first batch does not wait for it."""
+        self._attempt(lambda: None)
+
+    def _attempt(self, act: Callable[[], None]) -> bool:
+        """Open the chest if need be and act; False, with the failure noted, when it raised."""
         try:
             if not self._is_open:
                 self.chest.open()
                 self._is_open = True
-            self._write(records)
+            act()
         except ChestUnavailable as error:
             self._failed(str(error), error.retry_after)
             return False
         except Exception as error:  # noqa: BLE001 - see the class
             self._failed(f"{type(error).__name__}: {error}", None)
             return False
-        if self._failures:
-            logger.warning("%s takes records again after %d failed writes", self.chest.name, self._failures)
-            self._failures = 0
         return True
 
     def _write(self, records: Sequence[Record]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from chest.chests.registry import sqlite_url
 from chest.errors import DirectoryError
 
 
@@ -51,7 +52,7 @@ class Workspace:
     @property
     def store_url(self) -> str:
         """The store, as ``open_chest`` and the commands take it."""
-        return "sqlite:///" + str(self.store_path).replace("%", "%25").replace("?", "%3F")
+        return sqlite_url(self.store_path)
 
     @property
     def ring_directory(self) -> Path:

@@ -27,7 +27,6 @@ from types import MemberDescriptorType
 from typing import Any, Final
 from uuid import UUID
 
-from chest.request.limits import Limits
 from chest.request.redaction import REDACTED
 
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -40,6 +39,10 @@ _bases_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 _name_of: Callable[[type], str] = type.__dict__["__name__"].__get__
 _module_of: Callable[[type], object] = type.__dict__["__module__"].__get__
 _arguments_of: Callable[[BaseException], tuple[Any, ...]] = BaseException.__dict__["args"].__get__
+
+
+# A value, the most items and the most characters (or bytes) to take of it.
+_Convert = Callable[[Any, int, int], Any]
 
 
 class Pairs(list[tuple[Any, Any]]):
@@ -67,20 +70,22 @@ def cut(text: str, most_bytes: int) -> str:
     return text if len(encoded) <= most_bytes else encoded[:most_bytes].decode("utf-8", "ignore")
 
 
-def converted(value: Any, kind: type, limits: Limits) -> tuple[Any, str]:
+def converted(value: Any, kind: type, most_items: int, most_characters: int) -> tuple[Any, str]:
     """The value in terms of JSON, not yet looked into, and why it had to be converted ("" where JSON holds the same).
 
     :param value: anything but a plain scalar.
     :param kind: its type.
-    :return: ``str``, ``int``, ``float`` or None; a fresh ``list`` or :class:`Pairs` of one entry more than the limit at
-        most; or an enum member's value, which may be of any type.
+    :param most_items: how many entries of a container are taken.
+    :param most_characters: how much of a text (characters) or of bytes is taken.
+    :return: ``str``, ``int``, ``float`` or None; a fresh ``list`` or :class:`Pairs`; or an enum member's value, which may
+        be of any type.
     """
     for base in _bases_of(kind):
         conversion = _CONVERSIONS.get(base)
         if conversion is not None:
             convert, reason = conversion
-            return convert(value, limits), _type_reason(kind) if reason is None else reason
-    return _by_protocol(value, kind, limits), _type_reason(kind)
+            return convert(value, most_items, most_characters), _type_reason(kind) if reason is None else reason
+    return _by_protocol(value, kind, most_items), _type_reason(kind)
 
 
 def placeholder(kind: type) -> str:
@@ -94,12 +99,12 @@ def _type_reason(kind: type) -> str:
     return f"type:{_name_of(kind)[:_TYPE_CHARACTERS]}"
 
 
-def _by_protocol(value: Any, kind: type, limits: Limits) -> Any:
+def _by_protocol(value: Any, kind: type, most_items: int) -> Any:
     fields = getattr(kind, "__dataclass_fields__", None)
     if type(fields) is dict:
-        return _fields(value, kind, fields, limits)
+        return _fields(value, kind, fields, most_items)
     if issubclass(kind, Mapping):
-        return Pairs(_taken(value.items, limits))
+        return Pairs(_taken(value.items, most_items))
     if issubclass(kind, Integral):
         return int.__int__(index(value))
     if issubclass(kind, Real):
@@ -107,14 +112,14 @@ def _by_protocol(value: Any, kind: type, limits: Limits) -> Any:
     return placeholder(kind)
 
 
-def _fields(value: Any, kind: type, fields: dict[str, Field[Any]], limits: Limits) -> Pairs:
+def _fields(value: Any, kind: type, fields: dict[str, Field[Any]], most_items: int) -> Pairs:
     """The fields of a dataclass that lie in it: not those that a property or a descriptor would fetch from a database.
 
     A field declared ``repr=False`` is one that its author did not want to be shown.
     """
     instance = _instance_dict(value)
     pairs = Pairs()
-    for name, field in islice(fields.items(), limits.items_per_container + 1):
+    for name, field in islice(fields.items(), most_items):
         if name in instance:
             pairs.append((name, instance[name] if field.repr else REDACTED))
         elif (slot := _slot(kind, name)) is not None:
@@ -138,64 +143,63 @@ def _slot(kind: type, name: str) -> MemberDescriptorType | None:
     return None
 
 
-def _taken(iterate: Callable[[], Iterable[Any]], limits: Limits) -> list[Any]:
-    """The first entries, and one more to show that there are more; again if another thread changed the container."""
+def _taken(iterate: Callable[[], Iterable[Any]], most_items: int) -> list[Any]:
+    """The first entries; again, a few times, where another thread changed the container."""
     for _ in range(_ATTEMPTS):
         try:
-            return list(islice(iterate(), limits.items_per_container + 1))
+            return list(islice(iterate(), most_items))
         except RuntimeError:
             continue
     raise RuntimeError("the container changes all the time")
 
 
-def _iterated_by(iterate: Callable[[Any], Iterable[Any]]) -> Callable[[Any, Limits], list[Any]]:
-    return lambda value, limits: _taken(lambda: iterate(value), limits)
+def _iterated_by(iterate: Callable[[Any], Iterable[Any]]) -> _Convert:
+    return lambda value, most_items, _: _taken(lambda: iterate(value), most_items)
 
 
-def _pairs(value: dict[Any, Any], limits: Limits) -> Pairs:
-    return Pairs(_taken(lambda: dict.items(value), limits))
+def _pairs(value: dict[Any, Any], most_items: int, _: int) -> Pairs:
+    return Pairs(_taken(lambda: dict.items(value), most_items))
 
 
-def _by(convert: Callable[[Any], Any]) -> Callable[[Any, Limits], Any]:
-    return lambda value, _: convert(value)
+def _by(convert: Callable[[Any], Any]) -> _Convert:
+    return lambda value, _, __: convert(value)
 
 
-def _text(value: str, limits: Limits) -> str:
-    return str.__getitem__(value, slice(limits.window))
+def _text(value: str, _: int, most_characters: int) -> str:
+    return str.__getitem__(value, slice(most_characters))
 
 
-def _bytes(value: bytes, limits: Limits) -> str:
+def _bytes(value: bytes, _: int, most_bytes: int) -> str:
     """Text where it is UTF-8; a URL that holds the bytes (RFC 2397) where it is not."""
-    data = bytes.__getitem__(value, slice(limits.window))
+    data = bytes.__getitem__(value, slice(most_bytes))
     try:
-        return codecs.utf_8_decode(data, "strict", len(data) < limits.window)[0]
+        return codecs.utf_8_decode(data, "strict", len(data) < most_bytes)[0]
     except UnicodeDecodeError:
         return "data:application/octet-stream;base64," + base64.b64encode(data).decode("ascii")
 
 
-def _bytearray(value: bytearray, limits: Limits) -> str:
-    return _bytes(bytes(bytearray.__getitem__(value, slice(limits.window))), limits)
+def _bytearray(value: bytearray, _: int, most_bytes: int) -> str:
+    return _bytes(bytes(bytearray.__getitem__(value, slice(most_bytes))), _, most_bytes)
 
 
-def _memoryview(value: memoryview, limits: Limits) -> str:
-    return _bytes(value[: limits.window].tobytes(), limits)
+def _memoryview(value: memoryview, _: int, most_bytes: int) -> str:
+    return _bytes(value[:most_bytes].tobytes(), _, most_bytes)
 
 
-def _exception(error: BaseException, limits: Limits) -> str:
-    arguments = (_argument(each, limits) for each in _arguments_of(error)[:_EXCEPTION_ARGUMENTS])
-    message = ", ".join(arguments)
+def _exception(error: BaseException, _: int, most_characters: int) -> str:
+    message = ", ".join(_argument(each, most_characters) for each in _arguments_of(error)[:_EXCEPTION_ARGUMENTS])
     name = _name_of(type(error))
     return f"{name}: {message}" if message else name
 
 
-def _argument(value: Any, limits: Limits) -> str:
+def _argument(value: Any, most_characters: int) -> str:
     kind = type(value)
     if kind is str:
-        return _text(value, limits)
+        return str(value[:most_characters])
     return repr(value) if kind in (int, float, bool) or value is None else placeholder(kind)
 
 
-_CONVERSIONS: Final[dict[type, tuple[Callable[[Any, Limits], Any], str | None]]] = {
+_CONVERSIONS: Final[dict[type, tuple[_Convert, str | None]]] = {
     # What JSON holds as it is, and subclasses of it (IntEnum, Markup, OrderedDict, named tuples).
     dict: (_pairs, ""),
     list: (_iterated_by(list.__iter__), ""),

@@ -62,10 +62,7 @@ class Walk:
         if fit_name != name:
             return False
         self._left = self._limits.value_bytes - ENTRY_BYTES - _utf8_bytes(name)
-        if is_hidden:
-            self.notes.redacted += 1
-            value = REDACTED
-        variables[name] = self._entry(name, value)
+        variables[name] = self._hidden() if is_hidden else self._entry(name, value)
         return True
 
     def _value(self, value: Any) -> Any:
@@ -87,13 +84,17 @@ class Walk:
             self._open.pop()
 
     def _converted(self, value: Any, kind: type) -> Any:
-        plain, reason = converted(value, kind, self._limits)
+        limits = self._limits
+        is_too_deep = len(self._open) > limits.depth
+        # One more than can be kept, to see that there are more; none of what will not be looked into.
+        items = 0 if is_too_deep else 1 + min(limits.items_per_container, max(self._left, 0) // ENTRY_BYTES)
+        plain, reason = converted(value, kind, items, limits.window)
         if reason:
             self.notes.add(reason)
         shape = type(plain)
         if shape is not Pairs and shape is not list:
             return self._value(plain)
-        if len(self._open) > self._limits.depth:
+        if is_too_deep:
             return self._changed("depth", DEPTH)
         if shape is Pairs:
             return self._mapping(plain)
@@ -126,12 +127,10 @@ class Walk:
         name, is_hidden = self._name(key)
         if name in result:
             name = self._free_name(name, result)
-        if not self._pay(ENTRY_BYTES + _utf8_bytes(name)):
+        is_hidden = is_hidden or value is REDACTED
+        if not self._pay(ENTRY_BYTES + _utf8_bytes(name) + (len(REDACTED) if is_hidden else 0)):
             return False
-        if is_hidden:
-            self.notes.redacted += 1
-            value = REDACTED
-        result[name] = self._entry(name, value)
+        result[name] = self._hidden() if is_hidden else self._entry(name, value)
         if name is not key and name != key:
             self._note_at(name, "key")
         return True
@@ -150,6 +149,10 @@ class Walk:
             return self._changed("raised", placeholder(type(value)))
         finally:
             self.notes.path.pop()
+
+    def _hidden(self) -> str:
+        self.notes.redacted += 1
+        return REDACTED
 
     def _name(self, key: Any) -> tuple[str, bool]:
         """The key as a name, and whether its value is to be hidden; a name that is good as it is will be known."""

@@ -183,14 +183,14 @@ def test_many_threads_may_write_by_one_chest(chest: SQLChest) -> None:
 def test_what_a_use_did_not_commit_is_undone(chest: SQLChest, execute: Execute) -> None:
     chest.open()
     with chest._writing.use() as connection:
-        connection.exec_driver_sql(chest._insert, chest._rows([make_record()]))
+        connection.exec_driver_sql(chest._inserts[1], chest._rows([make_record()]))
     assert execute("SELECT count(*) FROM chest_records") == [(0,)]
 
 
 def test_an_interrupted_use_leaves_no_lock_behind(chest: SQLChest, execute: Execute) -> None:
     chest.open()
     with pytest.raises(KeyboardInterrupt), chest._writing.use() as connection:  # noqa: PT012 - the interrupt comes in it
-        connection.exec_driver_sql(chest._insert, chest._rows([make_record()]))
+        connection.exec_driver_sql(chest._inserts[1], chest._rows([make_record()]))
         raise KeyboardInterrupt
     execute("DELETE FROM chest_records")
     chest.write([make_record()])

@@ -86,6 +86,7 @@ def test_what_json_holds_is_kept_and_not_noted(value: object) -> None:
         (bytearray(b"abc"), "abc", "bytes"),
         (memoryview(b"abc"), "abc", "bytes"),
         (Decimal("1.50"), "1.50", "type:Decimal"),
+        (Decimal("sNaN"), "sNaN", "type:Decimal"),
         (fractions.Fraction(1, 3), "1/3", "type:Fraction"),
         (1 + 2j, "(1+2j)", "type:complex"),
         (datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC), "2026-01-02T03:04:05+00:00", "type:datetime"),
