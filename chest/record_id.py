@@ -40,6 +40,9 @@ class RecordIds:
         self._tails.clear()
         begin = int.from_bytes(os.urandom(3), "big")
         self._next_block = itertools.count(begin).__next__
+        # Out of step with the pool of request ids, so that no request pays for refilling both.
+        self.refill()
+        del self._tails[_TAILS_AT_ONCE // 2 :]
 
     def refill(self) -> str:
         """Make more tails, and return one."""

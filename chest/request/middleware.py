@@ -81,10 +81,10 @@ class RequestMiddleware:
             except IndexError:
                 request_id = self._refill_request_ids()
         context.request_id = response.generated_id = request_id
-        response.finish = finish = self._finish
+        response.finish = self._finish
         response.server_start_response = start_response
         response.echoed_header = self._echoed_header
-        response.status = response.error = None
+        response.status = None
         response.is_rare = False
         response.body_bytes = 0
         response.path = path
@@ -105,10 +105,11 @@ class RequestMiddleware:
         if type(body) in _COMPLETE:
             # Recorded before it is returned: once the server has sent it, a kill must find the record in the ring.
             try:
-                response.body_bytes += sum(map(len, body))
+                for chunk in body:
+                    response.body_bytes += len(chunk)
             except TypeError:  # no bytes: the server says so
                 pass
-            finish(response, Outcome.OK)
+            self._finish(response, "ok")
             return body
         return self._returned(response, body, environ)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from chest.counters import Counters
-from chest.record import Outcome, Record
+from chest.record import Record
 from chest.record_id import RecordIds
-from chest.request.context import Facts, FinishedContext, RequestContext
+from chest.request.context import Facts, FinishedContext
 from chest.request.request_id import MOST_CHARACTERS, RequestIds
 from chest.request.response import TIME_TO_FIRST_BYTE, Response
 from chest.request.sanitize import text
@@ -75,93 +75,92 @@ class Recording:
             return
         response.context = None
         try:
-            record = self._record(response, context, outcome, duration_ns)
-            if record is not None:
+            # The snapshot, before anything else: other threads may have the context and still write to it.
+            variables = _copy(context)
+            request_id, facts, time_ns = context.request_id, context._facts, response.time_ns
+            method, path, status, error = response.method, response.path, _STATUSES.get(response.status), None
+            if status is None:
+                status = _status_code(response.status)
+            if outcome == "ok" and (status is None or status >= 500):
+                outcome = "error"
+            if not self._tracks_all:
+                variables = self._selection.tracked(method, variables)
+            variables, attributes = self._clean(variables)
+            if attributes is None:
+                attributes = {}
+            if response.body_bytes:
+                attributes["http.response.body.size"] = response.body_bytes
+            route = None
+            if facts is not None or response.is_rare:
+                if facts is not None and facts.is_excluded:
+                    return
+                route, error = self._tell(response, facts, attributes)
+            if request_id is not response.generated_id:
+                request_id = text(str(request_id), MOST_CHARACTERS)
+            if method not in _KNOWN_METHODS:
+                method = text(method, METHOD_CHARACTERS)
+            if not path.isascii() or not path.isprintable() or len(path) > PATH_CHARACTERS:
+                path = text(_utf8(path), PATH_CHARACTERS)
+            try:
+                tail = self._pop_tail()
+            except IndexError:
+                tail = self._refill_tails()
+            # A named tuple's own constructor is a Python call.
+            record: Record = _new(
+                Record,
+                (
+                    f"{time_ns:x}{tail}", request_id, time_ns, duration_ns, method, path, route, status, outcome, error,
+                    variables, attributes, self._service, self._release, self._host,
+                ),
+            )  # fmt: skip
+            if not self._is_judged or self._judged(record):
                 self._offer(record)
-        except Exception as error:  # noqa: BLE001 - the request goes on
+        except Exception as trouble:  # noqa: BLE001 - the request goes on
             self._counters.add("dropped.internal_error")
-            self._counters.error(f"while recording a request: {type(error).__name__}")
+            self._counters.error(f"while recording a request: {type(trouble).__name__}")
         finally:
             context._counters = self._counters
             context.__class__ = FinishedContext
 
-    def _record(self, response: Response, context: RequestContext, outcome: str, duration_ns: int) -> Record | None:
-        """The record; None where the request is not kept."""
-        # The snapshot, before anything else: other threads may have the context and still write to it.
-        variables = _copy(context)
-        status = _STATUSES.get(response.status) or _status_code(response.status)
-        if outcome == "ok" and (status is None or status >= 500):
-            outcome = Outcome.ERROR
-        time_ns, method, path, request_id = response.time_ns, response.method, response.path, context.request_id
-        if not self._tracks_all:
-            variables = self._selection.tracked(method, variables)
-        variables, notes = self._clean(variables)
-        attributes = {} if notes is None else notes
-        if response.body_bytes:
-            attributes["http.response.body.size"] = response.body_bytes
-        route, error = None, response.error
-        facts = context._facts
+    def _tell(
+        self, response: Response, facts: Facts | None, attributes: dict[str, Any]
+    ) -> tuple[str | None, str | None]:
+        """What most requests do not have, into the attributes; returns the route and the class of the exception."""
+        route = error = None
         if facts is not None:
-            if facts.is_excluded:
-                return None
+            error = facts.error
             route = None if facts.route is None else text(str(facts.route), ROUTE_CHARACTERS)
-            error = error or facts.error
-        if facts is not None or response.is_rare:
-            self._tell(response, facts, attributes)
-        if request_id is not response.generated_id:
-            request_id = text(str(request_id), MOST_CHARACTERS)
-        if method not in _KNOWN_METHODS:
-            method = text(method, METHOD_CHARACTERS)
-        if not path.isascii() or not path.isprintable() or len(path) > PATH_CHARACTERS:
-            path = text(_utf8(path), PATH_CHARACTERS)
-        try:
-            tail = self._pop_tail()
-        except IndexError:
-            tail = self._refill_tails()
-        # A named tuple's own constructor is a Python call.
-        record: Record = _new(
-            Record,
-            (
-                f"{time_ns:016x}{tail}", request_id, time_ns, duration_ns, method, path, route, status, outcome, error,
-                variables, attributes, self._service, self._release, self._host,
-            ),
-        )  # fmt: skip
-        return self._judged(record) if self._is_judged else record
-
-    def _tell(self, response: Response, facts: Facts | None, attributes: dict[str, Any]) -> None:
-        """What most requests do not have: a stream's first byte, an exception's message, a trace, an adapter's facts."""
-        if facts is not None and facts.attributes:
-            told, notes = self._clean(dict(facts.attributes))
-            attributes.update(told)
-            if notes is not None:
-                for name, note in notes.items():
+            if facts.attributes:
+                told, notes = self._clean(dict(facts.attributes))
+                attributes.update(told)
+                for name, note in (notes or {}).items():
                     attributes.setdefault(name, note)
-        if not response.is_rare:
-            return
-        if response.first_byte_ns:
-            attributes[TIME_TO_FIRST_BYTE] = response.first_byte_ns - response.begin_ns
-        if response.message:
-            attributes["exception.message"] = text(self._selection.redaction.clean_url(response.message), 1024)
-        if response.trace_id is not None:
-            attributes["trace_id"] = response.trace_id
+        if response.is_rare:
+            error = response.error or error
+            if response.first_byte_ns:
+                attributes[TIME_TO_FIRST_BYTE] = response.first_byte_ns - response.begin_ns
+            if response.message:
+                attributes["exception.message"] = text(self._selection.redaction.clean_url(response.message), 1024)
+            if response.trace_id is not None:
+                attributes["trace_id"] = response.trace_id
+        return route, error
 
-    def _judged(self, record: Record) -> Record | None:
-        """The sample, and then the user's last word: False, and only False, drops the record."""
+    def _judged(self, record: Record) -> bool:
+        """Whether the record is kept by the sample, and by the user's last word: False, and only False, drops it."""
         selection = self._selection
         if selection.is_sampled:
             rate = selection.sample_rate(record.id, record.outcome, record.duration_ns)
             if rate is None:
-                return None
+                return False
             record.attributes[SAMPLE_RATE] = rate
         if selection.before_record is None:
-            return record
+            return True
         try:
-            if selection.before_record(record) is False:
-                return None
+            return selection.before_record(record) is not False
         except Exception as error:  # noqa: BLE001 - the user's code must not fail the request, nor lose its record
             self._counters.add("before_record_failed")
             self._counters.error(f"before_record raised {error!r}")
-        return record
+            return True
 
 
 def _status_code(status: str | None) -> int | None:

@@ -121,7 +121,7 @@ class Response:
         if not self.is_rare:
             self.is_rare = True
             self.outcome = Outcome.OK
-            self.message = self.trace_id = None
+            self.error = self.message = self.trace_id = None
             self.first_byte_ns = 0
 
     def failed(self, error: BaseException) -> None:
