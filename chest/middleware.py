@@ -53,6 +53,8 @@ class ChestMiddleware(RequestMiddleware):
         self.settings = settings
         self.recorder = recorder or Recorder.from_settings(settings, default_service=service_of(app))
         if not settings.enabled:
+            if recorder is None:
+                self.recorder.close()  # nothing is open yet; from here on nothing will be, not even after a fork
             self.__class__ = _DisabledMiddleware
             return
         super().__init__(

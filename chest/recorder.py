@@ -93,6 +93,7 @@ class Recorder:
         self._ready_pid = 0
         self._ready_uid = -1
         self._is_closed = False
+        self._notice: str | None = None
         self._exit_is_registered = False
         self._locks: dict[int, Lock] = {}
         _recorders.add(self)
@@ -172,7 +173,8 @@ class Recorder:
 
     def _in_memory(self, description: Mapping[str, Any], reason: str) -> SegmentFile:
         self.counters.add("ring_in_memory")
-        self.counters.error(f"the ring is in memory, because {reason}: what a killed worker had not delivered is lost")
+        self._notice = f"The ring is in memory, because {reason}: what a killed worker had not delivered is lost."
+        self.counters.error(self._notice)
         return SegmentFile.in_memory(self.settings.ring_bytes, description)
 
     def _let_go_of_file(self) -> None:
@@ -187,7 +189,8 @@ class Recorder:
         lock.close()
 
     def _start_exporter(self) -> None:
-        exporter = self._new_exporter()
+        # One that has ended is started again and not replaced: it may hold a batch that it took from the ring.
+        exporter = self._exporter or self._new_exporter()
         self._exporter = exporter
         if not self._exit_is_registered:
             _register_exit(self)
@@ -215,7 +218,7 @@ class Recorder:
         return Exporter(
             self._ring, [Lane(chest, self.counters) for chest in self._chests], self.counters,
             adopt=adopt, died=died,
-            flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
+            flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records, notice=self._notice,
         )  # fmt: skip
 
     def _dead_rings(self) -> Iterator[DeadRing]:
@@ -233,10 +236,9 @@ class Recorder:
         :param timeout: seconds; None waits for ``shutdown_seconds``.
         """
         deadline = time.monotonic() + (self.settings.shutdown_seconds if timeout is None else timeout)
+        self._prepare_for_early_offers()
         if self._ready_pid != os.getpid():
             return True
-        if not self.mark[0]:
-            self.prepare()
         exporter = self._exporter
         if exporter is None or self._is_closed:
             return not self._ring.pending_bytes()
@@ -258,6 +260,7 @@ class Recorder:
         """
         if self._is_closed:
             return True
+        self._prepare_for_early_offers()
         self._is_closed = True
         if self._ready_pid != os.getpid() or self._exporter is None:
             self._let_go_of_file()
@@ -280,6 +283,11 @@ class Recorder:
             _remove(path)
             _remove(lock.path)
         lock.close()
+
+    def _prepare_for_early_offers(self) -> None:
+        """Whoever offers without a middleware has made nobody prepare; and a thread that died is started again."""
+        if not self.mark[0] and (self._ready_pid == os.getpid() or self._ring.has_early):
+            self.prepare()
 
     def stats(self) -> dict[str, Any]:
         """The counters of this process, and how full its ring is. Costs a copy; fit for a health check."""

@@ -36,6 +36,7 @@ class Exporter:
     :param died: called when the thread ends although nobody stopped it.
     :param flush_seconds: how old the oldest record may become before it is written.
     :param batch_records: about how many records are written in one transaction.
+    :param notice: a warning to log once the thread runs: nothing is logged in a request's time, nor after a fork.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Exporter:
         died: Callable[[], None],
         flush_seconds: float,
         batch_records: int,
+        notice: str | None = None,
     ) -> None:
         self._ring = ring
         self._lanes = lanes
@@ -56,6 +58,7 @@ class Exporter:
         self._died = died
         self._flush_seconds = flush_seconds
         self._batch_records = batch_records
+        self._notice = notice
         self._wake = new_lock()
         self._wake.acquire()
         self._is_running = False
@@ -67,6 +70,7 @@ class Exporter:
         self._adopt_at = 0.0
         self._batch: list[Record] = []
         self._chunks: list[Chunk] = []
+        self._chunk: Chunk | None = None
         self._waiting: list[Lane] = []
 
     @property
@@ -125,6 +129,9 @@ class Exporter:
 
     def _run(self) -> None:
         try:
+            if self._notice is not None:
+                logger.warning(self._notice)
+                self._notice = None
             for lane in self._lanes:
                 lane.open()
             while self._stop_by is None:
@@ -150,7 +157,7 @@ class Exporter:
 
     def _is_due(self) -> bool:
         """Whether a batch is full, or its oldest record old enough; retries come through here as well."""
-        if self._batch:
+        if self._batch or self._chunk is not None:
             return True
         pending = self._ring.pending_bytes()
         if not pending and not self._ring.has_early:
@@ -175,15 +182,22 @@ class Exporter:
                 return False
 
     def _take_batch(self) -> None:
-        """Fill the batch from the ring, a chunk at a time."""
-        while len(self._batch) < self._batch_records:
-            chunk = self._ring.take(_CHUNK_BYTES)
-            if chunk is None:
-                break
-            self._chunks.append(chunk)
-            self._batch += self._decoded(chunk)
-        self._counters.add("taken", len(self._batch))
+        """Fill the batch from the ring, a chunk at a time.
+
+        Each step leaves the exporter such that one ended in the middle of it (MemoryError) can be started again and goes
+        on with what it has: whose lanes wait is set before there are records, and a chunk is kept until it is decoded.
+        """
         self._waiting = list(self._lanes)
+        while len(self._batch) < self._batch_records:
+            if self._chunk is None:
+                self._chunk = self._ring.take(_CHUNK_BYTES)
+            if self._chunk is None:
+                break
+            records = self._decoded(self._chunk)
+            self._chunks.append(self._chunk)
+            self._batch += records
+            self._chunk = None
+        self._counters.add("taken", len(self._batch))
 
     def _decoded(self, chunk: Chunk) -> list[Record]:
         try:
