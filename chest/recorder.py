@@ -18,9 +18,9 @@ from chest.chests.registry import open_chest, sqlite_url
 from chest.counters import Counters
 from chest.delivery.exporter import Exporter
 from chest.delivery.lane import Lane
-from chest.delivery.native import Lock, new_lock, sleep
 from chest.directory import default_directory, prepare_directory
 from chest.errors import DirectoryError, SettingsError
+from chest.native import Lock, new_lock, sleep
 from chest.record import Record
 from chest.record_id import RecordIds
 from chest.request.request_id import RequestIds

@@ -9,7 +9,6 @@ runs no hooks of Python (uWSGI's) is noticed by the process id.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from typing import Final
 from sqlalchemy.engine import Connection
 
 from chest.errors import ChestUnavailable
+from chest.native import new_lock
 
 _FORK_WAIT_SECONDS: Final = 3.0
 """How long a fork waits for a use in hand to end: longer than a write that waits for a lock and then gives up."""
@@ -41,7 +41,7 @@ class HeldConnection:
         self._connection: Connection | None = None
         self._place: object = None
         self._is_used = False
-        self._lock, self._pid = threading.Lock(), os.getpid()
+        self._lock, self._pid = new_lock(), os.getpid()
         _watch_forks()
         _held.add(self)
 
@@ -108,7 +108,7 @@ class HeldConnection:
     def leave_parent(self) -> None:
         """In a forked child: begin anew. Where no hook closed the connection before, close it now; it was idle."""
         if self._pid != os.getpid():
-            self._lock, self._pid = threading.Lock(), os.getpid()
+            self._lock, self._pid = new_lock(), os.getpid()
             self._drop()
 
 

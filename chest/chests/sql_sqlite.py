@@ -23,6 +23,7 @@ from chest.chests.sql_schema import STORED_COLUMNS
 from chest.chests.sql_url import SQLTarget
 from chest.encoding import decode
 from chest.errors import ChestError, ChestUnavailable, RecordRejected, SettingsError
+from chest.native import sleep
 
 _log = logging.getLogger("chest.chests.sql")
 
@@ -174,7 +175,7 @@ class SQLiteDatabase(Database):
                 is_busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
                 if not is_busy or time.monotonic() > deadline:
                     raise
-            time.sleep(_RETRY_SECONDS)
+            sleep(_RETRY_SECONDS)
 
     def _make_file(self) -> None:
         """An empty file, 0600 from its first moment, put in its place whole: SQLite itself would follow the umask.

@@ -9,7 +9,7 @@ from typing import Final
 
 from chest.counters import Counters
 from chest.delivery.lane import Lane
-from chest.delivery.native import new_lock, start_thread
+from chest.native import new_lock, start_thread
 from chest.record import Record
 from chest.ring.line import decode_lines
 from chest.ring.recovery import DeadRing

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import codecs
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field
@@ -29,10 +28,11 @@ from uuid import UUID
 
 from chest.request.redaction import REDACTED
 
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ATTEMPTS: Final = 3
 _EXCEPTION_ARGUMENTS: Final = 8
 _TYPE_CHARACTERS: Final = 64
+# Decimal digits take time in proportion to their number squared.
+_DECIMAL_BITS: Final = 4096
 
 # What a class says of itself can be overridden by its metaclass; what ``type`` knows of it cannot.
 _bases_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
@@ -47,27 +47,6 @@ _Convert = Callable[[Any, int, int], Any]
 
 class Pairs(list[tuple[Any, Any]]):
     """Keys with their values, where a plain list is items."""
-
-
-def storable(text: str) -> str:
-    """The text with U+FFFD for what a store refuses: NUL (PostgreSQL), lone surrogates (whatever speaks UTF-8)."""
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return _LONE_SURROGATE.sub("\ufffd", text)
-    return text
-
-
-def cut(text: str, most_bytes: int) -> str:
-    """As much of a storable text as fits, in UTF-8 and in whole characters."""
-    if text.isascii():
-        return text[:most_bytes]
-    encoded = text.encode()
-    return text if len(encoded) <= most_bytes else encoded[:most_bytes].decode("utf-8", "ignore")
 
 
 def converted(value: Any, kind: type, most_items: int, most_characters: int) -> tuple[Any, str]:
@@ -88,10 +67,24 @@ def converted(value: Any, kind: type, most_items: int, most_characters: int) -> 
     return _by_protocol(value, kind, most_items), _type_reason(kind)
 
 
+def large_integer(value: int) -> str:
+    """What stands for an integer beyond 64 bits, which few stores hold: its decimal digits, if not too many."""
+    bits = value.bit_length()
+    return str(value) if bits <= _DECIMAL_BITS else f"<int of {bits} bits>"
+
+
+def not_finite(value: float) -> str:
+    """What stands for a float that JSON has no number for."""
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
 def placeholder(kind: type) -> str:
     """What stands for a value that is not looked into: ``<module.Name>`` of its type."""
-    module = _module_of(kind)
     name = _name_of(kind)[:_TYPE_CHARACTERS]
+    try:
+        module = _module_of(kind)
+    except AttributeError:  # deleted from the class
+        module = None
     return f"<{module[:_TYPE_CHARACTERS]}.{name}>" if type(module) is str and module != "builtins" else f"<{name}>"
 
 
@@ -199,6 +192,24 @@ def _argument(value: Any, most_characters: int) -> str:
     return repr(value) if kind in (int, float, bool) or value is None else placeholder(kind)
 
 
+_SCALARS: Final[dict[type, Callable[[Any], Any]]] = {
+    UUID: UUID.__str__,
+    Decimal: Decimal.__str__,
+    datetime: datetime.isoformat,
+    date: date.isoformat,
+    time: time.isoformat,
+    timedelta: timedelta.total_seconds,
+    Fraction: Fraction.__str__,
+    complex: complex.__repr__,
+    PurePath: PurePath.__str__,
+    IPv4Address: IPv4Address.__str__,
+    IPv6Address: IPv6Address.__str__,
+    IPv4Network: IPv4Network.__str__,
+    IPv6Network: IPv6Network.__str__,
+}
+SCALARS: Final = {kind: (convert, _type_reason(kind)) for kind, convert in _SCALARS.items()}
+"""Of the types that are recorded most: what makes a value of exactly this type text or a number, and the reason."""
+
 _CONVERSIONS: Final[dict[type, tuple[_Convert, str | None]]] = {
     # What JSON holds as it is, and subclasses of it (IntEnum, Markup, OrderedDict, named tuples).
     dict: (_pairs, ""),
@@ -218,19 +229,7 @@ _CONVERSIONS: Final[dict[type, tuple[_Convert, str | None]]] = {
     bytes: (_bytes, "bytes"),
     bytearray: (_bytearray, "bytes"),
     memoryview: (_memoryview, "bytes"),
-    Decimal: (_by(Decimal.__str__), None),
-    Fraction: (_by(Fraction.__str__), None),
-    complex: (_by(complex.__repr__), None),
-    datetime: (_by(datetime.isoformat), None),
-    date: (_by(date.isoformat), None),
-    time: (_by(time.isoformat), None),
-    timedelta: (_by(timedelta.total_seconds), None),
-    UUID: (_by(UUID.__str__), None),
     Enum: (_by(lambda member: object.__getattribute__(member, "_value_")), None),
     BaseException: (_exception, None),
-    PurePath: (_by(PurePath.__str__), None),
-    IPv4Address: (_by(IPv4Address.__str__), None),
-    IPv6Address: (_by(IPv6Address.__str__), None),
-    IPv4Network: (_by(IPv4Network.__str__), None),
-    IPv6Network: (_by(IPv6Network.__str__), None),
+    **{kind: (_by(convert), None) for kind, convert in _SCALARS.items()},
 }

@@ -10,17 +10,17 @@ class Limits:
     """How much one record holds, and so how much work one request can be made to pay for it.
 
     Names and values may come from a client (``context.update(request.args)``): each bound is one that no record written
-    on purpose meets, and that keeps the worst one to a few milliseconds.
+    on purpose meets, and together they keep the worst one to some milliseconds.
 
     Bytes are those of text in UTF-8, before JSON escapes any of it, plus :data:`ENTRY_BYTES` for every entry.
 
-    :param depth: containers inside containers; deeper ones are ``[DEPTH]``. Stores index and show four or five levels;
-        MongoDB and orjson refuse from 100 and 254 on.
+    :param depth: containers inside containers; deeper ones become ``[DEPTH]``. MongoDB refuses more than 100, orjson more
+        than 254, and nobody reads as many.
     :param items_per_container: entries of one mapping or list; the rest is left out.
-    :param keys_per_record: variables of one record; the rest is left out. A table of a thousand columns is of no use.
+    :param keys_per_record: variables of one record; the rest is left out.
     :param name_characters: of a variable's name, and of a key inside a value; longer ones are cut.
-    :param value_bytes: of one variable, whatever its shape, so that one of them leaves room for the others.
-    :param record_bytes: of all variables: a few dozen records fill a segment of the ring even at worst.
+    :param value_bytes: of one variable, whatever its shape, so that a large one leaves room for the others.
+    :param record_bytes: of all variables; what comes after is left out. A sixteenth of a segment of the ring.
     """
 
     depth: int = 8

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from chest.request.conversion import storable
 from chest.request.limits import ENTRY_BYTES, Limits
 from chest.request.redaction import Redaction
+from chest.request.text import text
 from chest.request.walk import Walk
 
 __all__ = ["Limits", "Sanitizer", "text"]
 
 _PLAIN_CHARACTERS: Final = 256
-"""The longest string that is passed after a glance; one that may be a URL, or is not ASCII or printable, never is."""
+"""The longest string that is passed after a glance, which takes time in proportion to its length."""
 _UTF8_BYTES_OF_A_CHARACTER: Final = 4
 
 
@@ -70,12 +70,14 @@ class Sanitizer:
                 return self._walked(variables)
             known_names = self._known_names
             longest = self._plain_characters
+            type_of, text_type = type, str  # each is used ten times for five variables
+            # A call a value would cost more than all of these tests, so `_are_plain` has them once more.
             for name, value in variables.items():
-                if type(name) is not str:
+                if type_of(name) is not text_type:
                     return self._walked(variables)
                 if name in known_names:
-                    kind = type(value)
-                    if kind is str:
+                    kind = type_of(value)
+                    if kind is text_type:
                         if (
                             len(value) <= longest
                             and "\0" not in value
@@ -143,7 +145,7 @@ class Sanitizer:
         return copy if self._are_plain(values) else None
 
     def _are_plain(self, values: Iterable[Any]) -> bool:
-        """Whether none of these is a container, or needs a second look; the same test as in :meth:`clean`."""
+        """Whether none of these is a container, or needs a second look; the same tests as in :meth:`clean`."""
         longest = self._plain_characters
         for value in values:
             kind = type(value)
@@ -164,18 +166,3 @@ class Sanitizer:
             elif kind is not bool and value is not None:
                 return False
         return True
-
-
-def text(value: str, limit_characters: int) -> str:
-    """A single text for a field of its own (a path, a message): without NUL and lone surrogates, and cut.
-
-    It loses no URL's password: :meth:`Redaction.clean_url`, before it is cut, is for texts that may hold one.
-
-    :param value: the text; a subclass of ``str`` comes back as plain ``str``.
-    :param limit_characters: how many characters are kept.
-    """
-    if type(value) is not str or len(value) > limit_characters:
-        value = str.__getitem__(value, slice(limit_characters))
-    if value.isascii() and "\0" not in value:
-        return value
-    return storable(value)

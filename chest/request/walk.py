@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from itertools import count
 from math import isfinite
 from typing import Any, Final
 
-from chest.request.conversion import Pairs, converted, cut, placeholder, storable
+from chest.request.conversion import SCALARS, Pairs, converted, large_integer, not_finite, placeholder
 from chest.request.limits import ENTRY_BYTES, Limits
 from chest.request.notes import Notes
 from chest.request.redaction import REDACTED, Redaction, may_hold_secret
+from chest.request.text import cut, storable, utf8_bytes
 
 CYCLE: Final = "[CYCLE]"
 DEPTH: Final = "[DEPTH]"
 
+_SMALLEST_INTEGER: Final = -(2**63)
 _REMEMBERED_NAMES: Final = 4096
-# Decimal digits take time in proportion to their number squared.
-_INTEGER_BITS: Final = 4096
-# What is looked at of a name, which is cut at `name_characters`; and what a walk through a key that is no text may cost.
-_NAME_WINDOW: Final = 1024
+# Times `name_characters`: what is looked at of a name, and what a walk through a key that is no text may cost.
+_NAME_WINDOW: Final = 2
 
 
 class Walk:
@@ -61,7 +62,7 @@ class Walk:
         fit_name, is_hidden = self._name(name)
         if fit_name != name:
             return False
-        self._left = self._limits.value_bytes - ENTRY_BYTES - _utf8_bytes(name)
+        self._left = self._limits.value_bytes - ENTRY_BYTES - utf8_bytes(name)
         variables[name] = self._hidden() if is_hidden else self._entry(name, value)
         return True
 
@@ -72,9 +73,14 @@ class Walk:
         if kind is bool or value is None:
             return value
         if kind is int:
-            return value if value.bit_length() < 64 else self._large_integer(value)
+            is_large = value.bit_length() > 63 and value != _SMALLEST_INTEGER
+            return self._changed("int_64_bit", large_integer(value)) if is_large else value
         if kind is float:
-            return value if isfinite(value) else self._infinite(value)
+            return value if isfinite(value) else self._changed("not_finite", not_finite(value))
+        if kind in SCALARS:
+            convert, reason = SCALARS[kind]
+            self.notes.add(reason)
+            return self._value(convert(value))
         if id(value) in self._open:
             return self._changed("cycle", CYCLE)
         self._open.append(id(value))
@@ -86,9 +92,12 @@ class Walk:
     def _converted(self, value: Any, kind: type) -> Any:
         limits = self._limits
         is_too_deep = len(self._open) > limits.depth
+        if (kind is dict or kind is list) and len(value) <= limits.items_per_container and not is_too_deep:
+            shallow = value.copy()  # in one step, however many threads change it
+            return self._mapping(shallow.items()) if kind is dict else self._list(shallow)
         # One more than can be kept, to see that there are more; none of what will not be looked into.
-        items = 0 if is_too_deep else 1 + min(limits.items_per_container, max(self._left, 0) // ENTRY_BYTES)
-        plain, reason = converted(value, kind, items, limits.window)
+        most_items = 0 if is_too_deep else 1 + min(limits.items_per_container, max(self._left, 0) // ENTRY_BYTES)
+        plain, reason = converted(value, kind, most_items, limits.window)
         if reason:
             self.notes.add(reason)
         shape = type(plain)
@@ -98,10 +107,9 @@ class Walk:
             return self._changed("depth", DEPTH)
         if shape is Pairs:
             return self._mapping(plain)
-        items = self._list(plain)
-        return _sorted(items) if issubclass(kind, (set, frozenset)) else items
+        return _sorted(self._list(plain)) if issubclass(kind, (set, frozenset)) else self._list(plain)
 
-    def _mapping(self, pairs: Pairs) -> dict[str, Any]:
+    def _mapping(self, pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in pairs:
             if len(result) == self._limits.items_per_container:
@@ -111,7 +119,7 @@ class Walk:
                 break
         return result
 
-    def _list(self, items: list[Any]) -> list[Any]:
+    def _list(self, items: Iterable[Any]) -> list[Any]:
         result: list[Any] = []
         for item in items:
             if len(result) == self._limits.items_per_container:
@@ -128,7 +136,7 @@ class Walk:
         if name in result:
             name = self._free_name(name, result)
         is_hidden = is_hidden or value is REDACTED
-        if not self._pay(ENTRY_BYTES + _utf8_bytes(name) + (len(REDACTED) if is_hidden else 0)):
+        if not self._pay(ENTRY_BYTES + utf8_bytes(name) + (len(REDACTED) if is_hidden else 0)):
             return False
         result[name] = self._hidden() if is_hidden else self._entry(name, value)
         if name is not key and name != key:
@@ -140,7 +148,10 @@ class Walk:
         if kind is str:
             if self._is_plain(value):
                 return value
-        elif (kind is int and value.bit_length() < 64) or kind is bool or value is None:
+        elif kind is int:
+            if value.bit_length() < 64:
+                return value
+        elif kind is bool or value is None:
             return value
         self.notes.path.append(name)
         try:
@@ -162,7 +173,8 @@ class Walk:
             whole = key
         else:
             whole = self._key_text(key)
-        name = self._without_secrets(storable(whole[:_NAME_WINDOW]))[: self._limits.name_characters]
+        most = self._limits.name_characters
+        name = self._without_secrets(storable(whole[: _NAME_WINDOW * most]))[:most]
         is_hidden = self._redaction.hides(whole) or (name != whole and self._redaction.hides(name))
         if not is_hidden and name == whole:
             self._learn(name)
@@ -171,7 +183,7 @@ class Walk:
     def _key_text(self, key: Any) -> str:
         """A key that is no text: what it would be as a value, as text."""
         left, was_silent = self._left, self.notes.is_silent
-        self._left = given = min(left, _NAME_WINDOW)
+        self._left = given = min(left, _NAME_WINDOW * self._limits.name_characters)
         self.notes.is_silent = True
         try:
             plain = self._value(key)
@@ -216,7 +228,7 @@ class Walk:
         if len(kept) < len(cleaned) or len(part) < len(text):
             self.notes.add(self._bytes_reason)
         # What was looked at counts, too: else a thousand long texts that redaction makes short would cost nothing.
-        self._left -= max(_utf8_bytes(kept), len(part) // 4)
+        self._left -= max(utf8_bytes(kept), len(part) // 4)
         return kept
 
     def _without_secrets(self, text: str) -> str:
@@ -225,15 +237,6 @@ class Walk:
             self.notes.redacted += 1
             self.notes.add("redacted")
         return cleaned
-
-    def _large_integer(self, value: int) -> int | str:
-        bits = value.bit_length()
-        if bits == 64 and value == -(2**63):
-            return value
-        return self._changed("int_64_bit", str(value) if bits <= _INTEGER_BITS else f"<int of {bits} bits>")
-
-    def _infinite(self, value: float) -> str:
-        return self._changed("not_finite", "NaN" if value != value else "Infinity" if value > 0 else "-Infinity")
 
     def _changed(self, reason: str, text: str) -> str:
         """The text that stands in a value's place, and the note that it does."""
@@ -252,10 +255,6 @@ class Walk:
             return False
         self._left -= byte_count
         return True
-
-
-def _utf8_bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def _sorted(items: list[Any]) -> list[Any]:

@@ -1,6 +1,7 @@
 """The operating system's own threads, locks and sleep, also where gevent has put its own in their place.
 
-The exporter must run beside gevent's hub, not on it: a SQLite that is busy for a second would stop every greenlet.
+The exporter must run beside gevent's hub, not on it: a SQLite that is busy for a second would stop every greenlet. And what
+it waits for must be of its own kind: a greenlet's lock belongs to the hub of one thread.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ class Lock(Protocol):
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
     def release(self) -> None: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 def _original(module: str, name: str) -> Any:
