@@ -12,7 +12,8 @@ from chest.counters import Counters
 ENVIRON_KEY: Final = "chest.context"
 """Under this key ``environ`` holds the request's context."""
 
-ERROR_MESSAGE_CHARACTERS: Final = 1024
+ERROR_MESSAGE_CHARACTERS: Final = 4096
+"""More than is kept in the end: what is a URL is cleaned before the message is cut."""
 _TIMER_DIGITS: Final = 3
 """A timer's milliseconds are kept to the microsecond; what lies behind is the noise of floating point."""
 

@@ -17,6 +17,7 @@ from chest.request.selection import SAMPLE_RATE, Selection
 
 PATH_CHARACTERS: Final = 2048
 ROUTE_CHARACTERS: Final = 512
+MESSAGE_CHARACTERS: Final = 1024
 METHOD_CHARACTERS: Final = 32
 _KNOWN_METHODS: Final = frozenset(
     ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY")
@@ -131,19 +132,30 @@ class Recording:
             error = facts.error
             route = None if facts.route is None else text(str(facts.route), ROUTE_CHARACTERS)
             if facts.attributes:
-                told, notes = self._clean(dict(facts.attributes))
-                attributes.update(told)
-                for name, note in (notes or {}).items():
-                    attributes.setdefault(name, note)
+                self._tell_attributes(facts.attributes.copy(), attributes)
         if response.is_rare:
             error = response.error or error
             if response.first_byte_ns:
                 attributes[TIME_TO_FIRST_BYTE] = response.first_byte_ns - response.begin_ns
             if response.message:
-                attributes["exception.message"] = text(self._selection.redaction.clean_url(response.message), 1024)
+                self._tell_attributes({"exception.message": response.message}, attributes)
             if response.trace_id is not None:
                 attributes["trace_id"] = response.trace_id
+        if "exception.message" in attributes:
+            # Cut only now: half a URL would keep half its password.
+            attributes["exception.message"] = text(str(attributes["exception.message"]), MESSAGE_CHARACTERS)
         return route, error
+
+    def _tell_attributes(self, told: dict[str, Any], attributes: dict[str, Any]) -> None:
+        """Add attributes, as clean as variables are, and what was done to them to what was done to the variables."""
+        clean, notes = self._clean(told)
+        attributes.update(clean)
+        if notes is None:
+            return
+        if "chest.sanitized" in notes:
+            attributes["chest.sanitized"] = attributes.get("chest.sanitized", {}) | notes["chest.sanitized"]
+        if "chest.redacted" in notes:
+            attributes["chest.redacted"] = attributes.get("chest.redacted", 0) + notes["chest.redacted"]
 
     def _judged(self, record: Record) -> bool:
         """Whether the record is kept by the sample, and by the user's last word: False, and only False, drops it."""

@@ -17,6 +17,7 @@ import pytest
 from chest.record import Record
 from chest.request.context import NO_REQUEST, FinishedContext, RequestContext, current
 from chest.request.middleware import RequestMiddleware
+from chest.request.redaction import Redaction
 from chest.request.selection import Selection
 from tests.support import ReadyProcess
 
@@ -573,6 +574,22 @@ def test_route_attributes_and_a_handled_error_can_be_told() -> None:
     assert (record.route, record.error, record.outcome) == ("/items/<id>", "LookupError", "ok")
     assert record.attributes["endpoint"] == "items.show"
     assert record.attributes["exception.message"] == "no such item"
+
+
+def test_what_was_hidden_in_variables_and_in_attributes_is_counted_together() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        current()["token"] = "t"
+        current()["n"] = float("nan")
+        raise ValueError("x" * 1000 + " postgres://root:hunter2@db/shop " + "y" * 5000)
+
+    client = Client(app, redaction=Redaction(["token"], []))
+    with pytest.raises(ValueError, match="hunter2"):
+        client.open()
+    attributes = client.record.attributes
+    assert attributes["chest.redacted"] == 2
+    assert attributes["chest.sanitized"] == {"n": "not_finite", "exception.message": "redacted"}
+    assert len(attributes["exception.message"]) == 1024
+    assert "hunter" not in attributes["exception.message"]
 
 
 # -- nothing of ours reaches the request -----------------------------------------------------------------------------------

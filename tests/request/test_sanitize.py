@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chest.request.redaction import Redaction
-from chest.request.sanitize import Limits, Sanitizer, text
+from chest.request.sanitize import Limits, Sanitizer
 from chest.settings import REDACTED_BY_DEFAULT
 
 REDACTION = Redaction(REDACTED_BY_DEFAULT, ())
@@ -36,7 +36,8 @@ def test_a_name_seen_for_the_first_time_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", ["a\0b", "\ud800", float("nan"), 2**63, Decimal(1), "x" * 100_000, "https://u:p@h/", b"x", {"a": {1}}, object()]
+    "odd",
+    ["a\0b", "\ud800", float("nan"), 2**63, Decimal(1), "x" * 100_000, "https://u:p@h/", b"x", {"a": {1}}, object()],
 )
 def test_an_odd_value_is_found_beside_plain_ones_whose_order_stays(odd: object) -> None:
     sanitizer = Sanitizer(REDACTION)
@@ -164,7 +165,9 @@ _HASHABLE = (
     | st.dates() | st.times() | st.timedeltas() | st.builds(HostileText, _ANY_TEXT) | st.builds(Hostile)
     | st.text("x\0é", min_size=300, max_size=700)
 )  # fmt: skip
-_LEAVES = _HASHABLE | st.builds(iter, st.just(())) | st.builds(ValueError, _ANY_TEXT) | st.just(refuse) | st.builds(bytearray)
+_LEAVES = (
+    _HASHABLE | st.builds(iter, st.just(())) | st.builds(ValueError, _ANY_TEXT) | st.just(refuse) | st.builds(bytearray)
+)
 
 
 def _containers(inside: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -219,7 +222,7 @@ def _check_name(name: Any, limits: Limits) -> int:
 
 
 @given(_VARIABLES, _LIMITS)
-@settings(max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_whatever_is_recorded_becomes_json_within_limits(variables: dict[Any, Any], limits: Limits) -> None:
     sanitizer = Sanitizer(REDACTION, limits)
     given_names = list(variables)
@@ -236,32 +239,14 @@ def test_whatever_is_recorded_becomes_json_within_limits(variables: dict[Any, An
     assert all(now is before for now, before in zip(variables, given_names, strict=True))
     assert all(now is before for now, before in zip(variables.values(), given_values, strict=True))
 
+    assert sanitizer.clean(variables) == (kept, notes)  # now that the names are known
+
     again, more_notes = sanitizer.clean(kept)
     assert again == kept
     # Told again is only what was hidden, and where a URL's "REDACTED" was cut: it is written out, and cut again.
     for reason in (more_notes or {}).get("chest.sanitized", {}).values():
-        assert reason in ("redacted, value_bytes", "redacted, record_bytes")
+        assert reason.startswith("redacted")
 
 
 def test_variables_that_are_no_dict_raise_nothing() -> None:
     assert Sanitizer(REDACTION).clean(None) == ({}, {"chest.sanitized": {"*": "raised"}})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("value", "cleaned"),
-    [
-        ("/items/1", "/items/1"),
-        ("naïve", "naïve"),
-        ("", ""),
-        ("a\0b\ud800", "a\ufffdb\ufffd"),
-        ("x" * 30, "x" * 20),
-        ("x" * 19 + "\0" + "y", "x" * 19 + "\ufffd"),
-    ],
-)
-def test_a_single_text_is_storable_and_short(value: str, cleaned: str) -> None:
-    assert text(value, 20) == cleaned
-
-
-def test_a_single_text_of_a_hostile_subclass_is_a_plain_one() -> None:
-    result = text(HostileText("abc"), 2)
-    assert (type(result), result) == (str, "ab")
