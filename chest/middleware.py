@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from inspect import isroutine
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class ChestMiddleware(RequestMiddleware):
         settings = Settings.resolve(options)
         self.app = app
         self.settings = settings
-        self.recorder = recorder or Recorder.from_settings(settings, default_service=service_of(app))
+        caller = sys._getframe(1).f_globals.get("__name__", DEFAULT_SERVICE)
+        self.recorder = recorder or Recorder.from_settings(settings, default_service=service_of(app, caller))
         if not settings.enabled:
             if recorder is None:
                 self.recorder.close()  # nothing is open yet; from here on nothing will be, not even after a fork
@@ -94,12 +96,16 @@ def _refuse_the_recorders_options(options: dict[str, Any]) -> None:
         )
 
 
-def service_of(app: object) -> str:
-    """The import name of an application: its own ``import_name``, else the module that it was made in.
+def service_of(app: object, caller: str) -> str:
+    """The import name of an application: its own ``import_name`` (Flask's), also behind its ``wsgi_app``; a function's module.
 
-    For a program that was started as a file, the file's name without its ending.
+    An object of a framework's class says nothing of whose it is, so the module that wraps it (``caller``) counts. For a
+    program that was started as a file, the file's name without its ending.
     """
-    name = getattr(app, "import_name", None) or getattr(app, "__module__", None) or type(app).__module__
+    owner = getattr(app, "__self__", app)
+    name = getattr(owner, "import_name", None) or (getattr(app, "__module__", None) if isroutine(app) else None)
+    if name is None or owner is not app and not hasattr(owner, "import_name"):
+        name = caller
     if name == "__main__":
         name = Path(getattr(sys.modules["__main__"], "__file__", None) or DEFAULT_SERVICE).stem
     safe = "".join(

@@ -6,6 +6,7 @@ it waits for must be of its own kind: a greenlet's lock belongs to the hub of on
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -39,6 +40,16 @@ def new_lock() -> Lock:
 def start_thread(run: Callable[[], None]) -> None:
     """Start a thread that the interpreter does not wait for at its exit. Raises RuntimeError when none can be started."""
     _original("_thread", "start_new_thread")(run, ())
+
+
+def socket_home() -> tuple[int, int]:
+    """Where sockets that are made here may be used: in this process, and under gevent or eventlet in this one thread.
+
+    Theirs belong to the hub of the thread that made them: another thread that waits for one fails ("cannot switch to a
+    different thread"). Whoever keeps connections keeps them under this key.
+    """
+    is_patched = "gevent.monkey" in sys.modules or "eventlet.patcher" in sys.modules
+    return os.getpid(), _original("_thread", "get_ident")() if is_patched else 0
 
 
 def sleep(seconds: float) -> None:

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,9 @@ logger = logging.getLogger("chest")
 DEFAULT_SERVICE: Final = "app"
 DEFAULT_STORE: Final = "chest.sqlite3"
 _LOOK_EVERY_SECONDS: Final = 0.002
+_PREPARE_SECONDS: Final = 1.0
+"""How long a request waits for another that makes the process ready: a file is made in milliseconds. It may be this very
+thread, interrupted by the signal handler that calls, and must not wait for itself."""
 
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 _hooks_are_set = False
@@ -117,7 +121,8 @@ class Recorder:
         It is the one place where a request may wait: once a process, for a file to be made (0.4 to 5 ms).
         """
         lock = self._locks.setdefault(os.getpid(), new_lock())
-        lock.acquire()
+        if not lock.acquire(timeout=_PREPARE_SECONDS):
+            return  # until it is ready, records wait in memory
         try:
             if not self._is_closed and not self.mark[0]:
                 self._make_ready()
@@ -197,9 +202,11 @@ class Recorder:
             self._exit_is_registered = True
         try:
             exporter.start()
+            self._ring.lacks_consumer = False
         except RuntimeError as error:
+            self._ring.lacks_consumer = True
             self.counters.add("exporter_start_failed")
-            self.counters.error(f"no exporter thread: {error}; records are delivered when the process ends")
+            self.counters.error(f"no exporter thread: {error}; it is tried again when a segment of the ring is full")
 
     def _new_exporter(self) -> Exporter:
         weak = weakref.ref(self)
@@ -244,8 +251,12 @@ class Recorder:
             return not self._ring.pending_bytes()
         ticket = exporter.ask_for_flush()
         while not exporter.is_flushed(ticket):
-            if time.monotonic() >= deadline or not exporter.is_running:
+            if time.monotonic() >= deadline:
                 return False
+            if not exporter.is_running:
+                self.mark[0] = 0
+                self.prepare()
+                exporter.turn_without_thread()
             # The module's own sleep, which gevent may have made a cooperative one: a greenlet that flushes must not stop the hub.
             time.sleep(_LOOK_EVERY_SECONDS)
         return True
@@ -266,8 +277,8 @@ class Recorder:
             self._let_go_of_file()
             return True
         deadline = time.monotonic() + (self.settings.shutdown_seconds if timeout is None else timeout)
-        self._ring.retract()
-        is_delivered = self._exporter.stop(deadline)
+        is_complete = self._ring.retract()
+        is_delivered = self._exporter.stop(deadline) and is_complete
         if not self._exporter.is_running:
             self._exporter.close_lanes()
             self._ring.close()
@@ -330,8 +341,8 @@ def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
     :raises DirectoryError: when the directory cannot be read.
     :raises ChestError: from a chest that takes nothing.
     """
-    if not directory.is_dir():
-        raise DirectoryError(f"{directory} is no directory: name the one that holds the .ring files")
+    if not os.path.isdir(directory):  # Path.is_dir raises where a directory above may not be looked into
+        raise DirectoryError(f"{directory} is no directory that can be read: name the one that holds the .ring files")
     counters = Counters()
     rings = 0
     for ring in adopt_dead_rings(directory, counters):
@@ -403,9 +414,16 @@ def _set_hooks() -> None:
 
 
 def _prepare_child() -> None:
-    """Open the rings in the child at once, so that not even its first request waits. Never logs: a lock may be held."""
+    """Open the rings in the child at once, so that not even its first request waits. Never logs: a lock may be held.
+
+    Not in root's gunicorn: by ``--user`` the worker becomes another user after this, and the files must be that one's. Its
+    first request opens them.
+    """
+    if _effective_user() == 0 and "gunicorn.arbiter" in sys.modules:
+        return
     for recorder in list(_recorders):
-        recorder.prepare()
+        if recorder.settings.enabled:
+            recorder.prepare()
 
 
 def _register_exit(recorder: Recorder) -> None:

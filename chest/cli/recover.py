@@ -26,4 +26,4 @@ def recover(directory: Path, urls: tuple[str, ...]) -> None:
     with ExitStack() as opened:
         recovered = recover_directory(directory, [opened.enter_context(open_chest(url)) for url in chests])
     left = f"; {recovered.left:,} ring files left to living processes" if recovered.left else ""
-    click.echo(f"{recovered.records:,} records recovered from {recovered.rings:,} ring files{left}")
+    click.echo(f"Records recovered: {recovered.records:,}, from ring files: {recovered.rings:,}{left}")

@@ -13,7 +13,7 @@ from chest.native import new_lock, start_thread
 from chest.record import Record
 from chest.ring.line import decode_lines
 from chest.ring.recovery import DeadRing
-from chest.ring.ring import Chunk, Ring
+from chest.ring.ring import Chunk, Ring, Written
 
 logger = logging.getLogger("chest.delivery")
 
@@ -66,6 +66,7 @@ class Exporter:
         self._stop_by: float | None = None
         self._asked = self._done = 0
         self._asking = new_lock()
+        self._flush: tuple[int, Written] | None = None
         self._pending_since: float | None = None
         self._adopt_at = 0.0
         self._batch: list[Record] = []
@@ -108,6 +109,14 @@ class Exporter:
         """Whether everything that was offered before the ticket was given is in every chest."""
         return self._done >= ticket
 
+    def turn_without_thread(self) -> None:
+        """What the thread does, once and in the calling thread; nothing where the thread is there."""
+        if self._ended.acquire(blocking=False):
+            try:
+                self._turn()
+            finally:
+                self._ended.release()
+
     def stop(self, deadline: float) -> bool:
         """Deliver what there is until ``deadline`` (monotonic seconds), then end; True when nothing was left."""
         self._stop_by = deadline
@@ -148,9 +157,8 @@ class Exporter:
 
     def _turn(self) -> None:
         """Once around: deliver when it is time, and look for the rings of the dead."""
-        ticket = self._asked
-        if (self._is_due() or ticket > self._done) and self._drain():
-            self._done = max(self._done, ticket)
+        if self._is_due() or self._asked > self._done:
+            self._drain()
         if time.monotonic() >= self._adopt_at and self._stop_by is None:
             self._deliver_dead_rings()
             self._adopt_at = time.monotonic() + ADOPT_EVERY_SECONDS
@@ -174,12 +182,21 @@ class Exporter:
         """Deliver until the ring is empty; False when a chest could not take its batch, which is kept and tried again."""
         self._pending_since = None
         while True:
-            if not self._batch:
+            self._answer_flush()
+            if not self._chunks:
                 self._take_batch()
-            if not self._batch:
+            if not self._chunks:
                 return True
             if not self._deliver_batch():
                 return False
+
+    def _answer_flush(self) -> None:
+        """Between any two batches: under load there may always be more, and only what was there before has to be written."""
+        if self._flush is None and self._asked > self._done:
+            ticket = self._asked  # read before the ring is looked at
+            self._flush = ticket, self._ring.written()
+        if self._flush is not None and self._ring.has_committed(self._flush[1]):
+            self._done, self._flush = self._flush[0], None
 
     def _take_batch(self) -> None:
         """Fill the batch from the ring, a chunk at a time.
@@ -193,9 +210,8 @@ class Exporter:
                 self._chunk = self._ring.take(_CHUNK_BYTES)
             if self._chunk is None:
                 break
-            records = self._decoded(self._chunk)
+            self._batch += self._decoded(self._chunk)
             self._chunks.append(self._chunk)
-            self._batch += records
             self._chunk = None
         self._counters.add("taken", len(self._batch))
 
@@ -213,7 +229,7 @@ class Exporter:
             return records
 
     def _deliver_batch(self) -> bool:
-        if not self._delivered(self._batch, self._waiting):
+        if self._batch and not self._delivered(self._batch, self._waiting):
             return False
         for chunk in self._chunks:
             self._ring.commit(chunk)
@@ -246,6 +262,7 @@ class Exporter:
                 return False
             ring.commit(segment, position)
             self._counters.add("recovered", len(records))
-            if self._ring.pending_bytes() >= self._ring.capacity_bytes // 4:
+            is_asked = self._asked > self._done or self._stop_by is not None
+            if is_asked or self._ring.pending_bytes() >= self._ring.capacity_bytes // 4:
                 self._drain()
         return True

@@ -69,7 +69,7 @@ class Lane:
             self._failed(str(error), error.retry_after)
             return False
         except Exception as error:  # noqa: BLE001 - see the class
-            self._failed(f"{type(error).__name__}: {error}", None)
+            self._failed(f"{self.chest.name}: {type(error).__name__}: {error}", None)
             return False
         return True
 
@@ -104,9 +104,9 @@ class Lane:
 
     def _failed(self, message: str, retry_after: float | None) -> None:
         self._counters.add(f"failed_writes.{self.chest.name}")
-        self._counters.error(f"{self.chest.name}: {message}")
+        self._counters.error(message)
         if not self._failures:
-            logger.error("%s takes no records: %s. They are kept and tried again.", self.chest.name, message)
+            logger.error("A chest takes no records, which are kept and tried again: %s", message)
         longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self._failures, 20))
         self._failures += 1
         wait = random.uniform(longest / 2, longest) if retry_after is None else retry_after  # noqa: S311 - jitter

@@ -63,9 +63,15 @@ def make_shop() -> Flask:
     shop = Flask(__name__)
     shop.config["PROPAGATE_EXCEPTIONS"] = True  # what a handler raises reaches the middleware, and gunicorn answers 500
     shop.register_blueprint(pages)
+    shop.register_error_handler(404, not_found)
     shop.before_request(describe_request)
     shop.after_request(say_whether_complete)
     return shop
+
+
+def not_found(error: Exception) -> tuple[str, int]:
+    """A whole body; the page that Flask would make is an iterator, whose record would be left only at its close."""
+    return "nothing of that name\n", 404
 
 
 def describe_request() -> None:

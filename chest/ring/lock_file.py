@@ -14,11 +14,13 @@ except ImportError:  # Windows: no record locks, so rings are kept in memory the
 OWNER: Final = 0
 DRAIN: Final = 1
 
-_held: dict[tuple[int, int], int] = {}
-"""Device and inode of each lock file that a process here has open, with the id of that process.
+_Key = tuple[int, int, int]
+"""Device and inode of a lock file, and the id of the process that has it open: what a fork inherits counts for nobody."""
+_held: Final[dict[_Key, object]] = {}
+"""The lock files that are open here, each under the token of whoever opened it.
 
 Closing any descriptor of a file drops all record locks that the process has on it (fcntl(2)), so a process must never open
-its own lock file a second time. An entry inherited through a fork names another process and does not count.
+a lock file a second time. Two of its exporters may look for rings at the same moment: ``setdefault`` lets one of them in.
 """
 
 
@@ -34,17 +36,19 @@ class LockFile:
     lets go of the lock when the process ends, so neither a process id nor a start time has to be compared.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, key: _Key, token: object) -> None:
         self.path = path
         self._descriptor = descriptor
-        status = os.fstat(descriptor)
-        self._key = (status.st_dev, status.st_ino)
-        _held[self._key] = os.getpid()
+        self._key = key
+        self._token = token
 
     @classmethod
     def create(cls, path: Path) -> LockFile:
         """Make the file, private to the user, and lock the owner's byte. Raises OSError."""
-        lock = cls(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        key, token = _key(os.fstat(descriptor)), object()
+        _held[key] = token
+        lock = cls(path, descriptor, key, token)
         if not lock.try_lock(OWNER):
             lock.close()
             raise BlockingIOError(f"{path} was locked by another process as soon as it was made")
@@ -53,14 +57,22 @@ class LockFile:
     @classmethod
     def open(cls, path: Path) -> LockFile | None:
         """Open an existing file of another process; None when it is gone, not ours, or this process has it open."""
+        token = object()
         try:
-            status = os.lstat(path)
-            if _held.get((status.st_dev, status.st_ino)) == os.getpid():
-                return None
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            key = _key(os.lstat(path))
         except OSError:
             return None
-        return cls(path, descriptor)
+        if _held.setdefault(key, token) is not token:
+            return None
+        try:
+            lock = cls(path, os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW), key, token)
+        except OSError:
+            _forget(key, token)
+            return None
+        if not lock.is_linked():  # by now another file has the name
+            lock.close()
+            return None
+        return lock
 
     def try_lock(self, byte: int) -> bool:
         """Lock one byte without waiting; False when another process has it."""
@@ -73,16 +85,23 @@ class LockFile:
     def is_linked(self) -> bool:
         """Whether the path still leads to this file: another process may have removed it before we had the lock."""
         try:
-            status = os.lstat(self.path)
+            return _key(os.lstat(self.path)) == _key(os.fstat(self._descriptor))
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == self._key
 
     def close(self) -> None:
         """Let go of every lock; calling it twice is harmless."""
         if self._descriptor < 0:
             return
         descriptor, self._descriptor = self._descriptor, -1
-        if _held.get(self._key) == os.getpid():
-            del _held[self._key]
         os.close(descriptor)
+        _forget(self._key, self._token)
+
+
+def _forget(key: _Key, token: object) -> None:
+    if _held.get(key) is token:  # else the inode is a new file's already
+        del _held[key]
+
+
+def _key(status: os.stat_result) -> _Key:
+    return status.st_dev, status.st_ino, os.getpid()

@@ -36,6 +36,8 @@ _TRIES_WHEN_OTHERS_HOLD: Final = 100
 
 Write = Callable[[bytes], object]
 """The bound ``mmap.write`` of a segment: holding it is owning the segment."""
+Written = list[tuple[int, int, int]]
+"""Of each segment in use: its index, how often it had been used before, and up to where it was written."""
 
 
 class Chunk(NamedTuple):
@@ -63,8 +65,12 @@ class Ring:
         self._idle: list[Write] = []
         self._free: list[int] = []
         self._read: list[int] = []
+        self._cycles: list[int] = []
         self._early: deque[tuple[int, bytes]] = deque()
+        self._next = 0
         self.resource = Resource("", "", "")
+        self.lacks_consumer = False
+        """Whether no thread could be started that takes; asked for again whenever a segment is full."""
 
     # -- the request's side ------------------------------------------------------------------------------------------
 
@@ -84,12 +90,17 @@ class Ring:
             write(dumps(record[:OWN_FIELDS], None, APPEND_NEWLINE))  # encode_line, without the call
         except Exception:  # noqa: BLE001 - a full segment or a value that is no JSON; nothing of it may reach the request
             return self._offer_again(write, record)
+        except BaseException:  # of a signal handler: not ours, and the segment is not to be lost with it
+            self._idle.append(write)
+            raise
         self._idle.append(write)
         return True
 
     def _next_segment(self) -> Write | None:
         """A segment that nobody owns: a free one, else one that another thread hands back in these microseconds."""
         file = self._file
+        if self.lacks_consumer:
+            self._mark[0] = 0  # the next request tries again to start one
         for _ in range(_TRIES_WHEN_OTHERS_HOLD):
             try:
                 index = self._free.pop()
@@ -180,6 +191,7 @@ class Ring:
         self._owner_pid = os.getpid()
         self._is_closed = False
         self._read = [0] * len(file.segments)
+        self._cycles = [0] * len(file.segments)
         # Published last: until then no offer finds a segment, and the consumer must not see a half-open ring.
         self._free = list(range(len(file.segments) - 1, -1, -1))
 
@@ -192,22 +204,32 @@ class Ring:
             except IndexError:
                 return
             if pid == own_pid:
-                self._write_line(line, self._idle.pop() if self._idle else self._next_segment())
+                self._write_line(line, self._any_segment())
 
-    def retract(self, patience_seconds: float = 0.05) -> None:
-        """Let no offer in any more: what comes later is dropped and counted. Offers under way may finish."""
+    def _any_segment(self) -> Write | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._next_segment()
+
+    def retract(self, patience_seconds: float = 0.05) -> bool:
+        """Let no offer in any more: what comes later is dropped and counted. Offers under way may finish.
+
+        :return: whether all did; a thread that the system has not let run for so long may yet write its line.
+        """
         self._is_closed = True
         self._mark[0] = 0
         self._free = []
         deadline = time.monotonic() + patience_seconds
         file = self._file
-        if file is None:
-            return
-        while any(file.state(index) == ACTIVE for index in range(len(file.segments))) and time.monotonic() < deadline:
+        while file is not None and any(file.state(index) == ACTIVE for index in range(len(file.segments))):
             try:
                 self._retire(self._idle.pop())
             except IndexError:
+                if time.monotonic() >= deadline:
+                    return False
                 time.sleep(0)
+        return True
 
     def close(self) -> SegmentFile | None:
         """Give the file back, unmapped; the ring is no longer open."""
@@ -236,18 +258,43 @@ class Ring:
         )
 
     def take(self, most_bytes: int) -> Chunk | None:
-        """Whole lines of one segment, about ``most_bytes`` of them; None when nothing is there. One consumer only."""
+        """Whole lines of one segment, about ``most_bytes`` of them; None when nothing is there. One consumer only.
+
+        A segment is emptied and then the next one, round and round: one that is filled all the time keeps none waiting.
+        """
         if self._early:
             self.adopt_early()
         file = self._file
         if file is None:
             return None
-        for index, segment in enumerate(file.segments):
+        count = len(file.segments)
+        for index in (*range(self._next, count), *range(self._next)):
             if file.state(index) in (ACTIVE, RETIRED):
-                chunk = self._take_from(index, segment, most_bytes)
+                chunk = self._take_from(index, file.segments[index], most_bytes)
                 if chunk is not None:
+                    self._next = index
                     return chunk
         return None
+
+    def written(self) -> Written:
+        """Up to where each segment is written at this moment, for :meth:`has_committed`. For the consumer only."""
+        if self._early:
+            self.adopt_early()
+        file = self._file
+        if file is None:
+            return []
+        return [
+            (index, self._cycles[index], segment.tell())
+            for index, segment in enumerate(file.segments)
+            if file.state(index) in (ACTIVE, RETIRED)
+        ]
+
+    def has_committed(self, written: Written) -> bool:
+        """Whether every chest has all that was written then."""
+        file = self._file
+        return file is None or all(
+            self._cycles[index] != cycle or file.committed(index) >= end for index, cycle, end in written
+        )
 
     def _take_from(self, index: int, segment: mmap.mmap, most_bytes: int) -> Chunk | None:
         begin, end = self._read[index], segment.tell()
@@ -284,5 +331,6 @@ class Ring:
         file.set_state(index, DRAINED)
         file.clear(index, file.segments[index].tell())
         self._read[index] = 0
+        self._cycles[index] += 1
         file.set_state(index, FREE)
         self._free.append(index)

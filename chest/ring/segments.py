@@ -17,6 +17,7 @@ without a checksum: a reader goes from ``committed`` to the first NUL and cuts a
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import struct
@@ -75,13 +76,13 @@ class SegmentFile:
         """Make the file with its space reserved. Raises OSError, with ENOSPC where the disk is full.
 
         A sparse file on a full disk would kill the process with SIGBUS at some later write; ``posix_fallocate`` refuses
-        here and now. The file gets its name last, so nobody ever finds half of one.
+        here and now, and writing does where that is missing. The file gets its name last, so nobody ever finds half of one.
         """
         header_bytes, segment_bytes = _lengths(ring_bytes)
         draft = path.with_suffix(".new")
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, header_bytes + SEGMENTS * segment_bytes)
+            _reserve(descriptor, header_bytes + SEGMENTS * segment_bytes)
             file = cls._map(descriptor, header_bytes, segment_bytes, SEGMENTS, description)
             file._write_header()
             os.rename(draft, path)
@@ -171,6 +172,18 @@ class SegmentFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _reserve(descriptor: int, length: int) -> None:
+    """Have the file system give the whole space to the empty file now. Raises OSError."""
+    try:
+        os.posix_fallocate(descriptor, 0, length)
+    except (AttributeError, OSError) as error:
+        # macOS has none, and musl's says so where a file system has none (glibc's writes by itself).
+        if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        for start in range(0, length, len(_ZEROS)):
+            os.pwrite(descriptor, _ZEROS[: length - start], start)
 
 
 def _lengths(ring_bytes: int) -> tuple[int, int]:

@@ -55,7 +55,7 @@ def rings(directory: Path) -> list[Path]:
 def test_records_of_a_killed_process_are_delivered_to_the_chest_in_the_directory(run: Run, directory: Path) -> None:
     assert len(rings(directory)) == 1
     result = run("recover", str(directory))
-    assert (result.exit_code, result.stdout) == (0, "3 records recovered from 1 ring files\n")
+    assert (result.exit_code, result.stdout) == (0, "Records recovered: 3, from ring files: 1\n")
     assert rings(directory) == []
     found = run("find", f"sqlite:///{directory}/chest.sqlite3", "--json").stdout.splitlines()
     assert [json.loads(line)["variables"]["number"] for line in found] == [0, 1, 2]
@@ -80,7 +80,7 @@ def test_they_are_delivered_to_the_environment_s_chests_where_none_is_named(
 
 def test_a_second_call_finds_nothing_more(run: Run, directory: Path) -> None:
     run("recover", str(directory))
-    assert run("recover", str(directory)).stdout == "0 records recovered from 0 ring files\n"
+    assert run("recover", str(directory)).stdout == "Records recovered: 0, from ring files: 0\n"
 
 
 def test_a_chest_that_takes_nothing_leaves_the_records_where_they_are(run: Run, directory: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_chest_that_takes_nothing_leaves_the_records_where_they_are(run: Run, 
     assert result.exit_code == 1
     assert result.stderr.startswith("chest: ")
     assert len(rings(directory)) == 1
-    assert run("recover", str(directory)).stdout.startswith("3 records recovered")
+    assert run("recover", str(directory)).stdout.startswith("Records recovered: 3")
 
 
 def test_the_ring_of_a_living_process_is_left_to_it(run: Run, tmp_path: Path, shelf: MemoryChest) -> None:
@@ -96,7 +96,7 @@ def test_the_ring_of_a_living_process_is_left_to_it(run: Run, tmp_path: Path, sh
         recorder.prepare()
         assert len(rings(tmp_path)) == 1
         result = run("recover", str(tmp_path), "--to", shelf.name)
-        assert result.stdout == "0 records recovered from 0 ring files; 1 ring files left to living processes\n"
+        assert result.stdout == "Records recovered: 0, from ring files: 0; 1 ring files left to living processes\n"
         assert len(rings(tmp_path)) == 1
 
 

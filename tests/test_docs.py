@@ -1,0 +1,370 @@
+"""The documents say what is so: their code and their sessions are run, and what they name is there."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+
+from chest.chests.registry import schemes
+from chest.cli.main import COMMANDS, commands
+from chest.record import Outcome, Record
+from chest.settings import options
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+README = ROOT / "README.md"
+HOW_IT_WORKS = ROOT / "docs" / "how-it-works.md"
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+_COMMAND_SECONDS = 60
+
+
+class Block(NamedTuple):
+    """A fenced block of a document."""
+
+    document: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document.name}:{self.line}"
+
+
+def _blocks(*languages: str) -> list[Block]:
+    return [block for document in DOCUMENTS for block in _blocks_of(document) if block.language in languages]
+
+
+def _blocks_of(document: Path) -> Iterator[Block]:
+    text = document.read_text()
+    for match in _FENCE.finditer(text):
+        yield Block(document, text.count("\n", 0, match.start()) + 1, match[1], match[2])
+
+
+def _prose_of(document: Path) -> str:
+    return _FENCE.sub("", document.read_text())
+
+
+def _environment(home: Path, **more: str) -> dict[str, str]:
+    """Of a user who has nothing yet but this package."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHEST_", "XDG_", "PYTEST_"))}
+    path = os.pathsep.join(map(str, (home, ROOT)))
+    return kept | {"HOME": str(home), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"} | more
+
+
+# -- code ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", _blocks("python"), ids=str)
+def test_code_of_the_documents_runs(block: Block, tmp_path: Path) -> None:
+    _install_guest(tmp_path, block.document)
+    file = tmp_path / "test_block.py"
+    file.write_text(block.text)
+    names = (getattr(node, "name", "") for node in ast.parse(block.text).body)
+    has_tests = any(name.startswith(("test_", "Test")) for name in names)
+    how = ["-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
+    command = [*how, str(file)] if has_tests else ["-W", "error", "-c", "import test_block"]
+    finished = _python(*command, home=tmp_path)
+    assert finished.returncode == 0, finished.stdout
+    assert not has_tests or re.search(r"\d+ passed", finished.stdout), finished.stdout
+
+
+def _install_guest(home: Path, document: Path) -> None:
+    """The package of the document's example with its entry point, as pip would leave it."""
+    for block in _blocks_of(document):
+        if block.language == "toml":
+            section, name = re.findall(r'^\[project\.entry-points\."(.+)"\]\n(\w+) = ', block.text)[0]
+            target = re.findall(r'= "(.+)"', block.text)[0]
+            about = home / f"{target.partition(':')[0]}-1.0.dist-info"
+            about.mkdir()
+            (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+            (about / "entry_points.txt").write_text(f"[{section}]\n{name} = {target}\n")
+            code = next(b.text for b in _blocks_of(document) if f"class {target.partition(':')[2]}(" in b.text)
+            (home / f"{target.partition(':')[0]}.py").write_text(code)
+
+
+def _python(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=home,
+        env=_environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_COMMAND_SECONDS,
+    )
+
+
+def test_the_flask_example_records_route_error_and_complete_body(tmp_path: Path) -> None:
+    example = next(block.text for block in _blocks("python") if "Flask(__name__)" in block.text)
+    routes = '@app.get("/items/<int:number>")\ndef item(number):\n    return {"price": 12 / number}\n'
+    use = (
+        "client = app.test_client()\n"
+        "client.get('/items/3', buffered=True); client.get('/items/0', buffered=True)\n"
+        "assert app.wsgi_app.recorder.close()\n"
+    )
+    (tmp_path / "shop.py").write_text(f"{example}\n\n{routes}\n\n{use}")
+    finished = _python("shop.py", home=tmp_path)
+    assert finished.returncode == 0, finished.stdout
+    shown = _python("-m", "chest", "tail", "--no-follow", "--json", "chest.sqlite3", home=tmp_path).stdout
+    assert shown.count('"route":"/items/<int:number>"') == 2
+    assert '"outcome":"error","error":"ZeroDivisionError"' in shown
+
+
+# -- sessions --------------------------------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One command of a session, and what the document says that it prints."""
+
+    command: str
+    shown: str
+
+
+def _steps(text: str) -> list[Step]:
+    parts = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)[1:]
+    return [Step(command, shown) for command, shown in zip(parts[::2], parts[1::2], strict=True)]
+
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="the sessions name Linux's state directory")
+
+
+@needs_linux
+def test_the_sessions_of_the_ten_lines_print_what_the_readme_shows(tmp_path: Path) -> None:
+    blocks = list(_blocks_of(README))
+    example = next(block.text for block in blocks if block.language == "python")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    assert example.count("8000") == 1
+    (tmp_path / "shop.py").write_text(example.replace("8000", port))
+    sessions = [block.text.replace(":8000", f":{port}") for block in blocks if block.language == "console"]
+    _assert_session([step for text in sessions[:2] for step in _steps(text)], tmp_path)
+
+
+@needs_linux
+def test_the_session_in_the_store_of_a_demonstration_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    sessions = [block.text for block in _blocks_of(README) if block.language == "console"]
+    assert len(sessions) == 3, "a session that no test runs"
+    _assert_session(_steps(sessions[2]), tmp_path)
+
+
+def _assert_session(steps: list[Step], home: Path) -> None:
+    """Run the commands in one shell, and compare what they print but for numbers, ids and the host."""
+    shell = shutil.which("bash") or pytest.skip("the sessions are for bash")
+    run = [f"{step.command}\necho '--- {place}'" for place, step in enumerate(steps)]
+    tools = home / "tools"
+    tools.mkdir()
+    for name, text in _TOOLS.items():
+        (tools / name).write_text(text.format(python=shlex.quote(sys.executable)))
+        (tools / name).chmod(0o755)
+    finished = subprocess.run(
+        [shell, "-c", "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n" + "\n".join(run)],
+        cwd=home,
+        env=_environment(home, PATH=f"{tools}{os.pathsep}{os.environ['PATH']}", COLUMNS="200"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        timeout=_COMMAND_SECONDS,
+    )
+    printed = re.split(r"^--- \d+\n", finished.stdout, flags=re.MULTILINE)
+    assert len(printed) == len(steps) + 1, finished.stdout
+    for step, text in zip(steps, printed, strict=False):
+        assert re.fullmatch(_pattern(step.shown), _masked(text)), f"$ {step.command}\n{text}"
+
+
+_TOOLS = {
+    "python": '#!/bin/sh\nexec {python} "$@" >/dev/null 2>&1\n',
+    # Whoever types waits for the record to be delivered; so it is asked again while nothing is found. Each command's
+    # whole output is printed as one piece, that of standard error too.
+    "chest": """#!/bin/sh
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    text=$({python} -m chest "$@" 2>&1)
+    code=$?
+    test "$code$1" = 1find || break
+    sleep 0.2
+done
+printf '%s\\n' "$text"
+""",
+    # In the place of curl, which not every machine has: asks again until the server listens.
+    "curl": """#!{python}
+import sys, time, urllib.request
+headers = dict(text.split(": ", 1) for flag, text in zip(sys.argv, sys.argv[1:]) if flag == "-H")
+for _ in range(100):
+    try:
+        print(urllib.request.urlopen(urllib.request.Request(sys.argv[-1], headers=headers)).read().decode(), end="")
+        break
+    except OSError:
+        time.sleep(0.1)
+""",
+}
+
+_REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _masked(text: str) -> str:
+    """What a run prints, without what differs from run to run."""
+    text = _REQUEST_ID.sub("UUID", text)
+    text = re.sub(r"\b[0-9a-f]{32}\b", "ID", text)
+    text = re.sub(r"^(host +).*", r"\1HOST", text, flags=re.MULTILINE)
+    text = re.sub(r"user_id=\w+ plan=\w+", "USER", text)
+    text = re.sub(r"\d+(\.\d+)?", "N", text)
+    return re.sub(r"[ \t]+", " ", text)
+
+
+def _pattern(shown: str) -> str:
+    """The same of what a document shows, where ``...`` stands for the rest of a line, and alone on a line for many."""
+    lines = _masked(shown).splitlines()
+    return "".join(r"(?s:.*)" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + "\n" for line in lines)
+
+
+# -- what is named is there --------------------------------------------------------------------------------------------------
+
+
+def _typed_commands() -> Iterator[tuple[str, str]]:
+    """Every ``chest …`` that a document shows, with the document's name."""
+    for document in DOCUMENTS:
+        for line in _INLINE.findall(_prose_of(document)):
+            yield document.name, line
+        for block in _blocks_of(document):
+            if block.language in ("sh", "console"):
+                yield from ((document.name, line.removeprefix("$ ")) for line in block.text.splitlines())
+
+
+CHEST_COMMANDS = sorted(
+    {
+        (name, line.removeprefix("python -m "))
+        for name, line in _typed_commands()
+        if re.match(r"(python -m )?chest [a-z]", line)
+    }
+)
+
+
+@pytest.mark.parametrize(("document", "line"), CHEST_COMMANDS, ids=[line for _, line in CHEST_COMMANDS])
+def test_a_command_that_a_document_shows_is_there_with_the_options_shown(document: str, line: str) -> None:
+    name, *arguments = shlex.split(line)[1:]
+    assert name in COMMANDS, f"{document}: {line}"
+    command = commands.get_command(click.Context(commands), name)
+    assert command is not None
+    known = {spelling for option in command.params for spelling in (*option.opts, *option.secondary_opts)}
+    assert {argument for argument in arguments if argument.startswith("-")} <= known, f"{document}: {line}"
+
+
+def test_the_documents_show_every_command() -> None:
+    assert {line.split()[1] for document, line in CHEST_COMMANDS if document == README.name} == set(COMMANDS)
+
+
+def test_the_options_that_the_readme_shows_for_finding_are_there() -> None:
+    row = next(line for line in README.read_text().splitlines() if line.startswith("| `chest find`"))
+    find = commands.get_command(click.Context(commands), "find")
+    assert find is not None
+    shown = set(re.findall(r"--[a-z-]+", row))
+    assert shown
+    assert shown <= {spelling for option in find.params for spelling in option.opts}
+
+
+def test_every_option_in_the_documentation_of_options_is_known() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "options.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(option.name for option in options())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_environment_variable_that_a_document_names_is_an_option(document: Path) -> None:
+    somebody_elses = {"CHEST_PORT"}
+    named = set(re.findall(r"\bCHEST_[A-Z_]+\b", document.read_text()))
+    assert named - somebody_elses <= {option.key for option in options()}
+
+
+def test_every_chest_that_can_be_opened_has_a_row_in_the_readme() -> None:
+    section = README.read_text().partition("\n## Chests\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert [scheme for scheme in schemes() if not any(f"`{scheme}:" in row for row in rows)] == []
+
+
+def test_every_make_target_that_a_document_names_is_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    lines = [line for _, line in _typed_commands() if line.startswith("make ")]
+    named = {word for line in lines for word in line.split()[1:] if "=" not in word}
+    assert named
+    assert named <= targets
+
+
+def test_contributing_shows_every_make_target_that_a_person_types() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)) - {"help"}
+    shown = set(re.findall(r"^\| `make ([a-z-]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
+    assert shown == targets
+
+
+def test_every_field_of_a_record_and_every_outcome_is_explained() -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", HOW_IT_WORKS.read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"\w+", row)}
+    outcomes = {value for name, value in vars(Outcome).items() if name.isupper()}
+    assert set(Record._fields) | outcomes <= named
+
+
+def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "chest").rglob("*.py") if "cli" not in path.parts)
+    counted = set(re.findall(r'ounters\.add\(\s*f?"([a-z_.]+)', code)) | set(re.findall(r'"(dropped\.[a-z_]+)"', code))
+    section = HOW_IT_WORKS.read_text().partition("is the state of this process")[2].partition("A count that is 0")[0]
+    explained = set(
+        re.findall(r"`([a-z_.]+)(?:<chest>)?`", "\n".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE)))
+    )
+    beside = {"ring.is_durable", "ring.capacity_bytes", "ring.pending_bytes", "exporter_is_running"}
+    assert explained - beside - {"last_error", "last_error_time"} == counted
+
+
+# -- links -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_files_and_headings_resolve(document: Path) -> None:
+    broken = [target for target in _LINK.findall(_prose_of(document)) if not _resolves(document, target)]
+    assert broken == []
+
+
+def _resolves(document: Path, target: str) -> bool:
+    if target.startswith("https://"):
+        return True
+    path, _, anchor = target.partition("#")
+    file = document.parent / path if path else document
+    return file.exists() and (not anchor or anchor in _anchors(file))
+
+
+def _anchors(document: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.+)$", _prose_of(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_leads_to_every_document() -> None:
+    linked = {(ROOT / target).resolve() for target in _LINK.findall(_prose_of(README)) if "://" not in target}
+    assert set(DOCUMENTS) - {README} <= linked
+
+
+def test_files_that_the_documents_name_are_there() -> None:
+    named = {
+        name
+        for document in DOCUMENTS
+        for name in _INLINE.findall(_prose_of(document))
+        if re.fullmatch(r"(chest|tests|docs|benchmarks|\.ci)/[\w/.-]*", name)
+    }
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_document_names_a_path_of_the_machine_it_was_written_on(document: Path) -> None:
+    assert re.findall(r"(?<![\w.])/(?:root|work|home|Users|opt|mnt)/\S*", document.read_text()) == []

@@ -1,0 +1,203 @@
+"""Guards of the house: what is public, what an import does and loads, what is in the wheel."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import chest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "chest"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+_BUILD_SECONDS = 100
+
+DRIVERS_AND_FRAMEWORKS = ("sqlalchemy", "sqlite3", "flask", "werkzeug", "gunicorn", "click", "rich")
+
+
+def _name_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _python(code: str, *arguments: str, home: Path) -> str:
+    """What the code prints in a process of its own, in an empty directory."""
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        cwd=home,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_these_names_are_public_and_no_others() -> None:
+    assert chest.__all__ == [
+        "ChestError",
+        "ChestMiddleware",
+        "ChestUnavailable",
+        "Outcome",
+        "Record",
+        "RecordRejected",
+        "Recorder",
+        "RequestContext",
+        "SettingsError",
+        "current",
+    ]
+
+
+@pytest.mark.parametrize("name", chest.__all__)
+def test_a_public_name_is_there_and_says_what_it_is(name: str) -> None:
+    doc = getattr(chest, name).__doc__
+    assert doc
+    assert not doc.startswith(f"{name}("), "the docstring that Python makes of a signature"
+
+
+def test_importing_loads_no_driver_and_no_framework(tmp_path: Path) -> None:
+    code = "import sys, chest; print(*[name for name in sys.argv[1:] if name in sys.modules])"
+    assert _python(code, *DRIVERS_AND_FRAMEWORKS, home=tmp_path).split() == []
+
+
+_WATCHED_IMPORT = """
+import _thread, atexit, importlib, os, signal, sys, threading
+import concurrent.futures.thread, logging
+
+def is_ours(depth=2):
+    # Whether chest's own code, and not a package that it imports, stands behind what happens now.
+    frame = sys._getframe(depth)
+    while frame is not None and frame.f_globals.get("__name__", "") in ("os", "logging", "threading", "collections.abc"):
+        frame = frame.f_back
+    return frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chest"
+
+class WatchedEnvironment(type(os.environ)):
+    def __getitem__(self, name):
+        if is_ours():
+            print("reads the environment:", name)
+        return super().__getitem__(name)
+
+    def __iter__(self):
+        if is_ours():
+            print("reads the environment")
+        return super().__iter__()
+
+os.environ.__class__ = WatchedEnvironment
+
+def watched(module, name):
+    function = getattr(module, name)
+    def call(*args, **kwargs):
+        if is_ours():
+            print(f"calls {module.__name__}.{name}")
+        return function(*args, **kwargs)
+    setattr(module, name, call)
+
+for module, names in (
+    (_thread, ["start_new_thread"]), (threading, ["_start_new_thread"]), (atexit, ["register"]),
+    (os, ["register_at_fork"] if hasattr(os, "register_at_fork") else []), (signal, ["signal"]),
+):
+    for name in names:
+        watched(module, name)
+
+def audit(event, args):
+    if event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
+        print("writes a file:", args[0])
+    elif event == "open" and args[1] is None and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        print("writes a file:", args[0])
+    elif event in ("os.mkdir", "os.rename", "os.remove", "socket.connect", "socket.bind", "sqlite3.connect"):
+        print(event, *args)
+
+sys.addaudithook(audit)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*["thread: " + thread.name for thread in threading.enumerate() if thread is not threading.main_thread()])
+loggers = [logging.root, *map(logging.getLogger, [name for name in logging.root.manager.loggerDict if "chest" in name])]
+print(*["handler: " + logger.name for logger in loggers if logger.handlers or logger.level not in (0, logging.WARNING)])
+"""
+
+
+def test_importing_has_no_side_effect(tmp_path: Path) -> None:
+    assert _python(_WATCHED_IMPORT, "chest", home=tmp_path).split() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_any_module_has_no_side_effect(tmp_path: Path) -> None:
+    # But for the program itself, and for what is for pytest: it asks for asserts to be rewritten.
+    names = [_name_of(file) for file in MODULES if file.name != "__main__.py" and "testing" not in file.parts]
+    assert _python(_WATCHED_IMPORT, *names, home=tmp_path).split() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("effect", "said"),
+    [
+        ("import os; os.environ['HOME']", "reads the environment: HOME"),
+        ("import os; os.environ.get('HOME')", "reads the environment: HOME"),
+        ("import threading; threading.Thread(target=print).start()", "calls threading._start_new_thread"),
+        ("import atexit; atexit.register(print)", "calls atexit.register"),
+        ("import logging; logging.basicConfig()", "handler: root"),
+        ("import pathlib; pathlib.Path('file').touch()", "writes a file: file"),
+        ("import pathlib; pathlib.Path('directory').mkdir()", "os.mkdir directory"),
+    ],
+)
+def test_the_guard_against_side_effects_sees_them(effect: str, said: str, tmp_path: Path) -> None:
+    package = tmp_path / "chest"
+    package.mkdir()
+    (package / "__init__.py").write_text(effect)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{_WATCHED_IMPORT}"
+    assert said in _python(code, "chest", home=tmp_path)
+
+
+@pytest.mark.parametrize("file", MODULES, ids=_name_of)
+def test_every_module_says_in_its_first_line_what_it_is(file: Path) -> None:
+    doc = ast.get_docstring(ast.parse(file.read_text()))
+    assert doc
+    assert doc.partition("\n")[0].strip()
+
+
+def test_no_module_is_a_drawer_for_everything() -> None:
+    drawers = {"utils", "util", "common", "helpers", "internal", "misc"}
+    assert [_name_of(file) for file in MODULES if file.stem.strip("_") in drawers] == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, built as pip builds it."""
+    directory = tmp_path_factory.mktemp("wheel")
+    built = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(directory), str(ROOT)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_BUILD_SECONDS,
+    )
+    assert built.returncode == 0, built.stdout
+    return zipfile.ZipFile(next(directory.glob("*.whl")))
+
+
+def test_the_wheel_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:
+    assert "chest/py.typed" in wheel.namelist()
+
+
+def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    modules = {file.relative_to(ROOT).as_posix() for file in MODULES}
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert held == modules | {"chest/py.typed"}
+
+
+def test_the_wheel_installs_the_command_and_carries_licence_and_readme(wheel: zipfile.ZipFile) -> None:
+    about = {Path(name).name: wheel.read(name).decode() for name in wheel.namelist() if ".dist-info/" in name}
+    assert "chest = chest.cli.main:main" in about["entry_points.txt"]
+    assert about["LICENSE"] == (ROOT / "LICENSE").read_text()
+    assert (ROOT / "README.md").read_text() in about["METADATA"]
+
+
+def test_the_version_of_the_package_is_that_of_the_distribution(wheel: zipfile.ZipFile) -> None:
+    assert Path(str(wheel.filename)).name.startswith(f"wsgi_chest-{chest.__version__}-")
