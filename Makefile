@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench servers clean
+.PHONY: help demo test check bench bench-peers stress servers clean
 .DEFAULT_GOAL := help
 
 help: ## Show these commands
@@ -37,6 +37,12 @@ check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, te
 
 bench: $(VENV)/dev.stamp ## Measure, and print a table
 	$(BIN)/python -m benchmarks
+
+bench-peers: $(VENV)/dev.stamp ## Measure beside OpenTelemetry, structlog, beeline and Sentry, each in an environment of its own
+	$(BIN)/python -m benchmarks.bench_peers
+
+stress: $(VENV)/dev.stamp ## Kill, fork and interrupt for a minute, and count what came through
+	$(BIN)/python -m benchmarks.stress
 
 servers: ## Debian, as root: install the servers and tools that the tests use
 	sh tests/install_servers.sh

@@ -132,9 +132,6 @@ class RequestMiddleware:
             self._finish(response, Outcome.UPGRADED)
             return
         response.failed(error)
-        if response.status is None and response.outcome == Outcome.ERROR:
-            response.status = "500"  # what the server will answer; it answers by itself, so we never see it
-            response.context.attributes["chest.status_inferred"] = True  # type: ignore[union-attr]
         self._finish(response, response.outcome)
 
     def _returned(self, response: Response, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:

@@ -39,6 +39,7 @@ class Response:
         "finish",
         "first_byte_ns",
         "generated_id",
+        "headers",
         "is_exhausted",
         "is_rare",
         "iterator",
@@ -62,6 +63,7 @@ class Response:
     finish: Callable[[Response, str], None]
     first_byte_ns: int
     generated_id: str
+    headers: list[tuple[str, str]]
     is_exhausted: bool
     is_rare: bool  # whether there is more to tell than most requests have
     iterator: Iterator[bytes] | None
@@ -82,8 +84,7 @@ class Response:
 
         The request's id is added unless the application set one; the application's own list is never changed.
         """
-        self.status = status
-        if self.echoed_header is not None:
+        if self.echoed_header is not None and isinstance(headers, list):
             name, lower_name, length = self.echoed_header
             try:
                 for other, _ in headers:
@@ -100,8 +101,13 @@ class Response:
         else:
             try:
                 self.server_write = self.server_start_response(status, headers, exc_info)
+            except SystemError:  # uWSGI's way with exc_info: it takes the new status, and then raises this
+                self.status = status
+                raise
             finally:
                 exc_info = None
+        self.headers = headers
+        self.status = status  # only now: what the server refused (said twice, or after it sent the first) is not sent
         return self._write
 
     def _write(self, data: bytes) -> object:
@@ -124,12 +130,25 @@ class Response:
             self.error = self.message = self.trace_id = None
             self.first_byte_ns = 0
 
-    def failed(self, error: BaseException) -> None:
-        """The application raised: how the request ended, without keeping the exception, which would keep its frames."""
+    def failed(self, error: BaseException, *, is_answered: bool = False) -> None:
+        """The application raised: how the request ended, without keeping the exception, which would keep its frames.
+
+        A server that has sent nothing yet answers 500 by itself, whatever status was said, and we never see it. uWSGI sends
+        what was said.
+
+        :param is_answered: whether the answer is with the server already, so that it stays.
+        """
         self.tell_more()
+        if self.error is not None:
+            return  # what follows an error is not its cause
         self.outcome = outcome_of(error)
         self.error = type(error).__name__
         self.message = message_of(error)
+        is_sent = is_answered or self.body_bytes or ("uwsgi" in sys.modules and self.status is not None)
+        if self.outcome == Outcome.ERROR and not is_sent:
+            self.status = "500 Internal Server Error"
+            if self.context is not None:
+                self.context.attributes["chest.status_inferred"] = True
 
 
 def outcome_of(error: BaseException) -> str:
@@ -173,8 +192,10 @@ class StreamedResponse(Response):
     def __next__(self) -> bytes:
         previous = current_context.get()
         current_context.set(self.context)
+        if self.iterator is None:  # asked without iter() before: a body that is an iterator may be
+            self.iterator = iter(self.body)
         try:
-            chunk = next(self.iterator)  # type: ignore[arg-type]
+            chunk = next(self.iterator)
         except StopIteration:
             self.is_exhausted = True
             raise
@@ -203,7 +224,7 @@ class StreamedResponse(Response):
             if hasattr(body, "close"):
                 body.close()
         except BaseException as error:
-            self.failed(error)
+            self.failed(error, is_answered=True)
             raise
         finally:
             current_context.set(previous)
@@ -249,7 +270,7 @@ class ServedFile:
             if close is not None:
                 close()
         except BaseException as error:
-            self._response.failed(error)
+            self._response.failed(error, is_answered=True)
             raise
         finally:
             self._response.finish(self._response, self._response.outcome)
@@ -260,7 +281,9 @@ def returned(response: Response, body: Any, environ: WSGIEnvironment) -> Iterabl
     if is_served_file(body, environ):
         _watch_file(response, body)
         return body  # type: ignore[no-any-return]
-    if not hasattr(type(body), "__iter__") or (response.status is None and "HTTP_UPGRADE" in environ):
+    if not (hasattr(type(body), "__iter__") or hasattr(type(body), "__getitem__")) or (
+        response.status is None and "HTTP_UPGRADE" in environ
+    ):
         # No body at all, or the sentinel of a server that has taken the connection over: by identity, untouched.
         response.finish(response, Outcome.ERROR if "HTTP_UPGRADE" not in environ else Outcome.UPGRADED)
         return body  # type: ignore[no-any-return]
@@ -285,10 +308,20 @@ def is_served_file(body: Any, environ: WSGIEnvironment) -> bool:
 
 def _watch_file(response: Response, body: Any) -> None:
     response.tell_more()
+    if response.status is not None:
+        response.body_bytes += _said_length(response.headers)
     try:
         body.close = ServedFile(response, getattr(body, "close", None))
     except (AttributeError, TypeError):
         response.finish(response, Outcome.SENT_BY_SERVER)
+
+
+def _said_length(headers: list[tuple[str, str]]) -> int:
+    """The ``Content-Length`` of a file that the server sends by itself; 0 where none was said."""
+    for name, value in headers:
+        if name.lower() == "content-length" and value.isdigit():
+            return int(value)
+    return 0
 
 
 def is_being_recorded(environ: WSGIEnvironment) -> bool:

@@ -1,0 +1,257 @@
+"""A streamed body: handed through value for value, measured until its end, and ended once, whoever ends it."""
+
+from __future__ import annotations
+
+import gc
+import io
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from chest import ChestMiddleware, Recorder
+from chest.chests.memory import MemoryChest
+from chest.request.middleware import RequestMiddleware
+from chest.request.selection import Selection
+from tests.protocol.exchange import Exchange, Recorded, environ_of, serve
+
+
+def _app(body: Iterable[bytes], status: str = "200 OK") -> Any:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response(status, [("Content-Type", "text/plain")])
+        return body
+
+    return app
+
+
+def _ignored(*_: Any) -> Any:
+    return lambda data: None
+
+
+class Counted:
+    """A body that counts what is done to it."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.chunks = chunks
+        self.iterators = self.pulled = self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.iterators += 1
+        for chunk in self.chunks:
+            self.pulled += 1
+            yield chunk
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+# -- what is handed through ------------------------------------------------------------------------------------------------
+
+
+def test_every_value_is_handed_through_as_it_is_when_it_is_asked_for() -> None:
+    chunks = [b"first", b"", bytearray(b"no bytes, strictly"), b"last"]
+    counted = Counted(*chunks)  # type: ignore[arg-type]
+    body = iter(Recorded(_app(counted))(environ_of(), _ignored))
+    for number, chunk in enumerate(chunks, start=1):
+        assert next(body) is chunk
+        assert counted.pulled == number
+    with pytest.raises(StopIteration):
+        next(body)
+
+
+def test_the_iterable_is_iterated_once_and_closed_itself_not_its_iterator() -> None:
+    closed = []
+
+    class ClosableIterator(io.BytesIO):
+        def close(self) -> None:
+            closed.append("iterator")
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            return ClosableIterator(b"one\ntwo\n")
+
+        def close(self) -> None:
+            closed.append("iterable")
+
+    exchange = serve(Recorded(_app(Body())))
+    assert exchange.chunks == [b"one\n", b"two\n"]
+    exchange.body.close()  # type: ignore[union-attr]
+    assert closed == ["iterable"]
+
+
+def test_a_body_without_a_close_ends_at_the_close_of_the_server() -> None:
+    app = Recorded(_app(iter([b"x"])))
+    assert serve(app).chunks == [b"x"]
+    assert app.record.outcome == "ok"
+
+
+def test_the_iterable_is_closed_once_also_when_recording_fails() -> None:
+    counted = Counted(b"x")
+    app = Recorded(_app(counted))
+    broken = RequestMiddleware(_app(counted), lambda record: 1 / 0, Selection(), app.process)
+    exchange = serve(broken)
+    assert (exchange.error, exchange.chunks, counted.closed) == (None, [b"x"], 1)
+    assert app.process.counters.snapshot()["dropped"] == {"internal_error": 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "outcome"),
+    [
+        ("HEAD", "200 OK", "ok"),
+        ("GET", "204 No Content", "ok"),
+        ("GET", "304 Not Modified", "ok"),
+        ("GET", "200 OK", "client_disconnect"),
+    ],
+)
+def test_a_body_that_the_server_does_not_read_is_not_read_but_closed(method: str, status: str, outcome: str) -> None:
+    counted = Counted(b"x")
+    app = Recorded(_app(counted, status))
+    app(environ_of(method=method), _ignored).close()  # type: ignore[attr-defined]
+    assert (counted.iterators, counted.pulled, counted.closed) == (0, 0, 1)
+    assert (app.record.status, app.record.outcome) == (int(status[:3]), outcome)
+
+
+def test_a_generator_may_be_asked_for_its_first_chunk_without_iter() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"x"
+
+    body = Recorded(app)(environ_of(), _ignored)
+    assert next(body) == b"x"  # type: ignore[call-overload]
+
+
+# -- what is measured ------------------------------------------------------------------------------------------------------
+
+
+def test_a_duration_lasts_until_the_close_and_the_first_byte_is_that_of_the_first_chunk_with_any() -> None:
+    marks = []
+
+    def chunks() -> Iterator[bytes]:
+        yield b""
+        marks.append(time.perf_counter_ns())
+        yield b"first"
+        marks.append(time.perf_counter_ns())
+        yield b"second"
+
+    app = Recorded(_app(chunks()))
+    begin = time.perf_counter_ns()
+    body = app(environ_of(), _ignored)
+    returned = time.perf_counter_ns()
+    assert b"".join(body) == b"firstsecond"
+    before_close = time.perf_counter_ns()
+    body.close()  # type: ignore[attr-defined]
+    end = time.perf_counter_ns()
+    record = app.record
+    assert before_close - returned < record.duration_ns <= end - begin
+    assert marks[0] - returned < record.attributes["chest.time_to_first_byte_ns"] <= marks[1] - begin
+    assert record.attributes["http.response.body.size"] == 11
+
+
+def test_a_body_of_nothing_has_neither_a_size_nor_a_first_byte() -> None:
+    app = Recorded(_app(iter([b"", b""])))
+    serve(app)
+    assert app.record.attributes == {}
+
+
+# -- who ends it -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunks", [(b"a", b"b"), (b"", b"")])
+def test_a_stream_that_is_closed_early_is_a_client_that_left_and_its_generator_is_told(chunks: tuple[bytes]) -> None:
+    told = []
+
+    def stream() -> Iterator[bytes]:
+        try:
+            yield from chunks
+        except GeneratorExit:
+            told.append("exit")
+            raise
+
+    app = Recorded(_app(stream()))
+    body = app(environ_of(), _ignored)
+    next(iter(body))
+    body.close()  # type: ignore[attr-defined]
+    assert told == ["exit"]
+    assert (app.record.outcome, app.record.error) == ("client_disconnect", None)
+
+
+def test_a_generator_that_fails_on_being_closed_is_an_error() -> None:
+    def stream() -> Iterator[bytes]:
+        try:
+            yield b"x"
+        finally:
+            raise OSError("the session could not be closed")
+
+    app = Recorded(_app(stream()))
+    body = app(environ_of(), _ignored)
+    next(iter(body))
+    with pytest.raises(OSError, match="session"):
+        body.close()  # type: ignore[attr-defined]
+    assert (app.record.outcome, app.record.error) == ("error", "OSError")
+
+
+def test_a_stream_that_nobody_closes_is_recorded_when_it_is_forgotten_in_whatever_thread() -> None:
+    app = Recorded(_app(iter([b"a", b"b"])))
+    held = [app(environ_of(), _ignored)]
+    next(iter(held[0]))
+    assert app.records == []
+    thread = threading.Thread(target=held.clear)
+    thread.start()
+    thread.join()
+    assert app.record.outcome == "abandoned"
+
+
+def test_a_forgotten_stream_may_be_collected_in_the_middle_of_another_record() -> None:
+    chest = MemoryChest()
+    abandoned = []
+
+    def collect(record: Any) -> None:
+        if record.path == "/other":
+            gc.collect()  # as it may happen at any allocation
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/other":
+            return [b"other"]
+        abandoned.append(1)
+        return iter([b"a", b"b"])
+
+    with Recorder(chests=[chest], service="streams") as recorder:
+        recorded = ChestMiddleware(app, recorder=recorder, before_record=collect)
+        body = recorded(environ_of("/forgotten"), _ignored)
+        cycle: list[Any] = [iter(body)]
+        cycle.append(cycle)
+        gc.disable()
+        try:
+            del body, cycle
+            assert recorded(environ_of("/other"), _ignored) == [b"other"]
+        finally:
+            gc.enable()
+        assert recorder.flush(10)
+    assert sorted((record.path, record.outcome) for record in chest.records) == [
+        ("/forgotten", "abandoned"),
+        ("/other", "ok"),
+    ]
+
+
+def test_an_answer_to_its_last_byte_and_a_flush_are_enough_to_find_the_record_of_a_complete_body() -> None:
+    chest = MemoryChest()
+    with Recorder(chests=[chest], service="streams") as recorder:
+        recorded = ChestMiddleware(_app([b"complete"]), recorder=recorder)
+        for number in range(1, 21):
+            recorded(environ_of(), _ignored)  # the server has not sent a byte yet
+            assert recorder.flush(10)
+            assert len(chest.records) == number
+
+
+def test_the_first_chunk_of_a_stream_is_there_while_the_rest_is_not_made_yet() -> None:
+    """No buffering: what streams of events live from."""
+    events = iter(range(1_000_000))
+    app = Recorded(_app(b"data: %d\n\n" % number for number in events))
+    exchange = Exchange()
+    body = app(environ_of(), exchange.start_response)
+    assert next(iter(body)) == b"data: 0\n\n"
+    assert next(events) == 1
+    body.close()  # type: ignore[attr-defined]
