@@ -225,7 +225,8 @@ class Recorder:
         return Exporter(
             self._ring, [Lane(chest, self.counters) for chest in self._chests], self.counters,
             adopt=adopt, died=died,
-            flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records, notice=self._notice,
+            flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
+            must_wait=_is_uwsgi_before_its_fork, notice=self._notice,
         )  # fmt: skip
 
     def _dead_rings(self) -> Iterator[DeadRing]:
@@ -245,7 +246,7 @@ class Recorder:
         deadline = time.monotonic() + (self.settings.shutdown_seconds if timeout is None else timeout)
         self._prepare_for_early_offers()
         if self._ready_pid != os.getpid():
-            return True
+            return not self._ring.has_early
         exporter = self._exporter
         if exporter is None or self._is_closed:
             return not self._ring.pending_bytes()
@@ -453,3 +454,16 @@ def _chain_uwsgi_atexit(close_at_exit: Callable[[], None]) -> None:
             previous()
 
     uwsgi.atexit = chained
+
+
+def _is_uwsgi_before_its_fork() -> bool:
+    """Whether this is the process that uWSGI loads the application in and then forks, without Python's hooks.
+
+    A store that is being written at that moment would be of no use to the workers: see ``chest/chests/sql_connection.py``.
+    The workers, and the only process where there is no master, have a number.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    try:
+        return uwsgi is not None and not (uwsgi.worker_id() or uwsgi.mule_id() or uwsgi.i_am_the_spooler())
+    except AttributeError:  # some other module of that name
+        return False

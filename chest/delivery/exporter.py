@@ -36,6 +36,7 @@ class Exporter:
     :param died: called when the thread ends although nobody stopped it.
     :param flush_seconds: how old the oldest record may become before it is written.
     :param batch_records: about how many records are written in one transaction.
+    :param must_wait: whether the thread must not yet open a chest: before a fork that will not ask whether it is a good moment.
     :param notice: a warning to log once the thread runs: nothing is logged in a request's time, nor after a fork.
     """
 
@@ -49,6 +50,7 @@ class Exporter:
         died: Callable[[], None],
         flush_seconds: float,
         batch_records: int,
+        must_wait: Callable[[], bool] = lambda: False,
         notice: str | None = None,
     ) -> None:
         self._ring = ring
@@ -58,6 +60,7 @@ class Exporter:
         self._died = died
         self._flush_seconds = flush_seconds
         self._batch_records = batch_records
+        self._must_wait = must_wait
         self._notice = notice
         self._wake = new_lock()
         self._wake.acquire()
@@ -141,6 +144,8 @@ class Exporter:
             if self._notice is not None:
                 logger.warning(self._notice)
                 self._notice = None
+            while self._must_wait() and self._stop_by is None:
+                self._wake.acquire(timeout=POLL_SECONDS)
             for lane in self._lanes:
                 lane.open()
             while self._stop_by is None:
@@ -160,6 +165,7 @@ class Exporter:
         if self._is_due() or self._asked > self._done:
             self._drain()
         if time.monotonic() >= self._adopt_at and self._stop_by is None:
+            self._ring.reclaim()
             self._deliver_dead_rings()
             self._adopt_at = time.monotonic() + ADOPT_EVERY_SECONDS
 

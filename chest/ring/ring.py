@@ -29,6 +29,7 @@ from chest.record import OWN_FIELDS, Record
 from chest.ring.line import APPEND_NEWLINE, Resource, dumps, encode_line
 from chest.ring.process_mark import ProcessMark
 from chest.ring.segments import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
+from chest.ring.stacks import may_be_running
 
 EARLY_RECORDS: Final = 1000
 """How many records are kept in memory before the ring is open; a bound that only a storm of signal handlers could reach."""
@@ -66,6 +67,7 @@ class Ring:
         self._free: list[int] = []
         self._read: list[int] = []
         self._cycles: list[int] = []
+        self._suspected: dict[int, tuple[int, int, int]] = {}
         self._early: deque[tuple[int, bytes]] = deque()
         self._next = 0
         self.resource = Resource("", "", "")
@@ -192,6 +194,7 @@ class Ring:
         self._is_closed = False
         self._read = [0] * len(file.segments)
         self._cycles = [0] * len(file.segments)
+        self._suspected = {}
         # Published last: until then no offer finds a segment, and the consumer must not see a half-open ring.
         self._free = list(range(len(file.segments) - 1, -1, -1))
 
@@ -227,7 +230,7 @@ class Ring:
                 self._retire(self._idle.pop())
             except IndexError:
                 if time.monotonic() >= deadline:
-                    return False
+                    return not may_be_running(_OFFERING)  # else they are lost, see reclaim
                 time.sleep(0)
         return True
 
@@ -272,7 +275,7 @@ class Ring:
             if file.state(index) in (ACTIVE, RETIRED):
                 chunk = self._take_from(index, file.segments[index], most_bytes)
                 if chunk is not None:
-                    self._next = index
+                    self._next = (index + (self._read[index] == file.segments[index].tell())) % count
                     return chunk
         return None
 
@@ -321,6 +324,39 @@ class Ring:
         file.set_committed(chunk.segment, chunk.end)
         self._recycle_if_done(chunk.segment)
 
+    def reclaim(self) -> None:
+        """Hand back the segments that nobody holds any more; to be called from time to time, by the consumer.
+
+        An exception that a signal handler raises, or another thread, may end an offer between taking a segment and handing
+        it back. What is written there is taken and delivered like everything, but nobody would ever write there again.
+        A segment is lost that two looks in a row find held and unchanged, while no thread is in an offer.
+        """
+        if self._is_closed:
+            return
+        held = self._held()
+        suspected, self._suspected = self._suspected, held
+        lost = held.items() & suspected.items()
+        if not lost or may_be_running(_OFFERING):
+            return
+        for index, (state, _, _) in lost & self._held().items():
+            if state == ACTIVE:
+                self._file.set_state(index, RETIRED)  # type: ignore[union-attr]
+            else:
+                self._free.append(index)
+
+    def _held(self) -> dict[int, tuple[int, int, int]]:
+        """State, cycle and position of the segments that are neither in ``_idle`` nor in ``_free`` nor the consumer's."""
+        file = self._file
+        if file is None:
+            return {}
+        idle, free = self._idle.copy(), self._free.copy()
+        return {
+            index: (file.state(index), self._cycles[index], segment.tell())
+            for index, segment in enumerate(file.segments)
+            if (file.state(index) == ACTIVE and segment.write not in idle)
+            or (file.state(index) == FREE and index not in free)
+        }
+
     def _recycle_if_done(self, index: int) -> None:
         """Zero a drained segment and hand it back; last in, first out, so that its pages are still in the cache."""
         file = self._file
@@ -334,3 +370,10 @@ class Ring:
         self._cycles[index] += 1
         file.set_state(index, FREE)
         self._free.append(index)
+
+
+_OFFERING: Final = frozenset(
+    function.__code__
+    for function in (Ring.offer, Ring.adopt_early, Ring._next_segment, Ring._offer_again, Ring._write_line)
+)
+"""Whoever holds a segment is in one of these."""

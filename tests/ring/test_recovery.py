@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -194,6 +196,35 @@ def test_two_processes_that_recover_one_directory_share_the_rings(tmp_path: Path
     found = [line for worker in workers for line in worker.communicate()[0].split()]
     assert len(found) == len(expected)
     assert set(found) == expected
+
+
+def test_two_threads_of_one_process_that_recover_one_directory_never_have_the_same_ring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [record.id for number in range(40) for record in leave_ring(tmp_path, name=f"main.{number}.aa")]
+    found: list[str] = []
+    begin = threading.Barrier(4)
+    open_file = os.open
+
+    def slow_open(*arguments: Any) -> int:
+        time.sleep(0.0005)  # as a busy disk does it: the others come in between
+        return open_file(*arguments)
+
+    monkeypatch.setattr(os, "open", slow_open)
+
+    def adopt() -> None:
+        begin.wait()
+        for ring in adopt_dead_rings(tmp_path, Counters()):
+            for records, _, _ in ring.pieces():
+                found.extend(record.id for record in records)
+            ring.remove()
+
+    threads = [threading.Thread(target=adopt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == sorted(expected)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

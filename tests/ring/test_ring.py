@@ -6,12 +6,14 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chest.counters import Counters
 from chest.record import Record
-from chest.ring.line import Resource, decode_lines
+from chest.ring import ring as ring_module
+from chest.ring.line import Resource, decode_lines, dumps, encode_line
 from chest.ring.ring import EARLY_RECORDS, Ring
 from chest.ring.segments import ACTIVE, FREE, RETIRED, SEGMENTS, SegmentFile
 from tests.support import make_record
@@ -221,3 +223,114 @@ def test_a_forked_child_writes_nothing_into_the_ring_of_its_parent(tmp_path: Pat
         os._exit(0 if ring.has_early else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert [record.duration_ns for record in drain(ring)] == [1]
+
+
+def test_a_segment_that_is_filled_all_the_time_does_not_keep_the_others_waiting(ring: Ring) -> None:
+    busy, waiting = ring._any_segment(), ring._any_segment()
+    ring._write_line(encode_line(make_record(duration_ns=-1)), waiting)
+    ring._idle.append(busy)  # popped first from now on, and the lower one
+    taken: list[Record] = []
+    for _ in range(SEGMENTS):
+        while ring.offer(make_record()):
+            pass
+        chunk = ring.take(MIB)
+        assert chunk is not None
+        taken += decode_lines(chunk.data, RESOURCE)
+        ring.commit(chunk)
+    assert [record for record in taken if record.duration_ns == -1]
+
+
+def test_what_was_written_is_committed_when_all_of_it_is_and_not_before(ring: Ring) -> None:
+    assert ring.has_committed(ring.written())
+    for _ in range(1000):
+        ring.offer(make_record())
+    written = ring.written()
+    ring.offer(make_record())
+    while (chunk := ring.take(8 * 1024)) is not None:
+        assert not ring.has_committed(written)
+        ring.commit(chunk)
+    assert ring.has_committed(written)
+
+
+def test_what_was_written_stays_committed_when_its_segments_are_used_again(ring: Ring) -> None:
+    while ring.offer(make_record()):
+        pass
+    written = ring.written()
+    drain(ring)
+    while ring.offer(make_record()):
+        pass
+    assert ring.has_committed(written)
+    assert not ring.has_committed(ring.written())
+
+
+def test_a_segment_whose_owner_was_ended_by_an_exception_is_handed_back(ring: Ring, file: SegmentFile) -> None:
+    lost = ring._any_segment()
+    assert lost is not None
+    lost(encode_line(make_record(duration_ns=-1)))
+    ring._free.pop()
+    for _ in range(2):
+        ring.reclaim()
+    assert [record.duration_ns for record in drain(ring)] == [-1]
+    assert len(ring._free) == SEGMENTS
+    assert {file.state(index) for index in range(SEGMENTS)} == {FREE}
+
+
+def test_a_segment_that_a_thread_still_holds_is_not_taken_from_it(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_inside, may_go_on = threading.Event(), threading.Event()
+
+    def slow_dumps(*arguments: Any) -> bytes:
+        is_inside.set()
+        assert may_go_on.wait(10)
+        return dumps(*arguments)
+
+    with monkeypatch.context() as context:
+        context.setattr(ring_module, "dumps", slow_dumps)
+        offering = threading.Thread(target=ring.offer, args=(make_record(duration_ns=-1),))
+        offering.start()
+        assert is_inside.wait(10)
+    for _ in range(3):
+        ring.reclaim()
+    for _ in range(100):
+        ring.offer(make_record())
+    may_go_on.set()
+    offering.join()
+    assert len(ring._free) == SEGMENTS - 2
+    assert len(drain(ring)) == 101
+
+
+def test_an_end_waits_for_offers_under_way_and_says_where_one_is_not_done(
+    ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_inside, may_go_on = threading.Event(), threading.Event()
+
+    def slow_dumps(*arguments: Any) -> bytes:
+        is_inside.set()
+        assert may_go_on.wait(10)
+        return dumps(*arguments)
+
+    monkeypatch.setattr(ring_module, "dumps", slow_dumps)
+    offering = threading.Thread(target=ring.offer, args=(make_record(),))
+    offering.start()
+    assert is_inside.wait(10)
+    assert not ring.retract()
+    may_go_on.set()
+    offering.join()
+    assert ring.retract()
+
+
+def test_an_end_does_not_wait_for_a_segment_that_nobody_holds_any_more(ring: Ring) -> None:
+    assert ring._any_segment() is not None
+    assert ring.retract()
+
+
+def test_early_records_are_adopted_by_whoever_comes_first_and_none_is_lost(ring: Ring) -> None:
+    ring._mark[0] = 0
+    records = [make_record(duration_ns=number) for number in range(EARLY_RECORDS)]
+    for record in records:
+        ring.offer(record)
+    threads = [threading.Thread(target=ring.adopt_early) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(record.duration_ns for record in drain(ring)) == list(range(EARLY_RECORDS))

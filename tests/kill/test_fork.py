@@ -1,0 +1,183 @@
+"""Forks: parent and child each deliver what they recorded, once, whatever was under way when the process forked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from chest.chests.registry import open_chest, sqlite_url
+from chest.recorder import recover_directory
+from tests.kill.load import Ledger, Load, children_of
+from tests.processes import run_python
+from tests.servers import uwsgi
+from tests.support import wait_until
+
+APP = "tests.kill.app:app"
+
+_FORKING = """
+    import os, sys, threading, time, warnings
+    from pathlib import Path
+    from chest import Recorder
+    from chest.chests.registry import sqlite_url
+    from tests.kill.offering import numbered
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # that a process with threads forks is what is tested here
+    directory = Path(sys.argv[1])
+    recorder = Recorder(
+        [sqlite_url(directory / "store.sqlite3")],
+        directory=directory / "rings", service="shop", flush_seconds=0.05, ring_bytes=4 << 20,
+    )
+    recorder.prepare()
+
+    def offer(name, count):
+        for number in range(count):
+            record = numbered(recorder.record_ids, name, number)
+            while not recorder.offer(record):
+                time.sleep(0.001)
+"""
+
+
+def stored(directory: Path) -> Counter[tuple[str, int]]:
+    """How often each numbered record is in the store, by who offered it."""
+    chest = open_chest(sqlite_url(directory / "store.sqlite3"))
+    assert recover_directory(directory / "rings", [chest]).left == 0
+    chest.close()
+    with contextlib.closing(sqlite3.connect(directory / "store.sqlite3")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        rows = connection.execute("SELECT substr(path, 2), duration_ns FROM chest_records").fetchall()
+    return Counter((str(name), int(number)) for name, number in rows)
+
+
+def test_a_fork_while_threads_offer_leaves_every_record_of_parent_and_children_once(tmp_path: Path) -> None:
+    code = f"""{_FORKING}
+    threads = [threading.Thread(target=offer, args=(f"parent-{{n}}", 4000)) for n in range(4)]
+    for thread in threads: thread.start()
+    children = []
+    for n in range(8):
+        time.sleep(0.02)
+        child = os.fork()
+        if not child:
+            try:
+                offer(f"child-{{n}}", 500)
+                os._exit(0 if recorder.close(30) else 1)
+            finally:
+                os._exit(2)
+        children.append(child)
+    for thread in threads: thread.join()
+    print([os.waitpid(child, 0)[1] for child in children])
+    """
+    assert run_python(code, tmp_path).strip() == str([0] * 8)
+    expected = {(f"parent-{n}", number) for n in range(4) for number in range(4000)}
+    expected |= {(f"child-{n}", number) for n in range(8) for number in range(500)}
+    assert stored(tmp_path) == Counter(expected)
+
+
+def test_children_of_children_that_end_without_a_word_lose_nothing(tmp_path: Path) -> None:
+    code = f"""{_FORKING}
+    offer("parent", 300)
+    child = os.fork()
+    if not child:
+        offer("child", 300)
+        if not os.fork():
+            offer("grandchild", 300)
+            os._exit(0)
+        os.wait()
+        os._exit(0)
+    os.waitpid(child, 0)
+    offer("parent-after", 300)
+    """
+    run_python(code, tmp_path)
+    names = "parent", "child", "grandchild", "parent-after"
+    assert stored(tmp_path) == Counter({(name, number) for name in names for number in range(300)})
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_pool_of_multiprocessing_loses_and_doubles_nothing(tmp_path: Path, method: str) -> None:
+    (tmp_path / "pooled.py").write_text(
+        """
+import os, sys
+from pathlib import Path
+from chest import Recorder
+from chest.chests.registry import sqlite_url
+from tests.kill.offering import numbered
+
+directory = Path(__file__).parent
+recorder = Recorder([sqlite_url(directory / "store.sqlite3")], directory=directory / "rings", service="shop")
+
+def work(task):
+    recorder.prepare()
+    for number in range(50):
+        assert recorder.offer(numbered(recorder.record_ids, f"task-{task}", number))
+
+if __name__ == "__main__":
+    import multiprocessing
+    with multiprocessing.get_context(sys.argv[1]).Pool(3) as pool:
+        pool.map(work, range(12))
+"""
+    )
+    run_python("import runpy, sys; sys.argv[:] = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')",
+               tmp_path / "pooled.py", method)  # fmt: skip
+    assert stored(tmp_path) == Counter({(f"task-{task}", number) for task in range(12) for number in range(50)})
+
+
+def test_a_child_without_fork_hooks_leaves_its_parent_s_ring_alone(tmp_path: Path) -> None:
+    """As uWSGI forks: by the C library, so that none of Python's hooks runs."""
+    code = f"""{_FORKING}
+    import ctypes
+    offer("parent", 300)
+    assert recorder.flush(10)  # the exporter is idle: uWSGI's master forks before it serves
+    offer("parent", 600)
+    child = ctypes.PyDLL(None).fork()
+    if not child:
+        assert not recorder.mark[0]
+        offer("child", 300)        # early: in memory
+        recorder.prepare()
+        offer("child-after", 300)
+        os._exit(0 if recorder.close(20) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    offer("parent-after", 300)
+    """
+    run_python(code, tmp_path)
+    expected = {(name, number) for name in ("child", "child-after", "parent-after") for number in range(300)}
+    found = stored(tmp_path)
+    assert {record for record in found if record[0] != "parent"} == expected
+    # 300 and then 600, each from 0: the first three hundred numbers were offered twice.
+    assert found == Counter(expected) + Counter({("parent", n): 1 + (n < 300) for n in range(600)})
+
+
+@pytest.mark.parametrize("used_in_master", [False, True], ids=["", "used-in-master"])
+def test_uwsgi_forking_without_hooks_stores_every_answered_request_once(tmp_path: Path, used_in_master: bool) -> None:
+    ledger = Ledger(tmp_path)
+    environ = ledger.environ(**({"ASK_AT_IMPORT": "yes"} if used_in_master else {}))
+    with uwsgi(APP, tmp_path / "server", "--processes=3", "--threads=2", environ=environ) as server:
+        with Load(server.port) as load:
+            wait_until(lambda: len(load.workers) == 3)
+            load.wait_for(300)
+        server.stop()
+    ledger.require(load)
+    # The master runs no exit handler: what it recorded before it forked is the next start's to deliver.
+    assert ledger.recover().records == used_in_master
+    ledger.require(load, more=used_in_master)
+    assert ledger.rings_left() == []
+
+
+def test_uwsgi_s_workers_killed_at_random_lose_no_answered_request(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    with uwsgi(APP, tmp_path / "server", "--processes=3", environ=ledger.environ()) as server:
+        with Load(server.port) as load:
+            load.wait_for(50)
+            for _ in range(8):
+                worker = children_of(server.process.pid)[-1]
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+                load.wait_for(30)
+        server.stop()
+    ledger.recover()
+    ledger.require(load)
+    assert ledger.rings_left() == []

@@ -1,0 +1,558 @@
+"""The recorder: settings, ring, exporter and chests put together."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import logging
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chest import ChestMiddleware, Recorder, SettingsError
+from chest.chests.memory import MemoryChest
+from chest.chests.registry import open_chest, sqlite_url
+from chest.delivery import exporter as exporter_module
+from chest.errors import ChestUnavailable, DirectoryError
+from chest.record import Record
+from chest.recorder import recorders, recover_directory
+from tests.delivery.test_lane import ScriptedChest
+from tests.processes import run_python, running_python
+from tests.support import make_record, wait_until
+
+Make = Callable[..., Recorder]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Recorders in ``tmp_path/rings``, closed at the end of the test."""
+    made: list[Recorder] = []
+
+    def make(*chests: Any, **options: Any) -> Recorder:
+        options.setdefault("directory", tmp_path / "rings")
+        recorder = Recorder(chests or [MemoryChest()], **{"service": "shop", "ring_bytes": 1 << 20, **options})
+        made.append(recorder)
+        return recorder
+
+    yield make
+    for recorder in made:
+        recorder.close(0.5)
+
+
+def offered(recorder: Recorder, count: int = 1, **changes: Any) -> list[Record]:
+    """Records as requests of this process leave them, each taken by the recorder."""
+    recorder.prepare()
+    service, release, host = recorder.resource
+    records = [
+        make_record(recorder.record_ids, service=service, release=release, host=host, **changes) for _ in range(count)
+    ]
+    assert all(recorder.offer(record) for record in records)
+    return records
+
+
+def stored_ids(path: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return [row[0] for row in connection.execute("SELECT id FROM chest_records ORDER BY seq")]
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+# -- before the first request ------------------------------------------------------------------------------------------
+
+
+def test_importing_chest_starts_no_thread_opens_no_file_and_registers_nothing() -> None:
+    code = """
+        import atexit, logging, os, signal, sys, threading
+        loggers = set(logging.root.manager.loggerDict)
+        before = atexit._ncallbacks(), len(os.listdir("/proc/self/fd")), signal.getsignal(signal.SIGTERM), dict(os.environ)
+        import chest
+        after = atexit._ncallbacks(), len(os.listdir("/proc/self/fd")), signal.getsignal(signal.SIGTERM), dict(os.environ)
+        handlers = [name for name in logging.root.manager.loggerDict if logging.getLogger(name).handlers]
+        print(before[1:] == after[1:], threading.active_count(), logging.root.handlers, handlers)
+        print(sorted({"sqlalchemy", "flask", "werkzeug", "gevent", "sqlite3"} & set(sys.modules)))
+    """
+    assert run_python(code).splitlines() == ["True 1 [] []", "[]"]
+
+
+def test_nothing_is_made_before_the_first_request(tmp_path: Path, make: Make) -> None:
+    threads = threading.active_count()
+    recorder = make(sqlite_url(tmp_path / "store.sqlite3"))
+    ChestMiddleware(lambda environ, start_response: [b""], recorder=recorder)
+    assert names_in(tmp_path) == []
+    assert threading.active_count() == threads
+    assert recorder.stats()["ring"] == {"is_durable": False, "capacity_bytes": 0, "pending_bytes": 0}
+    assert not recorder.stats()["exporter_is_running"]
+
+
+def test_a_recorder_that_was_never_used_is_flushed_and_closed_at_once(tmp_path: Path, make: Make) -> None:
+    recorder = make()
+    assert recorder.flush(0)
+    assert recorder.close(0)
+    assert names_in(tmp_path) == []
+
+
+def test_options_of_the_request_are_refused() -> None:
+    with pytest.raises(SettingsError, match="tracked_vars belong to the app"):
+        Recorder(["memory:"], tracked_vars=["user_id"])
+
+
+@pytest.mark.parametrize("end", [Recorder.flush, Recorder.close])
+def test_a_record_offered_before_the_recorder_was_prepared_is_delivered(
+    make: Make, end: Callable[[Recorder], bool]
+) -> None:
+    chest = MemoryChest()
+    recorder = make(chest)
+    assert recorder.offer(make_record(recorder.record_ids))
+    assert end(recorder)
+    assert len(chest.records) == 1
+
+
+# -- flush -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_flush_brings_what_was_offered_into_every_chest(tmp_path: Path, make: Make) -> None:
+    memory = MemoryChest()
+    recorder = make(memory, sqlite_url(tmp_path / "store.sqlite3"), flush_seconds=60.0)
+    records = offered(recorder, 500)
+    assert recorder.flush()
+    assert memory.records == records
+    assert stored_ids(tmp_path / "store.sqlite3") == [record.id for record in records]
+
+
+def test_a_flush_is_not_kept_waiting_by_what_is_offered_after_it(make: Make) -> None:
+    chest = MemoryChest()
+    recorder = make(chest)
+    end = threading.Event()
+
+    def offer_for_ever() -> None:
+        while not end.is_set():
+            recorder.offer(make_record(recorder.record_ids))
+
+    recorder.prepare()
+    threads = [threading.Thread(target=offer_for_ever) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            record = make_record(recorder.record_ids)
+            wait_until(functools.partial(recorder.offer, record))
+            assert recorder.flush(20)
+            assert record.id in {stored.id for stored in chest.records}
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_flush_into_a_dead_chest_gives_up_in_time_and_says_so(make: Make) -> None:
+    recorder = make(ScriptedChest(*[ChestUnavailable("down", 0.01)] * 100_000))
+    offered(recorder)
+    begin = time.monotonic()
+    assert not recorder.flush(0.2)
+    assert time.monotonic() - begin < 2
+
+
+def test_a_flush_takes_as_long_as_shutdown_seconds_where_nothing_else_is_said(make: Make) -> None:
+    recorder = make(ScriptedChest(*[ChestUnavailable("down", 0.01)] * 100_000), shutdown_seconds=0.1)
+    offered(recorder)
+    begin = time.monotonic()
+    assert not recorder.flush()
+    assert 0.1 <= time.monotonic() - begin < 2
+
+
+def test_a_flush_waits_for_the_slowest_chest(make: Make) -> None:
+    shaky = ScriptedChest(ChestUnavailable("down", 0.05), ChestUnavailable("down", 0.05))
+    steady = MemoryChest()
+    recorder = make(steady, shaky)
+    records = offered(recorder, 10)
+    assert recorder.flush()
+    assert steady.records == shaky.kept == records
+
+
+# -- close -------------------------------------------------------------------------------------------------------------
+
+
+def test_closing_delivers_what_there_is_and_removes_the_files(tmp_path: Path, make: Make) -> None:
+    chest = MemoryChest()
+    recorder = make(chest, flush_seconds=60.0)
+    records = offered(recorder, 3000)
+    assert len(names_in(tmp_path / "rings")) == 2
+    assert recorder.close()
+    assert chest.records == records
+    assert names_in(tmp_path / "rings") == []
+    assert not recorder.stats()["exporter_is_running"]
+
+
+def test_closing_twice_is_harmless(make: Make) -> None:
+    chest = MemoryChest()
+    recorder = make(chest)
+    offered(recorder)
+    assert recorder.close()
+    assert recorder.close()
+    assert recorder.flush()
+    assert len(chest.records) == 1
+
+
+def test_the_block_of_a_recorder_ends_with_its_close(tmp_path: Path) -> None:
+    chest = MemoryChest()
+    with Recorder([chest], directory=tmp_path, service="shop") as recorder:
+        offered(recorder)
+    assert len(chest.records) == 1
+    assert names_in(tmp_path) == []
+
+
+def test_what_is_offered_after_the_close_is_dropped_and_counted(make: Make) -> None:
+    chest = MemoryChest()
+    recorder = make(chest)
+    offered(recorder)
+    recorder.close()
+    assert not recorder.offer(make_record())
+    recorder.prepare()
+    assert not recorder.offer(make_record())
+    assert len(chest.records) == 1
+    assert recorder.stats()["dropped"] == {"closed": 2}
+
+
+def test_what_a_dead_chest_did_not_take_before_the_close_is_delivered_by_the_next_recorder(
+    tmp_path: Path, make: Make
+) -> None:
+    recorder = make(ScriptedChest(*[ChestUnavailable("down", 0.01)] * 100_000))
+    records = offered(recorder, 20)
+    assert not recorder.close(0.2)
+    assert len(names_in(tmp_path / "rings")) == 2
+
+    chest = MemoryChest()
+    successor = make(chest)
+    successor.prepare()
+    wait_until(lambda: chest.records == records)
+    wait_until(lambda: len(names_in(tmp_path / "rings")) == 2)
+    assert successor.stats()["recovered"] == 20
+
+
+def test_a_close_while_others_offer_loses_none_that_was_taken(make: Make) -> None:
+    chest = MemoryChest()
+    recorder = make(chest, ring_bytes=16 << 20)
+    recorder.prepare()
+    taken: list[list[str]] = [[] for _ in range(4)]
+
+    def offer_until_refused(ids: list[str]) -> None:
+        record = make_record(recorder.record_ids)
+        while recorder.offer(record):
+            ids.append(record.id)
+            record = make_record(recorder.record_ids)
+
+    threads = [threading.Thread(target=offer_until_refused, args=(ids,)) for ids in taken]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: sum(map(len, taken)) > 500)
+    assert recorder.close(30)
+    for thread in threads:
+        thread.join()
+    assert sorted(record.id for record in chest.records) == sorted(itertools.chain(*taken))
+
+
+# -- the thread --------------------------------------------------------------------------------------------------------
+
+
+def test_an_exporter_that_died_is_started_again_by_the_next_request_and_what_it_held_is_delivered(make: Make) -> None:
+    chest = ScriptedChest(SystemExit("killed"))
+    recorder = make(chest)
+    first = offered(recorder, 10)
+    wait_until(lambda: not recorder.stats()["exporter_is_running"])
+    second = offered(recorder, 10)
+    assert recorder.flush()
+    assert chest.kept == first + second
+    assert recorder.stats()["exporter_restarts"] == 1
+    assert "killed" in recorder.stats()["last_error"]
+
+
+def test_a_process_in_which_the_exporter_died_and_no_request_came_any_more_delivers_at_its_close(make: Make) -> None:
+    chest = ScriptedChest(SystemExit("killed"))
+    recorder = make(chest)
+    records = offered(recorder, 10)
+    wait_until(lambda: not recorder.stats()["exporter_is_running"])
+    assert recorder.offer(make_record(recorder.record_ids))
+    assert recorder.close()
+    assert chest.kept[:10] == records
+    assert len(chest.kept) == 11
+
+
+def test_where_no_thread_can_be_started_records_are_kept_and_delivered_by_a_flush(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(exporter_module, "start_thread", refuse)
+    chest = MemoryChest()
+    recorder = make(chest)
+    records = offered(recorder, 10)
+    assert recorder.stats()["exporter_start_failed"] == 1
+    assert recorder.flush()
+    assert chest.records == records
+    assert recorder.close()
+    assert names_in(tmp_path / "rings") == []
+
+
+def test_a_thread_that_could_not_be_started_is_tried_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    chest = MemoryChest()
+    recorder = make(chest)
+    with monkeypatch.context() as context:
+        context.setattr(exporter_module, "start_thread", refuse)
+        records = offered(recorder, 10)
+    assert recorder.flush()
+    assert recorder.stats()["exporter_is_running"]
+    assert chest.records == records
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_are_for_this_user_only(tmp_path: Path, make: Make) -> None:
+    recorder = make()
+    offered(recorder)
+    assert stat.S_IMODE((tmp_path / "rings").stat().st_mode) == 0o700
+    modes = {path.suffix: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "rings").iterdir()}
+    assert modes == {".ring": 0o600, ".lock": 0o600}
+
+
+def test_the_space_of_the_ring_is_reserved_when_it_is_opened(tmp_path: Path, make: Make) -> None:
+    recorder = make(ring_bytes=4 << 20)
+    recorder.prepare()
+    [ring] = (tmp_path / "rings").glob("*.ring")
+    assert ring.stat().st_blocks * 512 >= ring.stat().st_size >= 4 << 20
+
+
+def _a_symbolic_link(path: Path) -> None:
+    (path.parent / "elsewhere").mkdir()
+    path.symlink_to(path.parent / "elsewhere")
+
+
+def _open_to_others(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (_a_symbolic_link, "is a symbolic link"),
+        (Path.touch, "is no directory"),
+        (_open_to_others, "can be written by other users"),
+    ],
+)
+def test_a_directory_that_cannot_be_used_leaves_the_ring_in_memory_and_that_is_said_once(
+    tmp_path: Path, make: Make, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None], why: str
+) -> None:
+    spoil(tmp_path / "rings")
+    chest = MemoryChest()
+    recorder = make(chest)
+    with caplog.at_level(logging.WARNING, "chest"):
+        records = offered(recorder, 10)
+        assert recorder.flush()
+        offered(recorder)
+        assert recorder.flush()
+    assert chest.records[:10] == records
+    stats = recorder.stats()
+    assert stats["ring_in_memory"] == 1
+    assert not stats["ring"]["is_durable"]
+    assert stats["ring"]["capacity_bytes"] == 1 << 20
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert "The ring is in memory" in said[0]
+    assert why in said[0]
+    assert recorder.close()
+    assert not [name for name in names_in(tmp_path) if name.endswith((".ring", ".lock"))]
+
+
+def test_without_posix_fallocate_the_space_of_the_ring_is_reserved_by_writing(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    recorder = make()
+    offered(recorder)
+    [ring] = (tmp_path / "rings").glob("*.ring")
+    assert ring.stat().st_blocks * 512 >= ring.stat().st_size
+    assert recorder.stats()["ring"]["is_durable"]
+
+
+# -- two recorders -----------------------------------------------------------------------------------------------------
+
+
+def test_two_recorders_of_one_process_keep_apart(make: Make) -> None:
+    chests = MemoryChest(), MemoryChest()
+    recorders = [make(chest, name=name) for chest, name in zip(chests, ("main", "audit"), strict=True)]
+    records = [offered(recorder, 20) for recorder in recorders]
+    assert all(recorder.flush() for recorder in recorders)
+    assert [chest.records for chest in chests] == records
+    recorders[0].close()
+    more = offered(recorders[1])
+    assert recorders[1].flush()
+    assert chests[1].records == records[1] + more
+
+
+def test_two_recorders_of_one_name_do_not_take_each_other_s_rings(tmp_path: Path, make: Make) -> None:
+    chests = MemoryChest(), MemoryChest()
+    recorders = [make(chest) for chest in chests]
+    for recorder, chest in zip(recorders, chests, strict=True):
+        records = offered(recorder, 20)
+        assert recorder.flush()
+        assert chest.records == records
+    assert len(names_in(tmp_path / "rings")) == 4
+
+
+def test_every_living_recorder_of_the_process_can_be_listed(make: Make) -> None:
+    recorder = make()
+    assert recorder in recorders()
+
+
+# -- the end of a process ----------------------------------------------------------------------------------------------
+
+_OFFERING = """
+    import os, sys, threading
+    from chest import Recorder
+    from chest.chests.registry import sqlite_url
+    from pathlib import Path
+    from tests.support import make_record
+
+    directory = Path(sys.argv[1])
+    recorder = Recorder(
+        [sqlite_url(directory / "store.sqlite3")],
+        directory=directory / "rings", service="shop", flush_seconds=60.0, ring_bytes=1 << 20,
+    )
+
+    def offer(count):
+        for _ in range(count):
+            assert recorder.offer(make_record(recorder.record_ids))
+"""
+
+
+@pytest.mark.parametrize("ending", ["", "sys.exit(0)", "threading.Thread(target=offer, args=(1,)).start()"])
+def test_a_process_that_ends_delivers_what_it_recorded(tmp_path: Path, ending: str) -> None:
+    run_python(f"{_OFFERING}\n    recorder.prepare(); offer(500)\n    {ending}", tmp_path)
+    assert len(stored_ids(tmp_path / "store.sqlite3")) == 500 + ("target=offer" in ending)
+    assert names_in(tmp_path / "rings") == []
+
+
+def test_a_process_that_ends_without_cleaning_up_leaves_its_records_to_the_next_one(tmp_path: Path) -> None:
+    run_python(f"{_OFFERING}\n    recorder.prepare(); offer(500); os._exit(0)", tmp_path)
+    assert len(names_in(tmp_path / "rings")) == 2
+    run_python(f"{_OFFERING}\n    recorder.prepare(); offer(1); recorder.flush()", tmp_path)
+    assert len(stored_ids(tmp_path / "store.sqlite3")) == 501
+    assert names_in(tmp_path / "rings") == []
+
+
+def test_a_child_that_ends_by_multiprocessing_leaves_its_records_to_its_parent(tmp_path: Path) -> None:
+    code = f"""{_OFFERING}
+    import multiprocessing
+    if __name__ == "__main__":
+        recorder.prepare()
+        offer(100)
+        context = multiprocessing.get_context("fork")
+        children = [context.Process(target=offer, args=(100,)) for _ in range(3)]
+        for child in children: child.start()
+        for child in children: child.join()
+        print([child.exitcode for child in children])
+    """
+    assert run_python(code, tmp_path).strip() == "[0, 0, 0]"
+    left = recover_directory(tmp_path / "rings", [open_chest(sqlite_url(tmp_path / "store.sqlite3"))])
+    ids = stored_ids(tmp_path / "store.sqlite3")
+    assert len(ids) == len(set(ids)) == 400
+    assert left.left == 0
+
+
+def test_a_process_that_only_forked_children_does_not_send_their_records_nor_they_its_own(tmp_path: Path) -> None:
+    code = f"""{_OFFERING}
+    recorder.prepare()
+    offer(100)
+    parent = recorder.stats()
+    child = os.fork()
+    if not child:
+        assert recorder.stats()["ring"]["pending_bytes"] == 0, recorder.stats()
+        assert recorder.stats()["exporter_is_running"]
+        offer(50)
+        assert recorder.close()
+        assert recorder.stats()["taken"] == 50, recorder.stats()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert recorder.close()
+    assert recorder.stats()["taken"] == 100, recorder.stats()
+    """
+    run_python(code, tmp_path)
+    ids = stored_ids(tmp_path / "store.sqlite3")
+    assert len(ids) == len(set(ids)) == 150
+    assert names_in(tmp_path / "rings") == []
+
+
+def test_a_recorder_that_is_off_makes_nothing_in_a_forked_child_either(tmp_path: Path) -> None:
+    code = """
+        import os, sys, threading
+        from pathlib import Path
+        from chest import ChestMiddleware
+        directory = Path(sys.argv[1])
+        app = ChestMiddleware(lambda environ, start_response: [b""], directory=directory / "rings", enabled=False)
+        child = os.fork()
+        if not child:
+            os._exit(len(list(directory.iterdir())) + len(os.listdir("/proc/self/task")) - 1)
+        assert os.waitpid(child, 0)[1] == 0
+    """
+    run_python(code, tmp_path)
+
+
+def test_a_close_in_a_child_leaves_the_parent_s_recorder_alone(tmp_path: Path) -> None:
+    code = f"""{_OFFERING}
+    recorder.prepare()
+    offer(100)
+    child = os.fork()
+    if not child:
+        recorder.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    offer(100)
+    assert recorder.flush()
+    """
+    run_python(code, tmp_path)
+    assert len(stored_ids(tmp_path / "store.sqlite3")) == 200
+
+
+# -- recover_directory -------------------------------------------------------------------------------------------------
+
+
+def test_recovering_what_is_no_directory_is_refused_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(DirectoryError, match="name the one that holds the \\.ring files"):
+        recover_directory(tmp_path / "nowhere", [MemoryChest()])
+
+
+def test_recovering_leaves_the_ring_of_a_living_process_and_says_how_many_are_left(tmp_path: Path) -> None:
+    code = f"{_OFFERING}\n    recorder.prepare(); offer(50); print('ready', flush=True); sys.stdin.read()"
+    with running_python(code, tmp_path) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        chest = MemoryChest()
+        assert recover_directory(tmp_path / "rings", [chest]) == (0, 0, 1)
+        owner.kill()
+        owner.wait()
+        recovered = recover_directory(tmp_path / "rings", [chest])
+    assert recovered == (1, 50, 0)
+    assert len(chest.records) == 50
+
+
+def test_recovering_into_a_chest_that_takes_nothing_raises_and_keeps_the_ring(tmp_path: Path) -> None:
+    run_python(f"{_OFFERING}\n    recorder.prepare(); offer(50); os._exit(0)", tmp_path)
+    with pytest.raises(ChestUnavailable, match="down"):
+        recover_directory(tmp_path / "rings", [ScriptedChest(*[ChestUnavailable("down", 0.01)] * 10)])
+    chest = MemoryChest()
+    assert recover_directory(tmp_path / "rings", [chest]).records == 50
