@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -32,10 +33,11 @@ def temporary_directory() -> Path:
     return Path(f"/tmp/chest-{os.geteuid()}")  # noqa: S108 - owner, mode and symbolic links are checked before use
 
 
-def default_directory(service: str) -> Path:
+def default_directory(service: str, say: Callable[[str], object] = _logger.warning) -> Path:
     """The directory of a service whose user named none, made and private.
 
     :param service: a checked service name (see ``Settings.service``).
+    :param say: told once a process where the files are kept when it is not the usual place.
     :raises DirectoryError: neither the state directory nor the one in ``/tmp`` can be used.
     """
     try:
@@ -44,7 +46,7 @@ def default_directory(service: str) -> Path:
         path = _private_directory(temporary_directory(), service)
         if path not in _said:
             _said.add(path)
-            _logger.warning("%s; ring files are kept in %s, which a restart of the machine empties", error, path)
+            say(f"{error}; ring files are kept in {path}, which a restart of the machine empties")
         return path
 
 

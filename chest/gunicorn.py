@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chest.recorder import recorders
+from chest.recorder import flush_all
 
 
 def worker_exit(server: Any, worker: Any) -> None:
@@ -16,5 +16,4 @@ def worker_exit(server: Any, worker: Any) -> None:
     gunicorn's threaded workers may be ended before Python's own exit handlers run. Without this hook nothing is lost:
     the next worker adopts the ring file. The recorder stays open for requests that are still being answered.
     """
-    for recorder in recorders():
-        recorder.flush(recorder.settings.shutdown_seconds)
+    flush_all()

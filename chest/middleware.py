@@ -11,6 +11,7 @@ from typing import Any
 from chest.chests.base import Chest
 from chest.errors import SettingsError
 from chest.recorder import DEFAULT_SERVICE, Recorder
+from chest.request.context import ENVIRON_KEY, NO_REQUEST
 from chest.request.middleware import RequestMiddleware
 from chest.request.redaction import Redaction
 from chest.request.selection import Selection
@@ -47,13 +48,26 @@ class ChestMiddleware(RequestMiddleware):
             raise SettingsError(f"ChestMiddleware wraps a WSGI application, and {app!r} cannot be called")
         if chests is not None:
             options["chests"] = chests
+        caller = sys._getframe(1).f_globals.get("__name__", DEFAULT_SERVICE)
+        self._set_up(app, Settings.resolve(options), recorder, service_of(app, caller))
+
+    @classmethod
+    def from_settings(
+        cls, app: WSGIApplication, settings: Settings, recorder: Recorder | None = None
+    ) -> ChestMiddleware:
+        """A middleware of settings that were resolved already; for adapters, which have a config mapping to read."""
+        middleware = cls.__new__(cls)
+        middleware._set_up(app, settings, recorder, service_of(app, DEFAULT_SERVICE))
+        return middleware
+
+    def _set_up(
+        self, app: WSGIApplication, settings: Settings, recorder: Recorder | None, default_service: str
+    ) -> None:
         if recorder is not None:
-            _refuse_the_recorders_options(options)
-        settings = Settings.resolve(options)
+            _refuse_the_recorders_options(settings)
         self.app = app
         self.settings = settings
-        caller = sys._getframe(1).f_globals.get("__name__", DEFAULT_SERVICE)
-        self.recorder = recorder or Recorder.from_settings(settings, default_service=service_of(app, caller))
+        self.recorder = recorder or Recorder.from_settings(settings, default_service=default_service)
         if not settings.enabled:
             if recorder is None:
                 self.recorder.close()  # nothing is open yet; from here on nothing will be, not even after a fork
@@ -74,6 +88,7 @@ class _DisabledMiddleware(ChestMiddleware):
     """With ``enabled=False``: the bare application."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ[ENVIRON_KEY] = NO_REQUEST  # the application may write to it all the same
         return self.app(environ, start_response)
 
 
@@ -88,8 +103,8 @@ def _selection_of(settings: Settings) -> Selection:
     )
 
 
-def _refuse_the_recorders_options(options: dict[str, Any]) -> None:
-    theirs = sorted(set(options) & RECORDER_SIDE)
+def _refuse_the_recorders_options(settings: Settings) -> None:
+    theirs = sorted(name for name in RECORDER_SIDE if settings.source_of(name) in ("argument", "config"))
     if theirs:
         raise SettingsError(
             f"{', '.join(theirs)} belong to the recorder: give them to Recorder(...), or leave recorder= out"
@@ -104,7 +119,7 @@ def service_of(app: object, caller: str) -> str:
     """
     owner = getattr(app, "__self__", app)
     name = getattr(owner, "import_name", None) or (getattr(app, "__module__", None) if isroutine(app) else None)
-    if name is None or owner is not app and not hasattr(owner, "import_name"):
+    if name is None or (owner is not app and not hasattr(owner, "import_name")):
         name = caller
     if name == "__main__":
         name = Path(getattr(sys.modules["__main__"], "__file__", None) or DEFAULT_SERVICE).stem

@@ -6,29 +6,32 @@ import atexit
 import errno
 import logging
 import os
+import re
 import socket
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from chest.chests.base import Chest
 from chest.chests.registry import open_chest, sqlite_url
+from chest.chests.unusable import UnusableChest
 from chest.counters import Counters
 from chest.delivery.exporter import Exporter
 from chest.delivery.lane import Lane
 from chest.directory import default_directory, prepare_directory
-from chest.errors import DirectoryError, SettingsError
+from chest.errors import ChestError, DirectoryError, SettingsError
 from chest.native import Lock, new_lock, sleep
 from chest.record import Record
 from chest.record_id import RecordIds
 from chest.request.request_id import RequestIds
 from chest.ring.line import Resource
-from chest.ring.lock_file import DRAIN, LockFile, locks_are_available
+from chest.ring.lock_file import locks_are_available
+from chest.ring.own_file import OwnFile
 from chest.ring.process_mark import new_process_mark
-from chest.ring.recovery import LOCK_SUFFIX, SUFFIX, DeadRing, adopt_dead_rings
+from chest.ring.recovery import SUFFIX, DeadRing, adopt_dead_rings
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
 from chest.settings import REQUEST_SIDE, Settings
@@ -37,6 +40,7 @@ logger = logging.getLogger("chest")
 
 DEFAULT_SERVICE: Final = "app"
 DEFAULT_STORE: Final = "chest.sqlite3"
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LOOK_EVERY_SECONDS: Final = 0.002
 _PREPARE_SECONDS: Final = 1.0
 """How long a request waits for another that makes the process ready: a file is made in milliseconds. It may be this very
@@ -71,6 +75,8 @@ class Recorder:
             raise SettingsError(
                 f"{', '.join(foreign)} belong to the app: give them to ChestMiddleware, each app has its own."
             )
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"A recorder's name is part of a file's name: letters, digits, - and _, not {name!r}.")
         self._set_up(Settings.resolve(options), name)
 
     @classmethod
@@ -92,16 +98,19 @@ class Recorder:
         self.offer: Callable[[Record], bool] = self._ring.offer
         """Take a record; False when it was dropped, which is counted. Never waits and never raises."""
         self._chests = [self._chest(chest) for chest in settings.chests]
-        self._file: tuple[Path, LockFile] | None = None
+        self._file: OwnFile | None = None
         self._exporter: Exporter | None = None
         self._ready_pid = 0
         self._ready_uid = -1
         self._is_closed = False
-        self._notice: str | None = None
-        self._exit_is_registered = False
+        self._notices: list[str] = []
+        self._is_delivered = True
+        self._closing = new_lock()
+        self._finalizer: weakref.finalize[..., Any] | None = None
         self._locks: dict[int, Lock] = {}
         _recorders.add(self)
         _set_hooks()
+        _register_exit(self)
 
     @staticmethod
     def _chest(chest: str | Chest) -> Chest:
@@ -112,7 +121,11 @@ class Recorder:
     @property
     def directory(self) -> Path:
         """Where the ring files of this service live: asked for anew each time, as gunicorn's ``--user`` changes the answer."""
-        return self.settings.directory or default_directory(self.resource.service)
+        return self.settings.directory or default_directory(self.resource.service, self._say_later)
+
+    def _say_later(self, notice: str) -> None:
+        """Nothing is logged in a request's time, nor after a fork: the exporter says it."""
+        self._notices.append(notice)
 
     def prepare(self) -> None:
         """Open the ring of this process and start its exporter, if that has not been done; harmless to repeat.
@@ -120,22 +133,28 @@ class Recorder:
         Called by the middleware before the first request's app, and wherever the mark says that this is another process.
         It is the one place where a request may wait: once a process, for a file to be made (0.4 to 5 ms).
         """
+        self._prepare(_PREPARE_SECONDS, with_thread=True)
+
+    def _prepare(self, wait_seconds: float, *, with_thread: bool) -> None:
         lock = self._locks.setdefault(os.getpid(), new_lock())
-        if not lock.acquire(timeout=_PREPARE_SECONDS):
+        if not lock.acquire(timeout=wait_seconds):
             return  # until it is ready, records wait in memory
         try:
             if not self._is_closed and not self.mark[0]:
-                self._make_ready()
+                self._make_ready(with_thread=with_thread)
         except Exception as error:  # noqa: BLE001 - the request goes on; its record waits in memory for the next try
             self.counters.error(f"the recorder could not be made ready: {error!r}")
         finally:
             lock.release()
 
-    def _make_ready(self) -> None:
+    def _make_ready(self, *, with_thread: bool) -> None:
         if self._ready_pid != os.getpid() or self._ready_uid != _effective_user():
             self._begin_in_this_process()
-        if self._exporter is None or not self._exporter.is_running:
-            self._start_exporter()
+        if self._exporter is None:
+            # Kept for the life of the process, also when its thread ends: it may hold a batch that it took from the ring.
+            self._exporter = self._new_exporter()
+        if with_thread and not self._exporter.is_running:
+            self._start_exporter(self._exporter)
         self.mark[0] = 1
         self._ring.adopt_early()
 
@@ -144,62 +163,40 @@ class Recorder:
         if self._ready_pid not in (0, os.getpid()):
             self.counters.clear()
             self._locks = {os.getpid(): self._locks[os.getpid()]}
-        self._let_go_of_file()
+            self._closing = new_lock()
+        inherited, self._file = self._file, None
+        if inherited is not None and self._ready_pid == os.getpid():
+            inherited.remove()  # ours, made under another user, and nothing was offered yet
+        elif inherited is not None:
+            inherited.let_go()
         self.record_ids.renew()
         self.request_ids.renew()
         self._exporter = None
-        self._ring.open(self._new_file(), self.resource)
+        self._ring.open(self._new_segments(), self.resource)
         self._ready_pid, self._ready_uid = os.getpid(), _effective_user()
 
-    def _new_file(self) -> SegmentFile:
-        """A ring file, or memory and a warning where none can be had."""
+    def _new_segments(self) -> SegmentFile:
+        """Of a ring file; in memory, with a warning, where none can be had."""
         description = {
             "service": self.resource.service, "release": self.resource.release, "host": self.resource.host,
             "recorder": self.name, "process": self.record_ids.process, "pid": os.getpid(),
             "created_ns": time.time_ns(), "boot_id": _boot_id(),
         }  # fmt: skip
-        if not locks_are_available():
-            return self._in_memory(description, "this platform has no record locks")
-        lock = None
-        try:
-            directory = prepare_directory(self.directory)
-            stem = f"{self.name}.{os.getpid()}.{os.urandom(4).hex()}"
-            lock = LockFile.create(directory / (stem + LOCK_SUFFIX))
-            lock.try_lock(DRAIN)
-            file = SegmentFile.create(directory / (stem + SUFFIX), self.settings.ring_bytes, description)
-        except (OSError, DirectoryError) as error:
-            if lock is not None:
-                _remove(lock.path)
-                lock.close()
-            reason = "the disk is full" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
-            return self._in_memory(description, reason)
-        self._file = (directory / (stem + SUFFIX), lock)
-        return file
-
-    def _in_memory(self, description: Mapping[str, Any], reason: str) -> SegmentFile:
+        reason = "this platform has no record locks"
+        if locks_are_available():
+            try:
+                directory = prepare_directory(self.directory)
+                self._file = OwnFile.create(directory, self.name, self.settings.ring_bytes, description)
+                return self._file.segments
+            except (OSError, DirectoryError) as error:
+                reason = "the disk is full" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
         self.counters.add("ring_in_memory")
-        self._notice = f"The ring is in memory, because {reason}: what a killed worker had not delivered is lost."
-        self.counters.error(self._notice)
+        notice = f"The ring is in memory, because {reason}: what a killed worker had not delivered is lost."
+        self.counters.error(notice)
+        self._say_later(notice)
         return SegmentFile.in_memory(self.settings.ring_bytes, description)
 
-    def _let_go_of_file(self) -> None:
-        """Close what was inherited through a fork; remove it where it is our own, made under another user."""
-        if self._file is None:
-            return
-        path, lock = self._file
-        self._file = None
-        if self._ready_pid == os.getpid():
-            _remove(path)
-            _remove(lock.path)
-        lock.close()
-
-    def _start_exporter(self) -> None:
-        # One that has ended is started again and not replaced: it may hold a batch that it took from the ring.
-        exporter = self._exporter or self._new_exporter()
-        self._exporter = exporter
-        if not self._exit_is_registered:
-            _register_exit(self)
-            self._exit_is_registered = True
+    def _start_exporter(self, exporter: Exporter) -> None:
         try:
             exporter.start()
             self._ring.lacks_consumer = False
@@ -220,19 +217,52 @@ class Recorder:
             recorder = weak()
             return iter(()) if recorder is None else recorder._dead_rings()
 
+        def look_after_file() -> None:
+            recorder = weak()
+            if recorder is not None:
+                recorder._look_after_file()
+
         if not self._chests:
-            self._chests = [open_chest(default_store(self.directory))]
-        return Exporter(
+            self._chests = [self._default_chest()]
+        exporter = Exporter(
             self._ring, [Lane(chest, self.counters) for chest in self._chests], self.counters,
-            adopt=adopt, died=died,
+            adopt=adopt, died=died, look_after_file=look_after_file,
             flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
-            must_wait=_is_uwsgi_before_its_fork, notice=self._notice,
+            must_wait=_is_uwsgi_before_its_fork, notices=self._notices,
         )  # fmt: skip
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._finalizer = weakref.finalize(
+            self, _end_forgotten, exporter, self._ring, self._file, os.getpid(), self.settings.shutdown_seconds
+        )
+        self._finalizer.atexit = False
+        return exporter
+
+    def _default_chest(self) -> Chest:
+        try:
+            return open_chest(default_store(self.directory))
+        except ChestError as error:
+            return UnusableChest(f"no chest was named, and the default one cannot be made: {error}")
 
     def _dead_rings(self) -> Iterator[DeadRing]:
         if self._file is None:
             return iter(())
         return adopt_dead_rings(self.directory, self.counters, self.resource.service, self.name)
+
+    def _look_after_file(self) -> None:
+        """Notice that the ring's file was taken away: it still works, and dies with the process."""
+        if self._file is None or self._file.is_intact:
+            return
+        file, self._file = self._file, None
+        if file.was_closed_by_others:
+            file.segments.abandon()
+        self.counters.add("ring_file_lost")
+        self.counters.error(
+            "the ring's file, or its lock, was taken away: what a killed worker had not delivered is lost"
+        )
+        logger.warning(
+            "The ring's file, or its lock, was taken away: what this process has not delivered dies with it."
+        )
 
     # -- for users ---------------------------------------------------------------------------------------------------
 
@@ -249,7 +279,7 @@ class Recorder:
             return not self._ring.has_early
         exporter = self._exporter
         if exporter is None or self._is_closed:
-            return not self._ring.pending_bytes()
+            return self._is_delivered and not self._ring.undelivered_bytes()
         ticket = exporter.ask_for_flush()
         while not exporter.is_flushed(ticket):
             if time.monotonic() >= deadline:
@@ -270,35 +300,41 @@ class Recorder:
 
         :param timeout: seconds; None takes ``shutdown_seconds``.
         """
-        if self._is_closed:
-            return True
-        self._prepare_for_early_offers()
-        self._is_closed = True
-        if self._ready_pid != os.getpid() or self._exporter is None:
-            self._let_go_of_file()
-            return True
         deadline = time.monotonic() + (self.settings.shutdown_seconds if timeout is None else timeout)
+        if not self._closing.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return False  # another thread is at it
+        try:
+            if not self._is_closed:
+                if self._ready_pid != os.getpid() and self._ring.has_early:
+                    # No thread: this may be the exit of the interpreter, where none can be started.
+                    self._prepare(max(0.0, deadline - time.monotonic()), with_thread=False)
+                self._is_closed = True
+                self._is_delivered = self._end(deadline)
+            return self._is_delivered
+        finally:
+            self._closing.release()
+
+    def _end(self, deadline: float) -> bool:
+        if self._ready_pid != os.getpid() or self._exporter is None:
+            file, self._file = self._file, None
+            if file is not None:
+                file.let_go()
+            return not self._ring.has_early
         is_complete = self._ring.retract()
         is_delivered = self._exporter.stop(deadline) and is_complete
-        if not self._exporter.is_running:
-            self._exporter.close_lanes()
-            self._ring.close()
-            self._end_file(is_delivered)
-        return is_delivered
-
-    def _end_file(self, is_delivered: bool) -> None:
-        if self._file is None:
-            return
-        path, lock = self._file
+        if self._exporter.is_running:
+            return False
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        if not is_delivered and self._file is None:
+            self.counters.add("dropped.undelivered", self._ring.undelivered_records())
+        _end_files(self._ring, self._file, is_delivered)
         self._file = None
-        if is_delivered:
-            _remove(path)
-            _remove(lock.path)
-        lock.close()
+        return is_delivered
 
     def _prepare_for_early_offers(self) -> None:
         """Whoever offers without a middleware has made nobody prepare; and a thread that died is started again."""
-        if not self.mark[0] and (self._ready_pid == os.getpid() or self._ring.has_early):
+        if not self.mark[0] and not self._is_closed and (self._ready_pid == os.getpid() or self._ring.has_early):
             self.prepare()
 
     def stats(self) -> dict[str, Any]:
@@ -307,7 +343,7 @@ class Recorder:
             "ring": {
                 "is_durable": self._file is not None,
                 "capacity_bytes": self._ring.capacity_bytes,
-                "pending_bytes": self._ring.pending_bytes() if self._ring.is_open else 0,
+                "pending_bytes": self._ring.undelivered_bytes() if self._ring.is_open else 0,
             },
             "exporter_is_running": self._exporter is not None and self._exporter.is_running,
             **self.counters.snapshot(),
@@ -330,6 +366,10 @@ class Recovered(NamedTuple):
     """Ring files that were delivered and removed."""
     records: int
     """Records delivered."""
+    damaged: int
+    """Lines that could not be read; their files are set aside as ``*.damaged``."""
+    rejected: int
+    """Records that a chest refused for good."""
     left: int
     """Ring files of living processes, or such that could not be delivered now."""
 
@@ -364,7 +404,8 @@ def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
             if not is_removed:
                 ring.release()
     left = len([path for path in directory.iterdir() if path.suffix == SUFFIX])
-    return Recovered(rings, counters.get("recovered"), left)
+    damaged, rejected = counters.get("dropped.damaged"), counters.get("dropped.rejected")
+    return Recovered(rings, counters.get("recovered") - rejected, damaged, rejected, left)
 
 
 def _deliver_patiently(lane: Lane, records: Sequence[Record], tries: int = 5) -> None:
@@ -380,16 +421,39 @@ def default_store(directory: Path) -> str:
     return sqlite_url(directory / DEFAULT_STORE)
 
 
+def flush_all(timeout: float | None = None) -> bool:
+    """Flush every recorder of this process, all within one deadline; True when everything is in every chest.
+
+    :param timeout: seconds; None takes the longest ``shutdown_seconds`` among them.
+    """
+    alive = list(_recorders)
+    if timeout is None:
+        timeout = max((recorder.settings.shutdown_seconds for recorder in alive), default=0.0)
+    deadline = time.monotonic() + timeout
+    are_flushed = [recorder.flush(max(0.0, deadline - time.monotonic())) for recorder in alive]  # each is tried
+    return all(are_flushed)
+
+
 def recorders() -> list[Recorder]:
     """Every recorder alive in this process."""
     return list(_recorders)
 
 
-def _remove(path: Path) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
+def _end_files(ring: Ring, file: OwnFile | None, is_delivered: bool) -> None:
+    """The end of a ring: its file is removed where everything is delivered, else left to be adopted."""
+    ring.close()
+    if file is not None and is_delivered:
+        file.remove()
+    elif file is not None:
+        file.let_go()
+
+
+def _end_forgotten(exporter: Exporter, ring: Ring, file: OwnFile | None, pid: int, shutdown_seconds: float) -> None:
+    """For a recorder that nobody holds any more and nobody closed: its thread delivers what there is, and ends."""
+    if pid != os.getpid():
+        return
+    ring.retract(0.0)
+    exporter.end_soon(time.monotonic() + shutdown_seconds, lambda is_delivered: _end_files(ring, file, is_delivered))
 
 
 def _effective_user() -> int:
@@ -433,7 +497,7 @@ def _register_exit(recorder: Recorder) -> None:
 
     def close_at_exit() -> None:
         alive = weak()
-        if alive is not None and alive._ready_pid == os.getpid():
+        if alive is not None and (alive._ready_pid == os.getpid() or alive._ring.has_early):
             alive.close()
 
     atexit.register(close_at_exit)

@@ -542,11 +542,12 @@ def test_recovering_leaves_the_ring_of_a_living_process_and_says_how_many_are_le
         assert owner.stdout is not None
         assert owner.stdout.readline() == "ready\n"
         chest = MemoryChest()
-        assert recover_directory(tmp_path / "rings", [chest]) == (0, 0, 1)
+        recovered = recover_directory(tmp_path / "rings", [chest])
+        assert (recovered.rings, recovered.records, recovered.left) == (0, 0, 1)
         owner.kill()
         owner.wait()
         recovered = recover_directory(tmp_path / "rings", [chest])
-    assert recovered == (1, 50, 0)
+    assert (recovered.rings, recovered.records, recovered.left) == (1, 50, 0)
     assert len(chest.records) == 50
 
 

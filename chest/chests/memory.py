@@ -48,7 +48,9 @@ class MemoryChest(ReadableChest):
     def __init__(self, url: str | None = None) -> None:
         self.name = url or "memory"
         if "?" in self.name:
-            raise SettingsError(f"{self.name}: a memory chest has no parameters; leave out the ? and what follows.")
+            raise SettingsError(
+                f"{self.name.partition('?')[0]}: a memory chest has no parameters; leave out the ? and what follows."
+            )
         self._shelf = _Shelf() if url is None else _shared_shelves.setdefault(url, _Shelf())
 
     @property

@@ -88,7 +88,7 @@ def _scheme_of(url: str) -> str:
     match = _SCHEME.match(url)
     if match is None:
         raise SettingsError(
-            f"{url!r} is no chest URL: write a scheme first, such as sqlite:///{url or 'chest.sqlite3'}."
+            f"{safe_url(url)!r} is no chest URL: write a scheme first, such as sqlite:///chest.sqlite3."
         )
     return match[1].lower()
 

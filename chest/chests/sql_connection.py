@@ -9,6 +9,7 @@ runs no hooks of Python (uWSGI's) is noticed by the process id.
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,8 +21,9 @@ from sqlalchemy.engine import Connection
 from chest.errors import ChestUnavailable
 from chest.native import new_lock
 
-_FORK_WAIT_SECONDS: Final = 3.0
-"""How long a fork waits for a use in hand to end: longer than a write that waits for a lock and then gives up."""
+_FORK_WAIT_SECONDS: Final = 0.1
+"""How long a fork waits, in all, for uses in hand to end: it may be a request that forks, and must not wait for a store. A
+batch is written in some milliseconds; a child of a parent that was in a longer use cannot use the file, and says so."""
 
 _held: Final[weakref.WeakSet[HeldConnection]] = weakref.WeakSet()
 
@@ -132,7 +134,10 @@ def _watch_forks() -> None:
     still: list[HeldConnection] = []
 
     def before() -> None:
-        still[:] = [connection for connection in list(_held) if connection.hold_still(_FORK_WAIT_SECONDS)]
+        deadline = time.monotonic() + _FORK_WAIT_SECONDS
+        still[:] = [
+            connection for connection in list(_held) if connection.hold_still(max(0.0, deadline - time.monotonic()))
+        ]
 
     def after_in_parent() -> None:
         while still:

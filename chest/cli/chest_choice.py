@@ -1,14 +1,19 @@
-"""Which chest a command means: the one that was typed, else the environment's, else the only one there is."""
+"""Which chest a command means: the one that was typed, else the settings', else the only one there is.
+
+The settings are the environment's, unless the command is one of an application's: then they are the object of a click
+context above it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Final
 
 import click
 
-from chest.chests.base import ReadableChest
+from chest.chests.base import Chest, ReadableChest
 from chest.chests.registry import open_chest, safe_url, sqlite_url
 from chest.directory import existing_directories, state_directory
 from chest.errors import SettingsError
@@ -27,7 +32,7 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None or ("=" not in text and Path(text).is_file())
 
 
-def chest_urls(url: str | None, service: str | None) -> tuple[str, ...]:
+def meant_chests(url: str | None, service: str | None) -> tuple[str | Chest, ...]:
     """The chests that are meant, at least one; nothing is opened or made.
 
     :param url: what was typed: a URL, the path of a SQLite file, or None.
@@ -36,23 +41,41 @@ def chest_urls(url: str | None, service: str | None) -> tuple[str, ...]:
     """
     if url is not None:
         return (_typed(url),)
-    settings = Settings.resolve({"service": service})
+    settings = _settings(service)
     return settings.chests or (default_store(_directory(settings)),)
 
 
-def readable_chest(url: str | None, service: str | None) -> ReadableChest:
-    """The first chest of :func:`chest_urls` that can be read, not yet open.
+def chest_of(meant: str | Chest) -> Chest:
+    """The chest, not yet open."""
+    return open_chest(meant) if isinstance(meant, str) else meant
 
-    :raises SettingsError: as :func:`chest_urls`, or none of them can be read.
+
+def label_of(meant: str | Chest) -> str:
+    """What messages call it, without secrets."""
+    return safe_url(meant) if isinstance(meant, str) else meant.name
+
+
+def readable_chest(url: str | None, service: str | None) -> ReadableChest:
+    """The first chest of :func:`meant_chests` that can be read, not yet open.
+
+    :raises SettingsError: as :func:`meant_chests`, or none of them can be read.
     """
-    urls = chest_urls(url, service)
-    for each in urls:
-        chest = open_chest(each)
+    meant = meant_chests(url, service)
+    for each in meant:
+        chest = chest_of(each)
         if isinstance(chest, ReadableChest):
             return chest
     raise SettingsError(
-        f"{', '.join(map(safe_url, urls))} can only be written; give the URL of a chest that can be read"
+        f"{', '.join(map(label_of, meant))} can only be written; give the URL of a chest that can be read"
     )
+
+
+def _settings(service: str | None) -> Settings:
+    context = click.get_current_context(silent=True)
+    of_application = None if context is None else context.find_object(Settings)
+    if of_application is None:
+        return Settings.resolve({"service": service})
+    return of_application if service is None else dataclasses.replace(of_application, service=service)
 
 
 def _typed(text: str) -> str:

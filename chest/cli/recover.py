@@ -27,3 +27,9 @@ def recover(directory: Path, urls: tuple[str, ...]) -> None:
         recovered = recover_directory(directory, [opened.enter_context(open_chest(url)) for url in chests])
     left = f"; {recovered.left:,} ring files left to living processes" if recovered.left else ""
     click.echo(f"Records recovered: {recovered.records:,}, from ring files: {recovered.rings:,}{left}")
+    if recovered.damaged:
+        click.echo(f"Damaged lines left out: {recovered.damaged:,}; their files are set aside as *.damaged", err=True)
+    if recovered.rejected:
+        click.echo(f"Records refused for good: {recovered.rejected:,}", err=True)
+    if recovered.damaged or recovered.rejected:
+        raise SystemExit(1)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import click
 
 from chest.chests.registry import safe_url
 from chest.cli.record_text import json_text, printable
-from chest.option import Option
+from chest.option import Option, Source
 from chest.settings import Settings, options
 
 _TITLES: Final = {"recorder": "Of a recorder", "request": "Of the request side"}
@@ -31,6 +31,14 @@ comma inside a URL stays there. `chest settings` shows what holds now, and where
 """
 
 
+class Setting(NamedTuple):
+    """An option, its value, and who said so."""
+
+    option: Option
+    value: Any
+    source: Source
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an option and line.")
 @click.option("--markdown", is_flag=True, help="The documentation of the options; reads no environment.")
@@ -42,12 +50,21 @@ def settings(as_json: bool, markdown: bool) -> None:
     if markdown:
         click.echo(markdown_text(), nl=False)
         return
-    current = Settings.resolve({})
-    if as_json:
-        for option in options():
-            click.echo(json_text(_described(option, current)))
-    else:
-        _print_table(current)
+    show(settings_of(Settings.resolve({})), as_json)
+
+
+def settings_of(current: Settings) -> list[Setting]:
+    """Every option of the core with its value."""
+    return [Setting(option, getattr(current, option.name), current.source_of(option.name)) for option in options()]
+
+
+def show(settings: Sequence[Setting], as_json: bool) -> None:
+    """Print them, as a table or as one JSON object a line."""
+    if not as_json:
+        _print_table(settings)
+        return
+    for setting in settings:
+        click.echo(json_text(_described(setting)))
 
 
 def markdown_text() -> str:
@@ -73,7 +90,7 @@ def _row(option: Option) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def _print_table(current: Settings) -> None:
+def _print_table(settings: Sequence[Setting]) -> None:
     from rich.console import Console  # half of the time that this command takes, and only a table needs it
     from rich.table import Table
     from rich.text import Text
@@ -81,24 +98,19 @@ def _print_table(current: Settings) -> None:
     table = Table(box=None, pad_edge=False, show_lines=True)
     for heading in ("option", "value", "from", "default", "meaning"):
         table.add_column(heading, overflow="fold")
-    for option in options():
-        value, default = _value_text(option, getattr(current, option.name)), _value_text(option, option.default)
-        cells = (
-            option.name,
-            value,
-            current.source_of(option.name),
-            "" if default == value else default,
-            option.meaning,
-        )
+    for option, given, source in settings:
+        value, default = _value_text(option, given), _value_text(option, option.default)
+        cells = (option.name, value, source, "" if default == value else default, option.meaning)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     Console().print(table)
 
 
-def _described(option: Option, current: Settings) -> dict[str, Any]:
+def _described(setting: Setting) -> dict[str, Any]:
+    option = setting.option
     return {
         "name": option.name,
-        "value": _plain(option, getattr(current, option.name)),
-        "source": current.source_of(option.name),
+        "value": _plain(option, setting.value),
+        "source": setting.source,
         "default": _plain(option, option.default),
         "unit": option.unit,
         "meaning": option.meaning,

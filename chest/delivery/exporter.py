@@ -34,10 +34,11 @@ class Exporter:
     :param lanes: one a chest.
     :param adopt: gives the rings in the directory whose owners are gone.
     :param died: called when the thread ends although nobody stopped it.
+    :param look_after_file: called every few seconds, to notice when the ring's file is taken away.
     :param flush_seconds: how old the oldest record may become before it is written.
     :param batch_records: about how many records are written in one transaction.
     :param must_wait: whether the thread must not yet open a chest: before a fork that will not ask whether it is a good moment.
-    :param notice: a warning to log once the thread runs: nothing is logged in a request's time, nor after a fork.
+    :param notices: warnings to log once the thread runs, and which are taken out then: nothing is logged in a request's time, nor after a fork.
     """
 
     def __init__(
@@ -48,25 +49,29 @@ class Exporter:
         *,
         adopt: Callable[[], Iterator[DeadRing]],
         died: Callable[[], None],
+        look_after_file: Callable[[], None] = lambda: None,
         flush_seconds: float,
         batch_records: int,
         must_wait: Callable[[], bool] = lambda: False,
-        notice: str | None = None,
+        notices: list[str] | None = None,
     ) -> None:
         self._ring = ring
         self._lanes = lanes
         self._counters = counters
         self._adopt = adopt
         self._died = died
+        self._look_after_file = look_after_file
         self._flush_seconds = flush_seconds
         self._batch_records = batch_records
         self._must_wait = must_wait
-        self._notice = notice
+        self._notices = [] if notices is None else notices
         self._wake = new_lock()
         self._wake.acquire()
         self._is_running = False
         self._ended = new_lock()
         self._stop_by: float | None = None
+        self._at_end: Callable[[bool], None] | None = None
+        self._is_drained = False
         self._asked = self._done = 0
         self._asking = new_lock()
         self._flush: tuple[int, Written] | None = None
@@ -121,29 +126,44 @@ class Exporter:
                 self._ended.release()
 
     def stop(self, deadline: float) -> bool:
-        """Deliver what there is until ``deadline`` (monotonic seconds), then end; True when nothing was left."""
+        """Deliver what there is until ``deadline`` (monotonic seconds), then end and close the chests.
+
+        The thread does it, and the caller waits no longer than the deadline, whatever a chest does; where there is no thread
+        the caller does it. True when nothing was left.
+        """
         self._stop_by = deadline
-        if self._is_running:
-            self.wake()
-            if not self._ended.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                return False  # it is inside a chest; what it has not committed is adopted by the next process
-            self._ended.release()
+        if not self._is_running:
+            return self._finish()
+        self.wake()
+        if not self._ended.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return False  # it is inside a chest; what it has not committed is adopted by the next process
+        self._ended.release()
+        return self._is_drained
+
+    def end_soon(self, deadline: float, at_end: Callable[[bool], None]) -> None:
+        """Have the thread deliver what there is and end, without waiting for it.
+
+        :param at_end: called from the thread when it has ended, with whether nothing was left.
+        """
+        self._at_end = at_end
+        self._stop_by = deadline
+        self.wake()
+
+    def _finish(self) -> bool:
         for lane in self._lanes:
             lane.try_now()
-        return self._drain()
-
-    def close_lanes(self) -> None:
-        """Close every chest; only after :meth:`stop`."""
-        for lane in self._lanes:
-            lane.close()
+        try:
+            return self._drain()
+        finally:
+            for lane in self._lanes:
+                lane.close()
 
     # -- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            if self._notice is not None:
-                logger.warning(self._notice)
-                self._notice = None
+            while self._notices:
+                logger.warning(self._notices.pop(0))
             while self._must_wait() and self._stop_by is None:
                 self._wake.acquire(timeout=POLL_SECONDS)
             for lane in self._lanes:
@@ -151,6 +171,7 @@ class Exporter:
             while self._stop_by is None:
                 self._turn()
                 self._wake.acquire(timeout=POLL_SECONDS)
+            self._is_drained = self._finish()
         except BaseException as error:  # noqa: BLE001 - MemoryError, SystemExit: a new thread is started at the next request
             self._counters.add("exporter_restarts")
             self._counters.error(f"the exporter ended with {error!r}")
@@ -159,12 +180,15 @@ class Exporter:
             self._ended.release()
             if self._stop_by is None:
                 self._died()
+            elif self._at_end is not None:
+                self._at_end(self._is_drained)
 
     def _turn(self) -> None:
         """Once around: deliver when it is time, and look for the rings of the dead."""
         if self._is_due() or self._asked > self._done:
             self._drain()
         if time.monotonic() >= self._adopt_at and self._stop_by is None:
+            self._look_after_file()
             self._ring.reclaim()
             self._deliver_dead_rings()
             self._adopt_at = time.monotonic() + ADOPT_EVERY_SECONDS
@@ -224,12 +248,16 @@ class Exporter:
     def _decoded(self, chunk: Chunk) -> list[Record]:
         try:
             return decode_lines(chunk.data, self._ring.resource)
+        except MemoryError:
+            raise  # of the machine, and no fault of a line: the chunk is kept for the next thread
         except Exception as error:  # noqa: BLE001 - one damaged line must not hold the others up
             self._counters.error(f"a piece of the ring could not be read: {error}")
             records = []
             for line in chunk.data.splitlines(keepends=True):
                 try:
                     records += decode_lines(line, self._ring.resource)
+                except MemoryError:
+                    raise
                 except Exception:  # noqa: BLE001
                     self._counters.add("dropped.damaged")
             return records
@@ -254,6 +282,8 @@ class Exporter:
     # -- the rings of the dead -----------------------------------------------------------------------------------------
 
     def _deliver_dead_rings(self) -> None:
+        if any(lane.seconds_to_wait() for lane in self._lanes):
+            return
         for ring in self._adopt():
             if self._delivered_all_of(ring):
                 ring.remove()
@@ -264,7 +294,10 @@ class Exporter:
     def _delivered_all_of(self, ring: DeadRing) -> bool:
         """Deliver a dead process's records, with turns for our own in between."""
         for records, segment, position in ring.pieces():
-            if not self._delivered(records, list(self._lanes)):
+            # Whoever failed last is asked first, and alone if it fails: else those that work would get the same records
+            # again at every try.
+            failing_first = sorted(self._lanes, key=lambda lane: not lane.is_failing)
+            if not all(self._delivered(records, [lane]) for lane in failing_first):
                 return False
             ring.commit(segment, position)
             self._counters.add("recovered", len(records))

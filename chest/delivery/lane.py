@@ -17,6 +17,7 @@ logger = logging.getLogger("chest.delivery")
 
 FIRST_WAIT_SECONDS: Final = 0.2
 LONGEST_WAIT_SECONDS: Final = 30.0
+LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 _REJECTIONS_LOGGED_EVERY_SECONDS: Final = 60.0
 
 
@@ -38,6 +39,7 @@ class Lane:
         self._clock = clock
         self._is_open = False
         self._failures = 0
+        self._done_ids: set[str] = set()
         self._not_before = 0.0
         self._rejection_logged_at = float("-inf")
 
@@ -73,27 +75,43 @@ class Lane:
             return False
         return True
 
-    def _write(self, records: Sequence[Record]) -> None:
-        try:
-            self.chest.write(records)
-        except RecordRejected as error:
-            self._write_around(records, error)
-        else:
-            self._counters.add(f"written.{self.chest.name}", len(records))
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last try failed."""
+        return self._failures > 0
 
-    def _write_around(self, records: Sequence[Record], error: RecordRejected) -> None:
-        """Write the records that are not refused: those the chest did not name, else each half by itself."""
+    def _write(self, records: Sequence[Record]) -> None:
+        """Write all but the records that are refused: those the chest names, else what halving finds.
+
+        What this attempt has written already is remembered until the batch is through, so that another half's failure does
+        not have it written twice.
+        """
+        done = self._done_ids
+        waiting = [[record for record in records if record.id not in done] if done else list(records)]
+        while waiting:
+            batch = waiting.pop()
+            if not batch:
+                continue
+            try:
+                self.chest.write(batch)
+            except RecordRejected as error:
+                waiting += self._around(batch, error)
+            else:
+                self._counters.add(f"written.{self.chest.name}", len(batch))
+                if waiting or self._done_ids:
+                    self._done_ids.update(record.id for record in batch)
+        self._done_ids.clear()
+
+    def _around(self, records: list[Record], error: RecordRejected) -> list[list[Record]]:
+        """What is to be written instead of a batch that was refused."""
         named = set(error.ids)
         refused = [record for record in records if record.id in named]
         if not refused and len(records) > 1:
             middle = len(records) // 2
-            self._write(records[:middle])
-            self._write(records[middle:])
-            return
+            return [records[middle:], records[:middle]]
         self._reject(refused or records, error)
-        rest = [record for record in records if record.id not in named] if refused else []
-        if rest:
-            self._write(rest)
+        self._done_ids.update(record.id for record in refused or records)
+        return [[record for record in records if record.id not in named]] if refused else []
 
     def _reject(self, records: Sequence[Record], error: RecordRejected) -> None:
         self._counters.add("dropped.rejected", len(records))
@@ -110,6 +128,7 @@ class Lane:
         longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self._failures, 20))
         self._failures += 1
         wait = random.uniform(longest / 2, longest) if retry_after is None else retry_after  # noqa: S311 - jitter
+        wait = min(wait, LONGEST_RETRY_AFTER_SECONDS)
         self._not_before = self._clock() + wait
 
     def try_now(self) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from chest.record import Outcome, Record
-from chest.request.context import ENVIRON_KEY, RequestContext, current_context
+from chest.request.context import ENVIRON_KEY, NO_REQUEST, RequestContext, current_context
 from chest.request.recording import Process, Recording
-from chest.request.request_id import accepted, generated
+from chest.request.request_id import accepted, generated, is_echoable
 from chest.request.response import Response, is_being_recorded, returned
 from chest.request.selection import Selection
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -61,10 +61,15 @@ class RequestMiddleware:
         # One function, long for this house: each call that it saves is a thirtieth of what a request pays for us.
         if not self._mark[0]:
             self._process.prepare()
-        path = environ.get("PATH_INFO", "")
-        if environ.get("SCRIPT_NAME"):
-            path = environ["SCRIPT_NAME"] + path
-        if self._excludes is not None and self._excludes(path):
+        path = environ.get("PATH_INFO") or ""
+        try:
+            if environ.get("SCRIPT_NAME"):
+                path = environ["SCRIPT_NAME"] + path
+            is_excluded = self._excludes is not None and self._excludes(path)
+        except TypeError:  # no text, which PEP 3333 does not allow
+            path, is_excluded = str(path), False
+        if is_excluded:
+            environ[ENVIRON_KEY] = NO_REQUEST
             return self._app(environ, start_response)
         if ENVIRON_KEY in environ and is_being_recorded(environ):
             return self._app(environ, start_response)
@@ -75,12 +80,15 @@ class RequestMiddleware:
         context._facts = None
         if self._header_key in environ or self._generator is not None:
             request_id = self._request_id(environ)
+            # An id that is this very object was seen to be fit for a header; any other is looked at first.
+            response.generated_id = request_id if is_echoable(request_id) else ""
         else:
             try:
                 request_id = self._pop_request_id()
             except IndexError:
                 request_id = self._refill_request_ids()
-        context.request_id = response.generated_id = request_id
+            response.generated_id = request_id
+        context.request_id = request_id
         response.finish = self._finish
         response.server_start_response = start_response
         response.echoed_header = self._echoed_header
@@ -88,7 +96,7 @@ class RequestMiddleware:
         response.is_rare = False
         response.body_bytes = 0
         response.path = path
-        response.method = environ.get("REQUEST_METHOD", "")
+        response.method = environ.get("REQUEST_METHOD") or ""
         if "HTTP_TRACEPARENT" in environ:
             response.read_trace_id(environ["HTTP_TRACEPARENT"])
         previous = _get_current()
@@ -107,19 +115,18 @@ class RequestMiddleware:
             try:
                 for chunk in body:
                     response.body_bytes += len(chunk)
-            except TypeError:  # no bytes: the server says so
+            except Exception:  # noqa: BLE001 - chunks that are no bytes: the server says so
                 pass
             self._finish(response, "ok")
             return body
         return self._returned(response, body, environ)
 
     def _request_id(self, environ: WSGIEnvironment) -> str:
-        """By precedence: the user's generator, a valid incoming header, one of our own."""
-        request_id = None
+        """The user's generator's, and where that fails one of ours; without one a valid incoming id, else one of ours."""
         if self._generator is not None:
             request_id = generated(self._generator, self._process.counters)
-        if request_id is None:
-            request_id = accepted(environ.get(self._header_key, ""))
+        else:
+            request_id = accepted(environ.get(self._header_key))
         return self._process.request_ids.new() if request_id is None else request_id
 
     def _raised(self, response: Response, error: BaseException, environ: WSGIEnvironment) -> None:

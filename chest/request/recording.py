@@ -97,7 +97,7 @@ class Recording:
                     return
                 route, error = self._tell(response, facts, attributes)
             if request_id is not response.generated_id:
-                request_id = text(str(request_id), MOST_CHARACTERS)
+                request_id = text(_text_of(request_id), MOST_CHARACTERS)
             if method not in _KNOWN_METHODS:
                 method = text(method, METHOD_CHARACTERS)
             if not path.isascii() or not path.isprintable() or len(path) > PATH_CHARACTERS:
@@ -110,7 +110,7 @@ class Recording:
             record: Record = _new(
                 Record,
                 (
-                    f"{time_ns:x}{tail}", request_id, time_ns, duration_ns, method, path, route, status, outcome, error,
+                    f"{time_ns:016x}{tail}", request_id, time_ns, duration_ns, method, path, route, status, outcome, error,
                     variables, attributes, self._service, self._release, self._host,
                 ),
             )  # fmt: skip
@@ -183,6 +183,14 @@ def _status_code(status: str | None) -> int | None:
     if len(_STATUSES) < _MOST_STATUSES and len(status) < _MOST_STATUSES:
         _STATUSES[status] = code
     return code
+
+
+def _text_of(request_id: object) -> str:
+    """What the application set, as text; its class where its ``__str__`` raises."""
+    try:
+        return str(request_id)
+    except Exception:  # noqa: BLE001 - the application's
+        return f"<{type(request_id).__name__}>"
 
 
 def _utf8(path: str) -> str:

@@ -58,12 +58,12 @@ def _uuid4s(random: bytes) -> list[str]:
     return b" ".join(map(b"-".join, _split(digits))).decode().split()
 
 
-def accepted(header: str) -> str | None:
+def accepted(header: object) -> str | None:
     """An incoming id if it is one that we take (letters, digits, ``.``, ``_``, ``-``; at most 128), else None.
 
     Anything else is ignored and not stored: ids end in logs, headers and file names.
     """
-    return header if _ACCEPTED.fullmatch(header) is not None else None
+    return header if isinstance(header, str) and _ACCEPTED.fullmatch(header) is not None else None
 
 
 def is_echoable(request_id: object) -> bool:

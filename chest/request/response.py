@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Final
 
 from chest.record import Outcome
-from chest.request.context import ENVIRON_KEY, FinishedContext, RequestContext, current_context, message_of
-from chest.request.request_id import is_echoable
+from chest.request.context import ENVIRON_KEY, RequestContext, current_context, message_of
+from chest.request.request_id import MOST_CHARACTERS, is_echoable
 from chest.wsgi import StartResponse, WSGIEnvironment
 
 TIME_TO_FIRST_BYTE: Final = "chest.time_to_first_byte_ns"
@@ -92,8 +92,10 @@ class Response:
                         break
                 else:
                     request_id = self.context.request_id  # type: ignore[union-attr]
-                    if request_id is self.generated_id or is_echoable(request_id):
+                    if request_id is self.generated_id:
                         headers = [*headers, (name, request_id)]
+                    elif is_echoable(request_id[:MOST_CHARACTERS]):
+                        headers = [*headers, (name, request_id[:MOST_CHARACTERS])]
             except Exception:  # noqa: BLE001 - headers that are no list of pairs: the server says so better than we could
                 pass
         if exc_info is None:
@@ -115,9 +117,9 @@ class Response:
         self.body_bytes += len(data)
         return self.server_write(data)
 
-    def read_trace_id(self, traceparent: str) -> None:
+    def read_trace_id(self, traceparent: object) -> None:
         """Take the trace id of a valid ``traceparent``; an invalid one is ignored as a whole."""
-        match = _TRACEPARENT.fullmatch(traceparent)
+        match = _TRACEPARENT.fullmatch(traceparent) if isinstance(traceparent, str) else None
         if match is not None:
             self.tell_more()
             self.trace_id = match[1]
@@ -178,6 +180,8 @@ class StreamedResponse(Response):
     __slots__ = ()
 
     def __iter__(self) -> Iterator[bytes]:
+        if self.iterator is not None:
+            return self  # who asks again goes on, as with any iterator, and starts nothing again
         previous = current_context.get()
         current_context.set(self.context)
         try:
@@ -190,12 +194,12 @@ class StreamedResponse(Response):
         return self
 
     def __next__(self) -> bytes:
+        if self.iterator is None:  # asked without iter() before: a body that is an iterator may be
+            iter(self)
         previous = current_context.get()
         current_context.set(self.context)
-        if self.iterator is None:  # asked without iter() before: a body that is an iterator may be
-            self.iterator = iter(self.body)
         try:
-            chunk = next(self.iterator)
+            chunk = next(self.iterator)  # type: ignore[arg-type]
         except StopIteration:
             self.is_exhausted = True
             raise
@@ -264,6 +268,10 @@ class ServedFile:
         self._response = response
         self._close = close
 
+    def __del__(self) -> None:
+        if self._response.context is not None:  # the server never closed it
+            self._response.finish(self._response, Outcome.ABANDONED)
+
     def __call__(self) -> None:
         close, self._close = self._close, None
         try:
@@ -310,8 +318,9 @@ def _watch_file(response: Response, body: Any) -> None:
     response.tell_more()
     if response.status is not None:
         response.body_bytes += _said_length(response.headers)
+    end = ServedFile(response, getattr(body, "close", None))
     try:
-        body.close = ServedFile(response, getattr(body, "close", None))
+        body.close = end
     except (AttributeError, TypeError):
         response.finish(response, Outcome.SENT_BY_SERVER)
 
@@ -325,6 +334,5 @@ def _said_length(headers: list[tuple[str, str]]) -> int:
 
 
 def is_being_recorded(environ: WSGIEnvironment) -> bool:
-    """Whether a middleware further out records this request already; a finished context is a leftover of another one."""
-    context = environ.get(ENVIRON_KEY)
-    return context is not None and not isinstance(context, FinishedContext)
+    """Whether a middleware further out records this request already; any other context is a leftover, or keeps nothing."""
+    return type(environ.get(ENVIRON_KEY)) is RequestContext

@@ -89,12 +89,22 @@ class LockFile:
         except OSError:
             return False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the descriptor is still this file's: nobody else closed it."""
+        try:
+            return _key(os.fstat(self._descriptor))[:2] == self._key[:2]
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Let go of every lock; calling it twice is harmless."""
         if self._descriptor < 0:
             return
+        is_open = self.is_open
         descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
+        if is_open:  # else the number may be that of somebody else's file
+            os.close(descriptor)
         _forget(self._key, self._token)
 
 

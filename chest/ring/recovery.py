@@ -35,6 +35,7 @@ class DeadRing:
         self._file = file
         self._lock = lock
         self._counters = counters
+        self._damaged = 0
         text = {key: value for key, value in file.description.items() if isinstance(value, str)}
         self.resource = Resource(text.get("service", ""), text.get("release", ""), text.get("host", ""))
         self.recorder = text.get("recorder", "")
@@ -68,6 +69,7 @@ class DeadRing:
         lines = readable[: readable.rfind(b"\n") + 1]
         records, damaged = decode_foreign_lines(lines, self.resource, self._process)
         if damaged:
+            self._damaged += damaged
             self._counters.add("dropped.damaged", damaged)
         return records, begin + len(lines), hole >= 0 or not lines
 
@@ -76,11 +78,18 @@ class DeadRing:
         self._file.set_committed(segment, position)
 
     def remove(self) -> None:
-        """Everything was delivered: the ring first and its lock last, so that nobody finds a ring without its lock."""
+        """Everything was delivered: the ring first and its lock last, so that nobody finds a ring without its lock.
+
+        A ring with lines that could not be read is not removed but set aside, for a person to look at.
+        """
         self._file.close()
-        for path in (self.path, self._lock.path):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        with contextlib.suppress(OSError):
+            if self._damaged:
+                os.rename(self.path, self.path.with_name(self.path.name + ".damaged"))
+            else:
+                os.unlink(self.path)
+        with contextlib.suppress(OSError):
+            os.unlink(self._lock.path)
         self._lock.close()
 
     def release(self) -> None:

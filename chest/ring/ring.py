@@ -260,6 +260,24 @@ class Ring:
             if file.state(index) in (ACTIVE, RETIRED)
         )
 
+    def undelivered_bytes(self) -> int:
+        """Bytes offered and not yet in every chest."""
+        return sum(end - begin for _, begin, end in self._undelivered())
+
+    def undelivered_records(self) -> int:
+        """Records offered and not yet in every chest; counts them, so not for every day."""
+        return sum(segment[begin:end].count(b"\n") for segment, begin, end in self._undelivered())
+
+    def _undelivered(self) -> list[tuple[mmap.mmap, int, int]]:
+        file = self._file
+        if file is None:
+            return []
+        return [
+            (segment, file.committed(index), segment.tell())
+            for index, segment in enumerate(file.segments)
+            if file.state(index) in (ACTIVE, RETIRED)
+        ]
+
     def take(self, most_bytes: int) -> Chunk | None:
         """Whole lines of one segment, about ``most_bytes`` of them; None when nothing is there. One consumer only.
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chest.encoding import decode, encode
+from chest.native import sleep
 
 MAGIC: Final = b"CHESTRNG"
 VERSION: Final = 1
@@ -43,7 +44,11 @@ _IN_FLIGHT: Final = 4096
 _IN_FLIGHT_SLOTS: Final = 256
 _IN_FLIGHT_SLOT_BYTES: Final = 512
 _MOST_SEGMENTS: Final = 64
-_ZEROS: Final = bytes(256 * 1024)
+_ZEROS: Final = bytes(64 * 1024)
+
+
+_abandoned: Final[list[SegmentFile]] = []
+"""Kept for the life of the process, for a mapping closes its descriptor when it is collected, too."""
 
 
 class UnreadableRingError(Exception):
@@ -61,12 +66,8 @@ class SegmentFile:
     position are one C call. ``states`` and ``committed`` live in the header, so a reader in another process sees them.
     """
 
-    def __init__(
-        self, header: mmap.mmap, segments: list[mmap.mmap], descriptor: int, description: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, header: mmap.mmap, segments: list[mmap.mmap], description: Mapping[str, Any]) -> None:
         self._header = header
-        self._descriptor = descriptor
-        self._segment_offset = len(header)
         self.segments = segments
         self.segment_bytes = len(segments[0])
         self.description = description
@@ -87,10 +88,11 @@ class SegmentFile:
             file._write_header()
             os.rename(draft, path)
         except BaseException:
-            os.close(descriptor)
             with contextlib.suppress(OSError):
                 os.unlink(draft)
             raise
+        finally:
+            os.close(descriptor)
         return file
 
     @classmethod
@@ -98,7 +100,7 @@ class SegmentFile:
         """The same in anonymous memory: lives and dies with the process."""
         header_bytes, segment_bytes = _lengths(ring_bytes)
         segments = [mmap.mmap(-1, segment_bytes) for _ in range(SEGMENTS)]
-        file = cls(mmap.mmap(-1, header_bytes), segments, -1, description)
+        file = cls(mmap.mmap(-1, header_bytes), segments, description)
         file._write_header()
         return file
 
@@ -110,11 +112,9 @@ class SegmentFile:
             header_bytes, segment_bytes, segments, description = _read_header(descriptor)
             return cls._map(descriptor, header_bytes, segment_bytes, segments, description)
         except (ValueError, RecursionError) as error:
-            os.close(descriptor)
             raise UnreadableRingError(str(error)) from error
-        except BaseException:
+        finally:
             os.close(descriptor)
-            raise
 
     @classmethod
     def _map(
@@ -122,7 +122,7 @@ class SegmentFile:
     ) -> SegmentFile:
         header = mmap.mmap(descriptor, header_bytes)
         offsets = range(header_bytes, header_bytes + count * segment_bytes, segment_bytes)
-        return cls(header, [mmap.mmap(descriptor, segment_bytes, offset=at) for at in offsets], descriptor, description)
+        return cls(header, [mmap.mmap(descriptor, segment_bytes, offset=at) for at in offsets], description)
 
     def _write_header(self) -> None:
         text = encode(dict(self.description))
@@ -152,26 +152,28 @@ class SegmentFile:
     def clear(self, index: int, used_bytes: int) -> None:
         """Zero what was written and rewind; every line of the segment must be committed.
 
-        Through the descriptor and in pieces: ``os.pwrite`` gives the GIL up, and file and mapping are one memory.
+        In pieces, so that requests get their turn in between, and through the mapping: a descriptor's number may have become
+        that of a file of the application (programs that become daemons close all they find).
         ``committed`` goes back to 0 only when nothing of the old lines is left to be read again.
         """
         segment = self.segments[index]
         for start in range(0, used_bytes, len(_ZEROS)):
-            piece = _ZEROS[: min(len(_ZEROS), used_bytes - start)]
-            if self._descriptor < 0:
-                segment[start : start + len(piece)] = piece
-            else:
-                os.pwrite(self._descriptor, piece, self._segment_offset + index * self.segment_bytes + start)
+            size = min(len(_ZEROS), used_bytes - start)
+            segment[start : start + size] = _ZEROS[:size]
+            sleep(0)
         segment.seek(0)
         self.set_committed(index, 0)
 
+    def abandon(self) -> None:
+        """Never close: somebody else closed the descriptors that the mappings hold, and the numbers may be others' by now."""
+        _abandoned.append(self)
+
     def close(self) -> None:
         """Unmap and close; the file stays where it is. Calling it twice is harmless."""
+        if self in _abandoned:
+            return
         for mapping in (*self.segments, self._header):
             mapping.close()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 def _reserve(descriptor: int, length: int) -> None:

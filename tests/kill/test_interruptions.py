@@ -35,18 +35,24 @@ _RECORDER = """
 
 def test_a_signal_handler_may_offer_in_the_middle_of_an_offer(tmp_path: Path) -> None:
     code = f"""{_RECORDER}
-    in_handler = 0
-    def handle(number, frame):
-        global in_handler
-        in_handler += 1
+    in_handler = depth = 0
+    def arm():
         signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00005, 0.0003))
-        offer()  # may be interrupted in its turn
+    def handle(number, frame):
+        global in_handler, depth
+        in_handler += 1
+        depth += 1
+        if depth < 5:  # this offer may be interrupted in its turn
+            arm()
+        offer()
+        depth -= 1
+        arm()
     signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.0002)
     recorder.prepare()
+    arm()
     while in_handler < 3000:
         offer()
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
     require_each_once()
     """
     assert int(run_python(code, tmp_path, 16 << 20)) > 3000

@@ -29,7 +29,8 @@ _RECOVER = """
     chest.open()
     print("ready", flush=True)
     sys.stdin.readline()
-    print(*recover_directory(Path(sys.argv[1]), [chest]))
+    recovered = recover_directory(Path(sys.argv[1]), [chest])
+    print(recovered.rings, recovered.records)
     chest.close()
 """
 
@@ -71,8 +72,8 @@ def test_two_processes_recovering_one_directory_into_one_store_store_every_recor
     ids = stored_ids(store)
     assert len(ids) == len(set(ids))
     assert set(ids) == expected
-    assert sum(rings for rings, _, _ in outcomes) == 16
-    assert sum(records for _, records, _ in outcomes) == len(expected)
+    assert sum(rings for rings, _ in outcomes) == 16
+    assert sum(records for _, records in outcomes) == len(expected)
     assert list(rings.iterdir()) == []
 
 
@@ -93,7 +94,7 @@ def test_a_recovery_killed_at_any_moment_is_finished_by_the_next_one(tmp_path: P
     ids = stored_ids(store)
     assert len(ids) == len(set(ids))
     assert set(ids) == expected
-    assert list(rings.iterdir()) == []
+    assert not list(rings.glob("*.ring"))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -108,8 +109,9 @@ def test_damaged_and_truncated_rings_are_recovered_as_far_as_they_are_whole(
     offered = {record.id: record for record in leave_ring(tmp_path, 40, name="main.1.aa")}
     path = tmp_path / "main.1.aa.ring"
     content = bytearray(path.read_bytes())
+    used = content.index(b"[", 4096)
     for _ in range(data.draw(st.integers(0, 6))):
-        at = data.draw(st.one_of(st.integers(0, 4095), st.integers(0, len(content) - 1)))
+        at = data.draw(st.one_of(st.integers(0, 4095), st.integers(used, used + 10_000)))
         noise = data.draw(st.binary(min_size=1, max_size=32))
         content[at : at + len(noise)] = noise
     path.write_bytes(content)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from chest import ChestMiddleware, Recorder
+from chest import ChestMiddleware, Recorder, current
 from chest.chests.memory import MemoryChest
+from chest.request.context import NO_REQUEST
 from chest.request.middleware import RequestMiddleware
 from chest.request.selection import Selection
 from tests.protocol.exchange import Exchange, Recorded, environ_of, serve
@@ -120,6 +121,34 @@ def test_a_generator_may_be_asked_for_its_first_chunk_without_iter() -> None:
 
     body = Recorded(app)(environ_of(), _ignored)
     assert next(body) == b"x"  # type: ignore[call-overload]
+
+
+def test_whoever_asks_for_an_iterator_again_goes_on_where_it_was() -> None:
+    """A test client takes the first chunk to see the headers, and then iterates over the rest."""
+    exchange = Exchange()
+    body = Recorded(_app(Counted(b"a", b"b", b"c")))(environ_of(), exchange.start_response)
+    iterator = iter(body)
+    assert next(iterator) == b"a"
+    assert iter(iterator) is iterator
+    assert list(iterator) == [b"b", b"c"]
+
+
+def test_a_body_that_cannot_be_iterated_leaves_no_request_behind_in_its_thread() -> None:
+    class Broken:
+        def __iter__(self) -> Iterator[bytes]:
+            raise LookupError("no cursor")
+
+    app = Recorded(_app(Broken()))
+    body = app(environ_of(), _ignored)
+    for begin in (iter, next):
+        with pytest.raises(LookupError):
+            begin(body)  # type: ignore[operator]
+        assert current() is NO_REQUEST
+    body.close()  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        next(body)  # type: ignore[call-overload]
+    assert current() is NO_REQUEST
+    assert (app.record.status, app.record.error) == (500, "LookupError")
 
 
 # -- what is measured ------------------------------------------------------------------------------------------------------

@@ -421,6 +421,29 @@ def test_an_id_that_no_header_may_hold_is_not_echoed() -> None:
     assert client.headers == []
 
 
+@pytest.mark.parametrize("made", ["a\r\nSet-Cookie: x=1", "é✓", "\ud800", "two words"])
+def test_an_id_of_the_generator_that_no_header_may_hold_is_recorded_and_not_echoed(made: str) -> None:
+    client = Client(hello, request_id_generator=lambda: made)
+    client.get()
+    assert [name for name, _ in client.headers] == ["Content-Type"]
+    assert client.record.request_id == made.replace("\ud800", "\ufffd")
+
+
+def test_values_in_environ_that_are_no_text_cost_the_request_nothing() -> None:
+    client = Client(hello, exclude_paths=["/static/*"])
+    odd = {
+        "SCRIPT_NAME": "/a",
+        "PATH_INFO": 7,
+        "HTTP_X_REQUEST_ID": 5,
+        "HTTP_TRACEPARENT": None,
+        "REQUEST_METHOD": None,
+    }
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    assert client.app(environ | odd, client.start_response) == [b"hello"]
+    assert (client.record.path, client.record.method) == ("7", "")
+
+
 def test_an_id_that_the_application_echoes_is_left_as_it_is() -> None:
     headers = [("x-request-id", "mine")]
     client = Client(lambda environ, start_response: start_response("200 OK", headers) and [b""])
