@@ -318,6 +318,26 @@ def test_a_thread_that_could_not_be_started_is_tried_again(make: Make, monkeypat
     assert chest.records == records
 
 
+def test_a_thread_that_could_not_be_started_is_tried_again_by_a_request_when_a_segment_is_full(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    chest = MemoryChest()
+    recorder = make(chest)
+    with monkeypatch.context() as context:
+        context.setattr(exporter_module, "start_thread", refuse)
+        offered(recorder)
+    count = 1
+    while recorder.mark[0]:
+        assert recorder.offer(make_record(recorder.record_ids))
+        count += 1
+    assert 100 < count < 1000
+    recorder.prepare()
+    wait_until(lambda: len(chest.records) == count)
+
+
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
