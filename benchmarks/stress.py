@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import platform
 import sys
 import tempfile
 import threading
@@ -17,7 +18,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measure import machine
 from chest import Recorder
 from chest.chests.base import Chest
 from chest.chests.registry import open_chest, sqlite_url
@@ -206,7 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="for all trials together (60)")
     seconds = parser.parse_args(arguments).seconds
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-    print(f"{machine()}, {'with' if gil else 'without'} the interpreter lock\n")
+    where = f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}, {platform.system()}"
+    print(f"{where}, {'with' if gil else 'without'} the interpreter lock\n")
     is_sound = True
     for trial in TRIALS:
         if trial.needs is not None and importlib.util.find_spec(trial.needs) is None:

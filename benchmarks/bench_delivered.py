@@ -1,0 +1,61 @@
+"""What does a request cost in CPU until its record is in SQLite, the exporter's thread included?
+
+CPU of the whole process over bursts of requests, each ended by a flush, less the same requests to the bare app. Rivals
+until their thread has written its file; prometheus_client delivers nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from benchmarks.application import app
+from benchmarks.contenders import DiscardingChest, Logging, Prometheus, chest_around, settle
+from benchmarks.measure import Requests, cpu_per_call, nothing
+from benchmarks.report import Report, Target, question_of
+from chest import ChestMiddleware
+
+_BARE: Final = "bare"
+_TO_SQLITE: Final = "Chest to SQLite"
+
+
+def measure(rounds: int = 9, calls_per_round: int = 5000) -> dict[str, float]:
+    """Nanoseconds of CPU a request, less the bare app's."""
+    with contextlib.ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chest-bench-")))
+        logging = Logging(app, place / "requests.log")
+        stack.callback(logging.close)
+        to_sqlite = chest_around(app, place / "sqlite")
+        to_nothing = ChestMiddleware(app, chests=[DiscardingChest()], directory=place / "nothing", service="bench")
+        for middleware in (to_sqlite, to_nothing):
+            stack.callback(middleware.recorder.close)
+        found = cpu_per_call(
+            {
+                _BARE: (Requests(app), nothing),
+                "prometheus_client (nothing delivered)": (Requests(Prometheus(app, by_name=True).wsgi), nothing),
+                "logging, QueueListener to a file": (Requests(logging.wsgi), logging.settle),
+                "Chest to a chest that discards": (Requests(to_nothing), partial(settle, to_nothing.recorder)),
+                _TO_SQLITE: (Requests(to_sqlite), partial(settle, to_sqlite.recorder)),
+            },
+            rounds,
+            calls_per_round,
+        )
+    return {name: cpu_ns - found[_BARE] for name, cpu_ns in found.items() if name != _BARE}
+
+
+def report() -> Report:
+    """µs of CPU a request."""
+    added = measure()
+    return Report(
+        question_of(__doc__),
+        ("added to a bare WSGI app", "CPU µs"),
+        [(name, cpu_ns / 1e3) for name, cpu_ns in added.items()],
+        targets=[Target("CPU a request, delivered into SQLite", added[_TO_SQLITE] / 1e3, "at most", 12, " µs")],
+    )
+
+
+if __name__ == "__main__":
+    print(report())
