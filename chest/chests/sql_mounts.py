@@ -1,4 +1,4 @@
-"""Which file system a path lies on, and whether that is one over a network, where SQLite's locks are not to be trusted.
+"""Which file system a path lies on, and whether it is one where SQLite's locks are not to be trusted: any but a local one.
 
 Source: "SQLite Over a Network, Caveats and Considerations" and "Write-Ahead Logging" on sqlite.org: WAL needs memory
 that all processes share, hence one host; locks of network file systems are often broken.
@@ -13,10 +13,25 @@ from typing import Final, NamedTuple
 MOUNTS: Final = Path("/proc/self/mountinfo")
 """Linux: one line a mount, proc_pid_mountinfo(5). Not there on other platforms, which are not looked at."""
 
-_OVER_NETWORK: Final = frozenset(
-    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
-    | {"gfs2", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "prl_fs", "smb3", "smbfs", "vboxsf"}
+_LOCAL: Final = frozenset(
+    {
+        "bcachefs",
+        "btrfs",
+        "erofs",
+        "exfat",
+        "ext2",
+        "ext3",
+        "ext4",
+        "f2fs",
+        "hfsplus",
+        "jfs",
+        "nilfs2",
+        "ntfs3",
+        "overlay",
+    }
+    | {"ramfs", "reiserfs", "rootfs", "tmpfs", "ubifs", "vfat", "xfs", "zfs"}
 )
+"""What is known to lie in one machine. Whatever else there is, over a network or of a kind not seen yet, is warned of."""
 
 
 class _Mount(NamedTuple):
@@ -24,8 +39,8 @@ class _Mount(NamedTuple):
     kind: str
 
 
-def network_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """The type of the file system that holds the path, when it is one over a network; None when not, or not known."""
+def doubtful_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
+    """The type of the file system that holds the path, when it is not known to be a local one; None where none is told."""
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -35,7 +50,7 @@ def network_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
     ]
     # Of mounts on the same point, the last is on top.
     kind = max(enumerate(holding), key=lambda item: (len(item[1].point), item[0]))[1].kind if holding else ""
-    return kind if kind in _OVER_NETWORK else None
+    return kind if kind and kind not in _LOCAL else None
 
 
 def _mount(line: str) -> _Mount | None:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalErr
 from sqlalchemy.pool import NullPool
 
 from chest.chests.sql_database import Database
-from chest.chests.sql_mounts import network_file_system
+from chest.chests.sql_mounts import doubtful_file_system
 from chest.chests.sql_schema import STORED_COLUMNS
 from chest.chests.sql_url import SQLTarget
 from chest.encoding import decode
@@ -73,7 +73,7 @@ class SQLiteDatabase(Database):
                 raise self._unavailable(why) from error
         if not self._warned:
             self._warned = True
-            self._warn_of_network()
+            self._warn_of_doubt()
 
     def place(self) -> tuple[int, int] | None:
         """The file's device and inode; None when it is gone."""
@@ -203,12 +203,12 @@ class SQLiteDatabase(Database):
         if not self.path.is_file():
             raise self._unavailable("it is no file: use another path")
 
-    def _warn_of_network(self) -> None:
-        kind = network_file_system(self.path)
+    def _warn_of_doubt(self) -> None:
+        kind = doubtful_file_system(self.path)
         if kind is not None:
             _log.warning(
-                "%s lies on %s, a file system over a network, where SQLite's locks and the memory that its processes"
-                " share are not to be trusted: the database may be damaged. Put it on a local disk.",
+                "%s lies on %s, a file system over a network or one not known here: where SQLite's locks, and the memory"
+                " that its processes share, do not work as on a local disk, the database may be damaged. Put it on one.",
                 self.name,
                 kind,
             )

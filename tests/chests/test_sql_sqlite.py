@@ -305,7 +305,7 @@ def test_the_log_grows_no_further_than_some_checkpoints(chest: SQLChest, path: P
 def test_a_file_system_over_a_network_is_warned_of_once(
     chest: SQLChest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("chest.chests.sql_sqlite.network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr("chest.chests.sql_sqlite.doubtful_file_system", lambda path: "nfs4")
     with caplog.at_level(logging.WARNING, "chest.chests.sql"):
         chest.open()
         chest.close()
