@@ -1,9 +1,51 @@
-"""``python -m benchmarks``: every benchmark, one after the other."""
+"""``python -m benchmarks``: every question, one after the other, in about three minutes; ``--save`` keeps the answers.
+
+With names (``middleware ring``) only those; ``peers`` is asked only by its name, for it installs what it measures.
+"""
 
 from __future__ import annotations
 
-from benchmarks import bench_middleware
+import argparse
+import time
 
-for benchmark in (bench_middleware,):
-    print(f"\n{(benchmark.__doc__ or '').splitlines()[0]}\n")
-    benchmark.main()
+from benchmarks import (
+    bench_delivered,
+    bench_end_to_end,
+    bench_exporter,
+    bench_memory,
+    bench_middleware,
+    bench_peers,
+    bench_ring,
+)
+from benchmarks.report import Report, about, save
+
+BENCHMARKS = {
+    "middleware": bench_middleware,
+    "delivered": bench_delivered,
+    "ring": bench_ring,
+    "exporter": bench_exporter,
+    "memory": bench_memory,
+    "end_to_end": bench_end_to_end,
+    "peers": bench_peers,
+}
+
+
+def main() -> None:
+    """Print a table and the targets for each question; after ``--save`` name the file."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="the questions; all but peers if none")
+    parser.add_argument("--save", action="store_true", help="write the answers to benchmarks/results/")
+    parser.add_argument("--remark", default="", help="what to say of the machine in that file")
+    arguments = parser.parse_args()
+    reports: list[Report] = []
+    begin = time.monotonic()
+    for name in arguments.names or [name for name in BENCHMARKS if name != "peers"]:
+        reports.append(BENCHMARKS[name].report())
+        print(reports[-1], flush=True)
+    print(*about().values(), f"{time.monotonic() - begin:.0f} s", sep=" · ")
+    if arguments.save:
+        print(f"saved as {save(reports, arguments.remark)}")
+
+
+if __name__ == "__main__":
+    main()

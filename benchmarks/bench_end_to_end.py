@@ -126,7 +126,7 @@ def report(rounds: int = 5) -> Report:
     bare = found[_BARE].requests_per_second
     return Report(
         question_of(__doc__),
-        ("gunicorn, gthread 1×4", "requests/s", "of bare", "p50 ms", "p99 ms"),
+        ("gunicorn, gthread 1x4", "requests/s", "of bare", "p50 ms", "p99 ms"),
         [
             (name, load.requests_per_second, load.requests_per_second / bare, load.p50_ms, load.p99_ms)
             for name, load in found.items()

@@ -86,8 +86,8 @@ def growth_of_dicts(requests: int = PENDING) -> Growth:
         waiting.put(
             {
                 **VARIABLES,
-                **{"id": f"{number:032x}", "request_id": f"{number:036x}", "time_ns": 10**18 + number, "ns": number},
-                **{"method": "GET", "path": "/", "status": 200, "outcome": "ok"},
+                "id": f"{number:032x}", "request_id": f"{number:036x}", "time_ns": 10**18 + number, "ns": number,
+                "method": "GET", "path": "/", "status": 200, "outcome": "ok",
             }
         )
 
@@ -163,7 +163,9 @@ def _in_process(*arguments: str) -> str:
 def report(requests: int = REQUESTS) -> Report:
     """MiB of growth, and KiB left behind."""
     if not sys.platform.startswith("linux"):
-        return Report(question_of(__doc__), ("",), [], notes=["Not measured: resident memory is read from Linux's /proc."])
+        return Report(
+            question_of(__doc__), ("",), [], notes=["Not measured: resident memory is read from Linux's /proc."]
+        )
     found = measure()
     left = int(_in_process("--left-behind", str(requests)))
     chest = found["Chest, its store down"]

@@ -131,7 +131,9 @@ def _python(pins: str | None) -> Path:
     if not (home / "complete").exists():
         print(f"making the environment of {pins} in {home}", file=sys.stderr)
         venv.create(home, clear=True, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", requirements], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--quiet", "--requirement", requirements], check=True
+        )
         (home / "complete").touch()
     return python
 

@@ -22,6 +22,7 @@ from chest.record import Record
 # Rings in memory and stores that are down are meant here: what is logged about them would stand between the tables.
 logging.getLogger("chest").addHandler(logging.NullHandler())
 
+
 class Prometheus:
     """Around an app, one Counter and one Histogram with the usual labels; nothing is delivered anywhere.
 

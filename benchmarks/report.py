@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -53,7 +53,11 @@ class Report:
     def __str__(self) -> str:
         widths = [max(len(str(row[0])) for row in [self.columns, *self.rows]) + 2]
         widths += [max(len(column), 8) + 3 for column in self.columns[1:]]
-        lines = [self.question, "", "".join(_place(text, width) for text, width in zip(self.columns, widths, strict=True))]
+        lines = [
+            self.question,
+            "",
+            "".join(_place(text, width) for text, width in zip(self.columns, widths, strict=True)),
+        ]
         lines += ["".join(_place(cell, width) for cell, width in zip(row, widths, strict=True)) for row in self.rows]
         return "\n".join([*lines, "", *map(str, self.targets), *self.notes]) + "\n"
 
@@ -109,7 +113,7 @@ def commit() -> str:
 def save(reports: Sequence[Report], remark: str = "") -> Path:
     """Write the reports to ``results/<date>-<commit>.json``."""
     here = about()
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     content = {"time": now.isoformat(timespec="seconds"), **here, "remark": remark}
     content["reports"] = [report.as_json() for report in reports]
     RESULTS.mkdir(exist_ok=True)

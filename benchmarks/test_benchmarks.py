@@ -1,0 +1,136 @@
+"""The parts of a request and of its delivery, one by one, by pytest-benchmark: ``python -m pytest benchmarks``.
+
+Not among the tests: a figure alone neither passes nor fails. ``--benchmark-autosave`` and ``--benchmark-compare`` set two
+commits side by side on one machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.application import VARIABLES, app, streamed_app
+from benchmarks.contenders import DiscardingChest, sample_record
+from benchmarks.measure import Requests
+from chest import ChestMiddleware
+from chest.chests.registry import open_chest
+from chest.counters import Counters
+from chest.record import Record
+from chest.record_id import RecordIds
+from chest.request.redaction import Redaction
+from chest.request.sanitize import Sanitizer
+from chest.ring.line import Resource, decode_lines
+from chest.ring.ring import Ring
+from chest.ring.segments import SegmentFile
+from chest.settings import Settings
+
+RESOURCE = Resource("bench", "", "host")
+RING_BYTES = 16 * 1024 * 1024
+BATCH = 1000
+
+Benchmark = Callable[..., Any]
+Serve = Callable[..., None]
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    """What a request of the measured app leaves."""
+    return sample_record(tmp_path / "sample")
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> Iterator[Ring]:
+    """A ring in a file, without an exporter."""
+    ring = Ring(Counters(), bytearray(b"\1"))
+    ring.open(SegmentFile.create(tmp_path / "a.ring", RING_BYTES, {}), RESOURCE)
+    yield ring
+    ring.close()
+
+
+@pytest.fixture
+def serve(benchmark: Benchmark, tmp_path: Path) -> Iterator[Serve]:
+    """Measures one request through Chest, every default on; its records are delivered between the rounds."""
+    middlewares: list[ChestMiddleware] = []
+
+    def serve(inner: Callable[..., Any], path: str = "/", **options: Any) -> None:
+        middleware = ChestMiddleware(inner, chests=[DiscardingChest()], directory=tmp_path, service="bench", **options)
+        middlewares.append(middleware)
+        call = Requests(middleware, PATH_INFO=path)
+
+        def requests() -> None:
+            for _ in range(100):
+                call()
+
+        benchmark.pedantic(requests, setup=lambda: middleware.recorder.flush(10) and None, rounds=100, warmup_rounds=5)
+        benchmark.extra_info["requests a round"] = 100
+
+    yield serve
+    for middleware in middlewares:
+        middleware.recorder.close()
+
+
+def test_a_hundred_requests_with_a_complete_body(serve: Serve) -> None:
+    serve(app)
+
+
+def test_a_hundred_requests_with_a_streamed_body(serve: Serve) -> None:
+    serve(streamed_app)
+
+
+def test_a_hundred_requests_for_an_excluded_path(serve: Serve) -> None:
+    serve(app, "/healthz", exclude_paths=["/healthz", "/static/*"])
+
+
+def test_offer_a_record(benchmark: Benchmark, ring: Ring, record: Record) -> None:
+    def drain() -> None:
+        while (chunk := ring.take(RING_BYTES)) is not None:
+            ring.commit(chunk)
+
+    def offer() -> None:
+        for _ in range(BATCH):
+            ring.offer(record)
+
+    benchmark.pedantic(offer, setup=drain, rounds=50, warmup_rounds=2)
+
+
+def test_take_a_thousand_records(benchmark: Benchmark, ring: Ring, record: Record) -> None:
+    def fill() -> None:
+        for _ in range(BATCH):
+            ring.offer(record)
+
+    def take() -> int:
+        taken = 0
+        while (chunk := ring.take(32 * 1024)) is not None:
+            taken += len(decode_lines(chunk.data, RESOURCE))
+            ring.commit(chunk)
+        return taken
+
+    assert benchmark.pedantic(take, setup=fill, rounds=50, warmup_rounds=2) == BATCH
+
+
+def test_sanitize_five_plain_variables(benchmark: Benchmark) -> None:
+    defaults = Settings()
+    clean = Sanitizer(Redaction(defaults.redact, defaults.unredacted)).clean
+    assert benchmark(clean, VARIABLES) == (VARIABLES, None)
+
+
+def test_sanitize_a_nested_variable_with_a_secret(benchmark: Benchmark) -> None:
+    defaults = Settings()
+    clean = Sanitizer(Redaction(defaults.redact, defaults.unredacted)).clean
+    cart = {"items": [{"sku": "A-1", "count": 2}, {"sku": "B-2", "count": 1}], "password": "hunter2"}
+    variables, _ = benchmark(clean, {"cart": cart})
+    assert variables["cart"]["password"] == "[REDACTED]"
+
+
+def test_write_a_thousand_records_to_sqlite(benchmark: Benchmark, tmp_path: Path, record: Record) -> None:
+    chest, ids = open_chest(f"sqlite:///{tmp_path / 'chest.sqlite3'}"), RecordIds()
+    chest.open()
+
+    def batch() -> tuple[tuple[list[Record]], dict[str, Any]]:
+        return ([record._replace(id=ids.new(record.time_ns)) for _ in range(BATCH)],), {}
+
+    benchmark.pedantic(chest.write, setup=batch, rounds=20, warmup_rounds=2)
+    chest.close()
