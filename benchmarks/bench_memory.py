@@ -86,8 +86,14 @@ def growth_of_dicts(requests: int = PENDING) -> Growth:
         waiting.put(
             {
                 **VARIABLES,
-                "id": f"{number:032x}", "request_id": f"{number:036x}", "time_ns": 10**18 + number, "ns": number,
-                "method": "GET", "path": "/", "status": 200, "outcome": "ok",
+                "id": f"{number:032x}",
+                "request_id": f"{number:036x}",
+                "time_ns": 10**18 + number,
+                "ns": number,
+                "method": "GET",
+                "path": "/",
+                "status": 200,
+                "outcome": "ok",
             }
         )
 
