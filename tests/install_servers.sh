@@ -10,7 +10,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 1
 fi
 missing=""
-for package in python3-venv make gcc libc6-dev wrk; do
+for package in python3-venv make gcc libc6-dev wrk strace; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
 done
 if [ -z "$missing" ]; then

@@ -100,8 +100,9 @@ class Recording:
                 request_id = text(_text_of(request_id), MOST_CHARACTERS)
             if method not in _KNOWN_METHODS:
                 method = text(method, METHOD_CHARACTERS)
-            if not path.isascii() or not path.isprintable() or len(path) > PATH_CHARACTERS:
-                path = text(_utf8(path), PATH_CHARACTERS)
+            if not path.isascii() or not path.isprintable() or len(path) > PATH_CHARACTERS or "://" in path:
+                # Some servers hand a target in absolute form over as it is, with whatever password it holds.
+                path = text(self._selection.redaction.clean_url(_utf8(path)), PATH_CHARACTERS)
             try:
                 tail = self._pop_tail()
             except IndexError:

@@ -308,6 +308,12 @@ def test_a_path_is_decoded_as_utf_8_and_made_safe() -> None:
     assert paths[4] == "/a/b"
 
 
+def test_a_target_in_absolute_form_loses_its_password() -> None:
+    client = Client(hello)
+    client.get("http://user:hunter2@host/x")
+    assert client.record.path == "http://user:[REDACTED]@host/x"
+
+
 def test_a_valid_traceparent_gives_the_trace_id() -> None:
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     client = Client(hello)
