@@ -34,7 +34,13 @@ from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
 from chest.settings import Settings
 
+TO_SQLITE: Final = "Chest, ring to SQLite"
+TO_NOTHING: Final = "Chest, ring to a chest that discards"
+SQLITE_ALONE: Final = "sqlite3.executemany, rows ready"
+
 _RING_BYTES: Final = 16 * 1024 * 1024
+_LINE_BYTES: Final = 300
+"""A little more than a line of the sample takes, as what is left at the end of a segment is not used."""
 _RESOURCE: Final = Resource("bench", "", "host")
 _IDLE_SECONDS: Final = 11.0
 """Long enough for two looks at the directory for rings of the dead."""
@@ -48,30 +54,29 @@ class Speed(NamedTuple):
     cpu_ns_per_record: float
 
 
-def measure(rounds: int = 5) -> dict[str, Speed]:
-    """The medians of the rounds; every round empties a ring that is as full as it gets."""
+def measure(rounds: int = 5, ring_bytes: int = _RING_BYTES) -> dict[str, Speed]:
+    """The medians of the rounds; every round empties a ring that is nearly full."""
     found: dict[str, list[Speed]] = {}
     with tempfile.TemporaryDirectory(prefix="chest-bench-") as directory:
         place = Path(directory)
-        sample = sample_record(place)
+        records = _copies(sample_record(place), ring_bytes // _LINE_BYTES)
         for number in range(rounds):
             url = f"sqlite:///{place / f'{number}.sqlite3'}"
             for name, speed in (
-                ("Chest, ring to SQLite", _exporter_speed(place / f"{number}.ring", sample, open_chest(url))),
-                ("Chest, ring to a chest that discards", _exporter_speed(place / "ring", sample, DiscardingChest())),
-                ("sqlite3.executemany, rows ready", _sqlite_speed(place / f"{number}.rival.sqlite3", sample)),
+                (TO_SQLITE, _exporter_speed(place / "ring", ring_bytes, records, open_chest(url))),
+                (TO_NOTHING, _exporter_speed(place / "ring", ring_bytes, records, DiscardingChest())),
+                (SQLITE_ALONE, _sqlite_speed(place / f"{number}.rival.sqlite3", records)),
             ):
                 found.setdefault(name, []).append(speed)
     return {name: Speed(*map(statistics.median, zip(*speeds, strict=True))) for name, speeds in found.items()}
 
 
-def _exporter_speed(path: Path, sample: Record, chest: Chest) -> Speed:
+def _exporter_speed(path: Path, ring_bytes: int, records: Sequence[Record], chest: Chest) -> Speed:
     counters, settings = Counters(), Settings()
     ring = Ring(counters, bytearray(b"\1"))
-    ring.open(SegmentFile.create(path, _RING_BYTES, {}), _RESOURCE)
-    count = 0
-    for record in _copies(sample, _RING_BYTES // 300):
-        count += ring.offer(record)
+    ring.open(SegmentFile.create(path, ring_bytes, {}), _RESOURCE)
+    if not all(ring.offer(record) for record in records):
+        raise RuntimeError("the ring took not all of the records")
     lane = Lane(chest, counters)
     lane.open()
     exporter = Exporter(
@@ -83,17 +88,17 @@ def _exporter_speed(path: Path, sample: Record, chest: Chest) -> Speed:
         flush_seconds=settings.flush_seconds,
         batch_records=settings.batch_records,
     )
-    speed = _timed(count, lambda: exporter.stop(time.monotonic() + 60))
+    speed = _timed(len(records), lambda: exporter.stop(time.monotonic() + 60))
     ring.close()
     chest.close()
     path.unlink()
     return speed
 
 
-def _sqlite_speed(path: Path, sample: Record, count: int = 50_000) -> Speed:
+def _sqlite_speed(path: Path, records: Sequence[Record]) -> Speed:
     rows = [
         (*record[:10], encode(record.variables).decode(), encode(record.attributes).decode(), *record[12:], "")
-        for record in _copies(sample, count)
+        for record in records
     ]
     batch = Settings().batch_records
     with closing(sqlite3.connect(path)) as connection:
@@ -107,12 +112,12 @@ def _sqlite_speed(path: Path, sample: Record, count: int = 50_000) -> Speed:
         insert = f"INSERT INTO records VALUES (NULL, {', '.join('?' * len(rows[0]))})"
 
         def write() -> bool:
-            for start in range(0, count, batch):
+            for start in range(0, len(rows), batch):
                 with connection:
                     connection.executemany(insert, rows[start : start + batch])
             return True
 
-        return _timed(count, write)
+        return _timed(len(rows), write)
 
 
 def _copies(sample: Record, count: int) -> Sequence[Record]:
@@ -163,7 +168,7 @@ def report() -> Report:
     """Records a second, CPU a record, and the idle share."""
     found = measure()
     idle, waking = idle_share(), waking_share()
-    speed = found["Chest, ring to SQLite"].records_per_second
+    speed = found[TO_SQLITE].records_per_second
     return Report(
         question_of(__doc__),
         ("", "records/s", "CPU µs/record"),

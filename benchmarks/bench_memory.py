@@ -14,6 +14,7 @@ import gc
 import json
 import logging
 import logging.handlers
+import os
 import queue
 import subprocess
 import sys
@@ -156,14 +157,15 @@ PROBES: Final[dict[str, Callable[[], Growth]]] = {
 }
 
 
-def measure() -> dict[str, Growth]:
-    """Each probe in a fresh process."""
-    return {name: Growth(*json.loads(_in_process("--probe", name))) for name in PROBES}
+def measure(probe: str) -> Growth:
+    """One of the probes, in a fresh process."""
+    return Growth(*json.loads(_in_process("--probe", probe)))
 
 
 def _in_process(*arguments: str) -> str:
     command = [sys.executable, "-m", "benchmarks.bench_memory", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environ).stdout
 
 
 def report(requests: int = REQUESTS) -> Report:
@@ -172,7 +174,7 @@ def report(requests: int = REQUESTS) -> Report:
         return Report(
             question_of(__doc__), ("",), [], notes=["Not measured: resident memory is read from Linux's /proc."]
         )
-    found = measure()
+    found = {name: measure(name) for name in PROBES}
     left = int(_in_process("--left-behind", str(requests)))
     chest = found["Chest, its store down"]
     return Report(

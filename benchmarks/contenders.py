@@ -75,7 +75,8 @@ class Logging:
 
     def __init__(self, inner: App, path: Path) -> None:
         self._waiting: queue.Queue[Any] = queue.Queue()
-        self._listener = logging.handlers.QueueListener(self._waiting, logging.FileHandler(path))
+        self._file = logging.FileHandler(path)
+        self._listener = logging.handlers.QueueListener(self._waiting, self._file)
         logger = logging.Logger("requests", logging.INFO)
         logger.addHandler(logging.handlers.QueueHandler(self._waiting))
 
@@ -97,6 +98,7 @@ class Logging:
     def close(self) -> None:
         """End the listener's thread."""
         self._listener.stop()
+        self._file.close()
 
 
 def chest_around(inner: App, place: Path, **options: Any) -> ChestMiddleware:

@@ -53,13 +53,8 @@ class Report:
     def __str__(self) -> str:
         widths = [max(len(str(row[0])) for row in [self.columns, *self.rows]) + 2]
         widths += [max(len(column), 8) + 3 for column in self.columns[1:]]
-        lines = [
-            self.question,
-            "",
-            "".join(_place(text, width) for text, width in zip(self.columns, widths, strict=True)),
-        ]
-        lines += ["".join(_place(cell, width) for cell, width in zip(row, widths, strict=True)) for row in self.rows]
-        return "\n".join([*lines, "", *map(str, self.targets), *self.notes]) + "\n"
+        lines = [_line(row, widths) for row in [self.columns, *self.rows]]
+        return "\n".join([self.question, "", *lines, "", *map(str, self.targets), *self.notes]) + "\n"
 
     def as_json(self) -> dict[str, Any]:
         """For a file of results."""
@@ -81,10 +76,15 @@ class Report:
         }
 
 
+def _line(cells: Sequence[str | float | None], widths: Sequence[int]) -> str:
+    label, *figures = cells
+    return str(label).ljust(widths[0]) + "".join(map(_place, figures, widths[1:]))
+
+
 def _place(cell: str | float | None, width: int) -> str:
-    if isinstance(cell, str):
-        return cell.ljust(width) if not cell or width > 20 else cell.rjust(width)
-    return "".rjust(width) if cell is None else f"{cell:,.{0 if abs(cell) >= 1000 else 2}f}".rjust(width)
+    if cell is None or isinstance(cell, str):
+        return (cell or "").rjust(width)
+    return f"{cell:,.{0 if abs(cell) >= 1000 else 2}f}".rjust(width)
 
 
 def question_of(docstring: str | None) -> str:
@@ -114,7 +114,7 @@ def save(reports: Sequence[Report], remark: str = "") -> Path:
     """Write the reports to ``results/<date>-<commit>.json``."""
     here = about()
     now = dt.datetime.now(dt.UTC)
-    content = {"time": now.isoformat(timespec="seconds"), **here, "remark": remark}
+    content: dict[str, Any] = {"time": now.isoformat(timespec="seconds"), **here, "remark": remark}
     content["reports"] = [report.as_json() for report in reports]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%d}-{here['commit'].rstrip('+') or 'unknown'}.json"

@@ -1,0 +1,120 @@
+"""What speed and memory must not become: ratios to references that are measured in the same run, never seconds.
+
+Each bound lies far above what is measured on a quiet machine (in brackets), and a ratio must be too large three times in a
+row to fail: a busy machine slows both sides, and seldom one of them alone three times.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("prometheus_client", reason="the references come with the group bench")
+
+from benchmarks import bench_delivered, bench_exporter, bench_memory, bench_middleware, bench_ring
+from benchmarks.application import app
+from benchmarks.contenders import chest_around
+from benchmarks.measure import Requests, calls
+
+TRIES = 3
+
+
+def require(ratio: Callable[[], float], at_most: float) -> None:
+    """Fail when the ratio is too large every time."""
+    seen: list[float] = []
+    for _ in range(TRIES):
+        seen.append(ratio())
+        if seen[-1] <= at_most:
+            return
+    pytest.fail(f"{at_most} times the reference is allowed, and it was {', '.join(f'{each:.2f}' for each in seen)}")
+
+
+def added(name: str) -> float:
+    """What a contender adds at p50, as a share of what prometheus_client with labels by name adds."""
+    found = bench_middleware.measure(rounds=5, calls_per_round=1000)
+    return found[name].p50_ns / found[bench_middleware.BY_NAME].p50_ns
+
+
+def test_a_request_costs_about_what_counting_it_with_prometheus_costs() -> None:
+    require(lambda: added(bench_middleware.COMPLETE), at_most=1.4)  # [0.86]
+
+
+def test_a_streamed_request_costs_no_more_than_two_and_a_half_times_that() -> None:
+    require(lambda: added(bench_middleware.STREAMED), at_most=2.5)  # [1.5]
+
+
+def test_an_excluded_path_costs_about_what_looking_it_up_costs(tmp_path: Path) -> None:
+    class LooksUp:
+        """The least that a middleware with excluded paths can do."""
+
+        def __init__(self, inner: Callable[..., Any], paths: set[str]) -> None:
+            self.inner = inner
+            self.paths = paths
+
+        def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+            if environ.get("PATH_INFO", "") in self.paths:
+                return self.inner(environ, start_response)
+            raise AssertionError("only the excluded path is asked for")
+
+    def ratio() -> float:
+        found = calls(contenders, rounds=5, calls_per_round=2000)
+        bare = found["bare"].p50_ns
+        return (found["excluded"].p50_ns - bare) / (found["looked up"].p50_ns - bare)
+
+    middleware = chest_around(app, tmp_path / "chest", exclude_paths=["/healthz", "/static/*"])
+    contenders = {
+        "bare": Requests(app),
+        "looked up": Requests(LooksUp(app, {"/healthz"}), PATH_INFO="/healthz"),
+        "excluded": Requests(middleware, PATH_INFO="/healthz"),
+    }
+    with middleware.recorder:
+        require(ratio, at_most=5)  # [1.7]
+
+
+def test_an_offer_costs_about_what_putting_into_a_queue_costs() -> None:
+    def ratio() -> float:
+        offered, _ = bench_ring.measure(rounds=9)
+        return offered[bench_ring.RING_FILE] / offered[bench_ring.QUEUE]
+
+    require(ratio, at_most=2)  # [1.0]
+
+
+def test_a_request_delivered_into_sqlite_takes_no_more_cpu_than_a_log_line_through_a_queue() -> None:
+    def ratio() -> float:
+        found = bench_delivered.measure(rounds=3, calls_per_round=2000)
+        return found[bench_delivered.TO_SQLITE] / found[bench_delivered.LOGGING]
+
+    require(ratio, at_most=1.3)  # [0.7]
+
+
+def test_the_exporter_takes_no_more_than_three_times_the_cpu_of_sqlite_alone() -> None:
+    def ratio() -> float:
+        found = bench_exporter.measure(rounds=1, ring_bytes=4 * 1024 * 1024)
+        alone = found[bench_exporter.SQLITE_ALONE].cpu_ns_per_record
+        return found[bench_exporter.TO_SQLITE].cpu_ns_per_record / alone
+
+    require(ratio, at_most=3)  # [1.5]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read from /proc")
+def test_records_that_wait_for_a_store_take_no_memory_beside_the_ring_but_one_batch() -> None:
+    def ratio() -> float:
+        growth = bench_memory.measure("Chest, its store down")
+        return growth.total / growth.ring_capacity
+
+    require(ratio, at_most=1.25)  # [1.04]
+
+
+def test_requests_leave_nothing_behind() -> None:
+    assert bench_memory.left_behind(requests=20_000) < bench_memory.SLACK_BYTES
+
+
+def test_a_ratio_that_is_too_large_every_time_fails() -> None:
+    tries = iter([9.0, 9.0, 1.0])
+    require(lambda: next(tries), at_most=2)
+    with pytest.raises(pytest.fail.Exception, match=r"9\.00, 9\.00, 9\.00"):
+        require(lambda: 9.0, at_most=2)
