@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,16 +20,24 @@ _TIMER_DIGITS: Final = 3
 
 
 class Facts:
-    """What was said about a request beside its variables; made only when somebody says something."""
+    """What was said about a request beside its variables; made only when somebody says something.
 
-    __slots__ = ("attributes", "error", "is_complete", "is_excluded", "route")
+    An adapter that has a last word gives the context facts of a class of its own: :meth:`RequestContext.tell`.
+    """
+
+    # On the class, so that a request only pays for what is said.
+    route: str | None = None
+    error: str | None = None
+    is_complete = False
+    is_excluded = False
+    known_attributes: Mapping[str, str] | None = None
+    """Attributes that are the program's and not a request's, such as the name of an endpoint: they need no cleaning."""
 
     def __init__(self) -> None:
-        self.route: str | None = None
-        self.error: str | None = None
         self.attributes: dict[str, Any] = {}
-        self.is_complete = False
-        self.is_excluded = False
+
+    def at_end(self, context: RequestContext) -> None:
+        """For adapters: the record is about to be made, whichever way the request ended. Must not raise or wait."""
 
 
 class RequestContext(dict[str, Any]):
@@ -72,6 +81,14 @@ class RequestContext(dict[str, Any]):
     def body_is_complete(self) -> None:
         """For adapters: the whole body exists already although it is no list, so record before it is returned."""
         self._told().is_complete = True
+
+    def tell(self, facts: Facts) -> None:
+        """For adapters: have these be the request's facts, with what was said before taken over."""
+        said = self._facts
+        if said is not None:
+            facts.route, facts.error, facts.attributes = said.route, said.error, said.attributes
+            facts.is_complete, facts.is_excluded = said.is_complete, said.is_excluded
+        self._facts = facts
 
     def record_error(self, error: BaseException) -> None:
         """Record the class and message of an exception that was handled, and so does not reach the middleware."""
@@ -139,6 +156,9 @@ class _Unwritable(RequestContext):
     def _told(self) -> Facts:
         self._ignore()
         return Facts()
+
+    def tell(self, facts: Facts) -> None:
+        self._ignore()
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._ignore()

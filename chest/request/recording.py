@@ -76,10 +76,13 @@ class Recording:
             return
         response.context = None
         try:
+            facts = context._facts
+            if facts is not None:
+                facts.at_end(context)
             # The snapshot, before anything else: other threads may have the context and still write to it.
             variables = _copy(context)
-            request_id, facts, time_ns = context.request_id, context._facts, response.time_ns
-            method, path, status, error = response.method, response.path, _STATUSES.get(response.status), None
+            request_id, time_ns = context.request_id, response.time_ns
+            method, path, status = response.method, response.path, _STATUSES.get(response.status)
             if status is None:
                 status = _status_code(response.status)
             if outcome == "ok" and (status is None or status >= 500):
@@ -91,11 +94,19 @@ class Recording:
                 attributes = {}
             if response.body_bytes:
                 attributes["http.response.body.size"] = response.body_bytes
-            route = None
-            if facts is not None or response.is_rare:
-                if facts is not None and facts.is_excluded:
+            route = error = None
+            if facts is not None:
+                if facts.is_excluded:
                     return
-                route, error = self._tell(response, facts, attributes)
+                route, error = facts.route, facts.error
+                if facts.known_attributes is not None:
+                    attributes.update(facts.known_attributes)
+                if route is not None and not (
+                    type(route) is str and len(route) <= ROUTE_CHARACTERS and route.isascii() and route.isprintable()
+                ):
+                    route = text(str(route), ROUTE_CHARACTERS)
+            if response.is_rare or (facts is not None and facts.attributes):
+                error = self._tell(response, facts, attributes) or error
             if request_id is not response.generated_id:
                 request_id = text(_text_of(request_id), MOST_CHARACTERS)
             if method not in _KNOWN_METHODS:
@@ -124,18 +135,13 @@ class Recording:
             context._counters = self._counters
             context.__class__ = FinishedContext
 
-    def _tell(
-        self, response: Response, facts: Facts | None, attributes: dict[str, Any]
-    ) -> tuple[str | None, str | None]:
-        """What most requests do not have, into the attributes; returns the route and the class of the exception."""
-        route = error = None
-        if facts is not None:
-            error = facts.error
-            route = None if facts.route is None else text(str(facts.route), ROUTE_CHARACTERS)
-            if facts.attributes:
-                self._tell_attributes(facts.attributes.copy(), attributes)
+    def _tell(self, response: Response, facts: Facts | None, attributes: dict[str, Any]) -> str | None:
+        """What most requests do not have, into the attributes; returns the class of the exception that ended the response."""
+        error = None
+        if facts is not None and facts.attributes:
+            self._tell_attributes(facts.attributes.copy(), attributes)
         if response.is_rare:
-            error = response.error or error
+            error = response.error
             if response.first_byte_ns:
                 attributes[TIME_TO_FIRST_BYTE] = response.first_byte_ns - response.begin_ns
             if response.message:
@@ -145,7 +151,7 @@ class Recording:
         if "exception.message" in attributes:
             # Cut only now: half a URL would keep half its password.
             attributes["exception.message"] = text(str(attributes["exception.message"]), MESSAGE_CHARACTERS)
-        return route, error
+        return error
 
     def _tell_attributes(self, told: dict[str, Any], attributes: dict[str, Any]) -> None:
         """Add attributes, as clean as variables are, and what was done to them to what was done to the variables."""

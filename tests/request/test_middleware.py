@@ -15,7 +15,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 import pytest
 
 from chest.record import Record
-from chest.request.context import NO_REQUEST, FinishedContext, RequestContext, current
+from chest.request.context import NO_REQUEST, Facts, FinishedContext, RequestContext, current
 from chest.request.middleware import RequestMiddleware
 from chest.request.redaction import Redaction
 from chest.request.selection import Selection
@@ -619,6 +619,65 @@ def test_what_was_hidden_in_variables_and_in_attributes_is_counted_together() ->
     assert attributes["chest.sanitized"] == {"n": "not_finite", "exception.message": "redacted"}
     assert len(attributes["exception.message"]) == 1024
     assert "hunter" not in attributes["exception.message"]
+
+
+# -- an adapter's facts --------------------------------------------------------------------------------------------------
+
+
+class LastWord(Facts):
+    """Facts that have a last word."""
+
+    def at_end(self, context: RequestContext) -> None:
+        context["rows"] = len(context)
+
+
+@pytest.mark.parametrize("end", ["complete", "declared", "streamed", "raised", "never closed"])
+def test_an_adapters_facts_have_the_last_word_whichever_way_a_request_ends(end: str) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        context = environ["chest.context"]
+        context.tell(LastWord())
+        start_response("200 OK", [])
+        context["said"] = True
+        if end == "raised":
+            raise LookupError
+        if end == "declared":
+            context.body_is_complete()
+        return [b"a"] if end == "complete" else iter([b"a"])
+
+    client = Client(app)
+    if end == "raised":
+        with pytest.raises(LookupError):
+            client.get()
+    elif end == "never closed":
+        list(client.open())
+        gc.collect()
+    else:
+        client.get()
+    assert client.record.variables == {"said": True, "rows": 1}
+
+
+def test_what_was_said_before_an_adapter_came_is_taken_over() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        context = environ["chest.context"]
+        context.route = "/"
+        context.attributes["colour"] = "red"
+        context.record_error(LookupError("no such item"))
+        context.body_is_complete()
+        context.tell(LastWord())
+        start_response("200 OK", [])
+        return iter([b"a"])
+
+    client = Client(app)
+    client.open()
+    assert (client.record.route, client.record.error) == ("/", "LookupError")
+    assert client.record.attributes == {"colour": "red", "exception.message": "no such item"}
+
+
+def test_facts_that_come_after_the_end_are_counted() -> None:
+    client = Client(hello)
+    client.get()
+    client.environ["chest.context"].tell(LastWord())
+    assert client.process.counters.get("late_writes") == 1
 
 
 # -- nothing of ours reaches the request -----------------------------------------------------------------------------------
