@@ -47,3 +47,21 @@ class RecordRejected(ChestError):
     def __init__(self, message: str, ids: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.ids = tuple(ids)
+
+
+class ChestWriteError(ChestError):
+    """A request's record could not be written to all the chests that were to have it before its response was returned.
+
+    Raised in a request only where ``raise_exceptions=True`` asked for it; the first chest's error is the cause.
+
+    :param failures: the label of each chest that failed, and what it raised; every chest was tried.
+    """
+
+    def __init__(self, failures: Sequence[tuple[str, Exception]]) -> None:
+        # What a user's chest raises may hold anything; what ours raise holds no secret.
+        told = [
+            f"{name}: {str(error).rstrip('.') if isinstance(error, ChestError) else type(error).__name__}"
+            for name, error in failures
+        ]
+        super().__init__(f"{'; '.join(told)}. With raise_exceptions=False the record would wait, and no request fail.")
+        self.failures = tuple(failures)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from chest.chests.base import Chest
 from chest.errors import MissingDependencyError, SettingsError
 
-__all__ = ["ENTRY_POINT_GROUP", "open_chest", "safe_url", "schemes", "sqlite_url"]
+__all__ = ["ENTRY_POINT_GROUP", "builtin_factory", "open_chest", "safe_url", "schemes", "sounds_secret", "sqlite_url"]
 
 ChestFactory: TypeAlias = Callable[[str], Chest]
 """Takes a chest URL and gives a chest that has connected to nothing yet; a class with such a constructor is one."""
@@ -30,6 +30,10 @@ class _Builtin(NamedTuple):
 
 
 _BUILTIN: Final = {
+    "http": _Builtin("chest.chests.http:HttpChest", "wsgi-chest[http]"),
+    "https": _Builtin("chest.chests.http:HttpChest", "wsgi-chest[http]"),
+    "influxdb": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
+    "influxdb+https": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
     "sqlite": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest"),
 }
@@ -49,7 +53,7 @@ def open_chest(url: str) -> Chest:
     """
     scheme = _scheme_of(url)
     if scheme in _BUILTIN:
-        return _builtin_factory(scheme)(url)
+        return builtin_factory(scheme)(url)
     for guest in entry_points(group=ENTRY_POINT_GROUP, name=scheme):
         factory: ChestFactory = guest.load()
         return factory(url)
@@ -73,6 +77,11 @@ def safe_url(url: str) -> str:
     return address + mark + "&".join(_safe_parameter(parameter) for parameter in parameters.split("&"))
 
 
+def sounds_secret(name: str) -> bool:
+    """Whether the value of a URL's parameter or a header of this name is not to be shown."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def sqlite_url(path: Path) -> str:
     """The URL of the chest in this SQLite file."""
     # Only what would end the path or be taken for a code: the URL is shown to people.
@@ -81,7 +90,7 @@ def sqlite_url(path: Path) -> str:
 
 def _safe_parameter(parameter: str) -> str:
     name, equals, _ = parameter.partition("=")
-    return f"{name}=***" if equals and _SECRET_NAME.search(name) else parameter
+    return f"{name}=***" if equals and sounds_secret(name) else parameter
 
 
 def _scheme_of(url: str) -> str:
@@ -93,10 +102,14 @@ def _scheme_of(url: str) -> str:
     return match[1].lower()
 
 
-def _builtin_factory(scheme: str) -> ChestFactory:
+def builtin_factory(scheme: str) -> Callable[..., Chest]:
+    """The class behind one of Chest's own schemes, for whoever needs more than a URL can say.
+
+    :raises MissingDependencyError: the chest's driver is not installed.
+    """
     builtin = _BUILTIN[scheme]
     try:
-        factory: ChestFactory = resolve_name(builtin.factory)
+        factory: Callable[..., Chest] = resolve_name(builtin.factory)
     except ModuleNotFoundError as error:
         message = f"The {scheme} chest needs the package {error.name}: pip install {builtin.requirement!r}"
         raise MissingDependencyError(message) from error

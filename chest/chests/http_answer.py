@@ -1,0 +1,71 @@
+"""What a store's HTTP answer means for the records that were sent: taken, try again later, or never."""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from chest.errors import ChestError, ChestUnavailable, RecordRejected
+
+SHOWN_CHARACTERS: Final = 300
+"""How much of an answer's text goes into a message."""
+
+_LONGEST_RETRY_SECONDS: Final = 3600.0
+"""A store that asks for more is asked again after an hour all the same: the records wait in a bounded place."""
+
+_CONFIGURATION: Final = {
+    401: "see to its log-in: the token, or user and password",
+    403: "this log-in may not write there: see to its permissions",
+    404: "there is nothing at this address: see to the URL, and to the names in it",
+    405: "it takes no POST at this address: see to the URL",
+    407: "the proxy asks for a log-in: see to the proxy's URL",
+}
+"""Answers that say nothing about the records: delivery goes on once the configuration has been mended."""
+_PASSING: Final = frozenset((408, 421, 425, 429))
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
+
+
+def error_of(name: str, status: int, said: str = "", retry_after: str | None = None) -> ChestError:
+    """The error for an answer that is no success.
+
+    :param name: the label of the chest.
+    :param status: the status code (RFC 9110, section 15; RFC 6585).
+    :param said: what the store said about it, without secrets; shortened here, and cleaned of control characters.
+    :param retry_after: the ``Retry-After`` header.
+    :return: ``ChestUnavailable`` for everything that may pass or be mended, ``RecordRejected`` where the store refuses
+        what was sent.
+    """
+    shown = shortened(said)
+    says = f"{name} answered {status}" + (f" ({shown})" if shown else "")
+    if status in _CONFIGURATION:
+        return ChestUnavailable(f"{says}: {_CONFIGURATION[status]}")
+    if 300 <= status < 400:
+        return ChestUnavailable(f"{says}: it redirects; put the address that it redirects to into the URL")
+    if status in _PASSING or status >= 500:
+        return ChestUnavailable(f"{says}: it takes nothing now", seconds_of(retry_after))
+    return RecordRejected(f"{says}: it refuses what was sent")
+
+
+def seconds_of(retry_after: str | None, now: float | None = None) -> float | None:
+    """A ``Retry-After`` header (RFC 9110, section 10.2.3: seconds or a date) as seconds; None where it says nothing.
+
+    :param now: the time as Unix time in seconds; None takes the clock's.
+    """
+    if retry_after is None:
+        return None
+    text = retry_after.strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(float(text), _LONGEST_RETRY_SECONDS)
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - (time.time() if now is None else now)
+    except (ValueError, OverflowError):
+        return None
+    return min(max(0.0, seconds), _LONGEST_RETRY_SECONDS)
+
+
+def shortened(said: str) -> str:
+    """A store's text for a message of ours: one line, printable, not long."""
+    line = " ".join(_UNPRINTABLE.sub(" ", said).split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

@@ -1,0 +1,167 @@
+"""``HttpClient``: requests to one host and their answers, over connections of this process that are kept alive.
+
+It stands on httpx's transport and not on its client, which would follow no redirect or every one, keep cookies, and log
+each URL whole, with the token that may be in it.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, NamedTuple
+
+import httpx
+
+from chest.errors import ChestUnavailable
+from chest.native import socket_home
+
+_CONNECT_SECONDS: Final = 5.0
+"""Of a host that drops packets nothing more is heard: waiting longer only keeps the other chests waiting."""
+_MOST_REDIRECTS: Final = 3
+_MOST_ANSWER_BYTES: Final = 64 * 1024
+"""An answer is read so that its connection can be used again; a longer one costs the connection."""
+_KEEPALIVE_SECONDS: Final = 30.0
+
+
+class Answer(NamedTuple):
+    """What an endpoint answered."""
+
+    status: int
+    said: str
+    """Its text, without secrets."""
+    retry_after: str | None
+    """Its ``Retry-After`` header."""
+
+
+class HttpClient:
+    """Asks one endpoint. Any number of threads may; a fork's child makes connections of its own.
+
+    :param name: the label for messages.
+    :param url: the address, without a log-in.
+    :param headers: sent with every request; they win over those of one request.
+    :param proxy: a proxy's URL.
+    :param verify: whether certificates are verified, or a file of those to trust.
+    :param timeout_seconds: for each step of a request; twice as long for all of it.
+    :param secrets: texts that an endpoint, or an error, may repeat, and no message may.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: httpx.URL,
+        headers: httpx.Headers,
+        *,
+        proxy: str | None,
+        verify: bool | str,
+        timeout_seconds: float,
+        secrets: tuple[str, ...],
+    ) -> None:
+        self._name = name
+        self._url = url
+        self._headers = headers
+        self._proxy, self._verify = proxy, verify
+        self._timeout_seconds = timeout_seconds
+        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        self._transports: dict[tuple[int, int], httpx.HTTPTransport] = {}
+        # A socket that is collected open is warned of; and at the interpreter's exit nothing of this matters.
+        weakref.finalize(self, _close_own, self._transports).atexit = False
+
+    def ask(self, method: str, headers: httpx.Headers | None = None, content: bytes = b"") -> Answer:
+        """The endpoint's answer, whatever it is, behind redirects on this host.
+
+        :raises ChestUnavailable: there was none.
+        """
+        sent = httpx.Headers(headers)
+        sent.update(self._headers)
+        url = self._url
+        deadline = time.monotonic() + 2 * self._timeout_seconds
+        for _ in range(_MOST_REDIRECTS + 1):
+            with self._explained():
+                response = self._answer_to(httpx.Request(method, url, headers=sent, content=content), deadline)
+            location = self._redirect_of(response)
+            if location is None:
+                break
+            url = location
+        said = self.without_secrets(response.content.decode("utf-8", "replace"))
+        return Answer(response.status_code, said, response.headers.get("Retry-After"))
+
+    def prepare(self) -> None:
+        """Read the certificates to trust, which takes some milliseconds; connects to nothing."""
+        self._transport()
+
+    def close(self) -> None:
+        """Close the connections that were made here; the next request makes others."""
+        transport = self._transports.pop(socket_home(), None)
+        if transport is not None:
+            transport.close()
+
+    def without_secrets(self, text: str) -> str:
+        """The text for a message."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _answer_to(self, request: httpx.Request, deadline: float) -> httpx.Response:
+        connect_seconds = min(_CONNECT_SECONDS, self._timeout_seconds)
+        request.extensions = {"timeout": httpx.Timeout(self._timeout_seconds, connect=connect_seconds).as_dict()}
+        response = self._transport().handle_request(request)
+        content = bytearray()
+        try:
+            for piece in response.iter_raw():
+                content += piece
+                if len(content) > _MOST_ANSWER_BYTES:
+                    break
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("the answer has no end")
+        finally:
+            response.close()
+        kept = [pair for pair in response.headers.multi_items() if pair[0] in ("location", "retry-after")]
+        return httpx.Response(response.status_code, headers=kept, content=bytes(content))
+
+    def _redirect_of(self, response: httpx.Response) -> httpx.URL | None:
+        """Where a redirect leads that is followed: one that keeps the method, to this very host."""
+        if response.status_code not in (307, 308) or "Location" not in response.headers:
+            return None
+        try:
+            location = self._url.join(response.headers["Location"])
+        except httpx.InvalidURL:
+            return None
+        is_here = (location.scheme, location.host, location.port) == (self._url.scheme, self._url.host, self._url.port)
+        return location.copy_with(userinfo=b"") if is_here else None
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What httpx raises, as errors of Chest. Its own error is left out: it may repeat headers and URLs."""
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise ChestUnavailable(
+                f"{self._name} did not answer within {self._timeout_seconds:g} s ({type(error).__name__})."
+            ) from None
+        except httpx.TransportError as error:
+            why = self.without_secrets(str(error))
+            raise ChestUnavailable(f"{self._name} cannot be reached: {type(error).__name__}: {why}.") from None
+
+    def _transport(self) -> httpx.HTTPTransport:
+        """The connections for here. Those of a parent process stay as they are: closing them might wait for a lock of its."""
+        home = socket_home()
+        transport = self._transports.get(home)
+        if transport is None:
+            limits = httpx.Limits(max_keepalive_connections=4, keepalive_expiry=_KEEPALIVE_SECONDS)
+            verify = self._verify
+            trusted = verify if isinstance(verify, bool) else ssl.create_default_context(cafile=verify)
+            made = httpx.HTTPTransport(verify=trusted, proxy=self._proxy, limits=limits)
+            transport = self._transports.setdefault(home, made)
+        return transport
+
+
+def _close_own(transports: dict[tuple[int, int], httpx.HTTPTransport]) -> None:
+    """Close what this process made: never what came through a fork."""
+    for (pid, _), transport in transports.items():
+        if pid == os.getpid():
+            with suppress(Exception):
+                transport.close()

@@ -1,0 +1,112 @@
+"""``HttpTarget``: what the URL of an HTTP chest says, checked: the address, the log-in and the chest's own options."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import unquote
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from chest.chests.registry import safe_url, sounds_secret
+from chest.errors import SettingsError
+
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+_LONGEST_TIMEOUT_SECONDS: Final = 600.0
+_OWN_PARAMETERS: Final = ("format", "gzip", "timeout_seconds")
+_FORMATS: Final = ("json", "ndjson")
+_YES_NO: Final = {"1": True, "true": True, "0": False, "false": False}
+
+
+class HttpTarget(NamedTuple):
+    """Where an HTTP chest sends, and how."""
+
+    name: str
+    """A label for messages, without secrets."""
+    url: httpx.URL
+    """The address without the log-in, and without the parameters that are the chest's own."""
+    authorization: str | None
+    """The header for the log-in of the URL (RFC 7617)."""
+    format: str
+    is_gzipped: bool
+    timeout_seconds: float
+    secrets: tuple[str, ...]
+    """Texts of the URL that no message may hold."""
+
+    @classmethod
+    def of(cls, text: str, params: Mapping[str, Any]) -> Self:
+        """What the URL says, with more parameters for it.
+
+        :raises SettingsError: it cannot be meant as it stands.
+        """
+        url = _parsed(text)
+        own = {name: url.params.get(name) for name in _OWN_PARAMETERS}
+        sent = httpx.QueryParams([pair for pair in url.params.multi_items() if pair[0] not in own]).merge(params)
+        bare = url.copy_with(userinfo=b"", query=None, fragment=None)
+        return cls(
+            name=safe_url(text),
+            url=bare.copy_with(params=sent) if sent else bare,
+            authorization=_authorization(url),
+            format=format_of(own["format"]),
+            is_gzipped=_yes_no_of(own["gzip"]),
+            timeout_seconds=seconds_of(own["timeout_seconds"]),
+            secrets=(url.password, *(value for name, value in sent.multi_items() if sounds_secret(name))),
+        )
+
+    def proxy(self, proxies: str | Mapping[str, str] | None) -> str | None:
+        """The proxy for this address.
+
+        :param proxies: its URL; or URLs by scheme, as ``requests`` takes them; None asks the environment.
+        """
+        if isinstance(proxies, str):
+            return proxies
+        if proxies is None:
+            proxies = {} if proxy_bypass(self.url.host) else getproxies()
+        names = (self.url.scheme, f"{self.url.scheme}://", "all", "all://")
+        return next((proxies[name] for name in names if proxies.get(name)), None)
+
+
+def format_of(text: str | None) -> str:
+    """The form of the body: ``json``, unless another is asked for."""
+    if text is None or text in _FORMATS:
+        return text or "json"
+    raise SettingsError(f"format={text!r}: there are {' and '.join(_FORMATS)}.")
+
+
+def seconds_of(given: str | float | None) -> float:
+    """A timeout."""
+    try:
+        seconds = DEFAULT_TIMEOUT_SECONDS if given is None else float(given)
+        if 0.0 < seconds <= _LONGEST_TIMEOUT_SECONDS:
+            return seconds
+    except ValueError:
+        pass
+    raise SettingsError(f"timeout_seconds={given!r}: seconds, more than 0 and at most {_LONGEST_TIMEOUT_SECONDS:g}.")
+
+
+def _parsed(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text)
+        if url.scheme in ("http", "https") and url.host and "%" not in url.host:
+            return url
+    except (httpx.InvalidURL, TypeError, UnicodeError):
+        pass
+    raise SettingsError(
+        f"{safe_url(str(text))!r} is no address to send records to: it looks like https://host/path; a character of a"
+        " password that means something in URLs is written as its %-code."
+    )
+
+
+def _authorization(url: httpx.URL) -> str | None:
+    if not url.userinfo:
+        return None
+    login = f"{unquote(url.username)}:{unquote(url.password)}"
+    return "Basic " + base64.b64encode(login.encode()).decode()
+
+
+def _yes_no_of(text: str | None) -> bool:
+    if text is None or text.lower() in _YES_NO:
+        return _YES_NO[(text or "0").lower()]
+    raise SettingsError(f"gzip={text!r}: write gzip=1, or leave it out.")

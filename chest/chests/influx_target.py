@@ -1,0 +1,104 @@
+"""``InfluxTarget``: what the URL of an InfluxDB chest says, checked: the server, where in it, and the chest's options."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import Final, NamedTuple, Self
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from chest.chests.influx_shapes import SHAPES
+from chest.chests.registry import safe_url
+from chest.errors import SettingsError
+
+TOKEN_VARIABLE: Final = "INFLUXDB_TOKEN"  # noqa: S105 - its name
+DEFAULT_PORT: Final = 8086
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+_LONGEST_TIMEOUT_SECONDS: Final = 600.0
+_OPTIONS: Final = ("integers", "shape", "timeout_seconds", "token")
+
+
+class InfluxTarget(NamedTuple):
+    """Where an InfluxDB chest writes."""
+
+    name: str
+    """A label for messages, without secrets."""
+    address: str
+    """``http://host:8086``."""
+    org: str
+    bucket: str
+    token: str
+    shape: str
+    integers: frozenset[str]
+    timeout_seconds: float
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """What the URL says; the token is the environment's where the URL has none.
+
+        :raises SettingsError: it cannot be meant as it stands.
+        """
+        try:
+            url = urlsplit(text)
+            host, port = url.hostname, url.port or DEFAULT_PORT
+        except ValueError:
+            raise SettingsError(_no_url(text)) from None
+        org, _, bucket = url.path.strip("/").partition("/")
+        if not host or not org or not bucket or "/" in bucket or url.username or url.password:
+            raise SettingsError(_no_url(text))
+        options = dict(parse_qsl(url.query))
+        _refuse_unknown(options)
+        scheme = "https" if url.scheme.lower().endswith("+https") else "http"
+        shape = _shape(options.get("shape", "request"))
+        shown_host = f"[{host}]" if ":" in host else host
+        shown_shape = "" if shape == "request" else f"?shape={shape}"
+        return cls(
+            name=f"influxdb{'+https' if scheme == 'https' else ''}://{shown_host}:{port}/{org}/{bucket}{shown_shape}",
+            address=f"{scheme}://{shown_host}:{port}",
+            org=unquote(org),
+            bucket=unquote(bucket),
+            token=options.get("token") or os.environ.get(TOKEN_VARIABLE, ""),
+            shape=shape,
+            integers=frozenset(filter(None, options.get("integers", "").split(","))),
+            timeout_seconds=_seconds(options.get("timeout_seconds")),
+        )
+
+
+def influx_url(address: str, *, org: str, bucket: str, shape: str) -> str:
+    """The chest's URL, without a token, for a server's address (``http://host:8086``) and the names in it."""
+    scheme, _, place = address.partition("://")
+    if scheme not in ("http", "https"):
+        raise SettingsError(f"{safe_url(address)!r} is no address of an InfluxDB: it looks like http://host:8086")
+    kind = "influxdb+https" if scheme == "https" else "influxdb"
+    return f"{kind}://{place.rstrip('/')}/{quote(org, safe='')}/{quote(bucket, safe='')}?shape={shape}"
+
+
+def _no_url(text: str) -> str:
+    return (
+        f"{safe_url(text)!r} names no bucket: write influxdb://host:8086/org/bucket, or influxdb+https://, the token as"
+        f" ?token= or in {TOKEN_VARIABLE}; a / in a name is %2F."
+    )
+
+
+def _refuse_unknown(options: dict[str, str]) -> None:
+    for option in options:
+        if option not in _OPTIONS:
+            nearest = difflib.get_close_matches(option, _OPTIONS, n=1)
+            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            raise SettingsError(f"An InfluxDB chest has no option ?{option}=.{hint} There are: {', '.join(_OPTIONS)}.")
+
+
+def _shape(text: str) -> str:
+    if text in SHAPES:
+        return text
+    raise SettingsError(f"?shape={text!r}: there are {' and '.join(SHAPES)}.")
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        seconds = DEFAULT_TIMEOUT_SECONDS if text is None else float(text)
+        if 0.0 < seconds <= _LONGEST_TIMEOUT_SECONDS:
+            return seconds
+    except ValueError:
+        pass
+    raise SettingsError(f"?timeout_seconds={text!r}: seconds, more than 0 and at most {_LONGEST_TIMEOUT_SECONDS:g}.")

@@ -1,0 +1,577 @@
+"""The chest over HTTP, against a real server on loopback."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chest.chests import registry
+from chest.chests.base import Chest
+from chest.chests.http import HttpChest
+from chest.chests.registry import open_chest
+from chest.errors import ChestError, ChestUnavailable, MissingDependencyError, RecordRejected, SettingsError
+from chest.record import Record
+from chest.testing.contract import ChestContract, in_child
+from chest.testing.records import make_record
+from tests.processes import run_python
+from tests.recording_server import (
+    RecordingServer,
+    Reply,
+    elapsed_seconds,
+    recording_server,
+    refused_port,
+    silent_server,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever proxy the machine has, loopback is reached without it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[RecordingServer]:
+    with recording_server() as server:
+        yield server
+
+
+@pytest.fixture
+def chest(server: RecordingServer) -> Iterator[HttpChest]:
+    with HttpChest(f"{server.url}/records") as chest:
+        yield chest
+
+
+class TestContract(ChestContract):
+    @pytest.fixture
+    def chest(self, server: RecordingServer) -> Iterator[Chest]:
+        self.server = server
+        with open_chest(f"{server.url}/records?format=ndjson") as chest:
+            yield chest
+
+    @pytest.fixture
+    def chest_url(self, server: RecordingServer) -> str:
+        return f"{server.url}/records?format=ndjson"
+
+    def stored_records(self, chest: Chest) -> list[Record]:
+        return [Record(**json.loads(line)) for post in self.server.posts for line in post.content.splitlines()]
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_one_post_with_a_json_array_of_records(chest: HttpChest, server: RecordingServer) -> None:
+    records = [make_record(), make_record(variables={"name": "日本語 😀"})]
+    chest.write(records)
+    (post,) = server.received
+    assert (post.method, post.target) == ("POST", "/records")
+    assert post.headers["content-type"] == "application/json"
+    assert post.headers["user-agent"].startswith("wsgi-chest")
+    assert [Record(**each) for each in post.json] == records
+
+
+def test_no_records_ask_nothing(chest: HttpChest, server: RecordingServer) -> None:
+    chest.write([])
+    chest.open()
+    assert server.received == []
+
+
+def test_ndjson_is_one_record_a_line(server: RecordingServer) -> None:
+    records = [make_record(), make_record()]
+    with HttpChest(server.url, format="ndjson") as chest:
+        chest.write(records)
+    (post,) = server.received
+    assert post.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line)["id"] for line in post.content.decode().splitlines()] == [each.id for each in records]
+
+
+@pytest.mark.parametrize("how", ["argument", "url"])
+def test_bodies_are_compressed_where_it_is_asked_for(server: RecordingServer, how: str) -> None:
+    records = [make_record() for _ in range(100)]
+    made = HttpChest(server.url, gzip=True) if how == "argument" else open_chest(f"{server.url}/?gzip=1")
+    with made as chest:
+        chest.write(records)
+    (post,) = server.received
+    assert post.headers["content-encoding"] == "gzip"
+    assert len(post.body) < len(post.content) / 3
+    assert len(post.json) == 100
+    assert post.params == []
+
+
+def test_headers_and_parameters_are_sent_and_the_users_headers_win(server: RecordingServer) -> None:
+    with HttpChest(
+        f"{server.url}/in?source=web&source=app",
+        headers={"X-Api-Key": "k", "content-type": "application/vnd.records+json", "User-Agent": "shop"},
+        params={"format": "raw", "n": 1},
+    ) as chest:
+        chest.write([make_record()])
+    (post,) = server.received
+    assert post.path == "/in"
+    assert sorted(post.params) == [("format", "raw"), ("n", "1"), ("source", "app"), ("source", "web")]
+    assert post.headers["x-api-key"] == "k"
+    assert post.headers["content-type"] == "application/vnd.records+json"
+    assert post.headers["user-agent"] == "shop"
+
+
+def test_user_and_password_of_the_url_are_sent_as_basic_authentication(server: RecordingServer) -> None:
+    with open_chest(f"http://us%40er:p%3Ass@127.0.0.1:{server.port}/in") as chest:
+        chest.write([make_record()])
+        assert "p%3Ass" not in chest.name
+    kind, login = server.received[0].headers["authorization"].split()
+    assert (kind, base64.b64decode(login)) == ("Basic", b"us@er:p:ss")
+
+
+@pytest.mark.parametrize(
+    ("made", "as_json", "body", "content_type"),
+    [
+        ("plain text é", False, "plain text é".encode(), None),
+        (b"\x00\xff", True, b"\x00\xff", None),
+        ({"a": 1, "b": [2, "x y"], "c": None, "d": True}, False, b"a=1&b=2&b=x+y&d=True", "form"),
+        ({0: ("user_id", "123", "rid")}, False, b"0=user_id&0=123&0=rid", "form"),
+        ([("a", 1), ("a", 2)], False, b"a=1&a=2", "form"),
+        ({}, False, b"", "form"),
+        ({"a": [1, None]}, True, b'{"a":[1,null]}', "application/json"),
+        ([{"a": 1}], True, b'[{"a":1}]', "application/json"),
+    ],
+)
+def test_a_payload_generators_result_is_sent_by_its_kind(
+    server: RecordingServer, made: Any, as_json: bool, body: bytes, content_type: str | None
+) -> None:
+    seen: list[Any] = []
+
+    def generator(records: Any) -> Any:
+        seen.extend(records)
+        return made
+
+    record = make_record()
+    with HttpChest(server.url, payload_generator=generator, json=as_json) as chest:
+        chest.write([record])
+    (post,) = server.received
+    assert seen == [record]
+    assert post.body == body
+    expected = "application/x-www-form-urlencoded" if content_type == "form" else content_type
+    assert post.headers.get("content-type") == expected
+
+
+def test_a_record_for_which_no_body_can_be_made_is_refused_and_named(server: RecordingServer) -> None:
+    good, bad = make_record(), make_record(variables={"broken": True})
+
+    def generator(records: Any) -> str:
+        if any("broken" in record.variables for record in records):
+            raise KeyError("plan")
+        return "fine"
+
+    with HttpChest(server.url, payload_generator=generator) as chest:
+        with pytest.raises(RecordRejected, match="KeyError") as refusal:
+            chest.write([good, bad])
+        assert refusal.value.ids == (bad.id,)
+        chest.write([good])
+    assert len(server.received) == 1
+
+
+def test_a_payload_that_is_no_body_is_refused_with_the_cure(server: RecordingServer) -> None:
+    with (
+        HttpChest(server.url, payload_generator=lambda _: 5) as chest,
+        pytest.raises(RecordRejected, match="json=True"),
+    ):
+        chest.write([make_record()])
+
+
+# -- again and again ---------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_is_sent_again_carries_the_same_key_and_another_batch_another(
+    chest: HttpChest, server: RecordingServer
+) -> None:
+    records = [make_record() for _ in range(3)]
+    server.replies = [Reply(status=503)]
+    with pytest.raises(ChestUnavailable):
+        chest.write(records)
+    chest.write(records)
+    chest.write(records[:2])
+    chest.write(records[:1])
+    keys = [post.headers["idempotency-key"] for post in server.received]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert keys[3] == records[0].id
+
+
+def test_one_connection_serves_batch_after_batch(chest: HttpChest, server: RecordingServer) -> None:
+    server.reply = Reply(status=200, body=b"stored")
+    for _ in range(5):
+        chest.write([make_record()])
+    assert len({post.connection for post in server.received}) == 1
+
+
+def test_a_connection_that_the_server_closed_between_batches_is_made_again(
+    chest: HttpChest, server: RecordingServer
+) -> None:
+    server.reply = Reply(status=200, headers={"Connection": "close"})
+    for _ in range(3):
+        chest.write([make_record()])
+    assert len(server.posts) == 3
+
+
+def test_threads_may_write_at_once(chest: HttpChest, server: RecordingServer) -> None:
+    threads = [threading.Thread(target=lambda: [chest.write([make_record()]) for _ in range(10)]) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({post.json[0]["id"] for post in server.posts}) == 60
+
+
+def test_a_forked_child_uses_no_connection_of_its_parent(chest: HttpChest, server: RecordingServer) -> None:
+    chest.write([make_record()])
+    in_child(lambda: [chest.write([make_record()]), chest.close()])
+    chest.write([make_record()])
+    parent, child, again = (post.connection for post in server.posts)
+    assert parent == again != child
+
+
+def test_under_gevent_the_thread_of_the_exporter_and_greenlets_write_through_one_chest(server: RecordingServer) -> None:
+    pytest.importorskip("gevent")
+    said = run_python(
+        """
+        from gevent import monkey
+
+        monkey.patch_all()
+        import sys
+
+        import gevent
+
+        from chest.chests.http import HttpChest
+        from chest.native import start_thread
+        from chest.testing.records import make_record
+
+        chest = HttpChest(sys.argv[1])
+        done = []
+        start_thread(lambda: (chest.write([make_record()]), done.append(1)))
+        while not done:
+            gevent.sleep(0.01)
+        greenlets = [gevent.spawn(chest.write, [make_record()]) for _ in range(3)]
+        gevent.joinall(greenlets, raise_error=True)
+        print("all went well")
+        """,
+        server.url,
+    )
+    assert "all went well" in said
+    assert len(server.posts) == 4
+
+
+# -- what an answer means ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_every_2xx_is_success_unless_said_otherwise(chest: HttpChest, server: RecordingServer, status: int) -> None:
+    server.reply = Reply(status=status)
+    chest.write([make_record()])
+
+
+def test_only_the_named_statuses_are_success(server: RecordingServer) -> None:
+    server.replies = [Reply(status=200), Reply(status=404), Reply(status=201)]
+    with HttpChest(server.url, success_status_codes=[200, 404]) as chest:
+        chest.write([make_record()])
+        chest.write([make_record()])
+        with pytest.raises(RecordRejected, match="201"):  # it has them: trying again would double them for ever
+            chest.write([make_record()])
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 408, 425, 429, 500, 502, 503, 507])
+def test_what_may_pass_or_be_mended_makes_records_wait(chest: HttpChest, server: RecordingServer, status: int) -> None:
+    server.reply = Reply(status=status, body=b"reason 17")
+    with pytest.raises(ChestUnavailable, match=rf"{status} \(reason 17\)") as error:
+        chest.write([make_record()])
+    assert error.value.retry_after is None
+    server.reply = Reply()
+    chest.write([make_record()])
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 415, 422, 431])
+def test_any_other_4xx_refuses_the_batch(chest: HttpChest, server: RecordingServer, status: int) -> None:
+    server.reply = Reply(status=status)
+    with pytest.raises(RecordRejected) as error:
+        chest.write([make_record()])
+    assert error.value.ids == ()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_handed_on_in_seconds_or_as_a_date(
+    chest: HttpChest, server: RecordingServer, status: int
+) -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    for header, low, high in (("17", 17, 17), (soon, 80, 90), ("soon", None, None), ("99999999", 3600, 3600)):
+        server.reply = Reply(status=status, headers={"Retry-After": header})
+        with pytest.raises(ChestUnavailable) as error:
+            chest.write([make_record()])
+        if low is None:
+            assert error.value.retry_after is None
+        else:
+            assert error.value.retry_after is not None
+            assert low <= error.value.retry_after <= high
+
+
+def test_an_answers_text_is_shown_short_and_without_control_characters(
+    chest: HttpChest, server: RecordingServer
+) -> None:
+    server.reply = Reply(status=400, body=b"no\r\n\x1b[31mgood " + b"x" * 5000)
+    with pytest.raises(RecordRejected) as error:
+        chest.write([make_record()])
+    assert str(error.value).isprintable()
+    assert "no [31mgood xxx" in str(error.value)
+    assert len(str(error.value)) < 600
+
+
+def test_an_endless_answer_is_not_read_to_its_end(server: RecordingServer) -> None:
+    server.reply = Reply(status=200, body=b"x" * 5_000_000)
+    with HttpChest(server.url) as chest:
+        chest.write([make_record()])
+        chest.write([make_record()])
+    assert len({post.connection for post in server.posts}) == 2
+
+
+# -- redirects ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_on_the_same_host_is_followed_with_method_and_body(server: RecordingServer, status: int) -> None:
+    server.replies = [Reply(status=status, headers={"Location": "/new?a=b"})]
+    record = make_record()
+    with HttpChest(f"{server.url}/old", headers={"X-Api-Key": "k"}) as chest:
+        chest.write([record])
+    first, second = server.received
+    assert (second.method, second.target, second.body) == ("POST", "/new?a=b", first.body)
+    assert second.headers["x-api-key"] == "k"
+
+
+def test_records_go_to_no_other_host(server: RecordingServer) -> None:
+    with recording_server() as other, HttpChest(server.url) as chest:
+        for location in (other.url, f"//localhost:{server.port}/", f"https://127.0.0.1:{server.port}/", "http://["):
+            server.replies = [Reply(status=307, headers={"Location": location})]
+            with pytest.raises(ChestUnavailable, match="redirects"):
+                chest.write([make_record()])
+        assert other.received == []
+        assert len(server.received) == 4
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_a_redirect_that_may_change_the_method_is_not_followed(
+    chest: HttpChest, server: RecordingServer, status: int
+) -> None:
+    server.reply = Reply(status=status, headers={"Location": "/new"})
+    with pytest.raises(ChestUnavailable, match="redirects"):
+        chest.write([make_record()])
+    assert len(server.received) == 1
+
+
+def test_redirects_in_a_circle_end(chest: HttpChest, server: RecordingServer) -> None:
+    server.reply = Reply(status=307, headers={"Location": "/records"})
+    with pytest.raises(ChestUnavailable, match="redirects"):
+        chest.write([make_record()])
+    assert len(server.received) == 4
+
+
+# -- what goes wrong on the way ----------------------------------------------------------------------------------------
+
+
+def test_nobody_listening_is_unavailable() -> None:
+    with HttpChest(f"http://127.0.0.1:{refused_port()}") as chest, pytest.raises(ChestUnavailable, match="refused"):
+        chest.write([make_record()])
+
+
+def test_an_unknown_host_is_unavailable() -> None:
+    with HttpChest("http://no-such-host.invalid") as chest, pytest.raises(ChestUnavailable, match="cannot be reached"):
+        chest.write([make_record()])
+
+
+def test_a_server_that_says_nothing_is_given_up_after_the_timeout() -> None:
+    with silent_server() as port, HttpChest(f"http://127.0.0.1:{port}/?timeout_seconds=0.2") as chest:
+        with pytest.raises(ChestUnavailable, match=r"within 0\.2 s"):
+            chest.write([make_record()])
+        assert elapsed_seconds(lambda: chest.write([make_record()])) < 2
+
+
+def test_a_server_that_drips_its_answer_is_given_up() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        ending = threading.Event()
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+                while not ending.wait(0.05):
+                    try:
+                        connection.sendall(b".")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with HttpChest(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_seconds=0.3) as chest:
+            assert elapsed_seconds(lambda: chest.write([make_record()])) < 5
+        ending.set()
+        thread.join(5)
+
+
+def test_a_connection_cut_without_an_answer_is_unavailable(chest: HttpChest, server: RecordingServer) -> None:
+    server.replies = [Reply(cut_before=True)]
+    with pytest.raises(ChestUnavailable):
+        chest.write([make_record()])
+    chest.write([make_record()])
+
+
+def test_an_answer_that_is_no_http_is_unavailable() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with (
+            HttpChest(f"http://127.0.0.1:{listener.getsockname()[1]}") as chest,
+            pytest.raises(ChestUnavailable, match="cannot be reached"),
+        ):
+            chest.write([make_record()])
+        thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody trusts, with its key, in one file."""
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}.key", "-out", f"{path}.crt",
+        ],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    path.write_bytes(Path(f"{path}.key").read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_unless_told_to_trust_it(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with recording_server(tls=context) as server:
+        with HttpChest(server.url) as chest, pytest.raises(ChestUnavailable, match=r"(?i)certificate"):
+            chest.write([make_record()])
+        assert server.received == []
+        with HttpChest(server.url, verify=f"{certificate}.crt") as chest:
+            chest.write([make_record()])
+        with HttpChest(server.url, verify=False) as chest:
+            chest.write([make_record()])
+        assert len(server.received) == 2
+
+
+def test_a_proxy_is_used_where_one_is_named_and_not_for_hosts_that_are_exempt(
+    server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HttpChest("http://collector.invalid/in", proxies={"http": server.url}) as chest:
+        chest.write([make_record()])
+    assert server.received[0].target == "http://collector.invalid/in"
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    with HttpChest("http://collector.invalid/in") as chest:
+        chest.write([make_record()])
+    monkeypatch.setenv("NO_PROXY", ".invalid")
+    with HttpChest("http://collector.invalid/in") as chest, pytest.raises(ChestUnavailable):
+        chest.write([make_record()])
+    assert len(server.received) == 2
+
+
+# -- check -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 204, 400, 405, 501])
+def test_a_check_asks_with_head_and_sends_no_record(chest: HttpChest, server: RecordingServer, status: int) -> None:
+    server.reply = Reply(status=status)
+    chest.check()
+    assert [request.method for request in server.received] == ["HEAD"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_a_check_says_what_is_wrong(chest: HttpChest, server: RecordingServer, status: int) -> None:
+    server.reply = Reply(status=status)
+    with pytest.raises(ChestUnavailable, match=str(status)):
+        chest.check()
+
+
+# -- configuration -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "http:///in", "https://ho st/", "http://host:port/", "http://[::1/in", "http://u:s3cret@/x"]
+)
+def test_a_url_that_is_no_address_is_refused_without_its_secrets(url: str) -> None:
+    with pytest.raises(SettingsError, match="https://host/path") as refusal:
+        open_chest(url)
+    assert "s3cret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("parameter", ["format=xml", "gzip=yes", "timeout_seconds=0", "timeout_seconds=ten"])
+def test_an_option_that_cannot_be_meant_is_refused(parameter: str) -> None:
+    with pytest.raises(SettingsError, match=parameter.split("=")[0]):
+        open_chest(f"http://host/in?{parameter}")
+
+
+def test_a_header_that_would_break_the_request_is_refused_without_its_value() -> None:
+    with pytest.raises(SettingsError, match="X-Api-Key") as refusal:
+        HttpChest("http://host/", headers={"X-Api-Key": "s3cret\r\nX-Other: 1"})
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_a_secret_that_the_endpoint_repeats_is_shown_nowhere(
+    server: RecordingServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secrets = ["hunter2", "t0ken", "k3y", "param3ter", "c00kie"]
+    server.reply = Reply(status=400, body=" ".join(secrets).encode())
+    chest = HttpChest(
+        f"http://user:hunter2@127.0.0.1:{server.port}/in?access_token=t0ken",
+        headers={"Cookie": "c00kie", "X-Api-Key": "k3y"},
+        params={"sig": "param3ter"},
+    )
+    other = HttpChest(server.url, headers={"Authorization": "Bearer hunter2"})
+    for each in (chest, other):
+        with each, pytest.raises(ChestError) as error:
+            each.write([make_record()])
+        shown = f"{error.value!s} {each!r} {each.name} {caplog.text}"
+        assert "***" in str(error.value)
+        for secret in secrets if each is chest else ["hunter2"]:
+            assert secret not in shown
+
+
+def test_a_chest_may_have_a_name_of_its_own() -> None:
+    chest = HttpChest("https://hooks.example/T00/B00/s3cretpath", name="team hook")
+    assert repr(chest) == "<HttpChest team hook>"
+
+
+def test_without_httpx_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    for module in [name for name in sys.modules if name.startswith("chest.chests.http")]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'wsgi-chest\[http\]'"):
+        registry.open_chest("https://host/in")
