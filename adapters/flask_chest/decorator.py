@@ -1,0 +1,239 @@
+"""``flask_chest``: the decorator of Flask-Chest, for views that leave a record of their own, or of less than everything."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar, cast
+
+from flask import Flask, request
+from flask.globals import app_ctx
+
+from chest import RequestContext
+from chest.chests.registry import open_chest
+from chest.errors import ChestError, SettingsError
+from chest.option_types import tracked_names
+from chest.request.context import ENVIRON_KEY
+from flask_chest.g_variables import REQUEST_ID_NAME, SERVED_KEY, GVariables
+from flask_chest.view_call import ViewCall, clean_request_id
+from flask_chest.view_chests import AnyChest, ViewChests, key_of, recorders_of, view_chests
+from flask_chest.view_record import ViewRecord
+
+__all__ = ["default_request_id", "flask_chest", "recorders_of"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_logger: Final = logging.getLogger("flask_chest")
+_ID_KEY: Final = "chest.flask.request_id"
+"""Under this key ``environ`` holds the id that the request's first decorator gave it."""
+
+_UNNAMED: Final[tuple[str, ...]] = ("",)
+"""In the place of the names to record: the method is none of those that were named. No name on ``g`` is empty."""
+
+_current_request: Callable[[], Any] = request._get_current_object  # type: ignore[attr-defined]
+_current_app_context: Callable[[], Any] = app_ctx._get_current_object  # type: ignore[attr-defined]
+
+
+def default_request_id() -> str:
+    """What Flask-Chest makes by default; as the default it means: the request's id, wherever that comes from."""
+    return str(uuid.uuid4())
+
+
+def flask_chest(
+    chests: Sequence[AnyChest] | None = None,
+    tracked_vars: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    request_id_generator: Callable[[], object] | None = default_request_id,
+    raise_exceptions: bool = True,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Record what a view leaves on ``flask.g``.
+
+    With ``chests``, each call of the view leaves a record of its own there, with an id of its own and the request's
+    ``request_id``; a view that raises does too. Without, nothing more is stored: the record that ``FlaskRecorder`` makes of
+    the request keeps only the variables named here.
+
+    In production take ``raise_exceptions=False``, or ``FlaskRecorder`` and no chests: a request then never waits for a
+    store and never fails because of one. ``True``, which Flask-Chest documented as the default, is for a request that must
+    not be answered before its variables are stored: it waits for every chest.
+
+    Example::
+
+        @app.route("/", methods=["GET", "POST"])
+        @flask_chest(chests=[FlaskChestSQLite()], tracked_vars={"GET": ["user_id"]}, raise_exceptions=False)
+        def index(): ...
+
+    Below ``@app.route``. It works on functions, coroutines, methods of a ``MethodView`` (and as one of its
+    ``decorators``), and above or below other decorators. Of a view that streams, ``raise_exceptions=True`` writes what
+    is on ``g`` when the view returns; ``False`` records when the stream has ended.
+
+    :param chests: what to write to: objects of Flask-Chest's classes, chests, URLs of chests.
+    :param tracked_vars: names on ``g``, for all methods or by method (``{"GET": [...]}``; a method that is not named
+        tracks nothing, and leaves no record of its own); None: everything that the request set. Names that are not set
+        are skipped.
+    :param request_id_generator: makes the request's id, kept in ``g.custom_request_id`` and cut at 255 characters. The
+        default, None, and one that raises mean the id that the request has already.
+    :param raise_exceptions: whether to write before the response is returned, and to raise what goes wrong.
+    :raises SettingsError: at start, for an argument that cannot be meant.
+    :raises ChestWriteError: in the request, after every chest was tried; only with ``raise_exceptions=True``, and not over
+        an exception of the view's own.
+    """
+    recorded = _Recorded(chests, tracked_vars, request_id_generator, raise_exceptions)
+
+    def decorate(view: Callable[P, R]) -> Callable[P, R]:
+        if not callable(view):
+            raise SettingsError(f"flask_chest(...) decorates a view function, and no {type(view).__name__}")
+        if inspect.iscoroutinefunction(view):
+
+            @wraps(view)
+            async def asynchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
+                call = recorded.begin()
+                if call is None:
+                    return await view(*args, **kwargs)
+                try:
+                    value = await view(*args, **kwargs)
+                except BaseException as error:
+                    call.raised(error)
+                    raise
+                return call.returned(value)
+
+            return cast("Callable[P, R]", asynchronous)
+
+        @wraps(view)
+        def synchronous(*args: P.args, **kwargs: P.kwargs) -> R:
+            call = recorded.begin()
+            if call is None:
+                return view(*args, **kwargs)
+            try:
+                value = view(*args, **kwargs)
+            except BaseException as error:
+                call.raised(error)
+                raise
+            return cast("R", call.returned(value))
+
+        return synchronous
+
+    return decorate
+
+
+class _Recorded:
+    """The arguments of one decorator, checked, and what it does with each request."""
+
+    def __init__(
+        self,
+        chests: Sequence[AnyChest] | None,
+        tracked_vars: Sequence[str] | Mapping[str, Sequence[str]] | None,
+        request_id_generator: Callable[[], object] | None,
+        raise_exceptions: bool,
+    ) -> None:
+        self.chests = _checked_chests(chests)
+        self.key = key_of(self.chests)
+        self.raises = raise_exceptions
+        names = _checked_names(tracked_vars)
+        self._by_method = names if isinstance(names, Mapping) else None
+        self._names = None if isinstance(names, Mapping) else names
+        if request_id_generator is not None and not callable(request_id_generator):
+            raise SettingsError("request_id_generator is a function without parameters, or None")
+        self._generator = None if request_id_generator is default_request_id else request_id_generator
+        self._has_warned = False
+
+    def begin(self) -> ViewCall | None:
+        """The view is about to be called; None where there is nothing to do when it ends."""
+        try:
+            served = _current_request()
+        except RuntimeError:  # outside a request the view is just called
+            return None
+        environ = served.environ
+        context = environ.get(ENVIRON_KEY)
+        if type(context) is not RequestContext:  # nothing is recorded of the whole request
+            context = None
+        tracked = self._tracked(environ.get("REQUEST_METHOD", ""))
+        app_context = _current_app_context()
+        chests = self._view_chests(app_context.app) if self.chests else None
+        request_id = environ.get(_ID_KEY) or self._new_request_id(environ, context, chests)
+        names_on_g = vars(app_context.g)
+        names_on_g[REQUEST_ID_NAME] = request_id
+        if not self.chests:
+            self._narrow(environ.get(SERVED_KEY), tracked)
+        if chests is None or tracked is _UNNAMED:
+            return None
+        view = ViewRecord(served)
+        return ViewCall(chests, view, request_id, context, tracked, names_on_g, environ.get(SERVED_KEY), self.raises)
+
+    def _view_chests(self, app: Flask) -> ViewChests | None:
+        """What this application's decorators share that name these chests; None where nothing is to be recorded."""
+        try:
+            chests = view_chests(app, self.key, self.chests)
+        except ChestError as error:
+            if self.raises:
+                raise
+            self._warn("flask_chest(): nothing is recorded: %s", error)
+            return None
+        if chests is not None and not self.raises and not chests.mark[0]:
+            chests.prepare()
+        return chests
+
+    def _tracked(self, method: str) -> tuple[str, ...] | None:
+        """The names to record for a request of this method; None: all of them."""
+        return self._names if self._by_method is None else self._by_method.get(method, _UNNAMED)
+
+    def _new_request_id(
+        self, environ: dict[str, Any], context: RequestContext | None, chests: ViewChests | None
+    ) -> str:
+        """The request's one id: the first decorator's generator makes it, else it is the one that the request has."""
+        made = None if self._generator is None else self._generated(self._generator)
+        if made is not None and context is not None:
+            context.request_id = made
+        request_id = made or (None if context is None else clean_request_id(context.request_id))
+        if not request_id:
+            request_id = default_request_id() if chests is None else chests.new_request_id()
+        environ[_ID_KEY] = request_id
+        return request_id
+
+    def _generated(self, generator: Callable[[], object]) -> str | None:
+        try:
+            return clean_request_id(generator() or "") or None
+        except Exception as error:  # noqa: BLE001 - the user's code must not fail the request
+            self._warn("request_id_generator raised %r: the request keeps the id that it has", error)
+            return None
+
+    def _narrow(self, on_g: GVariables | None, tracked: Sequence[str] | None) -> None:
+        if on_g is None:
+            self._warn(
+                "flask_chest() without chests= narrows the record that FlaskRecorder makes of a request, and there is none:"
+                " add FlaskRecorder(app), or name chests"
+            )
+        elif tracked is not None:
+            on_g.narrow(tracked)
+
+    def _warn(self, message: str, *arguments: object) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            _logger.warning(message, *arguments)
+
+
+def _checked_chests(chests: Any) -> tuple[AnyChest, ...]:
+    if chests is None:
+        return ()
+    if isinstance(chests, str) or hasattr(chests, "write"):
+        chests = (chests,)
+    if not isinstance(chests, Iterable):
+        raise SettingsError("flask_chest(chests=[...]) takes a list of chests; write the decorator with parentheses")
+    checked = tuple(chests)
+    for chest in checked:
+        if isinstance(chest, str):
+            open_chest(chest)  # connects to nothing, and says now what is wrong with a URL
+        elif not callable(getattr(chest, "write", None)):
+            raise SettingsError(f"chests: {type(chest).__name__} is neither a chest nor the URL of one")
+    return checked
+
+
+def _checked_names(tracked_vars: Any) -> tuple[str, ...] | Mapping[str, tuple[str, ...]] | None:
+    if tracked_vars is None:
+        return None
+    try:
+        return cast("tuple[str, ...] | Mapping[str, tuple[str, ...]]", tracked_names().parse(tracked_vars))
+    except ValueError as error:
+        raise SettingsError(f"tracked_vars: expected {tracked_names().text}; {error}") from None

@@ -1,0 +1,188 @@
+"""``ViewChests``: the chests that decorators name, and the two ways to them: in the request, or through a recorder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import socket
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from flask import Flask
+
+from chest import Recorder
+from chest.chests.base import Chest
+from chest.chests.registry import open_chest
+from chest.counters import Counters
+from chest.middleware import service_of
+from chest.record_id import RecordIds
+from chest.request.recording import Recording
+from chest.request.redaction import Redaction
+from chest.request.request_id import RequestIds
+from chest.request.selection import Selection
+from chest.settings import Settings
+from flask_chest.app_settings import AppSettings
+from flask_chest.extension import EXTENSION, AppRecorder
+from flask_chest.triples import FlaskChest
+from flask_chest.view_record import ViewRecord, record_now
+
+AnyChest: TypeAlias = FlaskChest | Chest | str
+"""A chest of Flask-Chest's kind, one of Chest's, or the URL of one."""
+
+_KEY: Final = "chest.decorator"
+_NAME_CHARACTERS: Final = 12
+
+
+class ViewChests:
+    """What the decorators of one application write to that name the same chests: they share one recorder.
+
+    Nothing is made before the first request that needs it.
+
+    :param settings: the application's; its chests are not used.
+    :param service: what the application is called where ``settings`` do not say.
+    :param chests: the chests.
+    :param name: the recorder's; the same from start to start, so that what a dead worker left is found.
+    """
+
+    def __init__(self, settings: Settings, service: str, chests: Sequence[AnyChest], name: str) -> None:
+        self.name = name
+        self.mark: Any = b"\0"
+        """``mark[0]`` is 1 while the recorder of this process is ready; else :meth:`prepare` is to be called."""
+        self._settings = settings
+        self._service = service
+        self._chests = [open_chest(chest) if isinstance(chest, str) else chest for chest in chests]
+        self._selection = Selection(redaction=Redaction(settings.redact, settings.unredacted))
+        self._process = _RequestProcess((settings.service or service, settings.release, socket.gethostname()))
+        self._way: tuple[Recorder, Recording] | None = None
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What brings records to the chests; None as long as no request needed it."""
+        return None if self._way is None else self._way[0]
+
+    def prepare(self) -> None:
+        """Make the recorder ready in this process."""
+        recorder, _ = self._way or self._make_way()
+        recorder.prepare()
+
+    def new_request_id(self) -> str:
+        """An id as ``str(uuid.uuid4())`` makes it, at a fraction of the cost."""
+        self._process.renew_after_fork()
+        return self._process.request_ids.new()
+
+    def offer(self, view: ViewRecord, request_id: str, variables: Mapping[str, Any]) -> None:
+        """Have the record brought to every chest later; never waits for one."""
+        _, recording = self._way or self._make_way()
+        view.finish_as(recording, request_id, variables)
+
+    def write_now(self, view: ViewRecord, request_id: str, variables: Mapping[str, Any]) -> list[tuple[str, Exception]]:
+        """Write to every chest, and return the labels of those that failed, with what they raised."""
+        triples = [(name, value, request_id) for name, value in variables.items()]
+        record = None
+        failures: list[tuple[str, Exception]] = []
+        for chest in self._chests:
+            try:
+                if isinstance(chest, FlaskChest):
+                    chest.write(list(triples))
+                    continue
+                if record is None:
+                    self._process.renew_after_fork()
+                    record = record_now(view, self._process, self._selection, request_id, variables)
+                if record is not None:
+                    chest.write([record])
+            except Exception as error:  # noqa: BLE001 - the others are to be tried too; the caller raises
+                failures.append((label_of(chest), error))
+        return failures
+
+    def _make_way(self) -> tuple[Recorder, Recording]:
+        chests = tuple(chest.chest if isinstance(chest, FlaskChest) else chest for chest in self._chests)
+        settings = dataclasses.replace(self._settings, chests=chests)
+        recorder = Recorder.from_settings(settings, self.name, self._service)
+        # Two requests may come here at once: of what both make, which has made nothing yet itself, one is kept.
+        self._way = self._way or (recorder, Recording(recorder.offer, self._selection, recorder))
+        self.mark = self._way[0].mark
+        return self._way
+
+
+class _RequestProcess:
+    """What a record is made with that no recorder takes: ids, and the names of service, release and host."""
+
+    def __init__(self, resource: tuple[str, str, str]) -> None:
+        self.mark = bytearray(b"\1")
+        self.counters = Counters()
+        self.request_ids = RequestIds()
+        self.record_ids = RecordIds()
+        self.resource = resource
+        self._pid = os.getpid()
+
+    def prepare(self) -> None:
+        """It is ready."""
+
+    def renew_after_fork(self) -> None:
+        """A child must not make the ids that its parent makes."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self.record_ids.renew()
+            self.request_ids.renew()
+
+
+def key_of(chests: Sequence[AnyChest]) -> Hashable:
+    """Equal for the same chests, in whatever order they are named."""
+    return frozenset(chest if isinstance(chest, str) else id(chest) for chest in chests)
+
+
+def view_chests(app: Flask, key: Hashable, chests: Sequence[AnyChest]) -> ViewChests | None:
+    """What the decorators of the application share that name these chests; None where it is switched off.
+
+    :raises SettingsError: the application's settings cannot be meant.
+    """
+    try:
+        return made_for(app)[key]
+    except KeyError:
+        return _made(app, key, chests)
+
+
+def made_for(app: Flask) -> dict[Hashable, ViewChests | None]:
+    """What there is for the application so far."""
+    made: dict[Hashable, ViewChests | None] | None = app.extensions.get(_KEY)
+    return app.extensions.setdefault(_KEY, {}) if made is None else made
+
+
+def _made(app: Flask, key: Hashable, chests: Sequence[AnyChest]) -> ViewChests | None:
+    made, settings = made_for(app), settings_of(app)
+    new = None
+    if settings.enabled:
+        name = _name_of(chests)
+        same = sum(other is not None and other.name.partition("-n")[0] == name for other in list(made.values()))
+        new = ViewChests(settings, service_of(app, app.import_name), chests, f"{name}-n{same + 1}" if same else name)
+    return made.setdefault(key, new)
+
+
+def recorders_of(app: Flask) -> list[Recorder]:
+    """The recorders behind the application's decorators that name chests, as far as a request has needed them.
+
+    For tests, which ``flush`` them before they look, and for a look at their ``stats``.
+    """
+    made = [chests for chests in list(made_for(app).values()) if chests is not None]
+    return [chests.recorder for chests in made if chests.recorder is not None]
+
+
+def settings_of(app: Flask) -> Settings:
+    """The application's settings: its extension's, else those of its config and the environment.
+
+    :raises SettingsError: they cannot be meant.
+    """
+    recorded: AppRecorder | None = app.extensions.get(EXTENSION)
+    return AppSettings.resolve({}, app.config).core if recorded is None else recorded.settings
+
+
+def label_of(chest: FlaskChest | Chest) -> str:
+    """What messages call a chest, without secrets."""
+    return chest.label if isinstance(chest, FlaskChest) else chest.name
+
+
+def _name_of(chests: Sequence[AnyChest]) -> str:
+    """The same for the same chests from start to start, and a file's name."""
+    labels = sorted(label_of(open_chest(chest) if isinstance(chest, str) else chest) for chest in chests)
+    return "views-" + hashlib.sha256("\n".join(labels).encode()).hexdigest()[:_NAME_CHARACTERS]
