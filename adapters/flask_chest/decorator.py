@@ -12,13 +12,10 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 from flask import Flask, request
 from flask.globals import app_ctx
 
-from chest import RequestContext
-from chest.chests.registry import open_chest
-from chest.errors import ChestError, SettingsError
-from chest.option_types import tracked_names
-from chest.request.context import ENVIRON_KEY
+from chest import ChestError, RequestContext, SettingsError
+from chest.adapter import ENVIRON_KEY, clean_request_id, open_chest, tracked_names
 from flask_chest.g_variables import REQUEST_ID_NAME, SERVED_KEY, GVariables
-from flask_chest.view_call import ViewCall, clean_request_id
+from flask_chest.view_call import ViewCall
 from flask_chest.view_chests import AnyChest, ViewChests, key_of, recorders_of, view_chests
 from flask_chest.view_record import ViewRecord
 

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from chest import RequestContext
-from chest.errors import ChestWriteError
-from chest.request.request_id import MOST_CHARACTERS
-from chest.request.text import text
+from chest.adapter import ChestWriteError, clean_request_id
 from flask_chest.g_variables import REQUEST_ID_NAME, GVariables, data_of
 from flask_chest.view_chests import ViewChests
 from flask_chest.view_record import ViewRecord
@@ -55,7 +53,7 @@ class ViewCall:
 
     def returned(self, value: Any) -> Any:
         """The view returned this: the record is written, or offered now or when the stream has ended."""
-        self._view.returned(value)
+        self._view.view_returned(value)
         if self._raises:
             failures = self._write()
             if failures:
@@ -70,7 +68,7 @@ class ViewCall:
 
     def raised(self, error: BaseException) -> None:
         """The view raised: its exception goes on, whatever the chests do."""
-        self._view.raised(error)
+        self._view.view_raised(error)
         if not self._raises:
             self._offer()
             return
@@ -102,8 +100,3 @@ class ViewCall:
         if self._context is not None:
             self._context.request_id = request_id
         return request_id
-
-
-def clean_request_id(given: object) -> str:
-    """An id of the application's as it can be stored everywhere: text of at most 255 characters."""
-    return text(str(given), MOST_CHARACTERS)

@@ -33,7 +33,7 @@ class WatchedStream(Iterator[Any]):
             self._end()
             raise
         except BaseException as error:
-            self._view.broken(error)
+            self._view.raised(error)
             self._end()
             raise
 

@@ -32,9 +32,14 @@ class Facts:
     is_excluded = False
     known_attributes: Mapping[str, str] | None = None
     """Attributes that are the program's and not a request's, such as the name of an endpoint: they need no cleaning."""
+    attributes: dict[str, Any] | None = None
+    """What :meth:`more` gave, once somebody asked for it."""
 
-    def __init__(self) -> None:
-        self.attributes: dict[str, Any] = {}
+    def more(self) -> dict[str, Any]:
+        """The attributes that are said of this request alone."""
+        if self.attributes is None:
+            self.attributes = {}
+        return self.attributes
 
     def at_end(self, context: RequestContext) -> None:
         """For adapters: the record is about to be made, whichever way the request ended. Must not raise or wait."""
@@ -94,7 +99,7 @@ class RequestContext(dict[str, Any]):
         """Record the class and message of an exception that was handled, and so does not reach the middleware."""
         facts = self._told()
         facts.error = type(error).__name__
-        facts.attributes["exception.message"] = message_of(error)
+        facts.more()["exception.message"] = message_of(error)
 
     @property
     def route(self) -> str | None:
@@ -108,7 +113,7 @@ class RequestContext(dict[str, Any]):
     @property
     def attributes(self) -> dict[str, Any]:
         """What goes beside the variables, under OpenTelemetry's names where they exist."""
-        return self._told().attributes
+        return self._told().more()
 
     def _told(self) -> Facts:
         facts = self._facts
