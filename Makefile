@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench bench-peers stress servers clean
+.PHONY: help demo test check check-flask bench bench-peers stress servers clean
 .DEFAULT_GOAL := help
 
 help: ## Show these commands
@@ -28,12 +28,16 @@ demo: $(VENV)/demo.stamp ## Serve a small shop, send it requests, kill a worker,
 test: $(VENV)/dev.stamp ## Run the tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, tests
+check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, tests, older releases of Flask
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+	$(BIN)/python tests/flask_versions.py
+
+check-flask: $(VENV)/dev.stamp ## The tests of flask_chest with the oldest Flask that it promises, and one between
+	$(BIN)/python tests/flask_versions.py
 
 bench: $(VENV)/dev.stamp ## Measure, and print a table
 	$(BIN)/python -m benchmarks

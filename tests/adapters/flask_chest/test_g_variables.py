@@ -434,7 +434,7 @@ def test_of_a_stale_g_whose_request_is_over_only_what_is_set_anew_is_recorded(re
     assert "g_refused" not in shop.counts
 
 
-def test_teardowns_that_flask_fires_twice_around_a_stream_leave_one_record(recorded: Make) -> None:
+def test_however_often_flask_tears_a_stream_down_it_leaves_one_record(recorded: Make) -> None:
     app, torn = Flask("shop"), []
 
     @app.teardown_request
@@ -456,8 +456,8 @@ def test_teardowns_that_flask_fires_twice_around_a_stream_leave_one_record(recor
     with pytest.raises(LookupError):
         list(body)
     body.close()
-    assert torn == ["NoneType", "LookupError"], "this Flask tears down otherwise: see whether that matters"
-    assert (shop.record.variables, shop.record.error) == ({"rows": 1, "teardowns": 2}, "LookupError")
+    assert torn in (["NoneType", "LookupError"], ["LookupError"])  # Flask 3.1 and later; Flask before
+    assert (shop.record.variables, shop.record.error) == ({"rows": 1, "teardowns": len(torn)}, "LookupError")
 
 
 # -- a g that is there before the request ----------------------------------------------------------------------------------------
