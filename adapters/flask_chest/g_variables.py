@@ -155,10 +155,7 @@ class GVariables(Facts):
         if now is None:
             return {}
         found = data_of(now) if names is None else {name: now[name] for name in names if name in now}
-        before = self._before
-        if before is None:
-            return found
-        return {name: value for name, value in found.items() if name not in before or before[name] is not value}
+        return found if self._before is None else set_since(self._before, found)
 
     def narrow(self, names: Iterable[str]) -> None:
         """Keep only these variables in the request's record, wherever they were set; told twice, both are kept."""
@@ -195,3 +192,8 @@ def data_of(names: dict[str, Any]) -> dict[str, Any]:
         for name, value in names.copy().items()  # a copy: a thread of the application may set another one meanwhile
         if name[0] != "_" and (type(value) in _DATA or issubclass(type(value), Enum)) and name != REQUEST_ID_NAME
     }
+
+
+def set_since(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Of what was found on a ``g`` that was used before, what was set or replaced since."""
+    return {name: value for name, value in found.items() if name not in before or before[name] is not value}

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from flask import Flask
 
 from chest import Recorder
-from chest.adapter import Chest, PartRecords, Recording, Settings, open_chest, service_of
+from chest.adapter import Chest, PartRecords, Recording, RequestPart, Settings, open_chest, service_of
 from flask_chest.app_settings import AppSettings
 from flask_chest.extension import EXTENSION, AppRecorder
 from flask_chest.triples import FlaskChest
-from flask_chest.view_record import ViewRecord
 
 AnyChest: TypeAlias = FlaskChest | Chest | str
 """A chest of Flask-Chest's kind, one of Chest's, or the URL of one."""
 
-_KEY: Final = "chest.decorator"
+KEY: Final = "chest.decorator"
+"""Under this key an application's ``extensions`` hold what its decorators share."""
 _NAME_CHARACTERS: Final = 12
 
 
@@ -42,25 +42,30 @@ class ViewChests:
         self._service = service
         self._chests = [open_chest(chest) if isinstance(chest, str) else chest for chest in chests]
         self._records = PartRecords(settings, service)
-        self.new_request_id = self._records.new_request_id
         self._way: tuple[Recorder, Recording] | None = None
+        self.new_request_id: Callable[[], str] = self._records.new_request_id
+        """Makes an id as ``str(uuid.uuid4())`` does, at a fraction of the cost."""
+        self.ready_request_id = self.new_request_id
+        """The same at a fraction of that; only while the recorder is ready."""
 
     @property
     def recorder(self) -> Recorder | None:
         """What brings records to the chests; None as long as no request needed it."""
         return None if self._way is None else self._way[0]
 
+    @property
+    def recording(self) -> Recording:
+        """What a view is to be finished as, to have its record brought to every chest later; waits for none."""
+        return (self._way or self._make_way())[1]
+
     def prepare(self) -> None:
         """Make the recorder ready in this process."""
         recorder, _ = self._way or self._make_way()
         recorder.prepare()
 
-    def offer(self, view: ViewRecord, request_id: str, variables: Mapping[str, Any]) -> None:
-        """Have the record brought to every chest later; never waits for one."""
-        _, recording = self._way or self._make_way()
-        view.finish_as(recording, request_id, variables)
-
-    def write_now(self, view: ViewRecord, request_id: str, variables: Mapping[str, Any]) -> list[tuple[str, Exception]]:
+    def write_now(
+        self, view: RequestPart, request_id: str, variables: Mapping[str, Any]
+    ) -> list[tuple[str, Exception]]:
         """Write to every chest, and return the labels of those that failed, with what they raised."""
         triples = [(name, value, request_id) for name, value in variables.items()]
         record = None
@@ -83,7 +88,7 @@ class ViewChests:
         recorder = Recorder.from_settings(settings, self.name, self._service)
         # Two requests may come here at once: of what both make, which has made nothing yet itself, one is kept.
         self._way = self._way or (recorder, self._records.into(recorder))
-        self.mark = self._way[0].mark
+        self.mark, self.ready_request_id = self._way[0].mark, self._way[0].request_ids.new
         return self._way
 
 
@@ -105,8 +110,8 @@ def view_chests(app: Flask, key: Hashable, chests: Sequence[AnyChest]) -> ViewCh
 
 def made_for(app: Flask) -> dict[Hashable, ViewChests | None]:
     """What there is for the application so far."""
-    made: dict[Hashable, ViewChests | None] | None = app.extensions.get(_KEY)
-    return app.extensions.setdefault(_KEY, {}) if made is None else made
+    made: dict[Hashable, ViewChests | None] | None = app.extensions.get(KEY)
+    return app.extensions.setdefault(KEY, {}) if made is None else made
 
 
 def _made(app: Flask, key: Hashable, chests: Sequence[AnyChest]) -> ViewChests | None:
