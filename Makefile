@@ -42,8 +42,8 @@ check-flask: $(VENV)/dev.stamp ## The tests of flask_chest with the oldest Flask
 bench: $(VENV)/dev.stamp ## Measure, and print a table
 	$(BIN)/python -m benchmarks
 
-bench-peers: $(VENV)/dev.stamp ## Measure beside OpenTelemetry, structlog, beeline and Sentry, each in an environment of its own
-	$(BIN)/python -m benchmarks.bench_peers
+bench-peers: $(VENV)/dev.stamp ## Measure beside OpenTelemetry, structlog, beeline, Sentry and Flask-Chest, each in an environment of its own
+	$(BIN)/python -m benchmarks peers flask_peers
 
 stress: $(VENV)/dev.stamp ## Kill, fork and interrupt for a minute, and count what came through
 	$(BIN)/python -m benchmarks.stress
