@@ -20,13 +20,14 @@ from chest.option import PREFIX, Option, Source, places
 from chest.option_types import OptionType, tracked_names
 from chest.part_records import PartRecords
 from chest.request.context import ENVIRON_KEY, NO_REQUEST, Facts
+from chest.request.middleware import is_being_recorded
 from chest.request.part import RequestPart
 from chest.request.recording import Recording
 from chest.request.redaction import Redaction
 from chest.request.request_id import MOST_CHARACTERS
 from chest.request.sanitize import Sanitizer
-from chest.request.text import text
 from chest.settings import Settings
+from chest.text import text
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "builtin_factory",
     "clean_request_id",
     "influx_url",
+    "is_being_recorded",
     "open_chest",
     "places",
     "safe_url",

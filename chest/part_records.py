@@ -16,6 +16,7 @@ from chest.request.recording import Recording
 from chest.request.redaction import Redaction
 from chest.request.request_id import RequestIds
 from chest.request.selection import Selection
+from chest.row import Row, record_of
 from chest.settings import Settings
 
 
@@ -40,13 +41,13 @@ class PartRecords:
     def made(self, part: RequestPart, request_id: str, variables: Mapping[str, Any]) -> Record | None:
         """The part's record, offered to nobody; None where it could not be made."""
         self._process.renew_after_fork()
-        made: list[Record] = []
+        made: list[Row] = []
         part.finish_as(Recording(made.append, self._selection, self._process), request_id, variables)
-        return made[0] if made else None
+        return record_of(made[0], self._process.resource) if made else None
 
     def into(self, recorder: Recorder) -> Recording:
         """What a part is to be finished as, for the recorder to take its record."""
-        return Recording(recorder.offer, self._selection, recorder)
+        return Recording(recorder.offer_row, self._selection, recorder)
 
 
 class _Process:

@@ -13,7 +13,7 @@ from flask import Flask, request
 from flask.globals import app_ctx
 
 from chest import ChestError, RequestContext, SettingsError
-from chest.adapter import ENVIRON_KEY, clean_request_id, open_chest, tracked_names
+from chest.adapter import ENVIRON_KEY, clean_request_id, is_being_recorded, open_chest, tracked_names
 from flask_chest.g_variables import REQUEST_ID_NAME, SERVED_KEY, GVariables
 from flask_chest.view_call import VIEW_MARK, ViewCall
 from flask_chest.view_chests import KEY, AnyChest, ViewChests, key_of, recorders_of, view_chests
@@ -150,9 +150,8 @@ class _Recorded:
         except RuntimeError:  # outside a request the view is just called
             return None
         environ = served.environ
-        context = environ.get(ENVIRON_KEY)
-        if type(context) is not RequestContext:  # nothing is recorded of the whole request
-            context = None
+        # None: nothing is recorded of the whole request
+        context = environ[ENVIRON_KEY] if ENVIRON_KEY in environ and is_being_recorded(environ) else None
         by_method = self._by_method
         tracked = self._names if by_method is None else by_method.get(environ.get("REQUEST_METHOD", ""), _UNNAMED)
         app_context = _current_app_context()

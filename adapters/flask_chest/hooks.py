@@ -18,8 +18,14 @@ from flask import Flask, g, has_request_context, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import ClosingIterator
 
-from chest import RequestContext
-from chest.adapter import ENVIRON_KEY, Counters, StartResponse, WSGIApplication, WSGIEnvironment
+from chest.adapter import (
+    ENVIRON_KEY,
+    Counters,
+    StartResponse,
+    WSGIApplication,
+    WSGIEnvironment,
+    is_being_recorded,
+)
 from flask_chest.g_variables import OWNER, SERVED_KEY
 from flask_chest.served_request import ServedRequest, answers_whole, attributes_of_endpoint, is_answer
 
@@ -95,12 +101,11 @@ class Watch:
 
     def serve(self, environ: WSGIEnvironment) -> ServedRequest | None:
         """The request's facts, told to its context; None where it is not recorded."""
-        context = environ.get(ENVIRON_KEY)
-        if type(context) is not RequestContext:
+        if not is_being_recorded(environ):
             return None
         served = environ[SERVED_KEY] = ServedRequest()
         served.watch = self
-        context.tell(served)
+        environ[ENVIRON_KEY].tell(served)
         return served
 
     def _user_handler(self) -> Callable[..., Any]:

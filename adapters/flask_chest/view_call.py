@@ -26,7 +26,7 @@ _logger: Final = logging.getLogger("flask_chest")
 class ViewCall(RequestPart):
     """One call of a decorated view that has chests to write to; filled in by the decorator, which saves a call."""
 
-    __slots__ = ("before", "chests", "names_on_g", "raises", "request_context", "request_id", "tracked", "watched_g")
+    __slots__ = ("before", "chests", "names_on_g", "raises", "request_context", "tracked", "watched_g")
 
     before: dict[str, Any] | None
     """What was on a ``g`` that another request had used, which is not recorded; None: it was new."""
@@ -38,7 +38,6 @@ class ViewCall(RequestPart):
     """Whether the record is written before the response is returned."""
     request_context: RequestContext | None
     """What the request itself is recorded in, if it is."""
-    request_id: str
     tracked: Sequence[str] | None
     """The names on ``g`` to record; None: all that the request set."""
     watched_g: GVariables | None

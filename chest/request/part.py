@@ -8,18 +8,24 @@ from typing import Any
 
 from chest.record import Outcome
 from chest.request.context import Facts, RequestContext
+from chest.request.ending import Ending
 from chest.request.recording import Recording
-from chest.request.response import Response
 from chest.wsgi import WSGIEnvironment
 
 
-class RequestPart(Response):
+class RequestPart(Ending):
     """A part of a request, from before it until its end; :class:`Recording` makes its record.
 
-    For adapters. Like every response it is made without ``__init__``, which saves a Python call: :meth:`begin` fills it in.
+    For adapters. It is made without arguments, and :meth:`begin` fills it in.
     """
 
-    __slots__ = ("_route",)
+    __slots__ = ("_route", "status")
+
+    status: str | None
+    """What it answers, as a code or a status line; None where it does not say."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
 
     def begin(self, environ: WSGIEnvironment, route: str | None = None) -> None:
         """It begins now.
@@ -32,11 +38,7 @@ class RequestPart(Response):
         if environ.get("SCRIPT_NAME"):
             self.path = environ["SCRIPT_NAME"] + self.path
         self._route = route
-        self.context = None
-        self.status = None
-        """What it answers, as a code or a status line; None where it does not say."""
-        self.body_bytes = 0
-        self.is_rare = False
+        self.context = self.status = self.outcome = self.error = self.message = None
         self.time_ns = time.time_ns()
         self.begin_ns = time.perf_counter_ns()
 
@@ -47,11 +49,10 @@ class RequestPart(Response):
         """
         self.failed(error, is_answered=True)
         if is_answer:
-            self.outcome = Outcome.OK
+            self.outcome = None
 
     def left(self) -> None:
         """Whoever was to have what it streams went away."""
-        self.tell_more()
         self.outcome = Outcome.CLIENT_DISCONNECT
 
     def finish_as(self, recording: Recording, request_id: str, variables: Mapping[str, Any]) -> None:
@@ -60,10 +61,20 @@ class RequestPart(Response):
         :param request_id: the request's, clean already.
         :param variables: what the record holds; copied.
         """
-        self.context = context = RequestContext(variables)
-        context.request_id = self.generated_id = request_id
+        context = RequestContext(variables)
+        context._request_id = request_id
+        context._status = self.status
         context._facts = None
         if self._route is not None:
             context._facts = facts = Facts()
             facts.route = self._route
-        recording.finish(self, self.outcome if self.is_rare else Outcome.OK)
+        if self.outcome is None and self.error is None:
+            recording.finish_complete(
+                context, request_id, self.method, self.path, self.time_ns, self.begin_ns, body_bytes=0
+            )
+            return
+        self.context, self.request_id = context, request_id
+        self.body_bytes = self.first_byte_ns = 0
+        self.is_status_inferred = False
+        recording.finish(self)
+        self.context = None
