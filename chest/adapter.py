@@ -22,7 +22,7 @@ from chest.part_records import PartRecords
 from chest.request.context import ENVIRON_KEY, NO_REQUEST, Facts
 from chest.request.middleware import is_being_recorded
 from chest.request.part import RequestPart
-from chest.request.recording import Recording
+from chest.request.recording import ROUTE_CHARACTERS, Recording
 from chest.request.redaction import Redaction
 from chest.request.request_id import MOST_CHARACTERS
 from chest.request.sanitize import Sanitizer
@@ -34,6 +34,7 @@ __all__ = [
     "ENVIRON_KEY",
     "NO_REQUEST",
     "PREFIX",
+    "ROUTE_CHARACTERS",
     "Chest",
     "ChestWriteError",
     "Counters",

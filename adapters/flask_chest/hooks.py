@@ -27,7 +27,7 @@ from chest.adapter import (
     is_being_recorded,
 )
 from flask_chest.g_variables import OWNER, SERVED_KEY
-from flask_chest.served_request import ServedRequest, answers_whole, attributes_of_endpoint, is_answer
+from flask_chest.served_request import ServedRequest, answers_whole, is_answer, known_of
 
 _current_request: Final[Callable[[], Any]] = request._get_current_object  # type: ignore[attr-defined]
 _current_g: Final[Callable[[], Any]] = g._get_current_object
@@ -62,7 +62,7 @@ class Watch:
     def _dispatch(self) -> Callable[..., Any]:
         """``full_dispatch_request``, which tells the request where Flask begins with it and what it answers."""
         dispatch, serve = self._app.full_dispatch_request, self.serve
-        attributes_of: dict[str, dict[str, str]] = {}
+        known: dict[int, tuple[Any, str, dict[str, str]]] = {}  # each with its rule, so that no other gets its identity
 
         def full_dispatch_request(*args: Any) -> Any:
             # One function, long for this house: every request of the application pays for each call that it makes.
@@ -77,11 +77,11 @@ class Watch:
             try:
                 rule = current.url_rule
                 if rule is not None:
-                    served.route = rule.rule
-                    attributes = attributes_of.get(rule.endpoint)
-                    if attributes is None:
-                        attributes = attributes_of[rule.endpoint] = attributes_of_endpoint(rule.endpoint)
-                    served.known_attributes = attributes
+                    try:
+                        _, served.route, served.known_attributes = known[id(rule)]
+                    except KeyError:
+                        known[id(rule)] = rule, *known_of(rule)
+                        _, served.route, served.known_attributes = known[id(rule)]
                 names = vars(_current_g())
                 if names or served.names is not None:
                     served.claim_used(names)

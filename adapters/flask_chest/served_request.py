@@ -6,10 +6,11 @@ from typing import Final
 
 from flask import Response
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Rule
 from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator
 
-from chest.adapter import text
+from chest.adapter import ROUTE_CHARACTERS, text
 from flask_chest.g_variables import GVariables
 
 ENDPOINT: Final = "flask.endpoint"
@@ -62,11 +63,11 @@ def _hands_out_as_werkzeug(kind: type[Response]) -> bool:
     return is_plain
 
 
-def attributes_of_endpoint(endpoint: str) -> dict[str, str]:
-    """What is recorded of an endpoint: its name, and that of its blueprint."""
-    blueprint, _, _ = endpoint.rpartition(".")
-    names = {ENDPOINT: endpoint, BLUEPRINT: blueprint} if blueprint else {ENDPOINT: endpoint}
-    return {name: text(value, _NAME_CHARACTERS) for name, value in names.items()}
+def known_of(rule: Rule) -> tuple[str, dict[str, str]]:
+    """What is recorded of every request that a rule leads to, clean: the route, and the names of endpoint and blueprint."""
+    blueprint, _, _ = rule.endpoint.rpartition(".")
+    names = {ENDPOINT: rule.endpoint, BLUEPRINT: blueprint} if blueprint else {ENDPOINT: rule.endpoint}
+    return text(rule.rule, ROUTE_CHARACTERS), {name: text(value, _NAME_CHARACTERS) for name, value in names.items()}
 
 
 def is_answer(error: BaseException) -> bool:

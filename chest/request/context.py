@@ -26,6 +26,9 @@ class Facts:
     """
 
     # On the class, so that a request only pays for what is said.
+    has_more = False
+    """Whether something was said of this request: by the application, or of what went wrong. Of the rest an adapter knows
+    that it is clean: ``route``, ``known_attributes`` and ``is_complete`` that it set itself."""
     request_id: object = None
     """What the application made the request's id; None leaves the one it came with."""
     route: str | None = None
@@ -47,7 +50,10 @@ class Facts:
         return self.attributes
 
     def at_end(self, context: RequestContext) -> None:
-        """For adapters: the record is about to be made, whichever way the request ended. Must not raise or wait."""
+        """For adapters: the record is about to be made, whichever way the request ended. Must not raise or wait.
+
+        Called a second time, it does nothing.
+        """
 
 
 class RequestContext(dict[str, Any]):
@@ -142,6 +148,7 @@ class RequestContext(dict[str, Any]):
         facts = self._facts
         if facts is None:
             facts = self._facts = Facts()
+        facts.has_more = True
         return facts
 
     def __repr__(self) -> str:
