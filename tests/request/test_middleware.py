@@ -451,7 +451,7 @@ def test_values_in_environ_that_are_no_text_cost_the_request_nothing() -> None:
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)
     assert client.app(environ | odd, client.start_response) == [b"hello"]
-    assert (client.record.path, client.record.method) == ("7", "")
+    assert (client.record.path, client.record.method) == ("/a7", "")
 
 
 def test_an_id_that_the_application_echoes_is_left_as_it_is() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from chest.record import Record
 from chest.ring.line import Resource, decode_lines
 from chest.ring.ring import EARLY_RECORDS, Ring
 from chest.ring.segments import ACTIVE, FREE, RETIRED, SEGMENTS, SegmentFile
+from chest.row import line_of, row_of
 from tests.support import make_record
 
 RESOURCE = Resource("shop", "1.0", "test")
@@ -273,17 +275,23 @@ def test_a_segment_whose_owner_was_ended_by_an_exception_is_handed_back(ring: Ri
     assert {file.state(index) for index in range(SEGMENTS)} == {FREE}
 
 
+class SlowWrite:
+    """A segment's ``write`` that takes its time, once."""
+
+    def __init__(self, write: Any, is_inside: threading.Event, may_go_on: threading.Event) -> None:
+        self._write, self._is_inside, self._may_go_on = write, is_inside, may_go_on
+        self.__self__ = write.__self__
+
+    def __call__(self, line: bytes) -> None:
+        self._is_inside.set()
+        assert self._may_go_on.wait(10)
+        self._write(line)
+
+
 def test_a_segment_that_a_thread_still_holds_is_not_taken_from_it(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
     is_inside, may_go_on = threading.Event(), threading.Event()
 
-    write = ring._any_segment()
-
-    def slow_write(line: bytes) -> None:
-        is_inside.set()
-        assert may_go_on.wait(10)
-        write(line)
-
-    ring._idle.append(slow_write)
+    ring._idle.append(SlowWrite(ring._any_segment(), is_inside, may_go_on))
     offering = threading.Thread(target=ring.offer, args=(make_record(duration_ns=-1),))
     offering.start()
     assert is_inside.wait(10)
@@ -302,14 +310,7 @@ def test_an_end_waits_for_offers_under_way_and_says_where_one_is_not_done(
 ) -> None:
     is_inside, may_go_on = threading.Event(), threading.Event()
 
-    write = ring._any_segment()
-
-    def slow_write(line: bytes) -> None:
-        is_inside.set()
-        assert may_go_on.wait(10)
-        write(line)
-
-    ring._idle.append(slow_write)
+    ring._idle.append(SlowWrite(ring._any_segment(), is_inside, may_go_on))
     offering = threading.Thread(target=ring.offer, args=(make_record(),))
     offering.start()
     assert is_inside.wait(10)
