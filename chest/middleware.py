@@ -61,8 +61,7 @@ class ChestMiddleware(RequestMiddleware):
         middleware._set_up(app, settings, recorder, service_of(app, DEFAULT_SERVICE))
         if settings.enabled:
             own = middleware.recorder
-            middleware._recording = AdaptedRecording(own.offer_row, _selection_of(settings), own)
-            middleware._finish_complete = middleware._recording.finish_complete
+            middleware._recording = AdaptedRecording(own.offer_line, _selection_of(settings), own)
         return middleware
 
     def _set_up(
