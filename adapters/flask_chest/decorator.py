@@ -158,7 +158,12 @@ class _Recorded:
             chests = self._view_chests(of_app.app)
         if chests is not None and not self.raises and not chests.mark[0]:
             chests.prepare()
-        names_on_g = vars(of_app.g)
+        try:
+            names_on_g = vars(of_app.g)
+        except (
+            TypeError
+        ):  # a class of the application's own, without a dictionary: it costs its variables and no request
+            names_on_g = {}
         request_id = environ.get(_ID_KEY)
         if request_id is None:
             request_id = environ[_ID_KEY] = self._new_request_id(context, chests)
