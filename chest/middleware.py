@@ -77,10 +77,8 @@ class ChestMiddleware(RequestMiddleware):
             _refuse_the_recorders_options(settings)
         self.settings = settings
         self.recorder = recorder or Recorder.from_settings(settings, default_service=default_service)
-        selection = _selection_of(settings)
         if dockerflow is not None:
-            recorded = self.recorder if settings.enabled else None
-            app = dockerflow.wrap(app, recorded, selection.redaction.clean_url)
+            app = dockerflow.wrap(app, self.recorder if settings.enabled else None, settings)
         self.app = app
         if not settings.enabled:
             if recorder is None:
@@ -90,7 +88,7 @@ class ChestMiddleware(RequestMiddleware):
         super().__init__(
             app,
             self.recorder.offer,
-            selection,
+            _selection_of(settings),
             self.recorder,
             request_id_header=settings.request_id_header,
             echo_request_id=settings.echo_request_id,

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from chest.dockerflow.dockerflow import Dockerflow
 from chest.dockerflow.middleware import DockerflowMiddleware
+from chest.wsgi import Answer
 
-__all__ = ["Dockerflow", "DockerflowMiddleware"]
+__all__ = ["Answer", "Dockerflow", "DockerflowMiddleware"]

@@ -15,6 +15,7 @@ from chest.dockerflow.heartbeat import Heartbeat
 from chest.dockerflow.middleware import DockerflowMiddleware
 from chest.dockerflow.options import DockerflowOptions, environment
 from chest.recorder import Recorder
+from chest.settings import Settings
 from chest.wsgi import Answer, WSGIApplication, json_answer, text_answer
 
 __all__ = ["Dockerflow"]
@@ -69,10 +70,10 @@ class Dockerflow:
         self._heartbeat = Heartbeat()
 
     def wrap(
-        self, app: WSGIApplication, recorder: Recorder | None = None, clean_url: Callable[[str], str] | None = None
+        self, app: WSGIApplication, recorder: Recorder | None = None, settings: Settings | None = None
     ) -> DockerflowMiddleware:
         """The application, with Dockerflow's paths before it; see :class:`DockerflowMiddleware` for the parameters."""
-        return DockerflowMiddleware(app, self, recorder, clean_url)
+        return DockerflowMiddleware(app, self, recorder, settings)
 
     def version_callback(self, func: _Callback) -> _Callback:
         """Have this function say the version, in the place of ``version.json``; for use as a decorator.

@@ -9,6 +9,7 @@ from chest.dockerflow.recorder_checks import RecorderChecks
 from chest.dockerflow.summary import SummaryAttributes
 from chest.recorder import Recorder
 from chest.request.context import ENVIRON_KEY, RequestContext
+from chest.settings import Settings
 from chest.wsgi import Answer, StartResponse, WSGIApplication, WSGIEnvironment, text_answer
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class DockerflowMiddleware:
     :param app: any WSGI application.
     :param dockerflow: what to answer.
     :param recorder: whose state is part of the heartbeat; with a ``log:`` chest requests get the attributes that it shows.
-    :param clean_url: takes the secrets out of a URL before its query becomes an attribute.
+    :param settings: of the requests that are recorded: what is redacted.
     """
 
     def __init__(
@@ -41,12 +42,12 @@ class DockerflowMiddleware:
         app: WSGIApplication,
         dockerflow: Dockerflow,
         recorder: Recorder | None = None,
-        clean_url: Callable[[str], str] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.app = app
         self.dockerflow = dockerflow
         self._recorder_checks = None if recorder is None else RecorderChecks(recorder)
-        self._summary = SummaryAttributes.for_recorder(recorder, clean_url)
+        self._summary = SummaryAttributes.for_recorder(recorder, settings)
         self._id_key = header_key(dockerflow.options.request_id_header_name)
         views: Mapping[str, Callable[[], Answer]] = {
             VERSION_PATH: self._version,

@@ -7,6 +7,8 @@ from typing import Final
 
 from chest.recorder import Recorder
 from chest.request.context import RequestContext
+from chest.request.redaction import Redaction
+from chest.settings import Settings
 from chest.wsgi import WSGIEnvironment
 
 __all__ = ["SummaryAttributes"]
@@ -31,13 +33,15 @@ class SummaryAttributes:
         self._clean_url = clean_url
 
     @classmethod
-    def for_recorder(
-        cls, recorder: Recorder | None, clean_url: Callable[[str], str] | None
-    ) -> SummaryAttributes | None:
-        """Attributes for a recorder's requests; None where none of its chests shows them."""
+    def for_recorder(cls, recorder: Recorder | None, settings: Settings | None) -> SummaryAttributes | None:
+        """Attributes for a recorder's requests; None where none of its chests shows them.
+
+        :param settings: of the requests; None takes the recorder's.
+        """
         if recorder is None or not any(getattr(chest, "wants_summary", False) for chest in recorder.chests):
             return None
-        return cls(clean_url or (lambda url: url))
+        settings = recorder.settings if settings is None else settings
+        return cls(Redaction(settings.redact, settings.unredacted).clean_url)
 
     def tell(self, context: RequestContext, environ: WSGIEnvironment, *, with_query: bool) -> None:
         """Bring them into the request's record."""

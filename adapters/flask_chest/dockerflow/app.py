@@ -96,7 +96,7 @@ class Dockerflow(chest.dockerflow.Dockerflow):
         """
         if not has_flask_login or not hasattr(current_app, "login_manager"):
             return None
-        from flask_login import current_user
+        from flask_login import current_user  # type: ignore[import-untyped]
 
         try:
             is_authenticated = current_user.is_authenticated

@@ -11,12 +11,11 @@ from uuid import uuid4
 from flask import Blueprint, Flask, Response, abort, g, has_request_context, request
 
 from chest import Recorder, RequestContext, current
+from chest.dockerflow import Answer
 from chest.dockerflow.logging import request_id_context
 from chest.dockerflow.middleware import ERROR_MESSAGE, ERROR_PATH, HEARTBEAT_PATH, LBHEARTBEAT_PATH, VERSION_PATH
 from chest.dockerflow.recorder_checks import RecorderChecks
 from chest.dockerflow.summary import SummaryAttributes
-from chest.request.redaction import Redaction
-from chest.wsgi import Answer
 from flask_chest.dockerflow.body import is_complete, watch_end
 
 if TYPE_CHECKING:
@@ -148,8 +147,7 @@ class DockerflowHooks:
         if self._recorder is not None or found is None or not found.settings.enabled:
             return
         self._recorder_checks = RecorderChecks(found.recorder)
-        clean_url = Redaction(found.settings.redact, found.settings.unredacted).clean_url
-        self._summary = SummaryAttributes.for_recorder(found.recorder, clean_url)
+        self._summary = SummaryAttributes.for_recorder(found.recorder, found.settings)
         self._recorder = found.recorder
 
 
