@@ -151,8 +151,7 @@ class LogChest(Chest):
 
 def _standard_output() -> int:
     try:
-        sys.stdout.flush()
-        return sys.stdout.fileno()
+        return sys.stdout.fileno()  # and not its write: whoever waits for a full pipe there waits for ever
     except (AttributeError, OSError, ValueError) as error:
         raise ChestUnavailable(
             "log: this process has no standard output; name a file, as in log:access.log."
