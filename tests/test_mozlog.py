@@ -109,7 +109,7 @@ _values = st.recursive(
 
 @given(st.dictionaries(st.text(), _values))
 def test_any_value_is_one_line_of_json_in_ascii(fields: dict[str, Any]) -> None:
-    line = line_of(**{"msg": "said", "values": fields})
+    line = line_of(msg="said", values=fields)
     assert line.isascii()
     assert len(line.splitlines()) == 1
     assert json.loads(line, parse_constant=pytest.fail)["Fields"]["msg"] == "said"

@@ -59,7 +59,7 @@ class Dockerflow:
         config: Mapping[str, Any] | None = None,
     ) -> None:
         self._begin(silenced_checks, os.getcwd() if version_path is None else version_path)
-        self.options = DockerflowOptions(config or {}, environment())
+        self.options = DockerflowOptions({} if config is None else config, environment())
         self.options.refuse_mistakes()
         register_built_in(db, redis, migrate)
 

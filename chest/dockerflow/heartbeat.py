@@ -144,5 +144,5 @@ class _Run:
 
     def late_message(self, now: float) -> CheckMessage:
         level = getattr(self.check, "level_when_late", ERROR)
-        text = f"The check gave no answer within {self.deadline - self._began:g} s; it was started {now - self._began:.0f} s ago."
+        text = f"The check gave no answer within {self.deadline - self._began:.3g} s; it was started {now - self._began:.0f} s ago."
         return CheckMessage(text, level=level, id=ERROR_CHECK_TIMED_OUT)

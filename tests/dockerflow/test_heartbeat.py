@@ -53,7 +53,9 @@ class Clock:
         return self.now
 
 
-def ask(heartbeat: Heartbeat, *, timeout: float = LONG_SECONDS, cache: float = 0.0, **more: Any) -> checks.ChecksResults:
+def ask(
+    heartbeat: Heartbeat, *, timeout: float = LONG_SECONDS, cache: float = 0.0, **more: Any
+) -> checks.ChecksResults:
     asked = {name: check for name, check in more.items() if name not in ("silenced", "within")}
     rest = {name: value for name, value in more.items() if name not in asked}
     return heartbeat.results(asked, rest.pop("silenced", ()), timeout_seconds=timeout, cache_seconds=cache, **rest)

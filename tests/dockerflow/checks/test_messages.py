@@ -30,9 +30,7 @@ def test_a_message_says_what_it_is_about() -> None:
     message = checks.Error("It is down", hint="Start it", obj="storage", id="shop.E001")
     assert str(message) == "storage: (shop.E001) It is down\n\tHINT: Start it"
     assert str(checks.Error("It is down")) == "?: It is down"
-    assert (
-        repr(message) == "<Error: level=40, msg='It is down', hint='Start it', obj='storage', id='shop.E001'>"
-    )
+    assert repr(message) == "<Error: level=40, msg='It is down', hint='Start it', obj='storage', id='shop.E001'>"
 
 
 def test_messages_that_say_the_same_are_equal() -> None:
