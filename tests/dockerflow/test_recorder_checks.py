@@ -160,6 +160,17 @@ def test_counters_that_begin_anew_are_no_drops(clock: Clock) -> None:
     assert ids(found) == {health.WARNING_RECORDS_DROPPED}
 
 
+@pytest.mark.parametrize(("few", "more"), [(3, 5), ({"sqlite:///a.db": 3}, {"sqlite:///a.db": 3, "memory": 2})])
+def test_a_spool_that_grows_is_told_for_five_minutes(few: Any, more: Any, clock: Clock) -> None:
+    stub = Stub(spooled=few)
+    found = RecorderChecks(stub, clock)  # type: ignore[arg-type]
+    assert ids(found) == {health.WARNING_SPOOL_GROWING}
+    clock.now += 301
+    assert ids(found) == set()
+    stub.counters["spooled"] = more
+    assert ids(found) == {health.WARNING_SPOOL_GROWING}
+
+
 def test_an_exporter_that_ended_is_told_while_records_wait() -> None:
     assert ids(RecorderChecks(Stub(exporter_is_running=False))) == set()  # type: ignore[arg-type]
     waiting = Stub(exporter_is_running=False, pending_bytes=10)
