@@ -63,7 +63,7 @@ class DockerflowMiddleware:
         view = self._views.get(environ.get("PATH_INFO", ""))
         context = environ.get(ENVIRON_KEY)
         if view is None:
-            if type(context) is RequestContext:
+            if isinstance(context, RequestContext) and context.is_being_recorded:
                 if self._id_key in environ:
                     context.request_id = environ[self._id_key]
                 if self._summary is not None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, abort, g, has_request_context, request
 
-from chest import Recorder, RequestContext, current
+from chest import Recorder, current
 from chest.dockerflow import Answer
 from chest.dockerflow.logging import request_id_context
 from chest.dockerflow.middleware import ERROR_MESSAGE, ERROR_PATH, HEARTBEAT_PATH, LBHEARTBEAT_PATH, VERSION_PATH
@@ -100,7 +100,7 @@ class DockerflowHooks:
 
     def _begin(self) -> None:
         context = current()
-        is_recorded = type(context) is RequestContext
+        is_recorded = context.is_being_recorded
         options = self._dockerflow.options_of(self._app)
         name = options.request_id_header_name
         told_id = request.headers.get(name or _ID_HEADER, "")[:_ID_CHARACTERS] if name or not is_recorded else ""
