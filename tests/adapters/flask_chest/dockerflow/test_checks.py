@@ -26,26 +26,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chest.dockerflow import health
 from tests.servers.database import DatabaseServer
-from tests.servers.postgresql import postgresql
 from tests.servers.process import Server, free_port
-from tests.servers.redis import redis
 
 HOST = "127.0.0.1"
 
 # By the env.py that Flask-Migrate makes.
 pytestmark = pytest.mark.filterwarnings("ignore:'get_engine' is deprecated:DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def database_server() -> Iterator[DatabaseServer]:
-    with postgresql() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def redis_server() -> Iterator[Server]:
-    with redis() as server:
-        yield server
 
 
 def app_of(url: str) -> tuple[Flask, SQLAlchemy]:
@@ -61,8 +47,8 @@ def app_of(url: str) -> tuple[Flask, SQLAlchemy]:
 
 
 @pytest.fixture
-def shop(database_server: DatabaseServer) -> Iterator[tuple[Flask, SQLAlchemy]]:
-    app, db = app_of(database_server.new_url())
+def shop(postgresql: DatabaseServer) -> Iterator[tuple[Flask, SQLAlchemy]]:
+    app, db = app_of(postgresql.new_url())
     yield app, db
     with app.app_context():
         db.engine.dispose()
@@ -91,16 +77,16 @@ def test_an_engine_will_do(shop: tuple[Flask, SQLAlchemy]) -> None:
 
 
 def test_a_database_that_is_stopped_fails_and_passes_again(
-    shop: tuple[Flask, SQLAlchemy], database_server: DatabaseServer
+    shop: tuple[Flask, SQLAlchemy], postgresql: DatabaseServer
 ) -> None:
     app, db = shop
     Dockerflow(app, db=db)
     assert heartbeat(app)[0] == 200
-    database_server.server.stop()
+    postgresql.server.stop()
     try:
         status, messages = heartbeat(app)
     finally:
-        database_server.server.start()
+        postgresql.server.start()
     assert status == 500
     assert list(messages["check_database_connected"]) == [health.ERROR_DB_API_EXCEPTION]
     assert heartbeat(app)[0] == 200
@@ -149,27 +135,27 @@ def test_migrations_that_are_not_applied_are_a_warning_until_they_are(migrated: 
 
 
 def test_migrations_that_cannot_be_looked_for_are_told_and_fail_nothing(
-    migrated: tuple[Flask, Migrate], database_server: DatabaseServer
+    migrated: tuple[Flask, Migrate], postgresql: DatabaseServer
 ) -> None:
     app, migrate = migrated
-    database_server.server.stop()
+    postgresql.server.stop()
     try:
         with app.app_context():
             (message,) = check_migrations_applied(migrate)
     finally:
-        database_server.server.start()
+        postgresql.server.start()
     assert message.id == health.INFO_CANT_CHECK_MIGRATIONS
 
 
 # -- Redis -----------------------------------------------------------------------------------------------------------------
 
 
-def test_redis_that_answers_passes_by_either_client(redis_server: Server) -> None:
-    client = redis_client.Redis(HOST, redis_server.port)
+def test_redis_that_answers_passes_by_either_client(redis: Server) -> None:
+    client = redis_client.Redis(HOST, redis.port)
     assert check_redis_connected(client) == []
     client.close()
     app = Flask("shop")
-    app.config["REDIS_URL"] = f"redis://{HOST}:{redis_server.port}/0"
+    app.config["REDIS_URL"] = f"redis://{HOST}:{redis.port}/0"
     store = FlaskRedis(app)
     Dockerflow(app, redis=store)
     assert heartbeat(app) == (200, {})
@@ -182,10 +168,10 @@ def test_redis_that_is_not_there_fails() -> None:
     assert message.id == health.ERROR_CANNOT_CONNECT_REDIS
 
 
-def test_redis_that_refuses_is_an_error_of_its_own(redis_server: Server) -> None:
-    client = redis_client.Redis(HOST, redis_server.port)
+def test_redis_that_refuses_is_an_error_of_its_own(redis: Server) -> None:
+    client = redis_client.Redis(HOST, redis.port)
     client.execute_command("ACL", "SETUSER", "limited", "on", ">word", "-@all")
-    limited = redis_client.Redis(HOST, redis_server.port, username="limited", password="word")
+    limited = redis_client.Redis(HOST, redis.port, username="limited", password="word")
     (message,) = check_redis_connected(limited)
     assert message.id == health.ERROR_REDIS_EXCEPTION
     limited.close()
