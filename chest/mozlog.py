@@ -49,7 +49,7 @@ def one_line(message: Mapping[str, Any]) -> str:
     looks like another line.
     """
     try:
-        return json.dumps(message, default=safe_repr, allow_nan=False)
+        return _encode(message)
     except Exception:  # noqa: BLE001 - keys that are no text, NaN, circles, mappings that raise: looked at one by one
         return json.dumps(_plain(message, _DEEPEST))
 
@@ -60,6 +60,10 @@ def safe_repr(value: object) -> str:
         return repr(value)
     except Exception as error:  # noqa: BLE001 - the application's
         return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+
+
+_encode: Final = json.JSONEncoder(default=safe_repr, allow_nan=False).encode
+"""Made once: ``json.dumps`` with options makes an encoder a call."""
 
 
 def _plain(value: Any, depth: int) -> Any:
