@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
+from chest.encoding import NEWLINE, encode_line
 from chest.record import Outcome, Record
 from chest.text import text
 
@@ -90,6 +91,19 @@ def row_of(record: Record) -> Row:
         latin1_path(record.path), record.status, 0, record.variables,
         record.route, record.outcome, record.error, record.attributes,
     )  # fmt: skip
+
+
+def line_of(row: Row) -> bytes | None:
+    """The row as a line; where its variables cannot be encoded, without them, marked; None where nothing of it can be."""
+    try:
+        return encode_line(row, None, NEWLINE)
+    except Exception:  # noqa: BLE001 - whatever an encoder raises
+        sanitized = {"chest.sanitized": {"variables": "not_encodable"}}
+        bare = (*row[: SHORT_FIELDS - 1], {}, *(row[SHORT_FIELDS:-1] or (None, None, None)), sanitized)
+    try:
+        return encode_line(bare, None, NEWLINE)
+    except Exception:  # noqa: BLE001
+        return None
 
 
 def status_code(status: object) -> int | None:

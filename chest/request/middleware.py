@@ -15,7 +15,6 @@ from chest.request.response import returned
 from chest.request.selection import Selection
 from chest.request.served import ServedContext, echoing_context
 from chest.request.trace import trace_id_of
-from chest.row import Row
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _perf_counter_ns = time.perf_counter_ns
@@ -30,7 +29,7 @@ class RequestMiddleware:
     """Gives each request of ``app`` a context, and hands what one leaves to ``offer``.
 
     :param app: any WSGI application (PEP 3333).
-    :param offer: takes the :data:`~chest.row.Row` of each request; must not wait. A list's ``append`` will do in a test.
+    :param offer: takes what each request leaves, a :data:`~chest.row.Row` as a line of JSON; must not wait. A list's ``append`` will do in a test.
     :param selection: what of a request is kept.
     :param process: the ids, the counters and the readiness of this process.
     :param request_id_header: the header that an incoming id is taken from and the effective one is echoed in.
@@ -41,7 +40,7 @@ class RequestMiddleware:
     def __init__(
         self,
         app: WSGIApplication,
-        offer: Callable[[Row], object],
+        offer: Callable[[bytes], object],
         selection: Selection,
         process: Process,
         *,
