@@ -110,7 +110,7 @@ def _master(server: Server) -> str:
 def _stored_paths(directory: Path) -> list[str]:
     command = [sys.executable, "-m", "chest", "tail", "--no-follow", "--json", f"{directory}/chest.sqlite3"]
     shown = subprocess.run(command, env=clean_environment(**environment(directory)), capture_output=True, check=True)
-    return [json.loads(line)["path"] for line in shown.stdout.splitlines()]
+    return sorted(json.loads(line)["path"] for line in shown.stdout.splitlines())
 
 
 def test_the_plain_application_summarises_its_requests_through_its_chest(directory: Path) -> None:
