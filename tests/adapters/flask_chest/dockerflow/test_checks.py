@@ -120,7 +120,8 @@ def migrated(shop: tuple[Flask, SQLAlchemy], tmp_path: Path) -> tuple[Flask, Mig
     with app.app_context():
         flask_migrate.init()
         script = tmp_path / "migrations" / "env.py"
-        assert (line := "fileConfig(config.config_file_name)") in script.read_text()
+        line = "fileConfig(config.config_file_name)"
+        assert line in script.read_text()
         script.write_text(script.read_text().replace(line, ""))  # it would disable the loggers of this whole test run
         flask_migrate.migrate(message="items")
     return app, migrate
