@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from chest.counters import Counters
+from chest.request.fields import class_name
 
 ENVIRON_KEY: Final = "chest.context"
 """Under this key ``environ`` holds the request's context."""
@@ -90,6 +91,10 @@ class RequestContext(dict[str, Any]):
         value = self.get(name, 0)
         self[name] = value + by if isinstance(value, (int, float)) else by
 
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """As a dict's, but that all is set at once: not in part before the end of the request and in part behind it."""
+        self |= dict(*args, **kwargs)
+
     def timer(self, name: str) -> Timer:
         """A context manager that adds its time to ``<name>_ms`` (milliseconds) and 1 to ``<name>_count``."""
         return Timer(self, name)
@@ -112,7 +117,7 @@ class RequestContext(dict[str, Any]):
     def record_error(self, error: BaseException) -> None:
         """Record the class and message of an exception that was handled, and so does not reach the middleware."""
         facts = self._told()
-        facts.error = type(error).__name__
+        facts.error = class_name(error)
         facts.more()["exception.message"] = message_of(error)
 
     @property

@@ -74,9 +74,15 @@ class RequestMiddleware:
         path = environ.get("PATH_INFO") or ""
         if environ.get("SCRIPT_NAME"):
             path = f"{environ['SCRIPT_NAME']}{path}"
-        if self._excludes is not None and (path in self._excluded_paths or self._excludes(path)):
-            environ[ENVIRON_KEY] = UnrecordedContext()
-            return self._app(environ, start_response)
+        if self._excludes is not None:
+            try:
+                is_excluded = path in self._excluded_paths or self._excludes(path)
+            except TypeError:  # no text, and nothing that a set could hold
+                is_excluded = False
+            if is_excluded:
+                if ENVIRON_KEY not in environ or not is_being_recorded(environ):
+                    environ[ENVIRON_KEY] = UnrecordedContext()
+                return self._app(environ, start_response)
         if not self._mark[0]:
             self._process.prepare()
         if ENVIRON_KEY in environ and is_being_recorded(environ):
@@ -99,10 +105,10 @@ class RequestMiddleware:
                 context._told().trace_id = trace_id
         method = environ.get("REQUEST_METHOD") or ""
         previous = _get_current()
-        _set_current(context)
         time_ns = _time_ns()
         begin_ns = _perf_counter_ns()
         try:
+            _set_current(context)
             body = self._app(environ, context)
         except BaseException as error:
             self._raised(Ending(self._recording, context, request_id, method, path, time_ns, begin_ns), error, environ)
@@ -118,6 +124,10 @@ class RequestMiddleware:
             except Exception:  # noqa: BLE001 - chunks that are no bytes: the server says so
                 pass
             facts = context._facts
+            if not body_bytes and "HTTP_UPGRADE" in environ and context._status is None:
+                ending = Ending(self._recording, context, request_id, method, path, time_ns, begin_ns)
+                ending.finish(Outcome.UPGRADED)
+                return body
         else:
             facts = context._facts
             if facts is None or not facts.is_complete:
@@ -131,8 +141,13 @@ class RequestMiddleware:
             if facts is None and self._is_simple:
                 # From here on what is written goes nowhere, so that another thread cannot change what was found plain.
                 context.__class__ = self._finished_context  # type: ignore[assignment]
-                context._server_start_response = None
-                if "://" not in path and self._is_plain(context):
+                context._server_start_response = context._server_write = None
+                try:
+                    # Without these two there is no secret in a path; whether there is one with them is not found out here.
+                    is_plain = "=" not in path and ":" not in path and self._is_plain(context)
+                except TypeError:  # no text
+                    is_plain = False
+                if is_plain and context._facts is None:
                     try:
                         tail = self._pop_tail()
                     except IndexError:
@@ -147,7 +162,7 @@ class RequestMiddleware:
                             NEWLINE,
                         )  # fmt: skip
                     except (TypeError, ValueError):
-                        pass  # a lone surrogate
+                        pass  # a lone surrogate, or a name of a class of the application's
                     else:
                         if len(line) <= PLAIN_BYTES:
                             self._offer(line)

@@ -74,6 +74,7 @@ class RequestPart(Ending):
         if self.outcome is None and self.error is None:
             recording.finish(known, context, 0)
             return
+        self.tail = None
         self.first_byte_ns = 0
         self.is_status_inferred = False
         recording.finish(known, context, 0, self)
