@@ -16,6 +16,8 @@ from chest.chests.base import Cursor, ReadableChest, StoredRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.sql_connection import HeldConnection
 from chest.chests.sql_database import Database
+from chest.chests.sql_housekeeping import SQLHousekeeping
+from chest.chests.sql_ledger import SQLLedger
 from chest.chests.sql_reading import pages
 from chest.chests.sql_schema import make_tables, record_table, require_fit
 from chest.chests.sql_sqlite import SQLiteDatabase
@@ -117,6 +119,18 @@ class SQLChest(ReadableChest):
                 removed += connection.exec_driver_sql(statement, places).rowcount
                 connection.commit()
         return removed
+
+    @property
+    def is_in_order(self) -> bool:
+        """In SQLite one transaction writes at a time; elsewhere ``seq`` is drawn first, and committed in any order."""
+        return isinstance(self._database, SQLiteDatabase)
+
+    def ledger(self) -> SQLLedger:
+        file = self._database.path if isinstance(self._database, SQLiteDatabase) else None
+        return SQLLedger(self._database, self._table.name, file)
+
+    def housekeeping(self) -> SQLHousekeeping:
+        return SQLHousekeeping(self._database, self._table)
 
     def _rows(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:
         stored_at = (self._database.stored_at_value(datetime.now(UTC)),)
