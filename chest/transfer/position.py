@@ -113,9 +113,9 @@ class Position:
         return json.dumps(kept, separators=(",", ":"))
 
     @property
-    def is_full(self) -> bool:
-        """Whether no more can be remembered before some of it is settled."""
-        return len(self.sent) >= MOST_REMEMBERED
+    def room(self) -> int:
+        """How many more can be remembered before some of it is settled."""
+        return max(0, MOST_REMEMBERED - len(self.sent))
 
     def advance(self, page: Iterable[StoredRecord], now: datetime, *, is_in_order: bool) -> None:
         """All of the page was sent, or had been."""

@@ -176,17 +176,21 @@ class Transfer:
         """What is to be looked at, a batch at a time; the last one cut at the limit."""
         began_at, after = now(), position.settled
         newest = None if self.query == EVERYTHING else self.source.newest()
-        while not (stop() or position.is_full):
+        while not stop():
             page = self.source.read(self.query, after=after, limit=self._batch_records)
             if not page and after == position.settled and self.query != EVERYTHING:
                 position.pass_over(newest, began_at, is_in_order=self.source.is_in_order)
-            taken = page if self._limit is None else _first(self._limit - result.read, page, position)
+            taken = _first(self._room(position, result), page, position)
+            result.is_complete = len(taken) == len(page) < self._batch_records
             if taken:
                 after = taken[-1].cursor
                 yield taken
-            result.is_complete = len(taken) == len(page) < self._batch_records
-            if len(taken) < self._batch_records:
+            if result.is_complete or not taken:
                 return
+
+    def _room(self, position: Position, result: TransferResult) -> int:
+        """How many new records may still be taken; none is passed over where there is no room to remember them."""
+        return min(position.room, sys.maxsize if self._limit is None else self._limit - result.read)
 
     def _send(self, fresh: Sequence[StoredRecord], position: Position, result: TransferResult) -> None:
         """Write what is new. Of a batch that fails halfway, what the target has is remembered."""
@@ -228,6 +232,8 @@ def require_readable(chest: Chest) -> ReadableChest:
 
 def _first(room: int, page: Sequence[StoredRecord], position: Position) -> list[StoredRecord]:
     """The page up to the last record that is new and for which there is room."""
+    if room >= len(page):
+        return list(page)
     taken: list[StoredRecord] = []
     for stored in page:
         room -= stored.cursor not in position.sent
