@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Select, Table, Text, cast, delete, func, select
+from sqlalchemy import Select, Table, Text, cast, delete, func, inspect, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from chest.chests.sql_connection import HeldConnection
 from chest.chests.sql_database import Database
+from chest.chests.sql_ledger import LEDGER_TABLE
 from chest.chests.upkeep import Housekeeping
 
 __all__ = ["SQLHousekeeping"]
@@ -41,9 +42,9 @@ class SQLHousekeeping(Housekeeping):
             return int(connection.execute(select(func.count()).select_from(self._table)).scalar_one())
 
     def used_bytes(self) -> int:
-        """Of a SQLite file, the pages in use; else what the texts of the newest rows would make of all of them."""
+        """Of a SQLite file of its own, the pages in use; else what the texts of the newest rows make of all of them."""
         with self._explained(), self._reading.use() as connection:
-            if connection.dialect.name == "sqlite":
+            if connection.dialect.name == "sqlite" and self._has_the_file_alone(connection):
                 return (_pragma(connection, "page_count") - _pragma(connection, "freelist_count")) * _page(connection)
             average = connection.execute(self._average_row()).scalar_one()
         return int(self.rows() * (float(average or 0) + _BYTES_BESIDE_TEXT))
@@ -88,6 +89,11 @@ class SQLHousekeeping(Housekeeping):
         newest = select(self._table).order_by(self._table.c.seq.desc()).limit(_SAMPLED_ROWS).subquery()
         lengths = (func.coalesce(func.length(cast(newest.c[name], Text)), 0) for name in _TEXTS)
         return select(func.avg(sum(lengths)))
+
+    def _has_the_file_alone(self, connection: Connection) -> bool:
+        """Whether no other table stands in the file: its bytes are not to be made up for by removing records."""
+        there = {name for name in inspect(connection).get_table_names() if not name.startswith("sqlite_")}
+        return there <= {self._table.name, LEDGER_TABLE}
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

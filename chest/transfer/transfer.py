@@ -172,7 +172,9 @@ class Transfer:
         self._own.append(made)
         return made
 
-    def _pages(self, position: Position, result: TransferResult, stop: Callable[[], bool]) -> Iterator[list[StoredRecord]]:
+    def _pages(
+        self, position: Position, result: TransferResult, stop: Callable[[], bool]
+    ) -> Iterator[list[StoredRecord]]:
         """What is to be looked at, a batch at a time; the last one cut at the limit."""
         began_at, after = now(), position.settled
         newest = None if self.query == EVERYTHING else self.source.newest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,17 @@ class LogChest(Chest):
 def source(tmp_path: Path) -> Iterator[SQLChest]:
     with SQLChest(f"sqlite:///{tmp_path / 'source.sqlite3'}?busy_timeout_ms=200") as chest:
         yield chest
+
+
+@pytest.fixture
+def execute(tmp_path: Path) -> Callable[[str], None]:
+    """Some other program that uses the source's database."""
+
+    def run(statement: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "source.sqlite3")) as connection, connection:
+            connection.execute(statement)
+
+    return run
 
 
 @pytest.fixture

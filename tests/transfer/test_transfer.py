@@ -120,9 +120,7 @@ def test_a_dead_letter_store_that_fails_keeps_the_record_for_the_next_run(source
 def test_moving_removes_what_the_target_took_and_nothing_else(source: SQLChest, log: LogChest) -> None:
     source.write(_records("a", "bad", "c", "left out"))
     log.refused = {"bad"}
-    move = Transfer(
-        source, log, remove_after=True, map=lambda record: None if record.path == "left out" else record
-    )
+    move = Transfer(source, log, remove_after=True, map=lambda record: None if record.path == "left out" else record)
     move.run()
     assert log.paths == ["a", "c"]
     assert [stored.record.path for stored in source.read()] == ["bad", "left out"]
@@ -269,9 +267,7 @@ def test_two_runs_at_once_do_not_both_go_on(source: SQLChest, log: LogChest) -> 
     assert Transfer(source, log).run().read == 0
 
 
-def test_a_place_kept_in_a_directory_leaves_the_source_alone(
-    source: SQLChest, log: LogChest, tmp_path: Path
-) -> None:
+def test_a_place_kept_in_a_directory_leaves_the_source_alone(source: SQLChest, log: LogChest, tmp_path: Path) -> None:
     source.write(_records("a"))
     before = (tmp_path / "source.sqlite3").stat().st_size
     Transfer(source, log, directory=tmp_path / "notes").run()
