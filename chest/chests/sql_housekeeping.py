@@ -34,8 +34,8 @@ class SQLHousekeeping(Housekeeping):
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database, self._table = database, table
-        self._writing = HeldConnection(database.prepare, database.place, database.connect_to_write)
-        self._reading = HeldConnection(lambda: None, database.place, database.connect_to_read)
+        self._writing = HeldConnection(database, database.connect_to_write, database.prepare)
+        self._reading = HeldConnection(database, database.connect_to_read)
 
     def rows(self) -> int:
         with self._explained(), self._reading.use() as connection:

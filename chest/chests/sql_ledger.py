@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from sqlalchemy.schema import CreateTable
 
 from chest.chests.sql_connection import HeldConnection
 from chest.chests.sql_database import Database
+from chest.chests.sql_schema import TABLE_OPTIONS
 from chest.chests.upkeep import Ledger, Note
 from chest.file_lock import held
 
@@ -38,8 +39,9 @@ class SQLLedger(Ledger):
     def __init__(self, database: Database, table: str, file: Path | None = None) -> None:
         self._database, self._owner, self._file = database, table, file
         self._table = _ledger_table()
-        self._writing = HeldConnection(database.prepare, database.place, self._connect_to_write)
-        self._reading = HeldConnection(lambda: None, database.place, database.connect_to_read)
+        self._writing = HeldConnection(database, self._connect_to_write, database.prepare)
+        self._reading = HeldConnection(database, database.connect_to_read)
+        self._locking = HeldConnection(database, database.connect_to_write)
 
     def note(self, name: str) -> Note | None:
         columns = self._table.c
@@ -65,8 +67,8 @@ class SQLLedger(Ledger):
         return self._server_lock(key)
 
     def close(self) -> None:
-        self._writing.close()
-        self._reading.close()
+        for connection in (self._writing, self._reading, self._locking):
+            connection.close()
 
     def _key(self, name: str) -> str:
         return f"{self._owner}:{name}"[:255]
@@ -87,23 +89,20 @@ class SQLLedger(Ledger):
 
     @contextmanager
     def _server_lock(self, key: str) -> Iterator[bool]:
-        with self._explained():
-            connection = self._database.connect_to_write()
-        try:
+        """Held by a connection that a forked child lets go of, so that the lock ends with the process that took it."""
+        with ExitStack() as held_on:
+            held_on.callback(self._locking.close)
             with self._explained():
-                is_ours = _take(connection, key)
+                is_ours = _take(held_on.enter_context(self._locking.use()), key)
             yield is_ours
-        finally:
-            connection.close()
 
     def _connect_to_write(self) -> Connection:
         connection = self._database.connect_to_write()
         try:
             if not inspect(connection).has_table(LEDGER_TABLE):
                 connection.rollback()
-                self._database.begin_alone(connection)
-                connection.execute(CreateTable(self._table, if_not_exists=True))
-                connection.commit()
+                with self._database.turn(connection, LEDGER_TABLE):
+                    connection.execute(CreateTable(self._table, if_not_exists=True))
             connection.rollback()
         except BaseException:
             connection.close()
@@ -135,5 +134,5 @@ def _ledger_table() -> Table:
         Column("name", String(255), primary_key=True),
         Column("version", BigInteger, nullable=False),
         Column("text", long_text, nullable=False),
-        quote=True,
+        **TABLE_OPTIONS,
     )
