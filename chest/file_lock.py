@@ -1,18 +1,23 @@
-"""``held``: a lock that is a file, among the processes and threads of one host."""
+"""Locks on files, among the processes and threads of one host: ``held`` without waiting, ``wait_for_lock``."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from chest.errors import ChestUnavailable
+from chest.native import sleep
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+_STEP_SECONDS: Final = 0.005
 
 
 @contextmanager
@@ -21,8 +26,8 @@ def held(path: Path) -> Iterator[bool]:
 
     The file is made where it is not there, private to the user, and stays: a lock file that is removed can be locked by
     two. The kernel lets go of the lock when the process ends. ``flock`` and not a record lock: two threads of a process
-    exclude each other too. It is given back by name, so that a child forked meanwhile, which has the descriptor too, does
-    not keep it.
+    exclude each other too. A child that is forked meanwhile has the descriptor too: where its parent is killed and it lives
+    on, so does the lock; a parent that lives gives it back for both.
 
     :raises ChestUnavailable: the file cannot be made, or this platform has no such locks.
     """
@@ -41,6 +46,23 @@ def held(path: Path) -> Iterator[bool]:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
+
+
+def wait_for_lock(descriptor: int, deadline: float) -> None:
+    """Lock an open file until it is closed; waits, in small steps.
+
+    :param deadline: until when, in monotonic seconds.
+    :raises ChestUnavailable: somebody else had it until then, or this platform has no such locks.
+    """
+    if fcntl is None:
+        return None  # Windows: two who write at once are the user's to avoid
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ChestUnavailable("Another program holds the file locked: let it end, or wait.") from None
+        sleep(_STEP_SECONDS)
 
 
 def _try_lock(descriptor: int, path: Path) -> bool:

@@ -38,6 +38,7 @@ _BUILTIN: Final = {
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
     "mysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "mysql+pymysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "ndjson": _Builtin("chest.chests.ndjson:NdjsonChest", "wsgi-chest"),
     "postgres": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "postgresql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "postgresql+psycopg": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),

@@ -89,7 +89,6 @@ class SQLLedger(Ledger):
 
     @contextmanager
     def _server_lock(self, key: str) -> Iterator[bool]:
-        """Held by a connection that a forked child lets go of, so that the lock ends with the process that took it."""
         with ExitStack() as held_on:
             held_on.callback(self._locking.close)
             with self._explained():

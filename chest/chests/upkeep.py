@@ -42,7 +42,7 @@ class Ledger(ABC):
     def lock(self, name: str) -> AbstractContextManager[bool]:
         """A lock for the block, taken without waiting: True when we have it, False when somebody else does.
 
-        It ends with the process that holds it, whatever ends that, and does not come through a fork.
+        It ends with the process that holds it, whatever ends that; at the latest with a child that was forked meanwhile.
 
         :raises ChestUnavailable: the store cannot be asked now.
         """

@@ -77,7 +77,7 @@ class ScheduledTask:
         }  # fmt: skip
         self._timetable = self._new_timetable()
         self._pid = 0
-        self._stop_at: float | None = None
+        self._is_stopping = False
         self._running: Lock = new_lock()
         self._is_running = False
         self._created = datetime.now(UTC)
@@ -97,26 +97,29 @@ class ScheduledTask:
         if self._pid:
             self._timetable = self._new_timetable()
             self._running, self._is_running = new_lock(), False
-        self._pid, self._stop_at = os.getpid(), None
+        self._pid, self._is_stopping = os.getpid(), False
         self._timetable.start()
 
-    def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> bool:
-        """End: no more ticks, and a run in hand ends after its batch; True when it has.
+    def stop(self) -> None:
+        """No more ticks, and a run in hand ends after its batch. Does not wait."""
+        if self._pid == os.getpid():
+            self._is_stopping, self._pid = True, 0
+            self._timetable.stop()
 
-        :param timeout: seconds to wait for it. One that takes longer is left behind, and what it has not finished is done
-            at the next tick, by whoever has that.
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds for a run in hand; False when it goes on.
+
+        One that is left behind is done by whoever has the next tick.
         """
-        if self._pid != os.getpid():
-            return True
-        self._stop_at = time.monotonic()
-        self._timetable.stop()
-        self._pid = 0
         if not self._running.acquire(timeout=max(0.0, timeout)):
             return False
         self._running.release()
-        self._task.close()
-        self._leader.close()
         return True
+
+    def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> bool:
+        """:meth:`stop` and :meth:`wait`."""
+        self.stop()
+        return self.wait(timeout)
 
     def pause(self) -> None:
         """Leave ticks out in this process until :meth:`resume`; others may have them."""
@@ -211,7 +214,7 @@ class ScheduledTask:
         self.last_error = message
 
     def _is_stopped(self) -> bool:
-        return self._stop_at is not None
+        return self._is_stopping
 
     def _wait_for_jitter(self) -> None:
         until = time.monotonic() + random.uniform(0, self._timetable.jitter_seconds)  # noqa: S311 - nobody guesses it
