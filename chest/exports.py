@@ -41,6 +41,7 @@ class Exports:
         self._source, self._directory = source, directory
         self._tasks: list[ScheduledTask] = []
         self._is_stopped = False
+        self._failed: set[ScheduledTask] = set()
 
     def add(self, task: ScheduledTask) -> None:
         """Have the recorder begin it in each of its processes, within 5 s, and end it when it closes."""
@@ -60,7 +61,15 @@ class Exports:
                 logger.error("An export of CHEST_EXPORTS cannot begin: %s", error)
         for task in tuple(self._tasks):
             if not self._is_stopped:
-                _start(task)
+                self._start(task)
+
+    def _start(self, task: ScheduledTask) -> None:
+        try:
+            task.start()
+        except Exception as error:  # noqa: BLE001 - it is tried again, and said once
+            if task not in self._failed:
+                self._failed.add(task)
+                logger.error("%s cannot begin: %s", task.name, error)
 
     def stop(self) -> None:
         """No more ticks; a run in hand ends after its batch. Does not wait."""
@@ -75,10 +84,3 @@ class Exports:
     def stats(self) -> dict[str, Any]:
         """How each is, by name: see ``ticks_behind`` and ``last_error``."""
         return {task.name: task.stats() for task in tuple(self._tasks)}
-
-
-def _start(task: ScheduledTask) -> None:
-    try:
-        task.start()
-    except Exception as error:  # noqa: BLE001 - it is tried again
-        logger.error("%s cannot begin: %s", task.name, error)

@@ -14,8 +14,10 @@ from chest.native import sleep
 
 try:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+except ImportError:  # Windows: said when a lock is asked for
+    has_locks = False
+else:
+    has_locks = True
 
 _STEP_SECONDS: Final = 0.005
 
@@ -31,14 +33,12 @@ def held(path: Path) -> Iterator[bool]:
 
     :raises ChestUnavailable: the file cannot be made, or this platform has no such locks.
     """
-    if fcntl is None:
-        raise ChestUnavailable(f"{path} cannot be locked: this platform has no flock. Name a database as leader=.")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise ChestUnavailable(f"{path} cannot be locked: {error.strerror}") from error
     try:
-        is_ours = _try_lock(descriptor, path)
+        is_ours = _try_lock(descriptor)
         try:
             yield is_ours
         finally:
@@ -54,7 +54,7 @@ def wait_for_lock(descriptor: int, deadline: float) -> None:
     :param deadline: until when, in monotonic seconds.
     :raises ChestUnavailable: somebody else had it until then, or this platform has no such locks.
     """
-    if fcntl is None:
+    if not has_locks:
         return None  # Windows: two who write at once are the user's to avoid
     while True:
         try:
@@ -65,11 +65,13 @@ def wait_for_lock(descriptor: int, deadline: float) -> None:
         sleep(_STEP_SECONDS)
 
 
-def _try_lock(descriptor: int, path: Path) -> bool:
+def _try_lock(descriptor: int) -> bool:
+    if not has_locks:
+        raise ChestUnavailable("A file cannot be locked: this platform has no flock.")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
-        raise ChestUnavailable(f"{path} cannot be locked: {error.strerror}") from error
+        raise ChestUnavailable(f"A file cannot be locked: {error.strerror}; put it on a local disk.") from error
     return True

@@ -11,15 +11,14 @@ from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
 from chest.errors import MissingDependencyError, SettingsError
-from chest.native import start_thread
+from chest.native import new_lock, new_reentrant_lock, start_thread
 from chest.transfer.crontab import cron_fields
 
 try:
     from apscheduler.executors.base import BaseExecutor, run_job
     from apscheduler.jobstores.base import JobLookupError
     from apscheduler.jobstores.memory import MemoryJobStore
-    from apscheduler.schedulers.background import BackgroundScheduler
-    from apscheduler.schedulers.base import BaseScheduler
+    from apscheduler.schedulers.base import STATE_STOPPED, BaseScheduler
     from apscheduler.triggers.base import BaseTrigger
     from apscheduler.triggers.cron import CronTrigger
     from apscheduler.triggers.date import DateTrigger
@@ -165,12 +164,43 @@ class _DaemonExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no
         start_thread(run)
 
 
-class _Scheduler(BackgroundScheduler):  # type: ignore[misc]
-    """A scheduler of ours; of all that it could do, it calls our jobs, and it notices a clock that was set back."""
+class _Scheduler(BaseScheduler):  # type: ignore[misc]
+    """A scheduler of ours; of all that it could do, it calls our jobs, and it notices a clock that was set back.
+
+    Its thread and its locks are the operating system's, also under gevent: it begins in the exporter's thread, which has no
+    hub that runs.
+    """
 
     def __init__(self) -> None:
-        super().__init__(timezone=UTC, daemon=True)
+        super().__init__(timezone=UTC)
         self._ahead = _clock_ahead()
+        self._woken = new_lock()
+
+    def start(self, paused: bool = False) -> None:
+        super().start(paused)
+        start_thread(self._main_loop)
+
+    def shutdown(self, wait: bool = False) -> None:
+        """End; who is called goes on."""
+        super().shutdown(wait)
+        self.wakeup()
+
+    def wakeup(self) -> None:
+        """Look for what is due at once."""
+        try:
+            self._woken.release()
+        except RuntimeError:  # it is awake
+            pass
+
+    def _main_loop(self) -> None:
+        wait_seconds = 0.0
+        while self.state != STATE_STOPPED:
+            self._woken.acquire(timeout=wait_seconds)
+            if self.state != STATE_STOPPED:
+                wait_seconds = self._process_jobs()
+
+    def _create_lock(self) -> Any:
+        return new_reentrant_lock()
 
     def _create_default_executor(self) -> BaseExecutor:
         return _DaemonExecutor()
