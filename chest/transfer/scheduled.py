@@ -39,6 +39,7 @@ _SET_BACK_SECONDS: Final = 1.0
 MOST_TICKS_COUNTED: Final = 1000
 SAME_TICK: Final = timedelta(seconds=60)
 """A tick that another had this long after ours was not had by a clock that differs: ours was set back."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _A_MOMENT: Final = timedelta(microseconds=1)
 _ROUNDING: Final = timedelta(milliseconds=5)
 
@@ -257,4 +258,4 @@ def _made_trigger(given: float | timedelta | str | datetime, timezone: str | tzi
     seconds = given.total_seconds() if isinstance(given, timedelta) else float(given)
     if isinstance(given, bool) or not 0.1 <= seconds < timedelta(days=36500).total_seconds():
         raise SettingsError(f"The trigger {given!r} cannot be meant: seconds, at least 0.1; or a line of a crontab.")
-    return IntervalTrigger(seconds=seconds, start_date=datetime.fromtimestamp(time.time() // seconds * seconds, UTC))
+    return IntervalTrigger(seconds=seconds, start_date=_EPOCH)
