@@ -69,6 +69,7 @@ class SQLChest(ReadableChest):
                 self._database.turn(connection, self._table.name),
             ):
                 self._database.insert(connection, self._table, STORED_COLUMNS, rows)
+                connection.commit()
         # What the driver and the encoder raise for a value they cannot take: too large, no Unicode, no JSON.
         except (RecordRejected, OverflowError, TypeError, ValueError) as error:
             refused = self._refused(records)
@@ -115,7 +116,11 @@ class SQLChest(ReadableChest):
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records are refused: each is tried by itself, and nothing is stored."""
         refused = []
-        with suppress(DBAPIError, ChestUnavailable, ValueError), self._writing.use() as connection:
+        with (
+            suppress(DBAPIError, ChestUnavailable, ValueError),
+            self._writing.use() as connection,
+            self._database.turn(connection, self._table.name),
+        ):
             for record in records:
                 try:
                     with connection.begin_nested():
@@ -127,6 +132,7 @@ class SQLChest(ReadableChest):
                     refused.append(record.id)
                 except (OverflowError, TypeError, ValueError):
                     refused.append(record.id)
+            connection.rollback()
         return refused
 
     def _connect_to_write(self) -> Connection:

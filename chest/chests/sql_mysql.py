@@ -113,7 +113,6 @@ class MySQLDatabase(ServerDatabase):
                 f"{self.name} cannot be used (another process has been writing to {table} for {seconds:g} s)."
             )
         yield
-        connection.commit()
         connection.exec_driver_sql(f"DO RELEASE_LOCK({lock})")
 
     def insert(

@@ -94,7 +94,6 @@ class PostgreSQLDatabase(ServerDatabase):
             f" SELECT pg_advisory_xact_lock({_LOCK_CLASS}, hashtext(current_schema() || '.{table}'))"
         )
         yield
-        connection.commit()
 
     def insert(
         self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
