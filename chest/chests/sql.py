@@ -75,7 +75,8 @@ class SQLChest(ReadableChest):
             refused = self._refused(records)
             if not refused:
                 raise ChestUnavailable(f"{self.name} failed, and no record is to blame: {error}") from error
-            raise RecordRejected(f"{self.name} cannot hold a record: {error}", refused) from error
+            told = str(error) if isinstance(error, RecordRejected) else f"{self.name} cannot hold a record: {error}"
+            raise RecordRejected(told, refused) from error
 
     def check(self) -> None:
         with self._explained():
