@@ -72,12 +72,14 @@ class SQLChest(ReadableChest):
                 self._database.turn(connection, self._table.name),
             ):
                 self._database.insert(connection, self._table, STORED_COLUMNS, rows)
+                connection.commit()
         # What the driver and the encoder raise for a value they cannot take: too large, no Unicode, no JSON.
         except (RecordRejected, OverflowError, TypeError, ValueError) as error:
             refused = self._refused(records)
             if not refused:
                 raise ChestUnavailable(f"{self.name} failed, and no record is to blame: {error}") from error
-            raise RecordRejected(f"{self.name} cannot hold a record: {error}", refused) from error
+            told = str(error) if isinstance(error, RecordRejected) else f"{self.name} cannot hold a record: {error}"
+            raise RecordRejected(told, refused) from error
 
     def check(self) -> None:
         with self._explained():
@@ -130,7 +132,11 @@ class SQLChest(ReadableChest):
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records are refused: each is tried by itself, and nothing is stored."""
         refused = []
-        with suppress(DBAPIError, ChestUnavailable, ValueError), self._writing.use() as connection:
+        with (
+            suppress(DBAPIError, ChestUnavailable, ValueError),
+            self._writing.use() as connection,
+            self._database.turn(connection, self._table.name),
+        ):
             for record in records:
                 try:
                     with connection.begin_nested():
@@ -142,6 +148,7 @@ class SQLChest(ReadableChest):
                     refused.append(record.id)
                 except (OverflowError, TypeError, ValueError):
                     refused.append(record.id)
+            connection.rollback()
         return refused
 
     def _connect_to_write(self) -> Connection:

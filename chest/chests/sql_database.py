@@ -89,7 +89,7 @@ class Database(ABC):
 
     @abstractmethod
     def turn(self, connection: Connection, table: str) -> AbstractContextManager[None]:
-        """A transaction in which no other process writes to this table through Chest, or makes it; the block commits.
+        """A transaction in which no other process writes to this table through Chest, or makes it. The block ends it.
 
         Rows get their ``seq`` before their transaction is committed. Were two writers at it at once, one that reads
         could see the higher numbers first, and would go on behind the lower ones.

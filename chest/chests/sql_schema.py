@@ -75,6 +75,7 @@ def make_tables(connection: Connection, table: Table, database: Database) -> Non
         missing, is_new = _missing(connection, table)
         for each in missing:
             connection.execute(each)
+        connection.commit()
     if is_new:
         try:
             connection.exec_driver_sql(database.view_text(table, view_name(table.name)))

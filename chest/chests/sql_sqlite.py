@@ -133,7 +133,6 @@ class SQLiteDatabase(Database):
         """The file has one writer at a time by itself."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield
-        connection.commit()
 
     def insert(
         self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]

@@ -89,6 +89,7 @@ class VariablesChest(Chest):
                 connection.rollback()
                 with self._database.turn(connection, self._table.name):
                     connection.execute(CreateTable(self._table, if_not_exists=True))
+                    connection.commit()
             self._require_columns(connection)
             connection.rollback()
         except BaseException:
