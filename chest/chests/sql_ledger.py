@@ -102,6 +102,7 @@ class SQLLedger(Ledger):
                 connection.rollback()
                 with self._database.turn(connection, LEDGER_TABLE):
                     connection.execute(CreateTable(self._table, if_not_exists=True))
+                    connection.commit()
             connection.rollback()
         except BaseException:
             connection.close()

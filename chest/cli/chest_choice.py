@@ -45,6 +45,14 @@ def meant_chests(url: str | None, service: str | None) -> tuple[str | Chest, ...
     return settings.chests or (default_store(_directory(settings)),)
 
 
+def typed_chest(text: str) -> Chest:
+    """The chest that was typed as a URL or as the path of a SQLite file, not yet open.
+
+    :raises SettingsError: it is neither.
+    """
+    return open_chest(_typed(text))
+
+
 def chest_of(meant: str | Chest) -> Chest:
     """The chest, not yet open."""
     return open_chest(meant) if isinstance(meant, str) else meant
