@@ -26,18 +26,34 @@ class Facts:
     """
 
     # On the class, so that a request only pays for what is said.
+    has_more = False
+    """Whether something was said of this request: by the application, or of what went wrong. Of the rest an adapter knows
+    that it is clean: ``route``, ``known_attributes`` and ``is_complete`` that it set itself."""
+    request_id: object = None
+    """What the application made the request's id; None leaves the one it came with."""
     route: str | None = None
     error: str | None = None
     is_complete = False
     is_excluded = False
+    written_bytes = 0
+    """What went through ``write()`` (PEP 3333)."""
+    trace_id: str | None = None
     known_attributes: Mapping[str, str] | None = None
     """Attributes that are the program's and not a request's, such as the name of an endpoint: they need no cleaning."""
+    attributes: dict[str, Any] | None = None
+    """What :meth:`more` gave, once somebody asked for it."""
 
-    def __init__(self) -> None:
-        self.attributes: dict[str, Any] = {}
+    def more(self) -> dict[str, Any]:
+        """The attributes that are said of this request alone."""
+        if self.attributes is None:
+            self.attributes = {}
+        return self.attributes
 
     def at_end(self, context: RequestContext) -> None:
-        """For adapters: the record is about to be made, whichever way the request ended. Must not raise or wait."""
+        """For adapters: the record is about to be made, whichever way the request ended. Must not raise or wait.
+
+        Called a second time, it does nothing.
+        """
 
 
 class RequestContext(dict[str, Any]):
@@ -58,12 +74,16 @@ class RequestContext(dict[str, Any]):
             ...
     """
 
-    __slots__ = ("_counters", "_facts", "request_id")
+    # All that the classes made of it have, so that a context can become another of them.
+    __slots__ = ("_facts", "_headers", "_request_id", "_server_start_response", "_server_write", "_status")
 
-    request_id: str
-    """The user's id of the request. Settable: the application's word counts most. Cut at 255 characters in the record."""
     _facts: Facts | None
-    _counters: Counters
+    _request_id: str
+    """The id that the request came with, or was given: fit for a header."""
+    _status: str | None
+    _headers: list[tuple[str, str]]
+    _server_start_response: Any
+    _server_write: Any
 
     def increment(self, name: str, by: float = 1) -> None:
         """Add ``by`` to the variable ``name``, which begins at 0; a value that is no number is replaced."""
@@ -86,15 +106,29 @@ class RequestContext(dict[str, Any]):
         """For adapters: have these be the request's facts, with what was said before taken over."""
         said = self._facts
         if said is not None:
-            facts.route, facts.error, facts.attributes = said.route, said.error, said.attributes
-            facts.is_complete, facts.is_excluded = said.is_complete, said.is_excluded
+            facts.__dict__.update(said.__dict__)
         self._facts = facts
 
     def record_error(self, error: BaseException) -> None:
         """Record the class and message of an exception that was handled, and so does not reach the middleware."""
         facts = self._told()
         facts.error = type(error).__name__
-        facts.attributes["exception.message"] = message_of(error)
+        facts.more()["exception.message"] = message_of(error)
+
+    @property
+    def request_id(self) -> str:
+        """The user's id of the request. Settable: the application's word counts most. Cut at 255 characters in the record."""
+        facts = self._facts
+        return self._request_id if facts is None or facts.request_id is None else facts.request_id  # type: ignore[return-value]
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        self._told().request_id = value
+
+    @property
+    def is_being_recorded(self) -> bool:
+        """Whether this is the context of a request that is being served, and that leaves a record."""
+        return False
 
     @property
     def route(self) -> str | None:
@@ -108,12 +142,13 @@ class RequestContext(dict[str, Any]):
     @property
     def attributes(self) -> dict[str, Any]:
         """What goes beside the variables, under OpenTelemetry's names where they exist."""
-        return self._told().attributes
+        return self._told().more()
 
     def _told(self) -> Facts:
         facts = self._facts
         if facts is None:
             facts = self._facts = Facts()
+        facts.has_more = True
         return facts
 
     def __repr__(self) -> str:
@@ -196,8 +231,19 @@ class FinishedContext(_Unwritable):
 
     __slots__ = ()
 
+    _counters: Counters
+    """The recorder's; :func:`finished_context` makes a class for each."""
+
     def _ignore(self) -> None:
         self._counters.add("late_writes")
+
+    @property
+    def request_id(self) -> str:
+        return super().request_id
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        self._ignore()
 
     @property
     def route(self) -> str | None:
@@ -206,6 +252,27 @@ class FinishedContext(_Unwritable):
     @route.setter
     def route(self, template: str | None) -> None:
         self._ignore()
+
+
+def finished_context(counters: Counters) -> type[FinishedContext]:
+    """The class of the finished contexts of one recorder: what is the same for all of them costs none of them anything."""
+    return type("FinishedContext", (FinishedContext,), {"__slots__": (), "_counters": counters})
+
+
+class UnrecordedContext(RequestContext):
+    """The context of a request of an excluded path: what is written can be read back, and ends with the request."""
+
+    __slots__ = ()
+
+    # In the place of the slots: such a context is made in one step.
+    _facts = None
+    _request_id = ""
+
+    def _told(self) -> Facts:
+        return Facts()
+
+    def tell(self, facts: Facts) -> None:
+        """What is told of a request that leaves no record is forgotten."""
 
 
 class NoRequestContext(_Unwritable):

@@ -1,4 +1,4 @@
-"""One record as one line of JSON: how it lies in the ring, and how it is read back."""
+"""One row as one line of JSON: how it lies in the ring, and how it is read back as a record."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from chest.encoding import decode, encode_with_json
-from chest.record import OWN_FIELDS, Record
-from chest.record_id import is_intact
+from chest.record import Record
+from chest.record_id import is_tail
+from chest.row import ALL_FIELDS, CHECK, SHORT_FIELDS, Row, record_of, row_of
 
 orjson: Any
 try:
@@ -24,19 +25,20 @@ class Resource(NamedTuple):
     host: str
 
 
-def _dumps_line(value: Any, default: None, option: int) -> bytes:
+def _dumps_line(value: Row, default: None, option: int) -> bytes:
     """``orjson.dumps`` with its option for a newline, by the standard library."""
-    return encode_with_json(value) + b"\n"
+    # Another thread may write to the variables while Python code encodes them; a copy is made in one step.
+    row = [field.copy() if isinstance(field, dict) else field for field in value]
+    return encode_with_json(row) + b"\n"
 
 
-dumps: Callable[[Any, None, int], bytes] = _dumps_line if orjson is None else orjson.dumps
+dumps: Callable[[Row, None, int], bytes] = _dumps_line if orjson is None else orjson.dumps
 APPEND_NEWLINE: Final = 0 if orjson is None else orjson.OPT_APPEND_NEWLINE
 
 
 def encode_line(record: Record) -> bytes:
-    """The record's own fields as one line; raises TypeError or ValueError for a value that JSON cannot hold."""
-    # orjson takes no tuple subclass, and the slice is a plain tuple.
-    return dumps(record[:OWN_FIELDS], None, APPEND_NEWLINE)
+    """The record as one line; raises TypeError or ValueError for a value that JSON cannot hold."""
+    return dumps(row_of(record), None, APPEND_NEWLINE)
 
 
 def decode_lines(data: bytes, resource: Resource) -> list[Record]:
@@ -45,8 +47,7 @@ def decode_lines(data: bytes, resource: Resource) -> list[Record]:
     One call for the whole piece is three times as fast as one a line; a raw newline cannot stand inside JSON text.
     """
     rows: list[list[Any]] = decode(b"[" + data[:-1].replace(b"\n", b",") + b"]")
-    make = tuple.__new__
-    return [make(Record, (*row, *resource)) for row in rows]
+    return [record_of(row, resource) for row in rows]
 
 
 def decode_foreign_lines(data: bytes, resource: Resource, process: str) -> tuple[list[Record], int]:
@@ -71,28 +72,31 @@ def _checked(line: bytes, resource: Resource, process: str) -> Record | None:
         row = decode(line)
     except (ValueError, RecursionError):
         return None
-    if not (isinstance(row, list) and len(row) == OWN_FIELDS and _fits(row) and is_intact(row[0], row[2], process)):
+    if not (isinstance(row, list) and len(row) in (SHORT_FIELDS, ALL_FIELDS) and _fits(row)):
         return None
-    return Record._make((*row, *resource))
+    return record_of(row, resource) if is_tail(row[0], process) and row[2] % CHECK == row[3] else None
 
 
 _TEXT = (str,)
+_NUMBER = (int,)
 _TEXT_OR_NONE = (str, type(None))
 _SHAPES: Sequence[tuple[type, ...]] = (
-    _TEXT,  # id
+    _TEXT,  # tail
     _TEXT,  # request_id
-    (int,),  # time_ns
-    (int,),  # duration_ns
+    _NUMBER,  # time_ns
+    _NUMBER,  # check
+    _NUMBER,  # duration_ns
     _TEXT,  # method
     _TEXT,  # path
-    _TEXT_OR_NONE,  # route
-    (int, type(None)),  # status
-    _TEXT,  # outcome
-    _TEXT_OR_NONE,  # error
+    (str, int, type(None)),  # status
+    _NUMBER,  # body_bytes
     (dict,),  # variables
+    _TEXT_OR_NONE,  # route
+    _TEXT_OR_NONE,  # outcome
+    _TEXT_OR_NONE,  # error
     (dict,),  # attributes
 )
 
 
 def _fits(row: list[Any]) -> bool:
-    return all(type(value) in types for value, types in zip(row, _SHAPES, strict=True))
+    return all(type(value) in types for value, types in zip(row, _SHAPES, strict=False)) and row[2] >= 0

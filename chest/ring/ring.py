@@ -25,11 +25,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from chest.counters import Counters
-from chest.record import OWN_FIELDS, Record
-from chest.ring.line import APPEND_NEWLINE, Resource, dumps, encode_line
+from chest.record import Record
+from chest.ring.line import APPEND_NEWLINE, Resource, dumps
 from chest.ring.process_mark import ProcessMark
 from chest.ring.segments import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 from chest.ring.stacks import may_be_running
+from chest.row import SHORT_FIELDS, Row, row_of
 
 EARLY_RECORDS: Final = 1000
 """How many records are kept in memory before the ring is open; a bound that only a storm of signal handlers could reach."""
@@ -77,9 +78,18 @@ class Ring:
     # -- the request's side ------------------------------------------------------------------------------------------
 
     def offer(self, record: Record) -> bool:
-        """Keep the record; False when it was dropped, which is counted. Never waits, does no I/O and never raises."""
+        """:meth:`offer_row` for a record that was made elsewhere."""
+        try:
+            row = row_of(record)
+        except Exception:  # noqa: BLE001 - a record whose fields are not of their types
+            self._counters.add("dropped.not_encodable")
+            return False
+        return self.offer_row(row)
+
+    def offer_row(self, row: Row) -> bool:
+        """Keep the row; False when it was dropped, which is counted. Never waits, does no I/O and never raises."""
         if not self._mark[0]:
-            return self._offer_early(record)
+            return self._offer_early(row)
         try:
             write = self._idle.pop()
         except IndexError:
@@ -89,9 +99,9 @@ class Ring:
                 return False
             write = taken
         try:
-            write(dumps(record[:OWN_FIELDS], None, APPEND_NEWLINE))  # encode_line, without the call
+            write(dumps(row, None, APPEND_NEWLINE))
         except Exception:  # noqa: BLE001 - a full segment or a value that is no JSON; nothing of it may reach the request
-            return self._offer_again(write, record)
+            return self._offer_again(write, row)
         except BaseException:  # of a signal handler: not ours, and the segment is not to be lost with it
             self._idle.append(write)
             raise
@@ -120,9 +130,9 @@ class Ring:
                 continue
         return None
 
-    def _offer_again(self, write: Write, record: Record) -> bool:
+    def _offer_again(self, write: Write, row: Row) -> bool:
         """After a write that failed: without what cannot be encoded, in a segment that has room."""
-        line = self._line_of(record)
+        line = _line_of(row)
         file = self._file
         if line is None or file is None or len(line) > file.segment_bytes:
             self._idle.append(write)
@@ -149,22 +159,11 @@ class Ring:
         index = next(i for i, segment in enumerate(self._file.segments) if segment is write.__self__)  # type: ignore[attr-defined]
         self._file.set_state(index, RETIRED)
 
-    def _line_of(self, record: Record) -> bytes | None:
-        """The record as a line; where its variables cannot be encoded, the record without them, marked."""
-        try:
-            return encode_line(record)
-        except Exception:  # noqa: BLE001 - whatever an encoder raises
-            bare = record._replace(variables={}, attributes={"chest.sanitized": {"variables": "not_encodable"}})
-        try:
-            return encode_line(bare)
-        except Exception:  # noqa: BLE001
-            return None
-
-    def _offer_early(self, record: Record) -> bool:
+    def _offer_early(self, row: Row) -> bool:
         if self._is_closed:
             self._counters.add("dropped.closed")
             return False
-        line = self._line_of(record)
+        line = _line_of(row)
         if line is None or len(self._early) >= EARLY_RECORDS:
             self._counters.add("dropped.not_encodable" if line is None else "dropped.before_open")
             return False
@@ -390,8 +389,21 @@ class Ring:
         self._free.append(index)
 
 
+def _line_of(row: Row) -> bytes | None:
+    """The row as a line; where its variables cannot be encoded, the row without them, marked."""
+    try:
+        return dumps(row, None, APPEND_NEWLINE)
+    except Exception:  # noqa: BLE001 - whatever an encoder raises
+        sanitized = {"chest.sanitized": {"variables": "not_encodable"}}
+        bare = (*row[: SHORT_FIELDS - 1], {}, *(row[SHORT_FIELDS:-1] or (None, None, None)), sanitized)
+    try:
+        return dumps(bare, None, APPEND_NEWLINE)
+    except Exception:  # noqa: BLE001
+        return None
+
+
 _OFFERING: Final = frozenset(
     function.__code__
-    for function in (Ring.offer, Ring.adopt_early, Ring._next_segment, Ring._offer_again, Ring._write_line)
+    for function in (Ring.offer_row, Ring.adopt_early, Ring._next_segment, Ring._offer_again, Ring._write_line)
 )
 """Whoever holds a segment is in one of these."""

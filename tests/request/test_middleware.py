@@ -14,11 +14,13 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
 
+from chest.encoding import decode, encode
 from chest.record import Record
 from chest.request.context import NO_REQUEST, Facts, FinishedContext, RequestContext, current
 from chest.request.middleware import RequestMiddleware
 from chest.request.redaction import Redaction
 from chest.request.selection import Selection
+from chest.row import Row, record_of
 from tests.support import ReadyProcess
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -31,10 +33,13 @@ class Client:
         self.records: list[Record] = []
         self.process = ReadyProcess()
         selection = {name: options.pop(name) for name in tuple(options) if name in SELECTION_OPTIONS}
-        self.app = RequestMiddleware(app, self.records.append, Selection(**selection), self.process, **options)
+        self.app = RequestMiddleware(app, self._keep, Selection(**selection), self.process, **options)
         self.status = ""
         self.headers: list[tuple[str, str]] = []
         self.written: list[bytes] = []
+
+    def _keep(self, row: Row) -> None:
+        self.records.append(record_of(decode(encode(row)), self.process.resource))
 
     def start_response(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], None]:
         self.status, self.headers, self.exc_info = status, headers, exc_info
@@ -289,7 +294,7 @@ def test_the_environ_is_not_kept() -> None:
     reference = weakref.ref(environ)
     assert next(iter(body)) == b"a"
     # The generator of the application holds it for as long as it runs; the middleware does not.
-    body.body.close()  # type: ignore[attr-defined]
+    body._body.close()  # type: ignore[attr-defined]
     del environ
     gc.collect()
     assert reference() is None
