@@ -6,11 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from chest.transfer.every_process import start_in_every_process
     from chest.transfer.retention import Retention, RetentionResult
     from chest.transfer.scheduled_exporter import ScheduledExporter, ScheduledRetention
     from chest.transfer.transfer import Transfer, TransferResult
 
-__all__ = ["Retention", "RetentionResult", "ScheduledExporter", "ScheduledRetention", "Transfer", "TransferResult"]
+__all__ = [
+    "Retention",
+    "RetentionResult",
+    "ScheduledExporter",
+    "ScheduledRetention",
+    "Transfer",
+    "TransferResult",
+    "start_in_every_process",
+]
 
 _HOMES: Final = {
     "Retention": "retention",
@@ -19,6 +28,7 @@ _HOMES: Final = {
     "ScheduledRetention": "scheduled_exporter",
     "Transfer": "transfer",
     "TransferResult": "transfer",
+    "start_in_every_process": "every_process",
 }
 
 

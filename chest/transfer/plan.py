@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan"]
 
-_TRIGGERS: Final = ("every", "cron")
+_TRIGGERS: Final = ("every", "cron", "trigger")
 _CONDITIONS: Final = ("service", "route", "outcome")
 _SCHEDULE: Final = ("timezone", "jitter_seconds", "misfire_grace_seconds", "leader")
 _OF_EXPORT: Final = ("name", "limit", "batch_records", "map", "reject")
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Self:
         """The plan of a mapping, with ``to`` (a chest) or a bound of a retention (``max_age_days``, ``max_rows``,
-        ``max_bytes``); ``every`` (seconds) or ``cron`` (a line of a crontab); and what else there is:
+        ``max_bytes``); ``every`` (seconds), ``cron`` (a line of a crontab) or, from Python, ``trigger`` (one of APScheduler's); and what else there is:
 
         ``from``, ``name``, ``move`` (true or false), ``limit``, ``batch_records``, ``service``, ``route``, ``outcome``,
         ``timezone``, ``jitter_seconds``, ``misfire_grace_seconds``, ``leader``, ``chunk_records``; from Python ``map`` and

@@ -16,6 +16,7 @@ from chest.chests.registry import open_chest
 from chest.chests.upkeep import Ledger
 from chest.errors import ChestError, SettingsError
 from chest.native import Lock, new_lock, sleep
+from chest.transfer.every_process import only_forks
 from chest.transfer.journal import ledger_of
 from chest.transfer.leader import Leader
 from chest.transfer.scheduled import Timetable, Trigger
@@ -90,7 +91,7 @@ class ScheduledTask:
     def start(self) -> None:
         """Begin, in this process; harmless where it has begun. A forked child begins for itself.
 
-        Under a server that forks, let a recorder do it (``recorder.exports.add(...)``): it starts in each worker.
+        Under a server, let a recorder do it (``recorder.exports.add(...)``): it starts in each worker.
         """
         if self._pid == os.getpid():
             return
@@ -170,6 +171,8 @@ class ScheduledTask:
 
     def _tick(self, tick: datetime) -> None:
         """One tick; nothing that goes wrong leaves it."""
+        if only_forks():
+            return
         with self._running:
             try:
                 self._wait_for_jitter()
