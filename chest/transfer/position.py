@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -112,13 +112,20 @@ class Position:
         kept = {"settled": self.settled, "sent": self.sent.as_json(), "passed": self.passed}
         return json.dumps(kept, separators=(",", ":"))
 
+    def new_in(self, page: Sequence[StoredRecord]) -> Sequence[StoredRecord]:
+        """What of the page was not sent."""
+        return [stored for stored in page if stored.cursor not in self.sent] if len(self.sent) else page
+
     @property
     def room(self) -> int:
         """How many more can be remembered before some of it is settled."""
         return max(0, MOST_REMEMBERED - len(self.sent))
 
-    def advance(self, page: Iterable[StoredRecord], now: datetime, *, is_in_order: bool) -> None:
-        """All of the page was sent, or had been."""
+    def advance(self, page: Sequence[StoredRecord], now: datetime, *, is_in_order: bool) -> None:
+        """All of the page, which holds something, was sent, or had been."""
+        if is_in_order and not len(self.sent):
+            self.settled, self.passed = page[-1].cursor, None
+            return
         is_settled_up_to_here = True
         done = []
         for stored in page:

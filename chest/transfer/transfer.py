@@ -11,13 +11,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
-from chest.chests.base import Chest, ReadableChest, StoredRecord
+from chest.chests.base import Chest, Cursor, ReadableChest, StoredRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.registry import open_chest
 from chest.errors import SettingsError
 from chest.record import Record
 from chest.transfer.journal import Journal, ledger_of
 from chest.transfer.position import Position, now
+from chest.transfer.read_ahead import pages_ahead
 from chest.transfer.writing import Piece, pieces
 
 __all__ = ["Transfer", "TransferResult"]
@@ -123,7 +124,7 @@ class Transfer:
             if dry_run:
                 self.target.check()
             for page in self._pages(position, result, stop):
-                fresh = [stored for stored in page if stored.cursor not in position.sent]
+                fresh = position.new_in(page)
                 result.read += len(fresh)
                 if not dry_run:
                     self._send(fresh, position, result)
@@ -178,17 +179,23 @@ class Transfer:
         """What is to be looked at, a batch at a time; the last one cut at the limit."""
         began_at, after = now(), position.settled
         newest = None if self.query == EVERYTHING else self.source.newest()
-        while not stop():
-            page = self.source.read(self.query, after=after, limit=self._batch_records)
-            if not page and after == position.settled and self.query != EVERYTHING:
-                position.pass_over(newest, began_at, is_in_order=self.source.is_in_order)
-            taken = _first(self._room(position, result), page, position)
-            result.is_complete = len(taken) == len(page) < self._batch_records
-            if taken:
-                after = taken[-1].cursor
-                yield taken
-            if result.is_complete or not taken:
-                return
+        is_cut = True
+        while is_cut:
+            is_cut = False
+            for page in pages_ahead(self._read, after, self._batch_records):
+                if not page and after == position.settled and self.query != EVERYTHING:
+                    position.pass_over(newest, began_at, is_in_order=self.source.is_in_order)
+                taken = [] if stop() else _first(self._room(position, result), page, position)
+                result.is_complete = not stop() and len(taken) == len(page) < self._batch_records
+                if taken:
+                    after = taken[-1].cursor
+                    yield taken
+                if len(taken) < len(page):
+                    is_cut = bool(taken)  # what was settled by this may have made room for the rest
+                    break
+
+    def _read(self, after: Cursor | None) -> list[StoredRecord]:
+        return self.source.read(self.query, after=after, limit=self._batch_records)
 
     def _room(self, position: Position, result: TransferResult) -> int:
         """How many new records may still be taken; none is passed over where there is no room to remember them."""
@@ -196,32 +203,34 @@ class Transfer:
 
     def _send(self, fresh: Sequence[StoredRecord], position: Position, result: TransferResult) -> None:
         """Write what is new. Of a batch that fails halfway, what the target has is remembered."""
-        changed = [(stored, self._map(stored.record) if self._map else stored.record) for stored in fresh]
-        origins = {record.id: stored for stored, record in changed if record is not None}
-        records = [record for _, record in changed if record is not None]
+        sent = fresh if self._map is None else self._mapped(fresh, self._map)
         done: list[StoredRecord] = []
         try:
-            for piece in pieces(self.target, records) if records else ():
-                there = [origins[record.id] for record in piece.records]
-                self._account_for(piece, there, result)
-                done += there
+            for piece in pieces(self.target, sent):
+                self._account_for(piece, result)
+                done += piece.stored
         except Exception:
             for stored in done:
                 position.sent.add(stored.cursor)
             self._journal.save(position)
             raise
 
-    def _account_for(self, piece: Piece, there: Sequence[StoredRecord], result: TransferResult) -> None:
+    @staticmethod
+    def _mapped(fresh: Sequence[StoredRecord], change: Change) -> list[StoredRecord]:
+        changed = [(stored, change(stored.record)) for stored in fresh]
+        return [stored._replace(record=record) for stored, record in changed if record is not None]
+
+    def _account_for(self, piece: Piece, result: TransferResult) -> None:
         if piece.refusal is None:
-            result.written += len(there)
+            result.written += len(piece.stored)
             if self._remove_after:
-                self.source.remove(there)
+                self.source.remove(piece.stored)
             return
-        for record in piece.records:
+        for stored in piece.stored:
             if self._reject is not None:
-                self._reject(record, str(piece.refusal))
+                self._reject(stored.record, str(piece.refusal))
             elif not result.rejected:
-                logger.error("%s refused record %s for good: %s", self.target.name, record.id, piece.refusal)
+                logger.error("%s refused record %s for good: %s", self.target.name, stored.record.id, piece.refusal)
             result.rejected += 1
 
 
