@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chest.chests.base import ReadableChest
+from chest.record import Record
 from chest.transfer.plan import Plan
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Exports:
     :param entries: see :meth:`~chest.transfer.plan.Plan.of`.
     :param source: gives the recorder's own chest, as a URL where there is one: an export reads on connections of its own.
     :param directory: gives the recorder's directory.
+    :param bury: keeps a record that a chest, named first, refused for good, with the reason named last; what it raises
+        leaves the record to the next tick. None: such a record is logged, and stays in the source.
     :raises SettingsError: an entry cannot be meant.
     """
 
@@ -36,9 +39,10 @@ class Exports:
         entries: Sequence[Mapping[str, Any]],
         source: Callable[[], str | ReadableChest],
         directory: Callable[[], Path],
+        bury: Callable[[str, Record, str], object] | None = None,
     ) -> None:
         self._plans = [Plan.of(entry) for entry in entries]
-        self._source, self._directory = source, directory
+        self._source, self._directory, self._bury = source, directory, bury
         self._tasks: list[ScheduledTask] = []
         self._is_stopped = False
         self._failed: set[ScheduledTask] = set()
@@ -56,7 +60,7 @@ class Exports:
         while self._plans and not self._is_stopped:
             plan = self._plans.pop()
             try:
-                self._tasks.append(plan.task(self._source(), self._directory()))
+                self._tasks.append(plan.task(self._source(), self._directory(), self._bury))
             except Exception as error:  # noqa: BLE001 - the others are to begin
                 logger.error("An export of CHEST_EXPORTS cannot begin: %s", error)
         for task in tuple(self._tasks):

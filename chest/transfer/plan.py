@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -12,6 +12,7 @@ from chest.chests.query import Query
 from chest.chests.registry import open_chest
 from chest.errors import SettingsError
 from chest.option import nearest
+from chest.record import Record
 
 if TYPE_CHECKING:
     from chest.transfer.scheduled_task import ScheduledTask
@@ -62,11 +63,18 @@ class Plan(NamedTuple):
         plan._check()
         return plan
 
-    def task(self, source: str | ReadableChest, directory: Path) -> ScheduledTask:
+    def task(
+        self,
+        source: str | ReadableChest,
+        directory: Path,
+        bury: Callable[[str, Record, str], object] | None = None,
+    ) -> ScheduledTask:
         """What does it; not begun.
 
         :param source: the chest to take where the plan names none.
         :param directory: where the place reached is kept if not in the source.
+        :param bury: keeps a record that a chest, named first, refused for good, with the reason named last, where the plan
+            has no ``reject`` of its own.
         """
         from chest.transfer.scheduled_exporter import ScheduledExporter, ScheduledRetention
 
@@ -76,6 +84,9 @@ class Plan(NamedTuple):
             options["directory"] = directory
         if self.target is None:
             return ScheduledRetention(chest, self.trigger, **options)
+        target = open_chest(self.target) if isinstance(self.target, str) else self.target
+        if bury is not None:
+            options.setdefault("reject", lambda record, reason: bury(target.name, record, reason))
         return ScheduledExporter(chest, self.target, self.trigger, **options)
 
     def _check(self) -> None:

@@ -14,9 +14,11 @@ from chest.chests.memory import MemoryChest
 from chest.chests.query import Query
 from chest.chests.sql import SQLChest
 from chest.errors import SettingsError
+from chest.record import Record
 from chest.transfer import ScheduledExporter
 from chest.transfer.plan import Plan
 from tests.support import make_record, wait_until
+from tests.transfer.conftest import LogChest
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,17 @@ def test_exports_come_from_the_environment_as_json(tmp_path: Path, monkeypatch: 
     with pytest.raises(SettingsError) as raised:
         Recorder(chests=["memory:y"])
     assert "secret" not in str(raised.value)
+
+
+def test_what_a_target_refuses_goes_where_the_recorder_keeps_such(tmp_path: Path) -> None:
+    source, log, buried = MemoryChest(), LogChest(), list[tuple[str, str, str]]()
+    source.write([make_record(path="bad"), make_record(path="good")])
+    log.refused = {"bad"}
+
+    def bury(chest: str, record: Record, reason: str) -> None:
+        buried.append((chest, record.path, reason))
+
+    plan = Plan.of({"to": log, "every": 3600})
+    assert plan.task(source, tmp_path, bury).run_now().rejected == 1
+    assert buried == [("log:", "bad", "log: will not have it")]
+    assert log.paths == ["good"]
