@@ -11,12 +11,13 @@ from chest.counters import Counters
 from chest.record import Record
 from chest.record_id import RecordIds
 from chest.recorder import Recorder
+from chest.request.adapted import AdaptedRecording
 from chest.request.part import RequestPart
 from chest.request.recording import Recording
 from chest.request.redaction import Redaction
 from chest.request.request_id import RequestIds
 from chest.request.selection import Selection
-from chest.row import Row, record_of
+from chest.ring.line import Resource, decode_lines
 from chest.settings import Settings
 
 
@@ -31,7 +32,7 @@ class PartRecords:
 
     def __init__(self, settings: Settings, service: str) -> None:
         self._selection = Selection(redaction=Redaction(settings.redact, settings.unredacted))
-        self._process = _Process((settings.service or service, settings.release, socket.gethostname()))
+        self._process = _Process(Resource(settings.service or service, settings.release, socket.gethostname()))
 
     def new_request_id(self) -> str:
         """An id as ``str(uuid.uuid4())`` makes it, at a fraction of the cost."""
@@ -41,19 +42,20 @@ class PartRecords:
     def made(self, part: RequestPart, request_id: str, variables: Mapping[str, Any]) -> Record | None:
         """The part's record, offered to nobody; None where it could not be made."""
         self._process.renew_after_fork()
-        made: list[Row] = []
-        part.finish_as(Recording(made.append, self._selection, self._process), request_id, variables)
-        return record_of(made[0], self._process.resource) if made else None
+        lines: list[bytes] = []
+        part.finish_as(Recording(lines.append, self._selection, self._process), request_id, variables)
+        made = decode_lines(b"".join(lines), self._process.resource)
+        return made[0] if made else None
 
     def into(self, recorder: Recorder) -> Recording:
         """What a part is to be finished as, for the recorder to take its record."""
-        return Recording(recorder.offer_row, self._selection, recorder)
+        return AdaptedRecording(recorder.offer_line, self._selection, recorder)
 
 
 class _Process:
     """What a record is made with that no recorder takes: ids, and the names of service, release and host."""
 
-    def __init__(self, resource: tuple[str, str, str]) -> None:
+    def __init__(self, resource: Resource) -> None:
         self.mark = bytearray(b"\1")
         self.counters = Counters()
         self.request_ids = RequestIds()

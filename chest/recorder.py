@@ -35,7 +35,6 @@ from chest.ring.process_mark import new_process_mark
 from chest.ring.recovery import SUFFIX, DeadRing, adopt_dead_rings
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
-from chest.row import Row
 from chest.settings import REQUEST_SIDE, Settings
 
 logger = logging.getLogger("chest")
@@ -99,8 +98,8 @@ class Recorder:
         self._ring = Ring(self.counters, self.mark)
         self.offer: Callable[[Record], bool] = self._ring.offer
         """Take a record; False when it was dropped, which is counted. Never waits and never raises."""
-        self.offer_row: Callable[[Row], bool] = self._ring.offer_row
-        """The same for what the end of a request leaves; for middleware."""
+        self.offer_line: Callable[[bytes], bool] = self._ring.offer_line
+        """The same for a row that is encoded already; for middleware."""
         self._chests = [self._chest(chest) for chest in settings.chests]
         self.exports = Exports(settings.exports, self._exported, lambda: self.directory)
         """Scheduled exporters and retentions: they begin in each process that records, and end with this recorder."""
@@ -281,6 +280,11 @@ class Recorder:
         )
 
     # -- for users ---------------------------------------------------------------------------------------------------
+
+    @property
+    def chests(self) -> tuple[Chest, ...]:
+        """Where the records go; the default chest is among them once the first request has made this process ready."""
+        return tuple(self._chests)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything offered before the call is in every chest; True when it is.

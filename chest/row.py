@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
+from chest.encoding import NEWLINE, encode_line
 from chest.record import Outcome, Record
 from chest.text import text
 
 Row: TypeAlias = tuple[Any, ...]
-"""In this order; the last four are left out where there is nothing to say:
+"""In this order. A short row ends with the variables, a streamed one with its time to first byte (nanoseconds) behind them;
+a long one has all fields:
 
 ========== =============================================================================================================
 tail       the second half of the record's id; the first is ``time_ns`` in hex
@@ -34,6 +36,7 @@ attributes clean, without the size of the body
 """
 
 SHORT_FIELDS: Final = 10
+STREAMED_FIELDS: Final = 11
 ALL_FIELDS: Final = 14
 CHECK: Final = 65_521
 """A prime: no single changed digit of a time keeps its remainder, and of other damage one in so many does."""
@@ -41,6 +44,7 @@ CHECK: Final = 65_521
 PATH_CHARACTERS: Final = 2048
 METHOD_CHARACTERS: Final = 32
 BODY_SIZE: Final = "http.response.body.size"
+TIME_TO_FIRST_BYTE: Final = "chest.time_to_first_byte_ns"
 _KNOWN_METHODS: Final = frozenset(
     ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY")
 )
@@ -59,6 +63,10 @@ def record_of(row: Sequence[Any], resource: tuple[str, str, str]) -> Record:
         tail, request_id, time_ns, _, duration_ns, method, path, status, body_bytes, variables = row
         route = outcome = error = None
         attributes: dict[str, Any] = {}
+    elif len(row) == STREAMED_FIELDS:
+        tail, request_id, time_ns, _, duration_ns, method, path, status, body_bytes, variables, first_byte_ns = row
+        route = outcome = error = None
+        attributes = {TIME_TO_FIRST_BYTE: first_byte_ns}
     else:
         (
             tail, request_id, time_ns, _, duration_ns, method, path, status, body_bytes, variables,
@@ -90,6 +98,19 @@ def row_of(record: Record) -> Row:
         latin1_path(record.path), record.status, 0, record.variables,
         record.route, record.outcome, record.error, record.attributes,
     )  # fmt: skip
+
+
+def line_of(row: Row) -> bytes | None:
+    """The row as a line; where its variables cannot be encoded, without them, marked; None where nothing of it can be."""
+    try:
+        return encode_line(row, None, NEWLINE)
+    except Exception:  # noqa: BLE001 - whatever an encoder raises
+        sanitized = {"chest.sanitized": {"variables": "not_encodable"}}
+        bare = (*row[: SHORT_FIELDS - 1], {}, *(row[SHORT_FIELDS:-1] or (None, None, None)), sanitized)
+    try:
+        return encode_line(bare, None, NEWLINE)
+    except Exception:  # noqa: BLE001
+        return None
 
 
 def status_code(status: object) -> int | None:

@@ -65,8 +65,9 @@ def test_a_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert not doc.startswith(f"{name}("), "the docstring that Python makes of a signature"
 
 
-def test_importing_loads_no_driver_and_no_framework(tmp_path: Path) -> None:
-    code = "import sys, chest; print(*[name for name in sys.argv[1:] if name in sys.modules])"
+@pytest.mark.parametrize("module", ["chest", "chest.adapter"])
+def test_importing_loads_no_driver_and_no_framework(module: str, tmp_path: Path) -> None:
+    code = f"import sys, {module}; print(*[name for name in sys.argv[1:] if name in sys.modules])"
     assert _python(code, *DRIVERS_AND_FRAMEWORKS, home=tmp_path).split() == []
 
 

@@ -171,11 +171,11 @@ class FlaskChestCustomWriter(FlaskChest):
 class FlaskChestMongoDB(FlaskChest):
     """One document a call of a view in MongoDB, with its variables and what else is known of the request.
 
-    It is Chest's MongoDB chest (``chests=["mongodb://host/database"]``) under a name of Flask-Chest's kind. Needs
+    It is Chest's MongoDB chest (``chests=["mongodb://host/database?collection=flask_chest"]``) under another name. Needs
     ``pip install 'wsgi-chest[mongo]'``.
 
     :param app: see :class:`FlaskChest`.
-    :param name: a label for messages.
+    :param name: the collection.
     :param db_uri: ``mongodb://host/database``, with the options of Chest's MongoDB chest behind a ``?``.
     :param logger: see :class:`FlaskChest`.
     :raises MissingDependencyError: the driver is not installed.
@@ -195,7 +195,7 @@ class FlaskChestMongoDB(FlaskChest):
         if db_uri.partition(":")[0] not in ("mongodb", "mongodb+srv"):
             raise SettingsError(f"db_uri={safe_url(db_uri)!r}: expected mongodb://user:password@host/database")
         self.db_uri = db_uri
-        self._store = open_chest(db_uri)
+        self._store = open_chest(f"{db_uri}{'&' if '?' in db_uri else '?'}collection={name}")
 
     def write(self, context_tuple_list: Sequence[Triple]) -> None:
         by_request: dict[str, dict[str, Any]] = {}

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from flask import Flask, request
-from flask.globals import app_ctx
+from flask import Flask
 
 from chest import ChestError, RequestContext, SettingsError
 from chest.adapter import ENVIRON_KEY, clean_request_id, is_being_recorded, open_chest, tracked_names
+from flask_chest.contexts import app_context, request_context
 from flask_chest.g_variables import REQUEST_ID_NAME, SERVED_KEY, GVariables
 from flask_chest.view_call import VIEW_MARK, ViewCall
 from flask_chest.view_chests import KEY, AnyChest, ViewChests, key_of, recorders_of, view_chests
@@ -32,9 +32,6 @@ _BEFORE_KEY: Final = "chest.flask.before"
 
 _UNNAMED: Final[tuple[str, ...]] = ("",)
 """In the place of the names to record: the method is none of those that were named. No name on ``g`` is empty."""
-
-_current_request: Callable[[], Any] = request._get_current_object  # type: ignore[attr-defined]
-_current_app_context: Callable[[], Any] = app_ctx._get_current_object  # type: ignore[attr-defined]
 
 
 def default_request_id() -> str:
@@ -146,22 +143,27 @@ class _Recorded:
     def begin(self) -> ViewCall | None:
         """The view is about to be called; None where there is nothing to do when it ends."""
         try:
-            served = _current_request()
-        except RuntimeError:  # outside a request the view is just called
+            served = request_context().request
+        except (LookupError, RuntimeError, AttributeError):  # outside a request the view is just called
             return None
         environ = served.environ
         # None: nothing is recorded of the whole request
         context = environ[ENVIRON_KEY] if ENVIRON_KEY in environ and is_being_recorded(environ) else None
         by_method = self._by_method
         tracked = self._names if by_method is None else by_method.get(environ.get("REQUEST_METHOD", ""), _UNNAMED)
-        app_context = _current_app_context()
+        of_app = app_context()
         try:
-            chests = app_context.app.extensions[KEY][self.key]
+            chests = of_app.app.extensions[KEY][self.key]
         except KeyError:
-            chests = self._view_chests(app_context.app)
+            chests = self._view_chests(of_app.app)
         if chests is not None and not self.raises and not chests.mark[0]:
             chests.prepare()
-        names_on_g = vars(app_context.g)
+        try:
+            names_on_g = vars(of_app.g)
+        except (
+            TypeError
+        ):  # a class of the application's own, without a dictionary: it costs its variables and no request
+            names_on_g = {}
         request_id = environ.get(_ID_KEY)
         if request_id is None:
             request_id = environ[_ID_KEY] = self._new_request_id(context, chests)

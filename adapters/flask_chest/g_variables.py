@@ -47,6 +47,11 @@ _DATA: Final = frozenset(
 token that behaves as a mapping."""
 
 
+_variable_names: Final[set[str]] = set()
+"""Names seen on ``g`` that are neither private nor ours: most requests have no other, and are spared the look at each."""
+_MOST_NAMES: Final = 10_000
+
+
 class GVariables(Facts):
     """The variables of one request on ``flask.g``, brought into its record when that is made.
 
@@ -82,15 +87,11 @@ class GVariables(Facts):
             self.names = None
             names.pop(OWNER, None)  # an application may have emptied its g
             if self.watch.takes_all:
-                # As `data_of`, without the calls: most requests end here.
-                for name, value in names.copy().items():
-                    if (
-                        name not in context
-                        and name[0] != "_"
-                        and (type(value) in _DATA or issubclass(type(value), Enum))
-                        and name != REQUEST_ID_NAME
-                    ):
-                        context[name] = value
+                names = names.copy()  # a thread of the application may set another one meanwhile
+                if not context and _variable_names.issuperset(names) and _DATA.issuperset(map(type, names.values())):
+                    context.update(names)
+                else:
+                    _bring(names, context)
         except Exception as trouble:  # noqa: BLE001 - the record is made without
             self.went_wrong(trouble)
 
@@ -183,6 +184,15 @@ def offer_chest_on_g(app: Flask) -> None:
     base = app.app_ctx_globals_class
     if not hasattr(base, "chest"):
         app.app_ctx_globals_class = type(base.__name__, (base,), {"__module__": base.__module__, "chest": ChestOnG()})  # type: ignore[assignment]
+
+
+def _bring(names: dict[str, Any], context: RequestContext) -> None:
+    """What of this is a variable, and was not set on the context itself."""
+    for name, value in data_of(names).items():
+        if name not in context:
+            context[name] = value
+        if len(_variable_names) < _MOST_NAMES:
+            _variable_names.add(name)
 
 
 def data_of(names: dict[str, Any]) -> dict[str, Any]:

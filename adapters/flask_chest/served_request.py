@@ -30,6 +30,10 @@ class ServedRequest(GVariables):
     """Whether it is the page of an ``HTTPException``, which is complete although Flask runs it like an application."""
 
 
+WHOLE_KINDS: Final[set[type]] = set()
+"""The classes of responses seen that hand their bodies out as Werkzeug's own does: an application has few."""
+
+
 def answers_whole(response: Response, served: ServedRequest) -> bool:
     """Whether the body exists as a whole, so that the record can be made before its first byte is sent.
 
@@ -42,25 +46,18 @@ def answers_whole(response: Response, served: ServedRequest) -> bool:
         kind = type(response.response)
         if kind is not list and kind is not tuple and not (served.is_error_page and kind is ClosingIterator):
             return False
-        is_whole = _is_plain.get(type(response))
-        return _hands_out_as_werkzeug(type(response)) if is_whole is None else is_whole
+        if type(response) not in WHOLE_KINDS and _hands_out_as_werkzeug(type(response)):
+            WHOLE_KINDS.add(type(response))
+        return type(response) in WHOLE_KINDS
     except Exception as trouble:  # noqa: BLE001 - it is recorded at `close()` then
         served.went_wrong(trouble)
         return False
 
 
-_is_plain: Final[dict[type, bool]] = {}
-"""The classes of responses seen: an application has few."""
-
-
 def _hands_out_as_werkzeug(kind: type[Response]) -> bool:
     """Whether nothing that makes the body of a response is of the application's own in this class."""
-    plain = WerkzeugResponse
-    _is_plain[kind] = is_plain = all(
-        getattr(kind, name) is getattr(plain, name)
-        for name in ("__call__", "get_wsgi_response", "get_app_iter", "iter_encoded", "close")
-    )
-    return is_plain
+    names = ("__call__", "get_wsgi_response", "get_app_iter", "iter_encoded", "close")
+    return all(getattr(kind, name) is getattr(WerkzeugResponse, name) for name in names)
 
 
 def known_of(rule: Rule) -> tuple[str, dict[str, str]]:

@@ -80,7 +80,7 @@ class _ServedTable(VariablesTable):
         db_uri: str = "",
         logger: logging.Logger | None = None,
     ) -> None:
-        if db_uri.partition(":")[0] not in self.schemes:
+        if db_uri.partition(":")[0].partition("+")[0] not in self.schemes:
             raise SettingsError(
                 f"{type(self).__name__} needs db_uri=, such as {self.schemes[0]}://user:password@host/database"
                 + (f", and not {safe_url(db_uri)!r}" if db_uri else "")

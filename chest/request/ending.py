@@ -14,7 +14,7 @@ STATUS_OF_A_FAILURE: Final = "500 Internal Server Error"
 class Finishing(Protocol):
     """Who makes the record."""
 
-    def finish(self, ending: Ending) -> None:
+    def end(self, ending: Ending) -> None:
         """Called once, with the end."""
 
 
@@ -28,25 +28,14 @@ class Ending:
     :param begin_ns: when it began, by ``time.perf_counter_ns``.
     """
 
-    __slots__ = (
-        "begin_ns",
-        "body_bytes",
-        "context",
-        "error",
-        "first_byte_ns",
-        "is_status_inferred",
-        "message",
-        "method",
-        "outcome",
-        "path",
-        "recording",
-        "request_id",
-        "time_ns",
-    )
-
-    outcome: str | None
-    error: str | None
-    message: str | None
+    # On the class, so that a request only pays for what is said.
+    outcome: str | None = None
+    """None where the status says it."""
+    error: str | None = None
+    message: str | None = None
+    is_status_inferred = False
+    body_bytes = 0
+    first_byte_ns = 0
 
     def __init__(
         self,
@@ -65,10 +54,6 @@ class Ending:
         self.path = path
         self.time_ns = time_ns
         self.begin_ns = begin_ns
-        self.body_bytes = 0
-        self.first_byte_ns = 0
-        self.outcome = self.error = self.message = None
-        self.is_status_inferred = False
 
     def finish(self, outcome: str | None) -> None:
         """The request has ended. Told again it does nothing.
@@ -78,7 +63,7 @@ class Ending:
         if self.context is not None:
             if self.outcome is None:
                 self.outcome = outcome
-            self.recording.finish(self)
+            self.recording.end(self)
             self.context = None
 
     def failed(self, error: BaseException, *, is_answered: bool = False) -> None:

@@ -10,6 +10,7 @@ from chest.record import Outcome
 from chest.request.context import Facts, RequestContext
 from chest.request.ending import Ending
 from chest.request.recording import Recording
+from chest.row import CHECK
 from chest.wsgi import WSGIEnvironment
 
 
@@ -68,13 +69,11 @@ class RequestPart(Ending):
         if self._route is not None:
             context._facts = facts = Facts()
             facts.route = self._route
+        duration_ns = time.perf_counter_ns() - self.begin_ns
+        known = request_id, self.time_ns, self.time_ns % CHECK, duration_ns, self.method, self.path
         if self.outcome is None and self.error is None:
-            recording.finish_complete(
-                context, request_id, self.method, self.path, self.time_ns, self.begin_ns, body_bytes=0
-            )
+            recording.finish(known, context, 0)
             return
-        self.context, self.request_id = context, request_id
-        self.body_bytes = self.first_byte_ns = 0
+        self.first_byte_ns = 0
         self.is_status_inferred = False
-        recording.finish(self)
-        self.context = None
+        recording.finish(known, context, 0, self)

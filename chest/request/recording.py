@@ -13,13 +13,24 @@ from chest.request.context import Facts, RequestContext, finished_context
 from chest.request.ending import Ending
 from chest.request.request_id import MOST_CHARACTERS, RequestIds
 from chest.request.selection import SAMPLE_RATE, Selection
-from chest.row import CHECK, Row, latin1_path, record_of, row_of, utf8_path
-from chest.text import text
+from chest.row import (
+    CHECK,
+    METHOD_CHARACTERS,
+    TIME_TO_FIRST_BYTE,
+    Row,
+    latin1_path,
+    line_of,
+    record_of,
+    row_of,
+    utf8_path,
+)
+from chest.text import storable, text
 
-TIME_TO_FIRST_BYTE: Final = "chest.time_to_first_byte_ns"
 STATUS_INFERRED: Final = "chest.status_inferred"
 ROUTE_CHARACTERS: Final = 512
 MESSAGE_CHARACTERS: Final = 1024
+PLAIN_BYTES: Final = 4096
+"""A line that is no longer holds no value, no name and no path that would have to be cut."""
 
 _perf_counter_ns = time.perf_counter_ns
 _copy = dict.copy
@@ -45,131 +56,119 @@ class Process(Protocol):
 class Recording:
     """Makes the row of a finished request and offers it.
 
-    :param offer: takes the row; must not wait.
+    :param offer: takes the row as a line of JSON; must not wait.
     :param selection: what of the request is kept.
     :param process: ids, resource and counters.
     """
 
-    def __init__(self, offer: Callable[[Row], object], selection: Selection, process: Process) -> None:
+    def __init__(self, offer: Callable[[bytes], object], selection: Selection, process: Process) -> None:
         self._offer = offer
         self._selection = selection
         self._clean = selection.sanitizer.clean
         self._is_plain = selection.sanitizer.is_plain
         self._tracks_all = selection.tracks_all
         self._is_judged = selection.is_sampled or selection.before_record is not None
-        self._is_simple = selection.tracks_all and not self._is_judged
+        self._is_simple = selection.keeps_everything
         self._process = process
         self._pop_tail = process.record_ids.pop_tail
         self._refill_tails = process.record_ids.refill
         self._counters = process.counters
-        self._finished_context = finished_context(process.counters)
+        self.finished_context = finished_context(process.counters)
+        """What contexts become here."""
 
-    def finish_complete(
-        self,
-        context: RequestContext,
-        request_id: str,
-        method: str,
-        path: str,
-        time_ns: int,
-        begin_ns: int,
-        body_bytes: int,
-    ) -> None:
-        """A request has ended with a complete body, as most do. Whatever goes wrong in here is counted and never raised.
+    def finish(self, known: Row, context: RequestContext, body_bytes: int, ending: Ending | None = None) -> None:
+        """A request has ended. Whatever goes wrong in here is counted and never raised.
 
-        :param request_id: the one it came with.
+        Of the most common kind :class:`~chest.request.middleware.RequestMiddleware` makes the line itself, in the same way.
+
+        :param known: the fields of the row from the request's id, as it came, to the path.
+        :param ending: where it did not end with a complete body.
         """
-        duration_ns = _perf_counter_ns() - begin_ns
         try:
-            if context._facts is not None or not self._is_simple:
-                self._finish(context, request_id, method, path, time_ns, duration_ns, body_bytes, None)
-                return
-            # From here on what is written goes nowhere, so that another thread cannot change what was found plain.
-            context.__class__ = self._finished_context
-            context._server_start_response = None
-            if "://" in path or not self._is_plain(context):
-                self._finish(context, request_id, method, path, time_ns, duration_ns, body_bytes, None)
-                return
-            try:
-                tail = self._pop_tail()
-            except IndexError:
-                tail = self._refill_tails()
-            self._offer(
-                (
-                    tail, request_id, time_ns, time_ns % CHECK, duration_ns, method, path, context._status, body_bytes,
-                    context,
-                )
-            )  # fmt: skip
+            self._finish(known, context, body_bytes, ending)
         except Exception as trouble:  # noqa: BLE001 - the request goes on
-            self._went_wrong(context, trouble)
+            self.went_wrong(context, trouble)
 
-    def finish(self, ending: Ending) -> None:
-        """A request has ended in any other way. Whatever goes wrong in here is counted and never raised."""
+    def end(self, ending: Ending) -> None:
+        """:meth:`finish` for a request that ended in another way than most."""
         duration_ns = _perf_counter_ns() - ending.begin_ns
-        context = ending.context
+        context, time_ns = ending.context, ending.time_ns
         if context is None:
             return
+        known = ending.request_id, time_ns, time_ns % CHECK, duration_ns, ending.method, ending.path
         try:
-            self._finish(
-                context, ending.request_id, ending.method, ending.path, ending.time_ns, duration_ns, ending.body_bytes,
-                ending,
-            )  # fmt: skip
+            if not (ending.outcome is None and ending.first_byte_ns and self._offered_stream(known, context, ending)):
+                self._finish(known, context, ending.body_bytes, ending)
         except Exception as trouble:  # noqa: BLE001 - the request goes on
-            self._went_wrong(context, trouble)
+            self.went_wrong(context, trouble)
 
-    def _finish(
-        self,
-        context: RequestContext,
-        request_id: str,
-        method: str,
-        path: str,
-        time_ns: int,
-        duration_ns: int,
-        body_bytes: int,
-        ending: Ending | None,
-    ) -> None:
+    def _offered_stream(self, known: Row, context: RequestContext, ending: Ending) -> bool:
+        """Offer the record of a stream that ended well and of which nothing was told; False where it is no such one."""
+        if context._facts is not None or not self._is_simple:
+            return False
+        context.__class__ = self.finished_context
+        context._server_start_response = None
+        if "://" in ending.path or not self._is_plain(context):
+            return False
+        first_byte_ns = ending.first_byte_ns - ending.begin_ns
+        line = line_of((self._tail(), *known, context._status, ending.body_bytes, context, first_byte_ns))
+        if line is None or len(line) > PLAIN_BYTES:
+            return False
+        self._offer(line)
+        return True
+
+    def went_wrong(self, context: RequestContext, trouble: Exception) -> None:
+        """Something of ours raised: counted, and the request goes on."""
+        context.__class__ = self.finished_context
+        self._counters.add("dropped.internal_error")
+        self._counters.error(f"while recording a request: {type(trouble).__name__}")
+
+    def _finish(self, known: Row, context: RequestContext, body_bytes: int, ending: Ending | None) -> None:
         facts = context._facts
         if facts is not None:
             facts.at_end(context)
-        context.__class__ = self._finished_context
+        context.__class__ = self.finished_context
         context._server_start_response = None
         if facts is not None and facts.is_excluded:
             return
-        variables, notes = self._variables(method, context)
-        if "://" in path:
+        if "://" in known[5]:
             # Some servers hand a target in absolute form over as it is, with whatever password it holds.
-            path = latin1_path(self._selection.redaction.clean_url(utf8_path(path)))
+            known = (*known[:5], latin1_path(self._selection.redaction.clean_url(utf8_path(known[5]))))
+        row: Row = (self._tail(), *known, context._status, body_bytes, context)
+        if self._is_simple and self._is_plain(context):
+            if facts is not None or ending is not None:
+                row = self._told(row, facts, ending, {})
+            line = line_of(row)
+            if line is not None and len(line) <= PLAIN_BYTES:
+                self._offer(line)
+                return
+        self._offer_clean(row, facts, ending)
+
+    def _tail(self) -> str:
         try:
-            tail = self._pop_tail()
+            return self._pop_tail()
         except IndexError:
-            tail = self._refill_tails()
-        row: Row = (
-            tail,
-            request_id,
-            time_ns,
-            time_ns % CHECK,
-            duration_ns,
-            method,
-            path,
-            context._status,
-            body_bytes,
-            variables,
-        )
-        if facts is not None or ending is not None or notes is not None:
-            row = self._told(row, facts, ending, notes or {})
+            return self._refill_tails()
+
+    def _offer_clean(self, row: Row, facts: Facts | None, ending: Ending | None) -> None:
+        """Offer a row of which nothing is known, if it is kept."""
+        variables = _copy(row[9])
+        if not self._tracks_all:
+            variables = self._selection.tracked(row[5], variables)
+        variables, notes = self._clean(variables)
+        method, path = text(row[5], METHOD_CHARACTERS), storable(row[6])
+        row = (*row[:5], method, path, row[7], row[8], variables)
+        row = self._told(row, facts, ending, notes or {})
         if self._is_judged:
             record = record_of(row, self._process.resource)
             if not self._judged(record):
                 return
             row = row_of(record)
-        self._offer(row)
-
-    def _variables(self, method: str, context: RequestContext) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """What is kept of the variables, fit for every chest, and what was changed."""
-        if self._is_simple and self._is_plain(context):
-            return context, None
-        if self._tracks_all:
-            return self._clean(_copy(context))
-        return self._clean(self._selection.tracked(method, _copy(context)))
+        line = line_of(row)
+        if line is None:
+            self._counters.add("dropped.not_encodable")
+        else:
+            self._offer(line)
 
     def _told(self, row: Row, facts: Facts | None, ending: Ending | None, attributes: dict[str, Any]) -> Row:
         """The row with what most requests do not have."""
@@ -229,11 +228,6 @@ class Recording:
             self._counters.add("before_record_failed")
             self._counters.error(f"before_record raised {error!r}")
             return True
-
-    def _went_wrong(self, context: RequestContext, trouble: Exception) -> None:
-        context.__class__ = self._finished_context
-        self._counters.add("dropped.internal_error")
-        self._counters.error(f"while recording a request: {type(trouble).__name__}")
 
 
 def _clean_route(route: object) -> str | None:

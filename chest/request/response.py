@@ -5,49 +5,67 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import GeneratorType
-from typing import Any
+from typing import Any, Final
 
 from chest.record import Outcome
-from chest.request.context import current_context
-from chest.request.ending import Ending
+from chest.request.context import RequestContext, current_context
+from chest.request.ending import Ending, Finishing
 from chest.wsgi import WSGIEnvironment
 
 _get_current = current_context.get
 _set_current = current_context.set
 _perf_counter_ns = time.perf_counter_ns
 
+_OF_FILES: Final = frozenset(("fileno", "read", "filelike"))
 
-class StreamedResponse:
+
+class StreamedResponse(Ending):
     """A body that hands the application's chunks through, one for one, and ends the request at ``close()``.
 
     The end is in ``close()`` and not in a generator's ``finally``: a generator that was never started runs none, and HEAD
     requests start none. A server that never calls ``close()`` leaves it to the finalizer.
     """
 
-    __slots__ = ("_asked", "_body", "_ending", "_is_exhausted", "_is_started")
+    _asked: Iterator[bytes] | None = None
+    _is_started = _is_exhausted = False
 
-    def __init__(self, ending: Ending, body: Any) -> None:
-        self._ending = ending
+    def __init__(
+        self,
+        body: Any,
+        recording: Finishing,
+        context: RequestContext,
+        request_id: str,
+        method: str,
+        path: str,
+        time_ns: int,
+        begin_ns: int,
+    ) -> None:
+        # The same as in Ending, without the call.
+        self.recording = recording
+        self.context = context
+        self.request_id = request_id
+        self.method = method
+        self.path = path
+        self.time_ns = time_ns
+        self.begin_ns = begin_ns
         self._body = body
-        self._asked: Iterator[bytes] | None = None
-        self._is_started = self._is_exhausted = False
 
     def __iter__(self) -> Iterator[bytes]:
         """The chunks. ``current()`` is this request's while the application works, and the server's own in between.
 
         A generator, which costs half of what ``__next__`` would. It holds the response, and the response does not hold it.
         """
-        ending, context, is_outside = self._ending, self._ending.context, False
+        context, is_outside = self.context, False
         self._is_started = True
         previous = _get_current()
         _set_current(context)
         try:
             for chunk in self._body:
                 if chunk:
-                    if not ending.body_bytes:
-                        ending.first_byte_ns = _perf_counter_ns()
+                    if not self.first_byte_ns:
+                        self.first_byte_ns = _perf_counter_ns()
                     try:
-                        ending.body_bytes += len(chunk)
+                        self.body_bytes += len(chunk)
                     except TypeError:  # no bytes at all: the server says so
                         pass
                 _set_current(previous)
@@ -59,7 +77,7 @@ class StreamedResponse:
             self._is_exhausted = True
         except BaseException as error:
             if not is_outside:  # else nobody asks any more, and this is the generator's own end
-                ending.failed(error)
+                self.failed(error)
             raise
         finally:
             if not is_outside:
@@ -73,40 +91,53 @@ class StreamedResponse:
 
     def close(self) -> None:
         """The end: closes the application's iterable, once, and records, whatever that raises."""
-        ending = self._ending
-        context = ending.context
+        context = self.context
         if context is None:
             return
         body, self._body = self._body, None
         self._asked = None
+        if self._is_exhausted and type(body) is GeneratorType:  # closed already: asking it would change nothing
+            self.finish(None)
+            return
         previous = _get_current()
         _set_current(context)
         try:
             if hasattr(body, "close"):
                 body.close()
         except BaseException as error:
-            ending.failed(error, is_answered=True)
+            self.failed(error, is_answered=True)
             raise
         finally:
             _set_current(previous)
-            ending.finish(None if self._is_exhausted or self._needs_no_body() else Outcome.CLIENT_DISCONNECT)
+            self.finish(None if self._is_exhausted or self._needs_no_body() else Outcome.CLIENT_DISCONNECT)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the application's object is asked for: Django's own tests read the status of what it returned.
+
+        But for what would have a server read a file past this object.
+        """
+        if name.startswith("_") or name in _OF_FILES or self._body is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        return getattr(self._body, name)
+
+    def __bytes__(self) -> bytes:
+        """The whole body, as the application's object gives it."""
+        return bytes(self._body)
 
     def _needs_no_body(self) -> bool:
         if self._is_started:
             return False
-        context = self._ending.context
+        context = self.context
         status = None if context is None else context._status
-        return self._ending.method == "HEAD" or (status or "")[:3] in ("204", "304")
+        return self.method == "HEAD" or (status or "")[:3] in ("204", "304")
 
     def __del__(self) -> None:
-        if self._ending.context is not None:
-            self._ending.finish(None if self._is_exhausted else Outcome.ABANDONED)
+        if self.context is not None:
+            self.finish(None if self._is_exhausted else Outcome.ABANDONED)
 
 
 class SizedStreamedResponse(StreamedResponse):
     """For a body with a length: servers make ``Content-Length`` of ``len() == 1`` (PEP 3333), so it is kept, if accurate."""
-
-    __slots__ = ()
 
     def __len__(self) -> int:
         return len(self._body)
@@ -141,19 +172,19 @@ class ServedFile:
 
 def returned(ending: Ending, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
     """What the middleware returns for a body that is not complete."""
-    if type(body) is GeneratorType:
-        return StreamedResponse(ending, body)
     if is_served_file(body, environ):
         _watch_file(ending, body)
         return body  # type: ignore[no-any-return]
-    has_started = ending.context is not None and ending.context._status is not None
+    context = ending.context
+    assert context is not None
     if not (hasattr(type(body), "__iter__") or hasattr(type(body), "__getitem__")) or (
-        not has_started and "HTTP_UPGRADE" in environ
+        context._status is None and "HTTP_UPGRADE" in environ
     ):
         # No body at all, or the sentinel of a server that has taken the connection over: by identity, untouched.
         ending.finish(Outcome.ERROR if "HTTP_UPGRADE" not in environ else Outcome.UPGRADED)
         return body  # type: ignore[no-any-return]
-    return (SizedStreamedResponse if hasattr(type(body), "__len__") else StreamedResponse)(ending, body)
+    made_of = ending.recording, context, ending.request_id, ending.method, ending.path, ending.time_ns, ending.begin_ns
+    return (SizedStreamedResponse if hasattr(type(body), "__len__") else StreamedResponse)(body, *made_of)
 
 
 def is_served_file(body: Any, environ: WSGIEnvironment) -> bool:

@@ -55,17 +55,18 @@ class Sanitizer:
             self._plain_items = -1
 
     def is_plain(self, variables: dict[str, Any]) -> bool:
-        """Whether :meth:`clean` would find nothing to do; cheaper to ask, where it mostly would not.
+        """Whether :meth:`clean` would find nothing to do, if all of it together is as short as most records are.
+
+        Leaves to the caller what is seen at a glance when all is encoded: its length, and whether it can be encoded.
 
         :param variables: a dict that nobody writes to any more.
         """
-        if len(variables) > self._plain_entries or not self._known_names.issuperset(variables):
+        if not self._known_names.issuperset(variables):
             return False
-        longest = self._plain_characters
         for value in variables.values():
             kind = type(value)
             if kind is str:
-                if len(value) > longest or not (value.isalnum() or _is_plain_text(value)):
+                if not (value.isalnum() or _is_plain_text(value)):
                     return False
             elif kind is int:
                 if not -_MOST <= value <= _MOST:
@@ -193,7 +194,7 @@ class Sanitizer:
 
 
 def _is_plain_text(value: str) -> bool:
-    """Whether a short text holds nothing that is replaced, and no URL of which a part is hidden."""
+    """Whether a text holds nothing that is replaced, and no URL of which a part is hidden."""
     return (
         "\0" not in value
         and ("/" not in value or ("@" not in value and "=" not in value))

@@ -1,20 +1,14 @@
-"""One row as one line of JSON: how it lies in the ring, and how it is read back as a record."""
+"""The lines of a ring, read back as records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from chest.encoding import decode, encode_with_json
+from chest.encoding import decode
 from chest.record import Record
 from chest.record_id import is_tail
-from chest.row import ALL_FIELDS, CHECK, SHORT_FIELDS, Row, record_of, row_of
-
-orjson: Any
-try:
-    import orjson
-except ImportError:  # no build for this interpreter: the standard library's encoder writes the same text, slower
-    orjson = None
+from chest.row import ALL_FIELDS, CHECK, SHORT_FIELDS, STREAMED_FIELDS, record_of
 
 
 class Resource(NamedTuple):
@@ -23,22 +17,6 @@ class Resource(NamedTuple):
     service: str
     release: str
     host: str
-
-
-def _dumps_line(value: Row, default: None, option: int) -> bytes:
-    """``orjson.dumps`` with its option for a newline, by the standard library."""
-    # Another thread may write to the variables while Python code encodes them; a copy is made in one step.
-    row = [field.copy() if isinstance(field, dict) else field for field in value]
-    return encode_with_json(row) + b"\n"
-
-
-dumps: Callable[[Row, None, int], bytes] = _dumps_line if orjson is None else orjson.dumps
-APPEND_NEWLINE: Final = 0 if orjson is None else orjson.OPT_APPEND_NEWLINE
-
-
-def encode_line(record: Record) -> bytes:
-    """The record as one line; raises TypeError or ValueError for a value that JSON cannot hold."""
-    return dumps(row_of(record), None, APPEND_NEWLINE)
 
 
 def decode_lines(data: bytes, resource: Resource) -> list[Record]:
@@ -72,7 +50,10 @@ def _checked(line: bytes, resource: Resource, process: str) -> Record | None:
         row = decode(line)
     except (ValueError, RecursionError):
         return None
-    if not (isinstance(row, list) and len(row) in (SHORT_FIELDS, ALL_FIELDS) and _fits(row)):
+    shapes = _SHAPES.get(len(row)) if isinstance(row, list) else None
+    if shapes is None or row[2].__class__ is not int or row[2] < 0:
+        return None
+    if not all(type(value) in types for value, types in zip(row, shapes, strict=True)):
         return None
     return record_of(row, resource) if is_tail(row[0], process) and row[2] % CHECK == row[3] else None
 
@@ -80,7 +61,7 @@ def _checked(line: bytes, resource: Resource, process: str) -> Record | None:
 _TEXT = (str,)
 _NUMBER = (int,)
 _TEXT_OR_NONE = (str, type(None))
-_SHAPES: Sequence[tuple[type, ...]] = (
+_SHORT: tuple[tuple[type, ...], ...] = (
     _TEXT,  # tail
     _TEXT,  # request_id
     _NUMBER,  # time_ns
@@ -91,12 +72,9 @@ _SHAPES: Sequence[tuple[type, ...]] = (
     (str, int, type(None)),  # status
     _NUMBER,  # body_bytes
     (dict,),  # variables
-    _TEXT_OR_NONE,  # route
-    _TEXT_OR_NONE,  # outcome
-    _TEXT_OR_NONE,  # error
-    (dict,),  # attributes
 )
-
-
-def _fits(row: list[Any]) -> bool:
-    return all(type(value) in types for value, types in zip(row, _SHAPES, strict=False)) and row[2] >= 0
+_SHAPES = {
+    SHORT_FIELDS: _SHORT,
+    STREAMED_FIELDS: (*_SHORT, _NUMBER),
+    ALL_FIELDS: (*_SHORT, _TEXT_OR_NONE, _TEXT_OR_NONE, _TEXT_OR_NONE, (dict,)),  # route, outcome, error, attributes
+}

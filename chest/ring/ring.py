@@ -26,11 +26,11 @@ from typing import Final, NamedTuple
 
 from chest.counters import Counters
 from chest.record import Record
-from chest.ring.line import APPEND_NEWLINE, Resource, dumps
+from chest.ring.line import Resource
 from chest.ring.process_mark import ProcessMark
 from chest.ring.segments import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 from chest.ring.stacks import may_be_running
-from chest.row import SHORT_FIELDS, Row, row_of
+from chest.row import line_of, row_of
 
 EARLY_RECORDS: Final = 1000
 """How many records are kept in memory before the ring is open; a bound that only a storm of signal handlers could reach."""
@@ -78,30 +78,28 @@ class Ring:
     # -- the request's side ------------------------------------------------------------------------------------------
 
     def offer(self, record: Record) -> bool:
-        """:meth:`offer_row` for a record that was made elsewhere."""
+        """:meth:`offer_line` for a record that was made elsewhere; one that JSON cannot hold loses its variables."""
         try:
-            row = row_of(record)
+            line = line_of(row_of(record))
         except Exception:  # noqa: BLE001 - a record whose fields are not of their types
+            line = None
+        if line is None:
             self._counters.add("dropped.not_encodable")
             return False
-        return self.offer_row(row)
+        return self.offer_line(line)
 
-    def offer_row(self, row: Row) -> bool:
-        """Keep the row; False when it was dropped, which is counted. Never waits, does no I/O and never raises."""
+    def offer_line(self, line: bytes) -> bool:
+        """Keep the line; False when it was dropped, which is counted. Never waits, does no I/O and never raises."""
         if not self._mark[0]:
-            return self._offer_early(row)
+            return self._offer_early(line)
         try:
             write = self._idle.pop()
         except IndexError:
-            taken = self._next_segment()
-            if taken is None:
-                self._counters.add("dropped.ring_full")
-                return False
-            write = taken
+            return self._write_line(line, self._next_segment())
         try:
-            write(dumps(row, None, APPEND_NEWLINE))
-        except Exception:  # noqa: BLE001 - a full segment or a value that is no JSON; nothing of it may reach the request
-            return self._offer_again(write, row)
+            write(line)
+        except ValueError:  # the segment is full
+            return self._write_line(line, write)
         except BaseException:  # of a signal handler: not ours, and the segment is not to be lost with it
             self._idle.append(write)
             raise
@@ -130,18 +128,13 @@ class Ring:
                 continue
         return None
 
-    def _offer_again(self, write: Write, row: Row) -> bool:
-        """After a write that failed: without what cannot be encoded, in a segment that has room."""
-        line = _line_of(row)
-        file = self._file
-        if line is None or file is None or len(line) > file.segment_bytes:
-            self._idle.append(write)
-            self._counters.add("dropped.not_encodable" if line is None else "dropped.too_large")
-            return False
-        return self._write_line(line, write)
-
     def _write_line(self, line: bytes, write: Write | None) -> bool:
         """Write into this segment, else into the next that has room."""
+        if self._file is not None and len(line) > self._file.segment_bytes:
+            if write is not None:
+                self._idle.append(write)
+            self._counters.add("dropped.too_large")
+            return False
         while write is not None:
             try:
                 write(line)
@@ -159,13 +152,12 @@ class Ring:
         index = next(i for i, segment in enumerate(self._file.segments) if segment is write.__self__)  # type: ignore[attr-defined]
         self._file.set_state(index, RETIRED)
 
-    def _offer_early(self, row: Row) -> bool:
+    def _offer_early(self, line: bytes) -> bool:
         if self._is_closed:
             self._counters.add("dropped.closed")
             return False
-        line = _line_of(row)
-        if line is None or len(self._early) >= EARLY_RECORDS:
-            self._counters.add("dropped.not_encodable" if line is None else "dropped.before_open")
+        if len(self._early) >= EARLY_RECORDS:
+            self._counters.add("dropped.before_open")
             return False
         self._early.append((os.getpid(), line))
         return True
@@ -389,21 +381,7 @@ class Ring:
         self._free.append(index)
 
 
-def _line_of(row: Row) -> bytes | None:
-    """The row as a line; where its variables cannot be encoded, the row without them, marked."""
-    try:
-        return dumps(row, None, APPEND_NEWLINE)
-    except Exception:  # noqa: BLE001 - whatever an encoder raises
-        sanitized = {"chest.sanitized": {"variables": "not_encodable"}}
-        bare = (*row[: SHORT_FIELDS - 1], {}, *(row[SHORT_FIELDS:-1] or (None, None, None)), sanitized)
-    try:
-        return dumps(bare, None, APPEND_NEWLINE)
-    except Exception:  # noqa: BLE001
-        return None
-
-
 _OFFERING: Final = frozenset(
-    function.__code__
-    for function in (Ring.offer_row, Ring.adopt_early, Ring._next_segment, Ring._offer_again, Ring._write_line)
+    function.__code__ for function in (Ring.offer_line, Ring.adopt_early, Ring._next_segment, Ring._write_line)
 )
 """Whoever holds a segment is in one of these."""

@@ -14,13 +14,12 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
 
-from chest.encoding import decode, encode
 from chest.record import Record
 from chest.request.context import NO_REQUEST, Facts, FinishedContext, RequestContext, current
 from chest.request.middleware import RequestMiddleware
 from chest.request.redaction import Redaction
 from chest.request.selection import Selection
-from chest.row import Row, record_of
+from chest.ring.line import decode_lines
 from tests.support import ReadyProcess
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -38,8 +37,8 @@ class Client:
         self.headers: list[tuple[str, str]] = []
         self.written: list[bytes] = []
 
-    def _keep(self, row: Row) -> None:
-        self.records.append(record_of(decode(encode(row)), self.process.resource))
+    def _keep(self, line: bytes) -> None:
+        self.records += decode_lines(line, self.process.resource)
 
     def start_response(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], None]:
         self.status, self.headers, self.exc_info = status, headers, exc_info
@@ -452,7 +451,7 @@ def test_values_in_environ_that_are_no_text_cost_the_request_nothing() -> None:
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)
     assert client.app(environ | odd, client.start_response) == [b"hello"]
-    assert (client.record.path, client.record.method) == ("7", "")
+    assert (client.record.path, client.record.method) == ("/a7", "")
 
 
 def test_an_id_that_the_application_echoes_is_left_as_it_is() -> None:

@@ -853,6 +853,26 @@ def test_what_an_earlier_request_left_on_the_g_of_both_is_not_recorded(
     assert len({record.request_id for record in memory.records}) == 3
 
 
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_class_for_g_without_a_dictionary_costs_its_variables_and_no_request(
+    app: Flask, memory: MemoryChest, raises: bool
+) -> None:
+    class Slotted:
+        __slots__ = ("user_id",)
+
+    app.app_ctx_globals_class = Slotted  # type: ignore[assignment]
+
+    @app.route("/")
+    @flask_chest([memory], raise_exceptions=raises)
+    def index() -> str:
+        g.user_id = "123"
+        return "hello"
+
+    assert get(app).data == b"hello"
+    flush(app)
+    assert [(record.path, record.variables) for record in memory.records] == [("/", {})]
+
+
 def test_a_request_within_a_view_does_not_lend_it_its_id(app: Flask, memory: MemoryChest) -> None:
     @app.route("/inner")
     @flask_chest([memory], tracked_vars=["inner"])
