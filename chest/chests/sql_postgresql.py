@@ -81,7 +81,7 @@ class PostgreSQLDatabase(ServerDatabase):
         return int(driver_connection.fileno())
 
     def more_columns(self) -> Sequence[Column[Any]]:
-        moment = Computed("to_timestamp(time_ns / 1e9)", persisted=True)
+        moment = Computed("to_timestamp(time_ns / 1e9::float8)", persisted=True)
         return [Column("recorded_at", TIMESTAMP(timezone=True), moment)]
 
     @contextmanager
@@ -109,7 +109,7 @@ class PostgreSQLDatabase(ServerDatabase):
     def view_text(self, table: Table, view: str) -> str:
         return (
             f'CREATE VIEW "{view}" (request_id, name, value, recorded_at) AS'  # noqa: S608
-            " SELECT r.request_id, v.key, v.value, to_timestamp(r.time_ns / 1e9)"
+            " SELECT r.request_id, v.key, v.value, to_timestamp(r.time_ns / 1e9::float8)"
             f' FROM "{table.name}" AS r, jsonb_each_text(r.variables) AS v'
         )
 
