@@ -125,12 +125,24 @@ class ServerChestContract:
                 with pytest.raises(ChestUnavailable):
                     act()
 
-    @pytest.mark.parametrize("moment", ["write", "commit"])
-    def test_a_connection_cut_before_the_records_or_their_commit_came_stores_none_and_the_next_try_all(
-        self, chest: Chest, place: Place, proxy: FaultProxy, moment: str
+    def test_a_connection_cut_before_the_records_came_stores_none_and_the_next_try_all(
+        self, chest: Chest, place: Place, proxy: FaultProxy
     ) -> None:
         chest.open()
-        proxy.set(Fault.CUT_BEFORE, self.write_marker if moment == "write" else self.commit_marker)
+        proxy.set(Fault.CUT_BEFORE, self.write_marker)
+        records = _batch()
+        with pytest.raises(ChestUnavailable):
+            chest.write(records)
+        assert proxy.cuts == 1
+        assert self.stored_records(place) == []
+        chest.write(records)
+        self._assert_stored(place, records, chest)
+
+    def test_a_connection_cut_before_the_commit_stores_none_and_the_next_try_all(
+        self, chest: Chest, place: Place, proxy: FaultProxy
+    ) -> None:
+        chest.open()
+        proxy.set(Fault.CUT_BEFORE, self.commit_marker)
         records = _batch()
         with pytest.raises(ChestUnavailable):
             chest.write(records)
