@@ -96,7 +96,7 @@ class Transfer:
         self._own: list[Chest] = []
         self.source = require_readable(self._made(source))
         self.target = self._made(target)
-        if self.source.name == self.target.name:
+        if self.source is self.target or (self.source.name == self.target.name and ":" in self.source.name):
             raise SettingsError(f"{self.source.name} is source and target: name another chest as one of them.")
         self.query, self._map, self._limit = query, map, limit
         self._remove_after, self._batch_records, self._reject = remove_after, batch_records, reject
