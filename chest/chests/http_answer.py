@@ -7,10 +7,8 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from chest.chests.store_text import shortened
 from chest.errors import ChestError, ChestUnavailable, RecordRejected
-
-SHOWN_CHARACTERS: Final = 300
-"""How much of an answer's text goes into a message."""
 
 _LONGEST_RETRY_SECONDS: Final = 3600.0
 """A store that asks for more is asked again after an hour all the same: the records wait in a bounded place."""
@@ -24,7 +22,6 @@ _CONFIGURATION: Final = {
 }
 """Answers that say nothing about the records: delivery goes on once the configuration has been mended."""
 _PASSING: Final = frozenset((408, 421, 425, 429))
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
 
 
 def error_of(name: str, status: int, said: str = "", retry_after: str | None = None) -> ChestError:
@@ -63,9 +60,3 @@ def seconds_of(retry_after: str | None, now: float | None = None) -> float | Non
     except (ValueError, OverflowError):
         return None
     return min(max(0.0, seconds), _LONGEST_RETRY_SECONDS)
-
-
-def shortened(said: str) -> str:
-    """A store's text for a message of ours: one line, printable, not long."""
-    line = " ".join(_UNPRINTABLE.sub(" ", said).split())
-    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

@@ -13,9 +13,10 @@ from influxdb_client.rest import ApiException
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from chest.chests.base import Chest
-from chest.chests.http_answer import error_of, shortened
+from chest.chests.http_answer import error_of
 from chest.chests.influx_shapes import SHAPES, FieldTypes
 from chest.chests.influx_target import InfluxTarget
+from chest.chests.store_text import shortened
 from chest.errors import ChestError, ChestUnavailable, RecordRejected
 from chest.native import socket_home
 from chest.record import Record

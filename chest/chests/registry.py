@@ -35,6 +35,8 @@ _BUILTIN: Final = {
     "influxdb": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
     "influxdb+https": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
+    "mongodb": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
+    "mongodb+srv": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
     "sqlite": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest"),
 }
 

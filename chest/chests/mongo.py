@@ -1,0 +1,215 @@
+"""``MongoChest``: one document a request, in a collection of MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NamedTuple
+
+import pymongo
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+from pymongo.read_preferences import ReadPreference
+
+from chest.chests.base import Cursor, ReadableChest, StoredRecord
+from chest.chests.mongo_document import STORED_NAMES, documents_of, filter_of, stored_record_of
+from chest.chests.mongo_failure import NO_DOCUMENTS, error_of, failure_of
+from chest.chests.mongo_indexes import make_indexes
+from chest.chests.mongo_order import StoringOrder
+from chest.chests.mongo_target import MongoTarget
+from chest.chests.query import EVERYTHING, Query
+from chest.errors import ChestUnavailable, RecordRejected
+from chest.native import socket_home
+from chest.record import Record
+
+__all__ = ["MongoChest"]
+
+Document = dict[str, Any]
+
+_SCANNED_AT_ONCE: Final = 1000
+"""Documents a question where variables have to be looked at: how many of them will match is not known."""
+_REMOVED_AT_ONCE: Final = 1000
+
+
+class _Opened(NamedTuple):
+    """A client of this process and what it writes to."""
+
+    client: MongoClient[Document]
+    records: Collection[Document]
+    order: StoringOrder
+
+
+class MongoChest(ReadableChest):
+    """One document a request in a collection of MongoDB (4.2 or later), for stores that several hosts share.
+
+    ``_id`` is the record's id: a record that comes again is there already, and that is success. A batch is one unordered
+    insert, with the write concern of the URL: what is refused does not keep the rest from being stored. Beside the
+    record's fields stand ``time``, the request's as a date; ``stored_at``; and ``seq``, which grows in the order of
+    storing, whatever is written at once: see :mod:`chest.chests.mongo_order`. For that there is one more collection,
+    ``chest_sequences``, with a small document for each collection of records.
+
+    Reading asks the primary, whatever the URL prefers: a server that lags behind would hide records from who follows.
+    When a writer was killed while it wrote, what came later can be read after some 70 seconds only.
+
+    :param url: ``mongodb://host:27017/database`` or ``mongodb+srv://host/database``, with the options of MongoDB's
+        connection strings, and of the chest's own: ``collection=chest_records``; ``ttl_days=30`` has the server remove
+        records 30 days after they were stored (what the server was told once stays until told otherwise);
+        ``index=request_id`` for an index on it; ``timeout_seconds=10`` for one batch, or one page that is read.
+    :raises SettingsError: the URL cannot be meant as it stands, or asks for writes that nobody acknowledges (``w=0``).
+    """
+
+    def __init__(self, url: str) -> None:
+        target = MongoTarget.of(url)
+        self.name = target.name
+        self._target = target
+        self._opened: dict[tuple[int, int], _Opened] = {}
+        self._ready_homes: set[tuple[int, int]] = set()
+
+    def open(self) -> None:
+        with self._explained():
+            self._writable()
+
+    def write(self, records: Sequence[Record]) -> None:
+        """As the contract says. When records are refused, the others of the batch are stored."""
+        if not records:
+            return
+        with self._explained():
+            opened = self._writable()
+            with pymongo.timeout(self._target.timeout_seconds):
+                self._insert(opened, records)
+
+    def check(self) -> None:
+        """Insert nothing: the server looks at log-in, permission and its own state first."""
+        client = self._target.new_client()
+        try:
+            with self._explained(), pymongo.timeout(self._target.timeout_seconds):
+                _insert_nothing(client[self._target.database], self._target.collection)
+        finally:
+            client.close()
+
+    def close(self) -> None:
+        home = socket_home()
+        self._ready_homes.discard(home)
+        opened = self._opened.pop(home, None)
+        if opened is not None:
+            opened.client.close()
+
+    def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
+        found: list[StoredRecord] = []
+        # A text that is no Unicode (a byte of a command line) cannot be asked for, and no record has it.
+        with suppress(UnicodeEncodeError), self._explained():
+            for page in self._pages(query, after, limit):
+                found += page
+                if len(found) >= limit:
+                    break
+        return found[:limit]
+
+    def newest(self) -> Cursor | None:
+        with self._explained(), pymongo.timeout(self._target.timeout_seconds):
+            opened = self._readable()
+            end = opened.order.end()
+            seq: Document = {"$gt": 0} if end is None else {"$gt": 0, "$lt": end}
+            newest = opened.records.find_one({"seq": seq}, {"seq": 1}, sort=[("seq", -1)])
+        return None if newest is None else int(newest["seq"])
+
+    def remove(self, stored: Sequence[StoredRecord]) -> int:
+        removed = 0
+        for start in range(0, len(stored), _REMOVED_AT_ONCE):
+            ids = [each.record.id for each in stored[start : start + _REMOVED_AT_ONCE]]
+            with self._explained(), pymongo.timeout(self._target.timeout_seconds):
+                removed += self._here().records.delete_many({"_id": {"$in": ids}}).deleted_count
+        return removed
+
+    def _insert(self, opened: _Opened, records: Sequence[Record]) -> None:
+        ticket = opened.order.take(len(records))
+        ids = [record.id for record in records]
+        try:
+            documents = documents_of(records, ticket.first, ticket.stored_at)
+            opened.records.insert_many(documents, ordered=False)
+        except RecordRejected as error:
+            opened.order.settle(ticket, ())
+            raise RecordRejected(f"{self.name}: {error}", error.ids) from None
+        except BulkWriteError as error:
+            failure = failure_of(self.name, error, records, self._target.without_secrets)
+            opened.order.settle(ticket, () if failure else ids)
+            if failure:
+                raise failure from None
+        except BaseException:
+            opened.order.leave(ticket, ids)
+            raise
+        else:
+            opened.order.settle(ticket, ids)
+
+    def _pages(self, query: Query, after: Cursor | None, limit: int) -> Iterator[list[StoredRecord]]:
+        """What matches, in order of ``seq`` and page after page until there is no more."""
+        size = _SCANNED_AT_ONCE if query.variables else limit
+        seq, wanted = int(after or 0), filter_of(query)
+        opened = self._readable()
+        end = opened.order.end()
+        while True:
+            bounds: Document = {"$gt": seq} if end is None else {"$gt": seq, "$lt": end}
+            with pymongo.timeout(self._target.timeout_seconds):
+                found = opened.records.find({**wanted, "seq": bounds}, dict.fromkeys(STORED_NAMES, 1))
+                documents = list(found.sort("seq", 1).limit(size))
+            stored = [each for each in map(stored_record_of, documents) if each is not None]
+            yield [each for each in stored if query.matches_variables(each.record.variables)]
+            if len(documents) < size:
+                return
+            seq = int(documents[-1]["seq"])
+
+    def _here(self) -> _Opened:
+        """The client for here; one that came through a fork is the parent's."""
+        home = socket_home()
+        opened = self._opened.get(home)
+        if opened is None:
+            client = self._target.new_client()
+            records = client[self._target.database].get_collection(
+                self._target.collection, read_preference=ReadPreference.PRIMARY
+            )
+            opened = self._opened.setdefault(
+                home, _Opened(client, records, StoringOrder(records, self._target.timeout_seconds))
+            )
+        return opened
+
+    def _readable(self) -> _Opened:
+        """To read from; what is not there is not made."""
+        opened = self._here()
+        if socket_home() not in self._ready_homes:
+            names = opened.records.database.list_collection_names(
+                filter={"name": self._target.collection}, authorizedCollections=True
+            )
+            if not names:
+                raise ChestUnavailable(
+                    f"{self.name} has no collection {self._target.collection}: nothing was recorded here yet, or it was"
+                    " under another name (?collection=)."
+                )
+            self._ready_homes.add(socket_home())
+        return opened
+
+    def _writable(self) -> _Opened:
+        """To write to, with its indexes, and with them the collection."""
+        opened = self._here()
+        if socket_home() not in self._ready_homes:
+            with pymongo.timeout(self._target.timeout_seconds):
+                make_indexes(opened.records, self._target)
+            self._ready_homes.add(socket_home())
+        return opened
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What the driver raises, as errors of Chest."""
+        try:
+            yield
+        except PyMongoError as error:
+            target = self._target
+            raise error_of(self.name, error, target.timeout_seconds, target.without_secrets) from None
+
+
+def _insert_nothing(database: Database[Document], collection: str) -> None:
+    try:
+        database.command("insert", collection, documents=[])
+    except OperationFailure as error:
+        if error.code != NO_DOCUMENTS:
+            raise
