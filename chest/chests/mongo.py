@@ -10,17 +10,17 @@ import pymongo
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_preferences import ReadPreference
 
 from chest.chests.base import Cursor, ReadableChest, StoredRecord
 from chest.chests.mongo_document import STORED_NAMES, documents_of, filter_of, stored_record_of
-from chest.chests.mongo_failure import NO_DOCUMENTS, error_of, failure_of
+from chest.chests.mongo_failure import error_of, failure_of
 from chest.chests.mongo_indexes import make_indexes
-from chest.chests.mongo_order import StoringOrder
+from chest.chests.mongo_order import SEQUENCES, StoringOrder
 from chest.chests.mongo_target import MongoTarget
 from chest.chests.query import EVERYTHING, Query
-from chest.errors import ChestUnavailable, RecordRejected
+from chest.errors import ChestUnavailable, RecordRejected, SchemaMismatch
 from chest.native import socket_home
 from chest.record import Record
 
@@ -81,11 +81,13 @@ class MongoChest(ReadableChest):
                 self._insert(opened, records)
 
     def check(self) -> None:
-        """Insert nothing: the server looks at log-in, permission and its own state first."""
+        """Change a document that there is not: the server looks at log-in, permission and its own state first."""
         client = self._target.new_client()
         try:
             with self._explained(), pymongo.timeout(self._target.timeout_seconds):
-                _insert_nothing(client[self._target.database], self._target.collection)
+                database = client[self._target.database]
+                self._refuse_views(database)
+                database[SEQUENCES].update_one({"_id": ""}, {"$set": {"open": []}})
         finally:
             client.close()
 
@@ -177,10 +179,7 @@ class MongoChest(ReadableChest):
         """To read from; what is not there is not made."""
         opened = self._here()
         if socket_home() not in self._ready_homes:
-            names = opened.records.database.list_collection_names(
-                filter={"name": self._target.collection}, authorizedCollections=True
-            )
-            if not names:
+            if not self._listed(opened.records.database):
                 raise ChestUnavailable(
                     f"{self.name} has no collection {self._target.collection}: nothing was recorded here yet, or it was"
                     " under another name (?collection=)."
@@ -197,6 +196,20 @@ class MongoChest(ReadableChest):
             self._ready_homes.add(socket_home())
         return opened
 
+    def _refuse_views(self, database: Database[Document]) -> None:
+        for each in self._listed(database):
+            if each["type"] != "collection":
+                raise SchemaMismatch(
+                    f"{self.name}: {each['name']} is a {each['type']}: see to ?collection= of the URL."
+                )
+
+    def _listed(self, database: Database[Document]) -> list[Document]:
+        """The collection, if it is there; asked in the way that needs no permission beyond its own."""
+        name = {"name": self._target.collection}
+        return [
+            dict(each) for each in database.list_collections(filter=name, nameOnly=True, authorizedCollections=True)
+        ]
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """What the driver raises, as errors of Chest."""
@@ -205,11 +218,3 @@ class MongoChest(ReadableChest):
         except PyMongoError as error:
             target = self._target
             raise error_of(self.name, error, target.timeout_seconds, target.without_secrets) from None
-
-
-def _insert_nothing(database: Database[Document], collection: str) -> None:
-    try:
-        database.command("insert", collection, documents=[])
-    except OperationFailure as error:
-        if error.code != NO_DOCUMENTS:
-            raise

@@ -19,8 +19,6 @@ from chest.errors import ChestError, ChestUnavailable, RecordRejected, SchemaMis
 from chest.record import Record
 
 DUPLICATE_KEY: Final = 11000
-NO_DOCUMENTS: Final = 16
-"""InvalidLength: what an insert of nothing is answered by a server that would take one."""
 _UNAUTHORIZED: Final = 13
 _LOG_IN_FAILED: Final = (18, 8000)
 """AuthenticationFailed; and Atlas's own, which it uses for quotas as well."""
