@@ -10,11 +10,11 @@ import pymongo
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
 from pymongo.read_preferences import ReadPreference
 
 from chest.chests.base import Cursor, ReadableChest, StoredRecord
-from chest.chests.mongo_document import STORED_NAMES, documents_of, filter_of, stored_record_of
+from chest.chests.mongo_document import STORED_NAMES, documents_of, filter_of, rejection_of, stored_record_of
 from chest.chests.mongo_failure import error_of, failure_of
 from chest.chests.mongo_indexes import make_indexes
 from chest.chests.mongo_order import SEQUENCES, StoringOrder
@@ -128,19 +128,22 @@ class MongoChest(ReadableChest):
         ticket = opened.order.take(len(records))
         ids = [record.id for record in records]
         try:
-            documents = documents_of(records, ticket.first, ticket.stored_at)
-            opened.records.insert_many(documents, ordered=False)
-        except RecordRejected as error:
-            opened.order.settle(ticket, ())
-            raise RecordRejected(f"{self.name}: {error}", error.ids) from None
+            opened.records.insert_many(documents_of(records, ticket.first, ticket.stored_at), ordered=False)
         except BulkWriteError as error:
             failure = failure_of(self.name, error, records, self._target.without_secrets)
             opened.order.settle(ticket, () if failure else ids)
             if failure:
                 raise failure from None
-        except BaseException:
-            opened.order.leave(ticket, ids)
-            raise
+        # For a value that cannot be encoded the driver raises what it likes, and for one that is too large three things.
+        except Exception as error:
+            if isinstance(error, ConnectionFailure):
+                opened.order.leave(ticket, ids)
+                raise
+            opened.order.settle(ticket, ())
+            rejection = rejection_of(records)
+            if rejection is None:
+                raise
+            raise RecordRejected(f"{self.name}: {rejection}", rejection.ids) from None
         else:
             opened.order.settle(ticket, ids)
 

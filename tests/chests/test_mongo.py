@@ -157,7 +157,7 @@ def test_what_no_document_can_hold_is_refused_by_name_and_the_rest_can_be_stored
     assert len(str(refusal.value)) < 400
     assert chest.read() == []
     chest.write([good])
-    assert ids_of(chest.read()) == [good.id]
+    assert ids_of(chest.read()) == [good.id], "what was refused is not on its way, so nobody waits for it"
 
 
 def test_what_the_server_refuses_is_named_and_the_others_are_stored(chest: MongoChest) -> None:
