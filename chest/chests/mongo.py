@@ -51,7 +51,7 @@ class MongoChest(ReadableChest):
     ``chest_sequences``, with a small document for each collection of records.
 
     Reading asks the primary, whatever the URL prefers: a server that lags behind would hide records from who follows.
-    When a writer was killed while it wrote, what came later can be read after some 70 seconds only.
+    When a writer was killed while it wrote, what came later can be read after some 20 seconds only.
 
     :param url: ``mongodb://host:27017/database`` or ``mongodb+srv://host/database``, with the options of MongoDB's
         connection strings, and of the chest's own: ``collection=chest_records``; ``ttl_days=30`` has the server remove
@@ -68,28 +68,26 @@ class MongoChest(ReadableChest):
         self._ready_homes: set[tuple[int, int]] = set()
 
     def open(self) -> None:
-        with self._explained():
-            self._writable()
+        with self._asking(self._here()):
+            self._make_ready()
 
     def write(self, records: Sequence[Record]) -> None:
-        """As the contract says. When records are refused, the others of the batch are stored."""
+        """As the contract says. When some are refused, others of the batch may be stored; writing those again is harmless."""
         if not records:
             return
-        with self._explained():
-            opened = self._writable()
-            with pymongo.timeout(self._target.timeout_seconds):
-                self._insert(opened, records)
+        with self._asking(opened := self._here()):
+            self._make_ready()
+            self._insert(opened, records)
 
     def check(self) -> None:
         """Change a document that there is not: the server looks at log-in, permission and its own state first."""
-        client = self._target.new_client()
+        opened = self._new()
         try:
-            with self._explained(), pymongo.timeout(self._target.timeout_seconds):
-                database = client[self._target.database]
-                self._refuse_views(database)
-                database[SEQUENCES].update_one({"_id": ""}, {"$set": {"open": []}})
+            with self._asking(opened):
+                self._refuse_views(opened.records.database)
+                opened.records.database[SEQUENCES].update_one({"_id": ""}, {"$set": {"open": []}})
         finally:
-            client.close()
+            opened.client.close()
 
     def close(self) -> None:
         home = socket_home()
@@ -101,7 +99,7 @@ class MongoChest(ReadableChest):
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
         found: list[StoredRecord] = []
         # A text that is no Unicode (a byte of a command line) cannot be asked for, and no record has it.
-        with suppress(UnicodeEncodeError), self._explained():
+        with suppress(UnicodeEncodeError):
             for page in self._pages(query, after, limit):
                 found += page
                 if len(found) >= limit:
@@ -109,8 +107,8 @@ class MongoChest(ReadableChest):
         return found[:limit]
 
     def newest(self) -> Cursor | None:
-        with self._explained(), pymongo.timeout(self._target.timeout_seconds):
-            opened = self._readable()
+        with self._asking(opened := self._here()):
+            self._require_collection()
             end = opened.order.end()
             seq: Document = {"$gt": 0} if end is None else {"$gt": 0, "$lt": end}
             newest = opened.records.find_one({"seq": seq}, {"seq": 1}, sort=[("seq", -1)])
@@ -120,8 +118,8 @@ class MongoChest(ReadableChest):
         removed = 0
         for start in range(0, len(stored), _REMOVED_AT_ONCE):
             ids = [each.record.id for each in stored[start : start + _REMOVED_AT_ONCE]]
-            with self._explained(), pymongo.timeout(self._target.timeout_seconds):
-                removed += self._here().records.delete_many({"_id": {"$in": ids}}).deleted_count
+            with self._asking(opened := self._here()):
+                removed += opened.records.delete_many({"_id": {"$in": ids}}).deleted_count
         return removed
 
     def _insert(self, opened: _Opened, records: Sequence[Record]) -> None:
@@ -151,11 +149,12 @@ class MongoChest(ReadableChest):
         """What matches, in order of ``seq`` and page after page until there is no more."""
         size = _SCANNED_AT_ONCE if query.variables else limit
         seq, wanted = int(after or 0), filter_of(query)
-        opened = self._readable()
-        end = opened.order.end()
+        with self._asking(opened := self._here()):
+            self._require_collection()
+            end = opened.order.end()
         while True:
             bounds: Document = {"$gt": seq} if end is None else {"$gt": seq, "$lt": end}
-            with pymongo.timeout(self._target.timeout_seconds):
+            with self._asking(opened):
                 found = opened.records.find({**wanted, "seq": bounds}, dict.fromkeys(STORED_NAMES, 1))
                 documents = list(found.sort("seq", 1).limit(size))
             stored = [each for each in map(stored_record_of, documents) if each is not None]
@@ -167,37 +166,27 @@ class MongoChest(ReadableChest):
     def _here(self) -> _Opened:
         """The client for here; one that came through a fork is the parent's."""
         home = socket_home()
-        opened = self._opened.get(home)
-        if opened is None:
-            client = self._target.new_client()
-            records = client[self._target.database].get_collection(
-                self._target.collection, read_preference=ReadPreference.PRIMARY
-            )
-            opened = self._opened.setdefault(
-                home, _Opened(client, records, StoringOrder(records, self._target.timeout_seconds))
-            )
-        return opened
+        return self._opened.get(home) or self._opened.setdefault(home, self._new())
 
-    def _readable(self) -> _Opened:
-        """To read from; what is not there is not made."""
-        opened = self._here()
-        if socket_home() not in self._ready_homes:
-            if not self._listed(opened.records.database):
-                raise ChestUnavailable(
-                    f"{self.name} has no collection {self._target.collection}: nothing was recorded here yet, or it was"
-                    " under another name (?collection=)."
-                )
-            self._ready_homes.add(socket_home())
-        return opened
+    def _new(self) -> _Opened:
+        client = self._target.new_client()
+        database = client[self._target.database]
+        records = database.get_collection(self._target.collection, read_preference=ReadPreference.PRIMARY)
+        return _Opened(client, records, StoringOrder(records, self._target.timeout_seconds))
 
-    def _writable(self) -> _Opened:
-        """To write to, with its indexes, and with them the collection."""
-        opened = self._here()
+    def _make_ready(self) -> None:
+        """Make the indexes, and with them the collection."""
         if socket_home() not in self._ready_homes:
-            with pymongo.timeout(self._target.timeout_seconds):
-                make_indexes(opened.records, self._target)
+            make_indexes(self._here().records, self._target)
             self._ready_homes.add(socket_home())
-        return opened
+
+    def _require_collection(self) -> None:
+        """What is not there is not made for a reader."""
+        if socket_home() not in self._ready_homes and not self._listed(self._here().records.database):
+            raise ChestUnavailable(
+                f"{self.name} has no collection {self._target.collection}: nothing was recorded here yet, or it was under"
+                " another name (?collection=)."
+            )
 
     def _refuse_views(self, database: Database[Document]) -> None:
         for each in self._listed(database):
@@ -214,10 +203,17 @@ class MongoChest(ReadableChest):
         ]
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """What the driver raises, as errors of Chest."""
+    def _asking(self, opened: _Opened) -> Iterator[None]:
+        """Errors of the driver as errors of Chest, and an end to every wait.
+
+        Where no server is known that takes writes, one is waited for first: within the time out the driver would wait for
+        one all of that time.
+        """
+        target = self._target
         try:
-            yield
+            if not opened.client.topology_description.has_writable_server():
+                opened.client.admin.command("ping")
+            with pymongo.timeout(target.timeout_seconds):
+                yield
         except PyMongoError as error:
-            target = self._target
             raise error_of(self.name, error, target.timeout_seconds, target.without_secrets) from None

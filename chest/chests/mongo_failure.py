@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -15,13 +16,27 @@ from pymongo.errors import (
 )
 
 from chest.chests.store_text import shortened
-from chest.errors import ChestError, ChestUnavailable, RecordRejected, SchemaMismatch
+from chest.errors import (
+    ChestError,
+    ChestUnavailable,
+    LoginRefused,
+    RecordRejected,
+    SchemaMismatch,
+    TLSRefused,
+    UnknownHost,
+)
 from chest.record import Record
 
 DUPLICATE_KEY: Final = 11000
 _UNAUTHORIZED: Final = 13
-_LOG_IN_FAILED: Final = (18, 8000)
-"""AuthenticationFailed; and Atlas's own, which it uses for quotas as well."""
+_LOGIN_FAILED: Final = 18
+_ATLAS_ERROR: Final = 8000
+"""Atlas's own, for a log-in that failed as well as for a quota that is used up."""
+_NO_ADDRESS: Final = re.compile(r"\[Errno -\d+\]|getaddrinfo|nodename nor servname|DNS query name does not exist", re.I)
+"""How the driver repeats what a resolver said; the codes of ``getaddrinfo`` are below 0."""
+_NO_LOGIN: Final = re.compile(r"Authentication failed|bad auth", re.I)
+"""A log-in that was refused a moment ago is what the driver then says of the whole server."""
+_NO_TLS: Final = re.compile(r"\bSSL\b|certificate", re.I)
 _NO_PLACE: Final = (26, 73, 166)
 """NamespaceNotFound, InvalidNamespace, CommandNotSupportedOnView."""
 _NEVER: Final = (10334, 17419, 17420, 22)
@@ -42,24 +57,33 @@ def error_of(name: str, error: PyMongoError, timeout_seconds: float, cleaned: Ca
     :param cleaned: takes the secrets out of a text.
     """
     said = shortened(cleaned(_said(error)))
+    if isinstance(error, OperationFailure) and error.code == _LOGIN_FAILED:
+        return _login_refused(name, said)
     if isinstance(error, OperationFailure):
         return _refusal(name, error, said, timeout_seconds)
-    if isinstance(error, ServerSelectionTimeoutError):
-        return ChestUnavailable(f"{name} cannot be reached: {said}.")
-    if error.timeout:
+    if _NO_LOGIN.search(said):
+        return _login_refused(name, said)
+    is_unreachable = isinstance(
+        error, AutoReconnect | ConfigurationError
+    )  # the latter is a name server's answer for +srv
+    if error.timeout and not isinstance(error, ServerSelectionTimeoutError):
         return ChestUnavailable(_too_slow(name, timeout_seconds))
-    if isinstance(error, AutoReconnect | ConfigurationError):  # the latter: what a name server answers for +srv
+    if is_unreachable and _NO_ADDRESS.search(said):
+        return UnknownHost(f"{name}: the host name leads to no address: see to it in the URL ({said}).")
+    if is_unreachable and _NO_TLS.search(said):
+        return TLSRefused(
+            f"{name}: no encrypted connection can be made: see to ?tls= and ?tlsCAFile= of the URL ({said})."
+        )
+    if is_unreachable:
         return ChestUnavailable(f"{name} cannot be reached: {said}.")
     return ChestUnavailable(f"{name} failed: {type(error).__name__}: {said}.")
 
 
 def _refusal(name: str, error: OperationFailure, said: str, timeout_seconds: float) -> ChestError:
-    if error.code in _LOG_IN_FAILED:
-        return ChestUnavailable(
-            f"{name} refused the log-in ({said}): see to user, password and ?authSource= of the URL."
-        )
+    if error.code == _ATLAS_ERROR and "auth" in said:
+        return _login_refused(name, said)
     if error.code == _UNAUTHORIZED:
-        return ChestUnavailable(f"{name}: this log-in may not do that ({said}): give it the role readWrite here.")
+        return LoginRefused(f"{name}: this log-in may not do that ({said}): give it the role readWrite here.")
     if error.code in _NO_PLACE:
         return SchemaMismatch(f"{name} is no collection to write to ({said}): see to ?collection= of the URL.")
     if error.code in _NEVER:
@@ -67,6 +91,10 @@ def _refusal(name: str, error: OperationFailure, said: str, timeout_seconds: flo
     if error.timeout:
         return ChestUnavailable(_too_slow(name, timeout_seconds))
     return ChestUnavailable(f"{name} failed (code {error.code}): {said}.")
+
+
+def _login_refused(name: str, said: str) -> LoginRefused:
+    return LoginRefused(f"{name} refused the log-in ({said}): see to user, password and ?authSource= of the URL.")
 
 
 def failure_of(
@@ -103,4 +131,10 @@ def _said(error: PyMongoError) -> str:
     """The reason, without the driver's description of all that it knows of the servers."""
     if isinstance(error, OperationFailure) and error.details:
         return str(error.details.get("errmsg", error.details.get("codeName", "")))
-    return str(error).partition(" (configured timeouts:")[0].partition(", Timeout:")[0].rstrip(".")
+    return (
+        str(error)
+        .partition(", full error:")[0]
+        .partition(" (configured timeouts:")[0]
+        .partition(", Timeout:")[0]
+        .rstrip(".")
+    )

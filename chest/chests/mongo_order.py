@@ -21,9 +21,9 @@ Document = dict[str, Any]
 
 SEQUENCES: Final = "chest_sequences"
 """The collection of these documents, one for each collection of records."""
-GRACE_SECONDS: Final = 60.0
-"""How long after a writer's timeout what it sent may still arrive: the kernel tries that long to deliver what a process
-left behind that was killed."""
+GRACE_SECONDS: Final = 10.0
+"""How long after a writer's timeout what it sent may still arrive: the kernel goes on to deliver what a process left behind
+that was killed. Longer would be safer, and would have readers wait longer for a writer that is no more."""
 _MOST_UNSETTLED: Final = 64
 _CLOCK: Final = {"$multiply": [{"$toLong": "$$NOW"}, 1000]}
 """The server's clock in microseconds. The numbers grow with it, so that they go on where they were if the document is lost."""

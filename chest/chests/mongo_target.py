@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
+from datetime import UTC
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -20,6 +21,9 @@ DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 SECONDS_A_DAY: Final = 86_400
 _CONNECT_SECONDS: Final = 5.0
 """Of a host that drops packets nothing more is heard: waiting longer only keeps the other chests waiting."""
+_SELECTION_SECONDS: Final = 3.0
+"""The driver waits that long for a server that takes writes, also where all refuse connections: as long as an application
+that ends waits for its records."""
 _LONGEST_TIMEOUT_SECONDS: Final = 600.0
 _MOST_TTL_DAYS: Final = (2**31 - 1) // SECONDS_A_DAY
 _OPTIONS: Final = ("collection", "index", "timeout_seconds", "ttl_days")
@@ -83,7 +87,7 @@ class MongoTarget(NamedTuple):
 
     def new_client(self) -> MongoClient[dict[str, Any]]:
         """A client that has connected to nothing yet."""
-        return MongoClient(self.url, connect=False, appname="chest", tz_aware=True, **self.driver_timeouts)
+        return MongoClient(self.url, connect=False, appname="chest", tz_aware=True, tzinfo=UTC, **self.driver_timeouts)
 
     def without_secrets(self, text: str) -> str:
         """The text for a message."""
@@ -137,8 +141,8 @@ def _secrets(login: str, options: list[str]) -> tuple[str, ...]:
 def _driver_timeouts(options: list[str], timeout_seconds: float) -> dict[str, Any]:
     """What the URL leaves open, or would have be endless."""
     given = {name.lower(): value for name, value in map(_pair, options)}
-    connect_ms = round(1000 * min(_CONNECT_SECONDS, timeout_seconds))
-    defaults = dict(zip(_DRIVER_TIMEOUTS, (connect_ms, connect_ms, round(1000 * timeout_seconds)), strict=True))
+    seconds = (min(_SELECTION_SECONDS, timeout_seconds), min(_CONNECT_SECONDS, timeout_seconds), timeout_seconds)
+    defaults = {name: round(1000 * each) for name, each in zip(_DRIVER_TIMEOUTS, seconds, strict=True)}
     return {name: value for name, value in defaults.items() if given.get(name.lower(), "0").strip("0.") == ""}
 
 

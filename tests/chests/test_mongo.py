@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from pymongo import MongoClient
@@ -17,18 +18,22 @@ from pymongo import MongoClient
 from chest.chests import registry
 from chest.chests.base import Chest, StoredRecord
 from chest.chests.mongo import MongoChest
+from chest.chests.mongo_document import stored_record_of
 from chest.chests.query import Query
 from chest.chests.registry import open_chest
 from chest.errors import (
     ChestUnavailable,
+    LoginRefused,
     MissingDependencyError,
     RecordRejected,
     SchemaMismatch,
+    TLSRefused,
 )
 from chest.record import Record
 from chest.testing.contract import in_child
 from chest.testing.readable_contract import ReadableChestContract
 from chest.testing.records import make_record
+from tests.chests.server_contract import Place, ServerChestContract
 from tests.processes import run_python
 from tests.recording_server import elapsed_seconds, refused_port, silent_server
 from tests.servers import HOST, Server
@@ -104,6 +109,33 @@ class TestReplicaSet(_Contract):
         return new_url(mongodb_replica_set, "?replicaSet=rs0&w=majority&ttl_days=30")
 
 
+class TestServer(ServerChestContract):
+    write_marker = commit_marker = b"insert\0"
+    tls_query = "tls=true&timeout_seconds=2"
+    has_databases = False
+    survives_restart_unnoticed = False  # no driver sends again what a server that stands alone may have done already
+
+    @pytest.fixture
+    def place(self, locked_server: Server) -> Place:
+        name = f"chest_{uuid.uuid4().hex[:12]}"
+
+        def url(
+            *, port: int = locked_server.port, host: str = HOST, password: str = "s3cret", database: str = name,
+            query: str = "",
+        ) -> str:  # fmt: skip
+            login = f"root:{quote(password, safe='')}"
+            return f"mongodb://{login}@{host}:{port}/{database}?authSource=admin" + (f"&{query}" if query else "")
+
+        return Place(locked_server, url)
+
+    def stored_records(self, place: Place) -> list[Record]:
+        """As another program sees them: a reader would wait until a lost batch is written again."""
+        url = place.url()
+        with MongoClient(url, tz_aware=True) as client:
+            documents = client.get_default_database().chest_records.find()
+            return [stored.record for stored in map(stored_record_of, documents) if stored is not None]
+
+
 # -- documents ---------------------------------------------------------------------------------------------------------
 
 
@@ -155,7 +187,7 @@ def test_what_no_document_can_hold_is_refused_by_name_and_the_rest_can_be_stored
     assert refusal.value.ids == (bad.id,)
     assert "object at 0x" not in str(refusal.value)
     assert len(str(refusal.value)) < 400
-    assert chest.read() == []
+    assert bad.id not in ids_of(chest.read())
     chest.write([good])
     assert ids_of(chest.read()) == [good.id], "what was refused is not on its way, so nobody waits for it"
 
@@ -437,7 +469,7 @@ def test_nobody_there_is_unavailable_and_the_password_is_not_shown(place: str) -
     url = f"mongodb://me:hunter2@{place.format(port=refused_port())}/shop?timeout_seconds=0.5"
     with MongoChest(url) as chest:
         for act in (chest.open, lambda: chest.write([make_record()]), chest.check, chest.read, chest.newest):
-            with pytest.raises(ChestUnavailable, match="cannot be reached") as error:
+            with pytest.raises(ChestUnavailable, match=r"cannot be reached|no address") as error:
                 act()
             assert "hunter2" not in str(error.value)
             assert "Topology" not in str(error.value)
@@ -445,7 +477,7 @@ def test_nobody_there_is_unavailable_and_the_password_is_not_shown(place: str) -
 
 def test_a_server_without_tls_is_unavailable_to_who_asks_for_it(mongodb: Server) -> None:
     url = new_url(mongodb, "?tls=true&timeout_seconds=1")
-    with MongoChest(url) as chest, pytest.raises(ChestUnavailable, match="SSL"):
+    with MongoChest(url) as chest, pytest.raises(TLSRefused, match="SSL"):
         chest.write([make_record()])
 
 
@@ -484,10 +516,10 @@ def test_a_log_in_that_is_refused_or_may_not_write_is_said(locked_server: Server
     for login, why in (("root:wr0ng", "refused the log-in"), ("reader:r3ad", "may not do that")):
         with MongoChest(f"mongodb://{login}@{place}") as chest:
             for act in (chest.check, lambda chest=chest: chest.write([make_record()])):
-                with pytest.raises(ChestUnavailable, match=why) as error:
+                with pytest.raises(LoginRefused, match=why) as error:
                     act()
                 assert login.partition(":")[2] not in f"{error.value} {chest!r}"
-    with MongoChest(f"mongodb://{place}") as chest, pytest.raises(ChestUnavailable, match="may not do that"):
+    with MongoChest(f"mongodb://{place}") as chest, pytest.raises(LoginRefused, match="may not do that"):
         chest.check()
     with MongoChest(f"mongodb://reader:r3ad@{place}") as chest:
         assert len(chest.read()) == 1

@@ -12,7 +12,7 @@ import pytest
 from chest.chests.mongo import MongoChest
 from chest.chests.mongo_target import MongoTarget
 from chest.chests.registry import open_chest
-from chest.errors import ChestUnavailable, SettingsError
+from chest.errors import SettingsError, UnknownHost
 from chest.testing.records import make_record
 from tests.servers import HOST, Server
 
@@ -41,7 +41,7 @@ def test_the_chests_own_options_are_not_the_drivers() -> None:
 @pytest.mark.parametrize(
     ("options", "milliseconds"),
     [
-        ("", [5000, 5000, 10_000]),
+        ("", [3000, 5000, 10_000]),
         ("?timeout_seconds=2", [2000, 2000, 2000]),
         ("?socketTimeoutMS=0&connecttimeoutms=700&serverSelectionTimeoutMS=900", [900, 700, 10_000]),
     ],
@@ -133,5 +133,5 @@ def test_the_servers_of_an_srv_url_are_looked_up_when_they_are_needed(
         assert len(chest.read()) == 1
     with MongoChest("mongodb+srv://unknown.cluster.example/shop?timeout_seconds=1") as chest:
         for act in (chest.open, chest.check):
-            with pytest.raises(ChestUnavailable, match="cannot be reached"):
+            with pytest.raises(UnknownHost):
                 act()
