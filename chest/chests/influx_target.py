@@ -7,6 +7,7 @@ import os
 from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from chest.chests.influx_bucket import DEFAULT_MOST_VALUES
 from chest.chests.influx_shapes import SHAPES
 from chest.chests.registry import safe_url
 from chest.errors import SettingsError
@@ -15,7 +16,9 @@ TOKEN_VARIABLE: Final = "INFLUXDB_TOKEN"  # noqa: S105 - its name
 DEFAULT_PORT: Final = 8086
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_TIMEOUT_SECONDS: Final = 600.0
-_OPTIONS: Final = ("integers", "shape", "timeout_seconds", "token")
+_MOST_VALUES: Final = 1_000_000
+_OPTIONS: Final = ("gzip", "integers", "most_values", "shape", "timeout_seconds", "token")
+_YES_NO: Final = {"1": True, "true": True, "0": False, "false": False}
 
 
 class InfluxTarget(NamedTuple):
@@ -30,6 +33,8 @@ class InfluxTarget(NamedTuple):
     token: str
     shape: str
     integers: frozenset[str]
+    most_values: int
+    is_gzipped: bool
     timeout_seconds: float
 
     @classmethod
@@ -60,6 +65,8 @@ class InfluxTarget(NamedTuple):
             token=options.get("token") or os.environ.get(TOKEN_VARIABLE, ""),
             shape=shape,
             integers=frozenset(filter(None, options.get("integers", "").split(","))),
+            most_values=_most_values(options.get("most_values")),
+            is_gzipped=_yes_no(options.get("gzip", "0")),
             timeout_seconds=_seconds(options.get("timeout_seconds")),
         )
 
@@ -92,6 +99,20 @@ def _shape(text: str) -> str:
     if text in SHAPES:
         return text
     raise SettingsError(f"?shape={text!r}: there are {' and '.join(SHAPES)}.")
+
+
+def _most_values(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_MOST_VALUES
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_VALUES:
+        return int(text)
+    raise SettingsError(f"?most_values={text!r}: a whole number, 1 to {_MOST_VALUES}.")
+
+
+def _yes_no(text: str) -> bool:
+    if text.lower() in _YES_NO:
+        return _YES_NO[text.lower()]
+    raise SettingsError(f"?gzip={text!r}: write gzip=1, or leave it out.")
 
 
 def _seconds(text: str | None) -> float:

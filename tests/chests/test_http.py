@@ -22,7 +22,14 @@ from chest.chests import registry
 from chest.chests.base import Chest
 from chest.chests.http import HttpChest
 from chest.chests.registry import open_chest
-from chest.errors import ChestError, ChestUnavailable, MissingDependencyError, RecordRejected, SettingsError
+from chest.errors import (
+    ChestError,
+    ChestUnavailable,
+    MissingDependencyError,
+    RecordRejected,
+    SettingsError,
+    UnknownHost,
+)
 from chest.record import Record
 from chest.testing.contract import ChestContract, in_child
 from chest.testing.records import make_record
@@ -395,7 +402,7 @@ def test_nobody_listening_is_unavailable() -> None:
 
 
 def test_an_unknown_host_is_unavailable() -> None:
-    with HttpChest("http://no-such-host.invalid") as chest, pytest.raises(ChestUnavailable, match="cannot be reached"):
+    with HttpChest("http://no-such-host.invalid") as chest, pytest.raises(UnknownHost):
         chest.write([make_record()])
 
 

@@ -17,7 +17,7 @@ from chest.chests import registry
 from chest.chests.influx import InfluxChest
 from chest.chests.influx_line import Point, field_value, timestamp
 from chest.chests.registry import open_chest
-from chest.errors import ChestError, ChestUnavailable, MissingDependencyError, RecordRejected, SettingsError
+from chest.errors import ChestError, ChestUnavailable, MissingDependencyError, RecordRejected, SettingsError, TLSRefused
 from chest.testing.contract import in_child
 from chest.testing.records import make_record
 from tests.recording_server import (
@@ -382,7 +382,7 @@ def test_a_connection_cut_without_an_answer_is_unavailable(chest: InfluxChest, s
 def test_a_server_without_tls_is_unavailable_over_https(server: RecordingServer) -> None:
     with (
         InfluxChest(f"influxdb+https://127.0.0.1:{server.port}/o/b?timeout_seconds=2") as chest,
-        pytest.raises(ChestUnavailable, match="cannot be reached"),
+        pytest.raises(TLSRefused),
     ):
         chest.write([make_record()])
 
