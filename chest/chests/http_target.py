@@ -52,7 +52,10 @@ class HttpTarget(NamedTuple):
             format=format_of(own["format"]),
             is_gzipped=_yes_no_of(own["gzip"]),
             timeout_seconds=seconds_of(own["timeout_seconds"]),
-            secrets=(url.password, *(value for name, value in sent.multi_items() if sounds_secret(name))),
+            secrets=(
+                url.password or url.username,
+                *(value for name, value in sent.multi_items() if sounds_secret(name)),
+            ),
         )
 
     def proxy(self, proxies: str | Mapping[str, str] | None) -> str | None:

@@ -76,6 +76,8 @@ def safe_url(url: str) -> str:
     if mark and "@" not in address and "@" in parameters:
         address, mark, parameters = url, "", ""
     address = re.sub(r"^([^:/]+://[^:/@]*):.*@", r"\1:***@", address, flags=re.DOTALL)
+    # Of an HTTP service a name without a password is its key.
+    address = re.sub(r"^(https?://)[^:/@]+@", r"\1***@", address, flags=re.IGNORECASE)
     return address + mark + "&".join(_safe_parameter(parameter) for parameter in parameters.split("&"))
 
 
@@ -120,6 +122,8 @@ def builtin_factory(scheme: str) -> Callable[..., Chest]:
 
 def _unknown_scheme(scheme: str) -> str:
     known = schemes()
-    nearest = difflib.get_close_matches(scheme.partition("+")[0], known, n=1)
+    nearest = next(
+        filter(None, (difflib.get_close_matches(each, known, n=1) for each in (scheme, scheme.partition("+")[0]))), []
+    )
     hint = f" Did you mean {nearest[0]}:?" if nearest else ""
     return f"No chest has the scheme {scheme}:.{hint} There are: {', '.join(known)}."
