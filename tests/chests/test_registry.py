@@ -50,17 +50,8 @@ def test_making_a_chest_connects_to_nothing(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("guest")
 def test_a_guest_is_found_by_its_entry_point() -> None:
     assert type(open_chest("guest:there")) is GuestChest
-    assert schemes() == [
-        "guest",
-        "http",
-        "https",
-        "influxdb",
-        "influxdb+https",
-        "memory",
-        "mongodb",
-        "mongodb+srv",
-        "sqlite",
-    ]
+    assert {"guest", "memory", "sqlite"} <= set(schemes())
+    assert schemes() == sorted(schemes())
 
 
 def test_an_unknown_scheme_is_refused_with_the_nearest_one() -> None:
