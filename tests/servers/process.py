@@ -152,6 +152,17 @@ def private_directory(user: str | None = None) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def certificate_for(certificate: Path, directory: Path, user: str) -> tuple[Path, Path]:
+    """Copies of a certificate and its key in the server's directory, the key for its user alone."""
+    public, key = directory / "server.crt", directory / "server.key"
+    for source, copy in ((certificate, public), (certificate.with_suffix(".key"), key)):
+        copy.write_bytes(source.read_bytes())
+        copy.chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(copy, user)
+    return public, key
+
+
 def run_once(command: Sequence[str], directory: Path, user: str | None = None) -> None:
     """Run a program to its end, such as the one that makes a server's first files; fail with what it said."""
     done = subprocess.run(

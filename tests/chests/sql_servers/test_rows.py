@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import inspect
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import make_url
 
 from chest.chests.base import Query
 from chest.chests.sql import SQLChest
@@ -18,50 +18,11 @@ from chest.testing.records import make_record
 from tests.servers.database import DatabaseServer
 from tests.support import wait_until
 
-DATABASES = ["postgresql", "mariadb", "mysql57"]
-MYSQLS = ["mariadb", "mysql57"]
-
 Execute = Callable[[str], list[tuple[Any, ...]]]
 
 
-@pytest.fixture
-def server(request: pytest.FixtureRequest) -> DatabaseServer:
-    """The server of this test."""
-    server: DatabaseServer = request.getfixturevalue(request.param)
-    return server
-
-
-@pytest.fixture
-def url(server: DatabaseServer) -> str:
-    """The URL of an empty database on it."""
-    return server.new_url()
-
-
-@pytest.fixture
-def chest(url: str) -> Iterator[SQLChest]:
-    """A chest that was not opened."""
-    with SQLChest(url) as chest:
-        yield chest
-
-
-@pytest.fixture
-def execute(url: str) -> Execute:
-    """Some other program that uses the database: runs one statement on a connection of its own."""
-    other = SQLChest(url)
-
-    def run(statement: str) -> list[tuple[Any, ...]]:
-        connection: Connection = other._database.connect_to_write()
-        with connection:
-            result = connection.exec_driver_sql(statement)
-            rows = [tuple(row) for row in result] if result.returns_rows else []
-            connection.commit()
-        return rows
-
-    return run
-
-
-everywhere = pytest.mark.parametrize("server", DATABASES, indirect=True)
-on_mysql = pytest.mark.parametrize("server", MYSQLS, indirect=True)
+everywhere = pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql57"], indirect=True)
+on_mysql = pytest.mark.parametrize("server", ["mariadb", "mysql57"], indirect=True)
 on_postgresql = pytest.mark.parametrize("server", ["postgresql"], indirect=True)
 
 
