@@ -18,7 +18,19 @@ PACKAGE = ROOT / "chest"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 _BUILD_SECONDS = 100
 
-DRIVERS_AND_FRAMEWORKS = ("sqlalchemy", "sqlite3", "flask", "werkzeug", "gunicorn", "click", "rich")
+DRIVERS_AND_FRAMEWORKS = (
+    "sqlalchemy",
+    "sqlite3",
+    "flask",
+    "werkzeug",
+    "gunicorn",
+    "click",
+    "rich",
+    "pymongo",
+    "bson",
+    "influxdb_client",
+    "httpx",
+)
 
 
 def _name_of(file: Path) -> str:
