@@ -92,7 +92,7 @@ class InfluxChest(Chest):
         bucket = self._bucket
         counted = bucket.type_conflicts, bucket.overflows.copy()
         for _ in range(_MOST_CONFLICTS):
-            lines = list(self._lines(records))
+            lines = self._lines(records)
             try:
                 self._send(lines)
                 return
@@ -119,10 +119,20 @@ class InfluxChest(Chest):
         if client is not None:
             client.close()  # type: ignore[no-untyped-call]
 
-    def _lines(self, records: Sequence[Record]) -> Iterator[_Line]:
+    def _lines(self, records: Sequence[Record]) -> list[_Line]:
+        lines: list[_Line] = []
+        refused: dict[str, Exception] = {}
         for record in records:
-            for point in self._points(record, self._bucket):
-                yield _Line(record.id, point.line().encode())
+            try:
+                points = self._points(record, self._bucket)
+                lines += [_Line(record.id, point.line().encode()) for point in points]
+            # What is no Unicode, or no number that fits: what comes through a recorder never is.
+            except (OverflowError, TypeError, ValueError) as error:
+                refused[record.id] = error
+        if refused:
+            why = type(next(iter(refused.values()))).__name__
+            raise RecordRejected(f"{self.name}: no point can be made of a record ({why}).", list(refused))
+        return lines
 
     def _send(self, lines: Sequence[_Line]) -> None:
         if not lines:

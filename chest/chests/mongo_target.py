@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
 from datetime import UTC
@@ -14,17 +13,16 @@ from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 from pymongo.errors import PyMongoError
 
 from chest.chests.registry import safe_url, sounds_secret
+from chest.chests.url_options import nearest_hint, timeout_seconds_of
 from chest.errors import SettingsError
 
 DEFAULT_COLLECTION: Final = "chest_records"
-DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 SECONDS_A_DAY: Final = 86_400
 _CONNECT_SECONDS: Final = 5.0
 """Of a host that drops packets nothing more is heard: waiting longer only keeps the other chests waiting."""
 _SELECTION_SECONDS: Final = 3.0
 """The driver waits that long for a server that takes writes, also where all refuse connections: as long as an application
 that ends waits for its records."""
-_LONGEST_TIMEOUT_SECONDS: Final = 600.0
 _MOST_TTL_DAYS: Final = (2**31 - 1) // SECONDS_A_DAY
 _OPTIONS: Final = ("collection", "index", "timeout_seconds", "ttl_days")
 _COLLECTION: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
@@ -70,7 +68,7 @@ class MongoTarget(NamedTuple):
         collection = own.get("collection", DEFAULT_COLLECTION)
         if not _COLLECTION.fullmatch(collection) or collection.startswith("system."):
             raise SettingsError(f"?collection={collection!r}: a name of letters, digits, _, - and dots, at most 100.")
-        timeout_seconds = _seconds(own.get("timeout_seconds"))
+        timeout_seconds = timeout_seconds_of(own.get("timeout_seconds"))
         target = cls(
             name=_label(scheme, login, hosts, database, collection),
             url=f"{scheme.lower()}://{hosts_and_login}/{quote(database)}" + ("?" + "&".join(others) if others else ""),
@@ -148,12 +146,10 @@ def _driver_timeouts(options: list[str], timeout_seconds: float) -> dict[str, An
 
 def _refuse_unknown(pairs: list[str]) -> None:
     """Of an option that it does not know the driver only warns."""
-    known = {name.lower(): name for name in (*URI_OPTIONS_VALIDATOR_MAP, *_OPTIONS)}
     for pair in pairs:
         name = _pair(pair)[0]
         if name not in _OPTIONS and name.lower() not in URI_OPTIONS_VALIDATOR_MAP:
-            nearest = difflib.get_close_matches(name.lower(), known, n=1)
-            hint = f" Did you mean {known[nearest[0]]}?" if nearest else ""
+            hint = nearest_hint(name.lower(), (*URI_OPTIONS_VALIDATOR_MAP, *_OPTIONS))
             raise SettingsError(
                 f"A MongoDB chest has no option ?{name}=.{hint} There are {', '.join(_OPTIONS)}, and those of MongoDB's"
                 " connection strings."
@@ -176,13 +172,3 @@ def _has_request_id_index(text: str | None) -> bool:
     if text in (None, "request_id"):
         return text is not None
     raise SettingsError(f"?index={text!r}: the index that can be had is ?index=request_id; without it, none is made.")
-
-
-def _seconds(text: str | None) -> float:
-    try:
-        seconds = DEFAULT_TIMEOUT_SECONDS if text is None else float(text)
-        if 0.0 < seconds <= _LONGEST_TIMEOUT_SECONDS:
-            return seconds
-    except ValueError:
-        pass
-    raise SettingsError(f"?timeout_seconds={text!r}: seconds, more than 0 and at most {_LONGEST_TIMEOUT_SECONDS:g}.")
