@@ -9,6 +9,7 @@ import argparse
 import time
 
 from benchmarks import (
+    bench_chests,
     bench_delivered,
     bench_end_to_end,
     bench_exporter,
@@ -24,6 +25,7 @@ BENCHMARKS = {
     "delivered": bench_delivered,
     "ring": bench_ring,
     "exporter": bench_exporter,
+    "chests": bench_chests,
     "memory": bench_memory,
     "end_to_end": bench_end_to_end,
     "peers": bench_peers,

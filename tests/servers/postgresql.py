@@ -41,6 +41,7 @@ def postgresql(certificate: Path | None = None) -> Iterator[DatabaseServer]:
             user="postgres",
             is_ready=_answers,
             stop_signal=signal.SIGINT,  # fast: sessions are ended, not waited for
+            end_signal=signal.SIGQUIT,  # at once, but for what it has of the system
         ) as server:
 
             def execute(statement: str) -> None:

@@ -28,7 +28,7 @@ class TestContract(ReadableChestContract):
         return url
 
 
-@everywhere
+@pytest.mark.parametrize("server", ["postgresql", "mysql57"], indirect=True)
 class TestContractWithOptions(ReadableChestContract):
     """Another table, whose name is a keyword, with the index."""
 
