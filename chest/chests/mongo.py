@@ -42,7 +42,7 @@ class _Opened(NamedTuple):
 
 
 class MongoChest(ReadableChest):
-    """One document a request in a collection of MongoDB (4.2 or later), for stores that several hosts share.
+    """One document a request in a collection of MongoDB (4.4 or later), for stores that several hosts share.
 
     ``_id`` is the record's id: a record that comes again is there already, and that is success. A batch is one unordered
     insert, with the write concern of the URL: what is refused does not keep the rest from being stored. Beside the
