@@ -23,6 +23,7 @@ STORED_NAMES: Final = (*_NAMES, "seq", "stored_at")
 """What is read; ``time`` beside them is the request's as a date, for people and for tools."""
 _MOST_BYTES: Final = 16 * 1024 * 1024
 """``maxBsonObjectSize`` of every server there is."""
+_ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _NS_A_MS: Final = 1_000_000
 _PLAIN_NAME: Final = re.compile(r"[^$.\0][^.\0]*")
 """A variable's name that a filter can speak of: to MongoDB, dots lead into what is nested."""
@@ -36,7 +37,19 @@ def documents_of(records: Sequence[Record], first_seq: int, stored_at: datetime)
     :param stored_at: when they are stored, by the server's clock.
     """
     moment = stored_at.astimezone(UTC).replace(tzinfo=None)  # encoded in half the time of one that knows its zone
-    return [_document_of(record, seq, moment) for seq, record in enumerate(records, first_seq)]
+    # The names written out in one place, and no call a record: this is half of what the chest costs beside the driver.
+    return [
+        {
+            "_id": id_, "request_id": request_id, "time_ns": time_ns, "duration_ns": duration_ns, "method": method,
+            "path": path, "route": route, "status": status, "outcome": outcome, "error": error, "variables": variables,
+            "attributes": attributes, "service": service, "release": release, "host": host,
+            "time": DatetimeMS(time_ns // _NS_A_MS), "seq": seq, "stored_at": moment,
+        }
+        for seq, (
+            id_, request_id, time_ns, duration_ns, method, path, route, status, outcome, error, variables, attributes,
+            service, release, host,
+        ) in enumerate(records, first_seq)
+    ]  # fmt: skip
 
 
 def rejection_of(records: Sequence[Record]) -> RecordRejected | None:
@@ -45,7 +58,8 @@ def rejection_of(records: Sequence[Record]) -> RecordRejected | None:
     why = ""
     for record in records:
         try:
-            size = len(encode(_document_of(record, 0, datetime.min)))
+            (document,) = documents_of([record], 0, _ANY_TIME)
+            size = len(encode(document))
             if size > _MOST_BYTES:
                 raise ValueError(f"{size} bytes are more than the {_MOST_BYTES} of a document")
         # BSONError, OverflowError, UnicodeError, RecursionError, what a user's mapping raises: it is this record.
@@ -53,14 +67,6 @@ def rejection_of(records: Sequence[Record]) -> RecordRejected | None:
             refused.append(record.id)
             why = why or _reason_of(error)
     return RecordRejected(f"no document can be made of a record: {why}", refused) if refused else None
-
-
-def _document_of(record: Record, seq: int, stored_at: datetime) -> dict[str, Any]:
-    document: dict[str, Any] = dict(zip(_NAMES, record))  # noqa: B905 - as many as there are fields
-    document["time"] = DatetimeMS(record.time_ns // _NS_A_MS)
-    document["seq"] = seq
-    document["stored_at"] = stored_at
-    return document
 
 
 def _reason_of(error: Exception) -> str:
