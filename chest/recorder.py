@@ -268,6 +268,11 @@ class Recorder:
 
     # -- for users ---------------------------------------------------------------------------------------------------
 
+    @property
+    def chests(self) -> tuple[Chest, ...]:
+        """Where the records go; the default chest is among them once the first request has made this process ready."""
+        return tuple(self._chests)
+
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything offered before the call is in every chest; True when it is.
 
