@@ -159,6 +159,31 @@ def test_a_body_that_cannot_be_iterated_leaves_no_request_behind_in_its_thread()
     assert (app.record.status, app.record.error) == (500, "LookupError")
 
 
+def test_what_the_application_returned_can_be_asked_for_what_it_knows() -> None:
+    class Page:
+        status_code = 404
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"a", b"b"])
+
+        def __bytes__(self) -> bytes:
+            return b"ab"
+
+        def fileno(self) -> int:
+            raise AssertionError("a server that asks would send a file past the middleware")
+
+    body: Any = Recorded(_app(Page()))(environ_of(), _ignored)
+    assert (body.status_code, bytes(body), hasattr(body, "missing"), hasattr(body, "fileno")) == (
+        404,
+        b"ab",
+        False,
+        False,
+    )
+    assert list(body) == [b"a", b"b"]
+    body.close()
+    assert not hasattr(body, "status_code")
+
+
 # -- what is measured ------------------------------------------------------------------------------------------------------
 
 
