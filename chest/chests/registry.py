@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import resolve_name
@@ -13,7 +14,16 @@ from typing import Final, NamedTuple, TypeAlias
 from chest.chests.base import Chest
 from chest.errors import MissingDependencyError, SettingsError
 
-__all__ = ["ENTRY_POINT_GROUP", "builtin_factory", "open_chest", "safe_url", "schemes", "sounds_secret", "sqlite_url"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "builtin_factory",
+    "open_chest",
+    "safe_url",
+    "schemes",
+    "sounds_secret",
+    "sqlite_url",
+    "variables_chest",
+]
 
 ChestFactory: TypeAlias = Callable[[str], Chest]
 """Takes a chest URL and gives a chest that has connected to nothing yet; a class with such a constructor is one."""
@@ -46,6 +56,8 @@ _BUILTIN: Final = {
     "postgresql+psycopg": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "sqlite": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest"),
 }
+
+_VARIABLES_FACTORY: Final = "chest.chests.sql_variables:VariablesChest"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _SECRET_NAME = re.compile(
@@ -118,13 +130,32 @@ def builtin_factory(scheme: str) -> Callable[..., Chest]:
 
     :raises MissingDependencyError: the chest's driver is not installed.
     """
-    builtin = _BUILTIN[scheme]
-    try:
-        factory: Callable[..., Chest] = resolve_name(builtin.factory)
-    except ModuleNotFoundError as error:
-        message = f"The {scheme} chest needs the package {error.name}: pip install {builtin.requirement!r}"
-        raise MissingDependencyError(message) from error
+    with _naming_what_to_install(scheme):
+        factory: Callable[..., Chest] = resolve_name(_BUILTIN[scheme].factory)
     return factory
+
+
+def variables_chest(url: str) -> Chest:
+    """The chest that keeps variables, one row each, in the SQL database that a URL names.
+
+    :raises SettingsError: no such URL can be meant.
+    :raises MissingDependencyError: the database's driver is not installed.
+    """
+    scheme = _scheme_of(url)
+    if scheme not in _BUILTIN:
+        raise SettingsError(_unknown_scheme(scheme))
+    with _naming_what_to_install(scheme):
+        factory: ChestFactory = resolve_name(_VARIABLES_FACTORY)
+        return factory(url)
+
+
+@contextmanager
+def _naming_what_to_install(scheme: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = f"The {scheme} chest needs the package {error.name}: pip install {_BUILTIN[scheme].requirement!r}"
+        raise MissingDependencyError(message) from error
 
 
 def _unknown_scheme(scheme: str) -> str:
