@@ -13,6 +13,7 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,11 +21,22 @@ import pytest
 
 from benchmarks.contenders import sample_record
 from benchmarks.report import Report, Target, question_of
-from benchmarks.stores import STORES, Batches, Store
+from benchmarks.stores import Batches, Store, mariadb, mysql57, postgresql, sqlite
+from benchmarks.stores_without_sql import http, influxdb, mongodb
 from chest.chests.base import Chest
 from chest.record import Record
 from chest.record_id import RecordIds
 from chest.settings import Settings
+
+STORES: Final[dict[str, Callable[[], AbstractContextManager[Store]]]] = {
+    "SQLite": sqlite,
+    "PostgreSQL": postgresql,
+    "MariaDB": mariadb,
+    "MySQL 5.7": mysql57,
+    "MongoDB": mongodb,
+    "InfluxDB's protocol": influxdb,
+    "HTTP": http,
+}
 
 _BATCHES: Final = 10
 _ROUNDS: Final = 5
@@ -42,6 +54,8 @@ class Speeds(NamedTuple):
     """What a chest holds after it has written, by tracemalloc: a driver in C may hold more."""
     peak_bytes: int
     """What it held most while it wrote a batch."""
+    floor: float
+    """What the ratio is to reach."""
 
 
 def measure(names: Sequence[str] = tuple(STORES), rounds: int = _ROUNDS) -> dict[str, Speeds]:
@@ -71,7 +85,7 @@ def _speeds(store: Store, sample: Record, rounds: int) -> Speeds:
             theirs.append(count / _seconds(store.bulk(batches)))
     ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
     held, peak = _memory(store, _batches(sample, rounds))
-    return Speeds(*map(statistics.median, (ours, theirs, ratios, cpu)), held, peak)
+    return Speeds(*map(statistics.median, (ours, theirs, ratios, cpu)), held, peak, store.floor)
 
 
 def _memory(store: Store, batches: Batches) -> tuple[int, int]:
@@ -115,10 +129,13 @@ def report() -> Report:
         ("", "records/s", "driver's", "ratio", "CPU µs/record", "held KiB", "peak KiB"),
         [(name, *speeds[:4], speeds.held_bytes / 1024, speeds.peak_bytes / 1024) for name, speeds in found.items()],
         targets=[
-            Target(f"{name}, as a share of the driver's own bulk insert", speeds.ratio, "at least", 0.5)
+            Target(f"{name}, as a share of the driver's own bulk insert", speeds.ratio, "at least", speeds.floor)
             for name, speeds in found.items()
         ],
-        notes=["The driver's own: SQLite and MySQL executemany, PostgreSQL COPY."],
+        notes=[
+            "The driver's own: SQLite and MySQL executemany, PostgreSQL COPY, MongoDB an unordered insert_many, InfluxDB's"
+            " protocol influxdb-client's synchronous write of points (into VictoriaMetrics), HTTP httpx's post of JSON."
+        ],
     )
 
 

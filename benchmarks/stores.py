@@ -103,13 +103,6 @@ def mysql57() -> Iterator[Store]:
         yield store
 
 
-STORES: Final[dict[str, Callable[[], AbstractContextManager[Store]]]] = {
-    "SQLite": sqlite,
-    "PostgreSQL": postgresql,
-    "MariaDB": mariadb,
-    "MySQL 5.7": mysql57,
-}
-
 _COLUMNS: Final = (*Record._fields, "stored_at")
 
 

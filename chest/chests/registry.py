@@ -48,6 +48,8 @@ _BUILTIN: Final = {
     "log": _Builtin("chest.chests.log:LogChest", "wsgi-chest"),
     "mariadb": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
+    "mongodb": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
+    "mongodb+srv": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
     "mysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "mysql+pymysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "ndjson": _Builtin("chest.chests.ndjson:NdjsonChest", "wsgi-chest"),
@@ -96,6 +98,8 @@ def safe_url(url: str) -> str:
     if mark and "@" not in address and "@" in parameters:
         address, mark, parameters = url, "", ""
     address = re.sub(r"^([^:/]+://[^:/@]*):.*@", r"\1:***@", address, flags=re.DOTALL)
+    # Of an HTTP service a name without a password is its key.
+    address = re.sub(r"^(https?://)[^:/@]+@", r"\1***@", address, flags=re.IGNORECASE)
     return address + mark + "&".join(_safe_parameter(parameter) for parameter in parameters.split("&"))
 
 
@@ -168,6 +172,8 @@ def _naming_what_to_install(scheme: str) -> Iterator[None]:
 
 def _unknown_scheme(scheme: str) -> str:
     known = schemes()
-    nearest = difflib.get_close_matches(scheme.partition("+")[0], known, n=1)
+    nearest = next(
+        filter(None, (difflib.get_close_matches(each, known, n=1) for each in (scheme, scheme.partition("+")[0]))), []
+    )
     hint = f" Did you mean {nearest[0]}:?" if nearest else ""
     return f"No chest has the scheme {scheme}:.{hint} There are: {', '.join(known)}."
