@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Select, Table, Text, cast, delete, func, inspect, select
@@ -38,12 +36,12 @@ class SQLHousekeeping(Housekeeping):
         self._reading = HeldConnection(database, database.connect_to_read)
 
     def rows(self) -> int:
-        with self._explained(), self._reading.use() as connection:
+        with self._database.explained(), self._reading.use() as connection:
             return int(connection.execute(select(func.count()).select_from(self._table)).scalar_one())
 
     def used_bytes(self) -> int:
         """Of a SQLite file of its own, the pages in use; else what the texts of the newest rows make of all of them."""
-        with self._explained(), self._reading.use() as connection:
+        with self._database.explained(), self._reading.use() as connection:
             if connection.dialect.name == "sqlite" and self._has_the_file_alone(connection):
                 return (_pragma(connection, "page_count") - _pragma(connection, "freelist_count")) * _page(connection)
             average = connection.execute(self._average_row()).scalar_one()
@@ -55,18 +53,18 @@ class SQLHousekeeping(Housekeeping):
         if before_ns is not None:
             # By time, where there is an index: by seq, all that is younger and was stored earlier would be passed each time.
             oldest = select(columns.seq).where(columns.time_ns < before_ns).order_by(columns.time_ns).limit(limit)
-        with self._explained(), self._reading.use() as connection:
+        with self._database.explained(), self._reading.use() as connection:
             places = list(connection.execute(oldest).scalars())
         if not places:
             return 0
-        with self._explained(), self._writing.use() as connection:
+        with self._database.explained(), self._writing.use() as connection:
             removed = connection.execute(delete(self._table).where(columns.seq.in_(places))).rowcount
             connection.commit()
         return removed
 
     def reclaim(self, limit_bytes: int) -> int:
         """SQLite only: the others use the room again, and it is theirs to say when."""
-        with self._explained(), self._writing.use() as connection:
+        with self._database.explained(), self._writing.use() as connection:
             if connection.dialect.name != "sqlite" or _pragma(connection, "auto_vacuum") != _INCREMENTAL:
                 return 0
             before, page = _pragma(connection, "freelist_count"), _page(connection)
@@ -94,13 +92,6 @@ class SQLHousekeeping(Housekeeping):
         """Whether no other table stands in the file: its bytes are not to be made up for by removing records."""
         there = {name for name in inspect(connection).get_table_names() if not name.startswith("sqlite_")}
         return there <= {self._table.name, LEDGER_TABLE}
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            raise self._database.explain(error) from error
 
 
 def _pragma(connection: Connection, name: str) -> int:

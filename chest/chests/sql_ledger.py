@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text, insert, inspect, select, update
 from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
 from chest.chests.sql_connection import HeldConnection
@@ -45,7 +45,7 @@ class SQLLedger(Ledger):
 
     def note(self, name: str) -> Note | None:
         columns = self._table.c
-        with self._explained(), self._reading.use() as connection:
+        with self._database.explained(), self._reading.use() as connection:
             if not inspect(connection).has_table(LEDGER_TABLE):
                 return None
             wanted = select(columns.text, columns.version).where(columns.name == self._key(name))
@@ -53,7 +53,7 @@ class SQLLedger(Ledger):
         return None if row is None else Note(row.text, row.version)
 
     def set_note(self, name: str, text: str, replaces: Note | None) -> Note | None:
-        with self._explained(), self._writing.use() as connection:
+        with self._database.explained(), self._writing.use() as connection:
             is_ours = self._insert(connection, name, text) if replaces is None else self._update(
                 connection, name, text, replaces
             )  # fmt: skip
@@ -91,7 +91,7 @@ class SQLLedger(Ledger):
     def _server_lock(self, key: str) -> Iterator[bool]:
         with ExitStack() as held_on:
             held_on.callback(self._locking.close)
-            with self._explained():
+            with self._database.explained():
                 is_ours = _take(held_on.enter_context(self._locking.use()), key)
             yield is_ours
 
@@ -108,13 +108,6 @@ class SQLLedger(Ledger):
             connection.close()
             raise
         return connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            raise self._database.explain(error) from error
 
 
 def _take(connection: Connection, key: str) -> bool:

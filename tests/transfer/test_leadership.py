@@ -109,6 +109,13 @@ def _environ(directory: Path, source: str, target: str, notes: Notes) -> dict[st
     }
 
 
+def _two_hosts(directory: Path, source: str, target: str, notes: Notes) -> list[AbstractContextManager[Server]]:
+    """Servers that share nothing but the databases."""
+    serve = SERVERS["gunicorn"]
+    hosts = [directory / "one", directory / "two"]
+    return [serve(host, _environ(host / "rings", source, target, notes)) for host in hosts]
+
+
 def _all(url: str) -> list[StoredRecord]:
     chest = open_chest(url)
     assert isinstance(chest, ReadableChest)
@@ -141,12 +148,7 @@ def test_a_target_that_knows_no_id_gets_every_record_once_from_two_hosts_on_one_
 ) -> None:
     source, target = postgresql.new_url(), f"ndjson:{tmp_path / 'target.ndjson'}"
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(
-                SERVERS["gunicorn"](tmp_path / host, _environ(tmp_path / host / "rings", source, target, notes))
-            )
-            for host in ("one", "two")
-        ]
+        servers = [stack.enter_context(host) for host in _two_hosts(tmp_path, source, target, notes)]
         with Traffic(*servers) as traffic:
             _run_ticks(notes, kills=0)
         wait_until(lambda: _ids(source) == sorted(set(_ids(target))), _CATCH_UP_SECONDS)
@@ -160,12 +162,7 @@ def test_a_host_that_dies_leaves_its_ticks_to_the_other(
 ) -> None:
     source, target = postgresql.new_url(), f"sqlite:///{tmp_path / 'target.sqlite3'}"
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(
-                SERVERS["gunicorn"](tmp_path / host, _environ(tmp_path / host / "rings", source, target, notes))
-            )
-            for host in ("one", "two")
-        ]
+        servers = [stack.enter_context(host) for host in _two_hosts(tmp_path, source, target, notes)]
         with Traffic(*servers):
             _run_ticks(notes, kills=2)
         wait_until(lambda: _ids(source) == _ids(target), _CATCH_UP_SECONDS)

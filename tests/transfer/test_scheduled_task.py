@@ -118,15 +118,17 @@ def test_run_now_runs_here_whatever_the_timetable_says(url: str, log: LogChest) 
 def test_shutting_down_ends_a_run_after_its_batch_and_nothing_is_lost(
     url: str, source: SQLChest, log: LogChest
 ) -> None:
-    go_on = threading.Event()
+    is_sending, go_on = threading.Event(), threading.Event()
 
     def slowly(record: Record) -> Record:
+        is_sending.set()
         go_on.wait(30)
         return record
 
     exporter = ScheduledExporter(url, log, 0.2, map=slowly, batch_records=1)
     exporter.start()
-    wait_until(lambda: exporter.stats()["is_running"])
+    assert is_sending.wait(20)
+    assert exporter.stats()["is_running"]
     assert not exporter.shutdown(timeout=0.1)
     go_on.set()
     assert exporter.wait(10)
