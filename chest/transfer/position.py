@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from chest.chests.base import Cursor, StoredRecord
@@ -116,20 +116,32 @@ class Position:
         """What of the page was not sent."""
         return [stored for stored in page if stored.cursor not in self.sent] if len(self.sent) else page
 
-    @property
-    def room(self) -> int:
-        """How many more can be remembered before some of it is settled."""
-        return max(0, MOST_REMEMBERED - len(self.sent))
+    def first_of(self, page: Sequence[StoredRecord], room: int) -> Sequence[StoredRecord]:
+        """The page up to the last record that is new and for which there is room.
 
-    def advance(self, page: Sequence[StoredRecord], now: datetime, *, is_in_order: bool) -> None:
-        """All of the page, which holds something, was sent, or had been."""
+        :param room: for how many new ones; or less, where no more can be remembered before some of it is settled.
+        """
+        room = min(room, max(0, MOST_REMEMBERED - len(self.sent)))
+        if room >= len(page):
+            return page
+        for place, stored in enumerate(page):
+            room -= stored.cursor not in self.sent
+            if room < 0:
+                return page[:place]
+        return page
+
+    def advance(self, page: Sequence[StoredRecord], asked_at: datetime, *, is_in_order: bool) -> None:
+        """All of the page, which holds something, was sent, or had been.
+
+        :param asked_at: before it was read. Not when it was sent: a record that turned up meanwhile is not in it.
+        """
         if is_in_order and not len(self.sent):
             self.settled, self.passed = page[-1].cursor, None
             return
         is_settled_up_to_here = True
         done = []
         for stored in page:
-            is_settled_up_to_here &= is_in_order or stored.stored_at < now - SETTLED_AFTER
+            is_settled_up_to_here &= is_in_order or stored.stored_at < asked_at - SETTLED_AFTER
             if is_settled_up_to_here:
                 self.settled = stored.cursor
                 self.passed = None
@@ -138,7 +150,7 @@ class Position:
                 self.sent.add(stored.cursor)
         self.sent.forget(done)
 
-    def pass_over(self, newest: Cursor | None, now: datetime, *, is_in_order: bool) -> None:
+    def pass_over(self, newest: Cursor | None, asked_at: datetime, *, is_in_order: bool) -> None:
         """Nothing after ``settled`` matched, up to the end, where ``newest`` stood before the source was read.
 
         Without this, a condition that no record meets would have ever more of them looked at, every time.
@@ -147,11 +159,6 @@ class Position:
         if is_in_order:
             self.settled = self.settled if newest is None else newest
         elif self.passed is None and newest is not None:
-            self.passed = (now.timestamp(), newest)
-        elif self.passed is not None and self.passed[0] < now.timestamp() - age:
+            self.passed = (asked_at.timestamp(), newest)
+        elif self.passed is not None and self.passed[0] < asked_at.timestamp() - age:
             self.settled, self.passed = self.passed[1], None
-
-
-def now() -> datetime:
-    """The time in UTC."""
-    return datetime.now(UTC)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from chest.chests.base import Cursor, StoredRecord
 from chest.native import new_lock, socket_home, start_thread
 
-__all__ = ["pages_ahead"]
+__all__ = ["Page", "pages_ahead"]
 
-Page = list[StoredRecord]
-Read = Callable[[Cursor | None], Page]
+Read = Callable[[Cursor | None], list[StoredRecord]]
+
+
+class Page(NamedTuple):
+    """Some records of a source."""
+
+    stored: Sequence[StoredRecord]
+    asked_at: datetime
+    """Before it was read: what is stored later may be missing from it."""
 
 
 def pages_ahead(read: Read, after: Cursor | None, size: int) -> Iterator[Page]:
@@ -21,9 +30,9 @@ def pages_ahead(read: Read, after: Cursor | None, size: int) -> Iterator[Page]:
 
     :param read: gives the page after a cursor; may be called from another thread, one call at a time.
     """
-    page = read(after)
-    while len(page) == size:
-        following = _Reading(read, page[-1].cursor)
+    page = _page(read, after)
+    while len(page.stored) == size:
+        following = _Reading(read, page.stored[-1].cursor)
         try:
             yield page
         except BaseException:  # nobody wants more: what is read must have ended before the source is closed
@@ -34,12 +43,17 @@ def pages_ahead(read: Read, after: Cursor | None, size: int) -> Iterator[Page]:
     yield page
 
 
+def _page(read: Read, after: Cursor | None) -> Page:
+    asked_at = datetime.now(UTC)
+    return Page(read(after), asked_at)
+
+
 class _Reading:
     """One page, being read."""
 
     def __init__(self, read: Read, after: Cursor) -> None:
         self._read, self._after = read, after
-        self._page: Page = []
+        self._page: Page | None = None
         self._error: BaseException | None = None
         self._done = new_lock()
         self._done.acquire()
@@ -54,13 +68,13 @@ class _Reading:
     def page(self) -> Page:
         """The page, when it is there; raises what reading it raised."""
         self._done.acquire()
-        if self._error is not None:
-            raise self._error
+        if self._page is None:
+            raise self._error or RuntimeError("nothing was read")
         return self._page
 
     def _run(self) -> None:
         try:
-            self._page = self._read(self._after)
+            self._page = _page(self._read, self._after)
         except BaseException as error:  # noqa: BLE001 - raised where the page is wanted
             self._error = error
         finally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -17,8 +18,8 @@ from chest.chests.registry import open_chest
 from chest.errors import SettingsError
 from chest.record import Record
 from chest.transfer.journal import Journal, ledger_of
-from chest.transfer.position import Position, now
-from chest.transfer.read_ahead import pages_ahead
+from chest.transfer.position import Position
+from chest.transfer.read_ahead import Page, pages_ahead
 from chest.transfer.writing import Piece, pieces
 
 __all__ = ["Transfer", "TransferResult"]
@@ -123,15 +124,16 @@ class Transfer:
             position = self._journal.load()
             if dry_run:
                 self.target.check()
-            for page in self._pages(position, result, stop):
-                fresh = position.new_in(page)
-                result.read += len(fresh)
-                if not dry_run:
-                    self._send(fresh, position, result)
-                    position.advance(page, now(), is_in_order=self.source.is_in_order)
-                    self._journal.save(position)
-                result.seconds = time.monotonic() - began
-                progress(result)
+            with closing(self._pages(position, result, stop)) as pages:  # before the source is
+                for page in pages:
+                    fresh = position.new_in(page.stored)
+                    result.read += len(fresh)
+                    if not dry_run:
+                        self._send(fresh, position, result)
+                        position.advance(page.stored, page.asked_at, is_in_order=self.source.is_in_order)
+                        self._journal.save(position)
+                    result.seconds = time.monotonic() - began
+                    progress(result)
             if not dry_run:
                 self._journal.save(position)  # it moves also where nothing matched
         finally:
@@ -173,33 +175,31 @@ class Transfer:
         self._own.append(made)
         return made
 
-    def _pages(
-        self, position: Position, result: TransferResult, stop: Callable[[], bool]
-    ) -> Iterator[list[StoredRecord]]:
+    def _pages(self, position: Position, result: TransferResult, stop: Callable[[], bool]) -> Generator[Page]:
         """What is to be looked at, a batch at a time; the last one cut at the limit."""
-        began_at, after = now(), position.settled
+        after = position.settled
         newest = None if self.query == EVERYTHING else self.source.newest()
         is_cut = True
         while is_cut:
             is_cut = False
             for page in pages_ahead(self._read, after, self._batch_records):
-                if not page and after == position.settled and self.query != EVERYTHING:
-                    position.pass_over(newest, began_at, is_in_order=self.source.is_in_order)
-                taken = [] if stop() else _first(self._room(position, result), page, position)
-                result.is_complete = not stop() and len(taken) == len(page) < self._batch_records
+                if not page.stored and after == position.settled and self.query != EVERYTHING:
+                    position.pass_over(newest, page.asked_at, is_in_order=self.source.is_in_order)
+                taken = [] if stop() else position.first_of(page.stored, self._room(result))
+                result.is_complete = not stop() and len(taken) == len(page.stored) < self._batch_records
                 if taken:
                     after = taken[-1].cursor
-                    yield taken
-                if len(taken) < len(page):
+                    yield page._replace(stored=taken)
+                if len(taken) < len(page.stored):
                     is_cut = bool(taken)  # what was settled by this may have made room for the rest
                     break
 
     def _read(self, after: Cursor | None) -> list[StoredRecord]:
         return self.source.read(self.query, after=after, limit=self._batch_records)
 
-    def _room(self, position: Position, result: TransferResult) -> int:
-        """How many new records may still be taken; none is passed over where there is no room to remember them."""
-        return min(position.room, sys.maxsize if self._limit is None else self._limit - result.read)
+    def _room(self, result: TransferResult) -> int:
+        """How many new records may still be taken."""
+        return sys.maxsize if self._limit is None else self._limit - result.read
 
     def _send(self, fresh: Sequence[StoredRecord], position: Position, result: TransferResult) -> None:
         """Write what is new. Of a batch that fails halfway, what the target has is remembered."""
@@ -239,19 +239,6 @@ def require_readable(chest: Chest) -> ReadableChest:
     if isinstance(chest, ReadableChest):
         return chest
     raise SettingsError(f"{chest.name} can only be written: name a chest that can be read as the source.")
-
-
-def _first(room: int, page: Sequence[StoredRecord], position: Position) -> list[StoredRecord]:
-    """The page up to the last record that is new and for which there is room."""
-    if room >= len(page):
-        return list(page)
-    taken: list[StoredRecord] = []
-    for stored in page:
-        room -= stored.cursor not in position.sent
-        if room < 0:
-            break
-        taken.append(stored)
-    return taken
 
 
 def _name_of(target: Chest, query: Query) -> str:

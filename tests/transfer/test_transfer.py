@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,6 +214,42 @@ def test_a_late_record_is_found_and_nothing_is_sent_twice(late: LateChest, log: 
     result = Transfer(late, log, batch_records=2).run()
     assert log.paths == ["1", "2", "4", "5", "3", "6"]
     assert result.read == 2
+
+
+def test_a_record_that_turns_up_while_a_slow_target_writes_is_found(
+    late: LateChest, log: LogChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(position, "SETTLED_AFTER", timedelta(seconds=0.5))
+    late.put(2, make_record(path="2"))
+
+    def slowly(record: Record) -> Record:
+        time.sleep(0.7)
+        late.put(1, make_record(path="1"))
+        return record
+
+    Transfer(late, log, map=slowly).run()
+    Transfer(late, log).run()
+    assert log.paths == ["2", "1"]
+
+
+def test_a_source_that_fails_amid_a_run_loses_nothing(
+    source: SQLChest, log: LogChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.write(_records(*map(str, range(30))))
+    read, asked = source.read, []
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        asked.append(options["after"])
+        if len(asked) == 2:
+            raise ChestUnavailable("locked")
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(source, "read", failing)
+    transfer = Transfer(source, log, batch_records=10)
+    with pytest.raises(ChestUnavailable, match="locked"):
+        transfer.run()
+    assert log.paths == list(map(str, range(10)))
+    assert transfer.run().written == 20
 
 
 def test_what_was_stored_long_ago_is_not_read_again(late: LateChest, log: LogChest) -> None:
