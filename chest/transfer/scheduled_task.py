@@ -205,8 +205,8 @@ class ScheduledTask:
                 self._counts[name] = self._counts.get(name, 0) + count
         self.last_result = result
         if self.last_error is not None:
-            self.last_error = None
             logger.warning("%s works again", self.name)
+            self.last_error = None
         logger.debug("%s: %s", self.name, result)
 
     def _failed(self, error: Exception) -> None:
