@@ -7,6 +7,7 @@ it waits for must be of its own kind: a greenlet's lock belongs to the hub of on
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -37,6 +38,11 @@ def new_lock() -> Lock:
     return cast(Lock, _original("_thread", "allocate_lock")())
 
 
+def new_reentrant_lock() -> Any:
+    """As :func:`new_lock`, one that its holder may take again."""
+    return _original("_thread", "RLock")()
+
+
 def start_thread(run: Callable[[], None]) -> None:
     """Start a thread that the interpreter does not wait for at its exit. Raises RuntimeError when none can be started."""
     _original("_thread", "start_new_thread")(run, ())
@@ -55,3 +61,10 @@ def socket_home() -> tuple[int, int]:
 def sleep(seconds: float) -> None:
     """Sleep in this operating system thread."""
     _original("time", "sleep")(seconds)
+
+
+def is_readable(descriptor: int) -> bool:
+    """Whether reading from a socket would not wait: something came, or the other end is gone. Does not wait itself."""
+    poll = _original("select", "poll")()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from chest.chests.base import Chest
+from chest.chests.base import Chest, ReadableChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.chests.unusable import UnusableChest
 from chest.counters import Counters
@@ -23,6 +23,7 @@ from chest.delivery.exporter import Exporter
 from chest.delivery.lane import Lane
 from chest.directory import default_directory, prepare_directory
 from chest.errors import ChestError, DirectoryError, SettingsError
+from chest.exports import Exports
 from chest.native import Lock, new_lock, sleep
 from chest.record import Record
 from chest.record_id import RecordIds
@@ -100,6 +101,8 @@ class Recorder:
         self.offer_line: Callable[[bytes], bool] = self._ring.offer_line
         """The same for a row that is encoded already; for middleware."""
         self._chests = [self._chest(chest) for chest in settings.chests]
+        self.exports = Exports(settings.exports, self._exported, lambda: self.directory)
+        """Scheduled exporters and retentions: they begin in each process that records, and end with this recorder."""
         self._file: OwnFile | None = None
         self._exporter: Exporter | None = None
         self._ready_pid = 0
@@ -117,6 +120,15 @@ class Recorder:
     @staticmethod
     def _chest(chest: str | Chest) -> Chest:
         return open_chest(chest) if isinstance(chest, str) else chest
+
+    def _exported(self) -> str | ReadableChest:
+        """The first chest that can be read; by its URL where it has one, so that exports read on their own connections."""
+        if not self.settings.chests:
+            return default_store(self.directory)
+        for given, chest in zip(self.settings.chests, self._chests, strict=True):
+            if isinstance(chest, ReadableChest):
+                return given if isinstance(given, str) else chest
+        raise SettingsError("none of the recorder's chests can be read: name one with from=")
 
     # -- making a process ready --------------------------------------------------------------------------------------
 
@@ -252,7 +264,8 @@ class Recorder:
         return adopt_dead_rings(self.directory, self.counters, self.resource.service, self.name)
 
     def _look_after_file(self) -> None:
-        """Notice that the ring's file was taken away: it still works, and dies with the process."""
+        """Begin exports; notice that the ring's file was taken away: it still works, and dies with the process."""
+        self.exports.start()
         if self._file is None or self._file.is_intact:
             return
         file, self._file = self._file, None
@@ -316,7 +329,9 @@ class Recorder:
                     # No thread: this may be the exit of the interpreter, where none can be started.
                     self._prepare(max(0.0, deadline - time.monotonic()), with_thread=False)
                 self._is_closed = True
+                self.exports.stop()
                 self._is_delivered = self._end(deadline)
+                self.exports.wait(deadline)
             return self._is_delivered
         finally:
             self._closing.release()
@@ -353,6 +368,7 @@ class Recorder:
                 "pending_bytes": self._ring.undelivered_bytes() if self._ring.is_open else 0,
             },
             "exporter_is_running": self._exporter is not None and self._exporter.is_running,
+            "exports": self.exports.stats(),
             **self.counters.snapshot(),
         }
 

@@ -21,7 +21,19 @@ ROOT_OF = {file: root for package, root in PACKAGES.items() for file in package.
 MODULES = sorted(ROOT_OF)
 _BUILD_SECONDS = 100
 
-DRIVERS_AND_FRAMEWORKS = ("sqlalchemy", "sqlite3", "flask", "werkzeug", "gunicorn", "click", "rich")
+DRIVERS_AND_FRAMEWORKS = (
+    "sqlalchemy",
+    "sqlite3",
+    "flask",
+    "werkzeug",
+    "gunicorn",
+    "click",
+    "rich",
+    "pymongo",
+    "bson",
+    "influxdb_client",
+    "httpx",
+)
 
 
 def _name_of(file: Path) -> str:

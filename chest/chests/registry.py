@@ -23,6 +23,7 @@ __all__ = [
     "sounds_secret",
     "sqlite_url",
     "variables_chest",
+    "variables_source",
 ]
 
 ChestFactory: TypeAlias = Callable[[str], Chest]
@@ -45,11 +46,21 @@ _BUILTIN: Final = {
     "influxdb": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
     "influxdb+https": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
     "log": _Builtin("chest.chests.log:LogChest", "wsgi-chest"),
+    "mariadb": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
+    "mongodb": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
+    "mongodb+srv": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
+    "mysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "mysql+pymysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "ndjson": _Builtin("chest.chests.ndjson:NdjsonChest", "wsgi-chest"),
+    "postgres": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "postgresql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "postgresql+psycopg": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "sqlite": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest"),
 }
 
 _VARIABLES_FACTORY: Final = "chest.chests.sql_variables:VariablesChest"
+_VARIABLES_SOURCE: Final = "chest.chests.sql_variables_source:VariablesSource"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _SECRET_NAME = re.compile(
@@ -87,6 +98,8 @@ def safe_url(url: str) -> str:
     if mark and "@" not in address and "@" in parameters:
         address, mark, parameters = url, "", ""
     address = re.sub(r"^([^:/]+://[^:/@]*):.*@", r"\1:***@", address, flags=re.DOTALL)
+    # Of an HTTP service a name without a password is its key.
+    address = re.sub(r"^(https?://)[^:/@]+@", r"\1***@", address, flags=re.IGNORECASE)
     return address + mark + "&".join(_safe_parameter(parameter) for parameter in parameters.split("&"))
 
 
@@ -131,11 +144,20 @@ def variables_chest(url: str) -> Chest:
     :raises SettingsError: no such URL can be meant.
     :raises MissingDependencyError: the database's driver is not installed.
     """
+    return _of_variables(url, _VARIABLES_FACTORY)
+
+
+def variables_source(url: str) -> Chest:
+    """The same to be read: each row as a record, for what exports it. Raises as :func:`variables_chest`."""
+    return _of_variables(url, _VARIABLES_SOURCE)
+
+
+def _of_variables(url: str, path: str) -> Chest:
     scheme = _scheme_of(url)
     if scheme not in _BUILTIN:
         raise SettingsError(_unknown_scheme(scheme))
     with _naming_what_to_install(scheme):
-        factory: ChestFactory = resolve_name(_VARIABLES_FACTORY)
+        factory: ChestFactory = resolve_name(path)
         return factory(url)
 
 
@@ -150,6 +172,8 @@ def _naming_what_to_install(scheme: str) -> Iterator[None]:
 
 def _unknown_scheme(scheme: str) -> str:
     known = schemes()
-    nearest = difflib.get_close_matches(scheme.partition("+")[0], known, n=1)
+    nearest = next(
+        filter(None, (difflib.get_close_matches(each, known, n=1) for each in (scheme, scheme.partition("+")[0]))), []
+    )
     hint = f" Did you mean {nearest[0]}:?" if nearest else ""
     return f"No chest has the scheme {scheme}:.{hint} There are: {', '.join(known)}."

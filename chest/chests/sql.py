@@ -2,65 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import func, inspect, select
+from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from chest.chests.base import Cursor, ReadableChest, StoredRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.sql_connection import HeldConnection
-from chest.chests.sql_database import Database
+from chest.chests.sql_copy import copied
+from chest.chests.sql_database import STORED_COLUMNS
+from chest.chests.sql_databases import database_of
+from chest.chests.sql_housekeeping import SQLHousekeeping
+from chest.chests.sql_ledger import SQLLedger
 from chest.chests.sql_reading import pages
 from chest.chests.sql_schema import make_tables, record_table, require_fit
 from chest.chests.sql_sqlite import SQLiteDatabase
 from chest.chests.sql_url import SQLTarget
-from chest.encoding import encode
 from chest.errors import ChestUnavailable, RecordRejected
 from chest.record import Record
 
 __all__ = ["SQLChest"]
 
-_DATABASES: Final[dict[str, Callable[[SQLTarget], Database]]] = {"sqlite": SQLiteDatabase}
-_ROWS_AT_ONCE: Final = (200, 20, 1)
-"""Rows a statement, as many as there are to store. The driver gives the interpreter up and takes it back once a statement:
-beside a thread that computes, every time may cost 5 ms, so that row by row an exporter would store 200 a second."""
 _REMOVED_AT_ONCE: Final = 500
 """Rows a transaction: between two of them, those who write get their turn."""
 
 
 class SQLChest(ReadableChest):
-    """One row a request, in a table of an SQL database; here SQLite, for one host.
+    """One row a request, in a table of an SQL database: SQLite for one host, PostgreSQL, MySQL or MariaDB for several.
 
     A batch is one transaction, and a record that comes again is not stored again. The table is made if it is not there;
     one that is there is never altered, and refused if it does not fit. Columns of your own may stand beside Chest's, if
     a row may be inserted without them. Beside the table stands a view, ``chest_variables``: one row a variable, with
-    ``request_id``, ``name``, ``value`` and ``recorded_at``, the time of the request (true and false are 1 and 0).
+    ``request_id``, ``name``, ``value`` and ``recorded_at``, the time of the request (in SQLite, true and false are 1 and
+    0; MySQL has no view before version 8). PostgreSQL has ``recorded_at`` in the table, too.
 
-    Writing and reading have a connection each, held until :meth:`close`; neither waits for the other, but two writers
-    or two readers of one object do. Whoever reads through millions of rows makes a chest of its own.
+    Writers of one table take turns, so that ``seq`` is the order in which rows can be seen. Writing and reading have a
+    connection each, held until :meth:`close`; neither waits for the other, but two writers or two readers of one object
+    do. Whoever reads through millions of rows makes a chest of its own.
+
+    A password, a right, a database, a host or a certificate that is wrong is told from a server that is down: see the
+    subclasses of :exc:`~chest.errors.ChestUnavailable`.
 
     :param url: ``sqlite:///relative/file``, ``sqlite:////absolute/file`` (a ``%`` or ``?`` in the path as ``%25``,
-        ``%3F``), and after a ``?``: ``table=chest_records``;
+        ``%3F``), ``postgresql://user:password@host:port/database``, ``mysql://user:password@host:port/database`` (a
+        character that means something in URLs as its %-code), and after a ``?``: ``table=chest_records``;
         ``index=request_id`` for an index on it (finding an id at once costs writing two thirds of its speed);
-        ``busy_timeout_ms=1000``, how long to wait for a lock of another connection.
+        for SQLite ``busy_timeout_ms=1000``, how long to wait for a lock of another connection; for servers
+        ``timeout_seconds=10``, how long to wait for each answer. For PostgreSQL libpq's ``sslmode``, ``sslrootcert``,
+        ``sslcert``, ``sslkey`` and some more; for MySQL ``ssl_mode``, ``ssl_ca``, ``ssl_cert``, ``ssl_key`` as its own
+        tools have them, and ``unix_socket``.
     :raises SettingsError: the URL cannot be meant as it stands.
+    :raises MissingDependencyError: the driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
         target = SQLTarget.of(url)
         self.name = target.name
-        self._database = _DATABASES[target.url.get_backend_name()](target)
-        self._table = record_table(target.table, has_request_id_index=target.has_request_id_index)
-        self._inserts = {rows: self._database.insert_text(self._table, rows) for rows in _ROWS_AT_ONCE}
-        place = self._database.place
-        self._writing = HeldConnection(self._database.prepare, place, self._connect_to_write)
-        self._reading = HeldConnection(lambda: None, place, self._connect_to_read)
+        self._database = database_of(target)
+        self._table = record_table(target.table, self._database, has_request_id_index=target.has_request_id_index)
+        self._writing = HeldConnection(self._database, self._connect_to_write, self._database.prepare)
+        self._reading = HeldConnection(self._database, self._connect_to_read)
 
     def open(self) -> None:
         with self._explained(), self._writing.use():
@@ -70,16 +76,36 @@ class SQLChest(ReadableChest):
         if not records:
             return
         try:
-            rows = self._rows(records)
-            with self._explained(), self._writing.use() as connection:
-                self._store(connection, rows)
+            rows = self._database.rows(records, datetime.now(UTC))
+            with (
+                self._explained(),
+                self._writing.use() as connection,
+                self._database.turn(connection, self._table.name),
+            ):
+                self._database.insert(connection, self._table, STORED_COLUMNS, rows)
                 connection.commit()
         # What the driver and the encoder raise for a value they cannot take: too large, no Unicode, no JSON.
         except (RecordRejected, OverflowError, TypeError, ValueError) as error:
             refused = self._refused(records)
             if not refused:
                 raise ChestUnavailable(f"{self.name} failed, and no record is to blame: {error}") from error
-            raise RecordRejected(f"{self.name} cannot hold a record: {error}", refused) from error
+            told = str(error) if isinstance(error, RecordRejected) else f"{self.name} cannot hold a record: {error}"
+            raise RecordRejected(told, refused) from error
+
+    def write_new(self, records: Sequence[Record]) -> None:
+        """By COPY where the database is PostgreSQL; a batch that does not go in so goes the usual way."""
+        if not records or self._database.target.backend != "postgresql" or not self._is_copied(records):
+            self.write(records)
+
+    def _is_copied(self, records: Sequence[Record]) -> bool:
+        with suppress(DBAPIError, TypeError, ValueError), self._writing.use() as connection:
+            rows = self._database.rows(records, datetime.now(UTC))
+            with self._database.turn(connection, self._table.name):
+                if copied(connection, self._table.name, STORED_COLUMNS, rows):
+                    connection.commit()
+                    return True
+                connection.rollback()
+        return False
 
     def check(self) -> None:
         with self._explained():
@@ -95,8 +121,8 @@ class SQLChest(ReadableChest):
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
         found: list[StoredRecord] = []
-        # A text that is no Unicode (a byte of a command line) cannot be bound, and no record has it.
-        with suppress(UnicodeEncodeError), self._explained(), self._reading.use() as connection:
+        # A text that is no Unicode (a byte of a command line) is not taken, and no record has it.
+        with suppress(UnicodeEncodeError, RecordRejected), self._explained(), self._reading.use() as connection:
             for page in pages(connection, self._table, query, int(after or 0), limit):
                 found += page
                 if len(found) >= limit:
@@ -110,50 +136,45 @@ class SQLChest(ReadableChest):
 
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         removed = 0
-        statement = self._database.remove_text(self._table)
         for start in range(0, len(stored), _REMOVED_AT_ONCE):
-            places = [(row.cursor,) for row in stored[start : start + _REMOVED_AT_ONCE]]
+            places = [row.cursor for row in stored[start : start + _REMOVED_AT_ONCE]]
             with self._explained(), self._writing.use() as connection:
-                removed += connection.exec_driver_sql(statement, places).rowcount
+                removed += connection.execute(delete(self._table).where(self._table.c.seq.in_(places))).rowcount
                 connection.commit()
         return removed
 
-    def _rows(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:
-        stored_at = (self._database.stored_at_value(datetime.now(UTC)),)
-        return [
-            (
-                *record[:10],
-                encode(record.variables).decode(),
-                encode(record.attributes).decode(),
-                *record[12:],
-                *stored_at,
-            )
-            for record in records
-        ]
+    @property
+    def is_in_order(self) -> bool:
+        """In SQLite one transaction writes at a time; on a server, one that is not of Chest may write beside ours."""
+        return isinstance(self._database, SQLiteDatabase)
 
-    def _store(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        start = 0
-        for count, insert in self._inserts.items():
-            while len(rows) - start >= count:
-                values = tuple(chain.from_iterable(rows[start : start + count]))
-                connection.exec_driver_sql(insert, values)
-                start += count
+    def ledger(self) -> SQLLedger:
+        file = self._database.path if isinstance(self._database, SQLiteDatabase) else None
+        return SQLLedger(self._database, self._table.name, file)
+
+    def housekeeping(self) -> SQLHousekeeping:
+        return SQLHousekeeping(self._database, self._table)
 
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records are refused: each is tried by itself, and nothing is stored."""
         refused = []
-        with suppress(DBAPIError, ChestUnavailable, ValueError), self._writing.use() as connection:
-            self._database.begin_alone(connection)
+        with (
+            suppress(DBAPIError, ChestUnavailable, ValueError),
+            self._writing.use() as connection,
+            self._database.turn(connection, self._table.name),
+        ):
             for record in records:
                 try:
                     with connection.begin_nested():
-                        self._store(connection, self._rows([record]))
+                        row = self._database.rows([record], datetime.now(UTC))
+                        self._database.insert(connection, self._table, STORED_COLUMNS, row)
                 except DBAPIError as error:
                     if not isinstance(self._database.explain(error), RecordRejected):
                         raise
                     refused.append(record.id)
                 except (OverflowError, TypeError, ValueError):
                     refused.append(record.id)
+            connection.rollback()
         return refused
 
     def _connect_to_write(self) -> Connection:
@@ -180,7 +201,9 @@ class SQLChest(ReadableChest):
         try:
             yield
         except DBAPIError as error:
-            raise self._database.explain(error) from error
+            told = self._database.explain(error)
+            # A server shows the row that it refuses.
+            raise told from (None if isinstance(told, RecordRejected) else error)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "show": "chest.cli.show:show",
     "settings": "chest.cli.settings:settings",
     "check": "chest.cli.check:check",
+    "transfer": "chest.cli.transfer:transfer",
     "recover": "chest.cli.recover:recover",
 }
 """Where each command lives: a command loads no other, so that ``chest tail`` starts at once."""
