@@ -23,10 +23,12 @@ from chest.delivery.exporter import Exporter
 from chest.delivery.lane import Lane
 from chest.directory import default_directory, prepare_directory
 from chest.errors import ChestError, DirectoryError, SettingsError
+from chest.killed_request import cleaned_killed_request
 from chest.native import Lock, new_lock, sleep
 from chest.record import Record
 from chest.record_id import RecordIds
 from chest.request.request_id import RequestIds
+from chest.ring.in_flight import InFlight
 from chest.ring.line import Resource
 from chest.ring.lock_file import locks_are_available
 from chest.ring.own_file import OwnFile
@@ -94,7 +96,9 @@ class Recorder:
         self.request_ids = RequestIds()
         self.record_ids = RecordIds()
         self.resource = Resource(settings.service or default_service, settings.release, socket.gethostname())
-        self._ring = Ring(self.counters, self.mark)
+        self.in_flight = InFlight(self.counters) if settings.in_flight else None
+        """Where requests are noted while they are served; None where the option is off."""
+        self._ring = Ring(self.counters, self.mark, self.in_flight)
         self.offer: Callable[[Record], bool] = self._ring.offer
         """Take a record; False when it was dropped, which is counted. Never waits and never raises."""
         self._chests = [self._chest(chest) for chest in settings.chests]
@@ -247,7 +251,7 @@ class Recorder:
     def _dead_rings(self) -> Iterator[DeadRing]:
         if self._file is None:
             return iter(())
-        return adopt_dead_rings(self.directory, self.counters, self.resource.service, self.name)
+        return adopt_dead_rings(self.directory, self.counters, self.resource.service, self.name, cleaned_killed_request)
 
     def _look_after_file(self) -> None:
         """Notice that the ring's file was taken away: it still works, and dies with the process."""
@@ -300,6 +304,9 @@ class Recorder:
 
         :param timeout: seconds; None takes ``shutdown_seconds``.
         """
+        return self._close(timeout, is_exit=False)
+
+    def _close(self, timeout: float | None, *, is_exit: bool) -> bool:
         deadline = time.monotonic() + (self.settings.shutdown_seconds if timeout is None else timeout)
         if not self._closing.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return False  # another thread is at it
@@ -309,12 +316,12 @@ class Recorder:
                     # No thread: this may be the exit of the interpreter, where none can be started.
                     self._prepare(max(0.0, deadline - time.monotonic()), with_thread=False)
                 self._is_closed = True
-                self._is_delivered = self._end(deadline)
+                self._is_delivered = self._end(deadline, is_exit)
             return self._is_delivered
         finally:
             self._closing.release()
 
-    def _end(self, deadline: float) -> bool:
+    def _end(self, deadline: float, is_exit: bool) -> bool:
         if self._ready_pid != os.getpid() or self._exporter is None:
             file, self._file = self._file, None
             if file is not None:
@@ -328,7 +335,7 @@ class Recorder:
             self._finalizer.detach()
         if not is_delivered and self._file is None:
             self.counters.add("dropped.undelivered", self._ring.undelivered_records())
-        _end_files(self._ring, self._file, is_delivered)
+        _end_files(self._ring, self._file, is_delivered, is_exit=is_exit)
         self._file = None
         return is_delivered
 
@@ -345,6 +352,7 @@ class Recorder:
                 "capacity_bytes": self._ring.capacity_bytes,
                 "pending_bytes": self._ring.undelivered_bytes() if self._ring.is_open else 0,
             },
+            "in_flight": self._ring.requests_in_flight,
             "exporter_is_running": self._exporter is not None and self._exporter.is_running,
             **self.counters.snapshot(),
         }
@@ -386,7 +394,7 @@ def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
         raise DirectoryError(f"{directory} is no directory that can be read: name the one that holds the .ring files")
     counters = Counters()
     rings = 0
-    for ring in adopt_dead_rings(directory, counters):
+    for ring in adopt_dead_rings(directory, counters, clean=cleaned_killed_request):
         is_removed = False
         try:
             lanes = [Lane(chest, counters) for chest in chests]
@@ -439,10 +447,14 @@ def recorders() -> list[Recorder]:
     return list(_recorders)
 
 
-def _end_files(ring: Ring, file: OwnFile | None, is_delivered: bool) -> None:
-    """The end of a ring: its file is removed where everything is delivered, else left to be adopted."""
-    ring.close()
-    if file is not None and is_delivered:
+def _end_files(ring: Ring, file: OwnFile | None, is_delivered: bool, *, is_exit: bool = False) -> None:
+    """The end of a ring: its file is removed where everything is delivered, else left to be adopted.
+
+    :param is_exit: requests that other threads are serving end with the process: whoever adopts the file records them.
+    """
+    has_killed = is_exit and ring.requests_in_flight > 0
+    ring.close(forgets_requests=not is_exit)
+    if file is not None and is_delivered and not has_killed:
         file.remove()
     elif file is not None:
         file.let_go()
@@ -498,7 +510,7 @@ def _register_exit(recorder: Recorder) -> None:
     def close_at_exit() -> None:
         alive = weak()
         if alive is not None and (alive._ready_pid == os.getpid() or alive._ring.has_early):
-            alive.close()
+            alive._close(None, is_exit=True)
 
     atexit.register(close_at_exit)
     _chain_uwsgi_atexit(close_at_exit)

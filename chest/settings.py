@@ -140,6 +140,13 @@ class Settings:
             "bytes",
         ),
     )
+    in_flight: bool = field(
+        default=True,
+        metadata=_recorder(
+            types.boolean(),
+            "Note each request when it begins, so that one whose process is killed leaves a record with outcome `killed`.",
+        ),
+    )
     flush_seconds: float = field(
         default=0.2,
         metadata=_recorder(types.number(0.01, 60), "How long a record may wait for others of its batch.", "seconds"),

@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 
 from chest.counters import Counters
 from chest.record import OWN_FIELDS, Record
+from chest.ring.in_flight import InFlight, clear_killed_requests
 from chest.ring.line import APPEND_NEWLINE, Resource, dumps, encode_line
 from chest.ring.process_mark import ProcessMark
 from chest.ring.segments import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
@@ -55,11 +56,13 @@ class Ring:
     :param counters: where a drop is counted, by reason: ``dropped.ring_full``, ``.too_large``, ``.not_encodable``,
         ``.before_open``, ``.closed``.
     :param mark: reads 1 while this process may write into the segments.
+    :param in_flight: lives in the same file, and is opened and closed with it.
     """
 
-    def __init__(self, counters: Counters, mark: ProcessMark) -> None:
+    def __init__(self, counters: Counters, mark: ProcessMark, in_flight: InFlight | None = None) -> None:
         self._counters = counters
         self._mark = mark
+        self._in_flight = in_flight
         self._file: SegmentFile | None = None
         self._owner_pid = 0
         self._is_closed = False
@@ -179,6 +182,11 @@ class Ring:
         return self._file is not None and self._owner_pid == os.getpid()
 
     @property
+    def requests_in_flight(self) -> int:
+        """How many requests are noted as being served."""
+        return 0 if self._in_flight is None else self._in_flight.count
+
+    @property
     def capacity_bytes(self) -> int:
         """Bytes that the segments hold."""
         return 0 if self._file is None else len(self._file.segments) * self._file.segment_bytes
@@ -195,6 +203,8 @@ class Ring:
         self._read = [0] * len(file.segments)
         self._cycles = [0] * len(file.segments)
         self._suspected = {}
+        if self._in_flight is not None:
+            self._in_flight.open(file)
         # Published last: until then no offer finds a segment, and the consumer must not see a half-open ring.
         self._free = list(range(len(file.segments) - 1, -1, -1))
 
@@ -234,10 +244,17 @@ class Ring:
                 time.sleep(0)
         return True
 
-    def close(self) -> SegmentFile | None:
-        """Give the file back, unmapped; the ring is no longer open."""
+    def close(self, *, forgets_requests: bool = True) -> SegmentFile | None:
+        """Give the file back, unmapped; the ring is no longer open.
+
+        :param forgets_requests: whether those that are being served go on; else this is the end of the process.
+        """
         file, self._file = self._file, None
         self._idle = []
+        if self._in_flight is not None:
+            self._in_flight.close()
+            if file is not None and forgets_requests:
+                clear_killed_requests(file)
         if file is not None:
             file.close()
         return file
