@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import logging
 import os
 import re
 import socket
-import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from chest.chests.base import Chest
 from chest.chests.registry import open_chest, sqlite_url
@@ -24,7 +22,14 @@ from chest.delivery.lane import Lane
 from chest.directory import default_directory, prepare_directory
 from chest.errors import ChestError, DirectoryError, SettingsError
 from chest.killed_request import cleaned_killed_request
-from chest.native import Lock, new_lock, sleep
+from chest.native import Lock, new_lock
+from chest.process_hooks import (
+    call_at_exit,
+    call_in_forked_children,
+    effective_user,
+    is_uwsgi_before_its_fork,
+    may_yet_change_user,
+)
 from chest.record import Record
 from chest.record_id import RecordIds
 from chest.request.request_id import RequestIds
@@ -33,7 +38,7 @@ from chest.ring.line import Resource
 from chest.ring.lock_file import locks_are_available
 from chest.ring.own_file import OwnFile
 from chest.ring.process_mark import new_process_mark
-from chest.ring.recovery import SUFFIX, DeadRing, adopt_dead_rings
+from chest.ring.recovery import DeadRing, adopt_dead_rings
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
 from chest.settings import REQUEST_SIDE, Settings
@@ -49,7 +54,6 @@ _PREPARE_SECONDS: Final = 1.0
 thread, interrupted by the signal handler that calls, and must not wait for itself."""
 
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
-_hooks_are_set = False
 
 
 class Recorder:
@@ -113,8 +117,8 @@ class Recorder:
         self._finalizer: weakref.finalize[..., Any] | None = None
         self._locks: dict[int, Lock] = {}
         _recorders.add(self)
-        _set_hooks()
-        _register_exit(self)
+        call_in_forked_children(_prepare_child)
+        _close_at_exit(self)
 
     @staticmethod
     def _chest(chest: str | Chest) -> Chest:
@@ -152,7 +156,7 @@ class Recorder:
             lock.release()
 
     def _make_ready(self, *, with_thread: bool) -> None:
-        if self._ready_pid != os.getpid() or self._ready_uid != _effective_user():
+        if self._ready_pid != os.getpid() or self._ready_uid != effective_user():
             self._begin_in_this_process()
         if self._exporter is None:
             # Kept for the life of the process, also when its thread ends: it may hold a batch that it took from the ring.
@@ -177,7 +181,7 @@ class Recorder:
         self.request_ids.renew()
         self._exporter = None
         self._ring.open(self._new_segments(), self.resource)
-        self._ready_pid, self._ready_uid = os.getpid(), _effective_user()
+        self._ready_pid, self._ready_uid = os.getpid(), effective_user()
 
     def _new_segments(self) -> SegmentFile:
         """Of a ring file; in memory, with a warning, where none can be had."""
@@ -232,7 +236,7 @@ class Recorder:
             self._ring, [Lane(chest, self.counters) for chest in self._chests], self.counters,
             adopt=adopt, died=died, look_after_file=look_after_file,
             flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
-            must_wait=_is_uwsgi_before_its_fork, notices=self._notices,
+            must_wait=is_uwsgi_before_its_fork, notices=self._notices,
         )  # fmt: skip
         if self._finalizer is not None:
             self._finalizer.detach()
@@ -367,63 +371,6 @@ class Recorder:
         return f"<Recorder {self.name!r} of service {self.resource.service!r}>"
 
 
-class Recovered(NamedTuple):
-    """What :func:`recover_directory` did."""
-
-    rings: int
-    """Ring files that were delivered and removed."""
-    records: int
-    """Records delivered."""
-    damaged: int
-    """Lines that could not be read; their files are set aside as ``*.damaged``."""
-    rejected: int
-    """Records that a chest refused for good."""
-    left: int
-    """Ring files of living processes, or such that could not be delivered now."""
-
-
-def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
-    """Deliver what dead processes left in a directory, of whatever service, into these chests.
-
-    Records that were delivered before are not doubled where the chest knows ``id``.
-
-    :raises DirectoryError: when the directory cannot be read.
-    :raises ChestError: from a chest that takes nothing.
-    """
-    if not os.path.isdir(directory):  # Path.is_dir raises where a directory above may not be looked into
-        raise DirectoryError(f"{directory} is no directory that can be read: name the one that holds the .ring files")
-    counters = Counters()
-    rings = 0
-    for ring in adopt_dead_rings(directory, counters, clean=cleaned_killed_request):
-        is_removed = False
-        try:
-            lanes = [Lane(chest, counters) for chest in chests]
-            for chest in chests:
-                chest.open()
-            for records, segment, position in ring.pieces():
-                for lane in lanes:
-                    _deliver_patiently(lane, records)
-                ring.commit(segment, position)
-                counters.add("recovered", len(records))
-            ring.remove()
-            is_removed = True
-            rings += 1
-        finally:
-            if not is_removed:
-                ring.release()
-    left = len([path for path in directory.iterdir() if path.suffix == SUFFIX])
-    damaged, rejected = counters.get("dropped.damaged"), counters.get("dropped.rejected")
-    return Recovered(rings, counters.get("recovered") - rejected, damaged, rejected, left)
-
-
-def _deliver_patiently(lane: Lane, records: Sequence[Record], tries: int = 5) -> None:
-    for _ in range(tries):
-        if lane.deliver(records):
-            return
-        sleep(lane.seconds_to_wait())
-    lane.chest.write(records)  # says why
-
-
 def default_store(directory: Path) -> str:
     """The URL of the chest that is used where none is named."""
     return sqlite_url(directory / DEFAULT_STORE)
@@ -468,10 +415,6 @@ def _end_forgotten(exporter: Exporter, ring: Ring, file: OwnFile | None, pid: in
     exporter.end_soon(time.monotonic() + shutdown_seconds, lambda is_delivered: _end_files(ring, file, is_delivered))
 
 
-def _effective_user() -> int:
-    return os.geteuid() if hasattr(os, "geteuid") else 0
-
-
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -482,29 +425,19 @@ def _boot_id() -> str:
 # -- hooks of the process ----------------------------------------------------------------------------------------------
 
 
-def _set_hooks() -> None:
-    """Once a process, when the first recorder is made, so that an import alone changes nothing."""
-    global _hooks_are_set
-    if not _hooks_are_set and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_prepare_child)
-    _hooks_are_set = True
-
-
 def _prepare_child() -> None:
     """Open the rings in the child at once, so that not even its first request waits. Never logs: a lock may be held.
 
-    Not in root's gunicorn: by ``--user`` the worker becomes another user after this, and the files must be that one's. Its
-    first request opens them.
+    Not in root's gunicorn, where the files must be the other user's. Its first request opens them.
     """
-    if _effective_user() == 0 and "gunicorn.arbiter" in sys.modules:
+    if may_yet_change_user():
         return
     for recorder in list(_recorders):
         if recorder.settings.enabled:
             recorder.prepare()
 
 
-def _register_exit(recorder: Recorder) -> None:
-    """Have the recorder closed when the interpreter, or uWSGI, ends this process."""
+def _close_at_exit(recorder: Recorder) -> None:
     weak = weakref.ref(recorder)
 
     def close_at_exit() -> None:
@@ -512,34 +445,4 @@ def _register_exit(recorder: Recorder) -> None:
         if alive is not None and (alive._ready_pid == os.getpid() or alive._ring.has_early):
             alive._close(None, is_exit=True)
 
-    atexit.register(close_at_exit)
-    _chain_uwsgi_atexit(close_at_exit)
-
-
-def _chain_uwsgi_atexit(close_at_exit: Callable[[], None]) -> None:
-    """uWSGI calls one function at exit, ``uwsgi.atexit``: ours first, then whichever stood there."""
-    try:
-        import uwsgi
-    except ImportError:
-        return
-    previous = getattr(uwsgi, "atexit", None)
-
-    def chained() -> None:
-        close_at_exit()
-        if callable(previous):
-            previous()
-
-    uwsgi.atexit = chained
-
-
-def _is_uwsgi_before_its_fork() -> bool:
-    """Whether this is the process that uWSGI loads the application in and then forks, without Python's hooks.
-
-    A store that is being written at that moment would be of no use to the workers: see ``chest/chests/sql_connection.py``.
-    The workers, and the only process where there is no master, have a number.
-    """
-    uwsgi: Any = sys.modules.get("uwsgi")
-    try:
-        return uwsgi is not None and not (uwsgi.worker_id() or uwsgi.mule_id() or uwsgi.i_am_the_spooler())
-    except AttributeError:  # some other module of that name
-        return False
+    call_at_exit(close_at_exit)

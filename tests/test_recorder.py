@@ -21,9 +21,10 @@ from chest import ChestMiddleware, Recorder, SettingsError
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.delivery import exporter as exporter_module
+from chest.directory_recovery import recover_directory
 from chest.errors import ChestUnavailable, DirectoryError
 from chest.record import Record
-from chest.recorder import recorders, recover_directory
+from chest.recorder import recorders
 from tests.delivery.test_lane import ScriptedChest
 from tests.processes import run_python, running_python
 from tests.support import make_record, wait_until

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from chest.chests.registry import open_chest
-from chest.recorder import default_store, recover_directory
+from chest.directory_recovery import recover_directory
+from chest.recorder import default_store
 from chest.settings import Settings
 
 
