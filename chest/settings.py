@@ -140,6 +140,15 @@ class Settings:
             "bytes",
         ),
     )
+    spool_bytes: int = field(
+        default=1024 * MIB,
+        metadata=_recorder(
+            types.size(0, 1024 * 1024 * MIB),
+            "Room on disk, for each chest, for records that it cannot take yet; when it is full, the oldest are dropped."
+            " 0 keeps none: they wait in the ring.",
+            "bytes",
+        ),
+    )
     in_flight: bool = field(
         default=True,
         metadata=_recorder(

@@ -36,6 +36,11 @@ class OwnFile:
             raise
 
     @property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return self._path.parent
+
+    @property
     def is_intact(self) -> bool:
         """Whether both files are still there under their names, and the lock still held."""
         return self._lock.is_linked() and self._path.exists()

@@ -353,11 +353,15 @@ class Ring:
 
     def commit(self, chunk: Chunk) -> None:
         """Every chest has the lines of this chunk; chunks of one segment are committed in the order they were taken."""
+        self.commit_to(chunk.segment, chunk.end)
+
+    def commit_to(self, segment: int, end: int) -> None:
+        """Every chest has the lines of the segment up to ``end``."""
         file = self._file
         if file is None:
             return
-        file.set_committed(chunk.segment, chunk.end)
-        self._recycle_if_done(chunk.segment)
+        file.set_committed(segment, end)
+        self._recycle_if_done(segment)
 
     def reclaim(self) -> None:
         """Hand back the segments that nobody holds any more; to be called from time to time, by the consumer.
