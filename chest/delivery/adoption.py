@@ -23,7 +23,7 @@ class Adoption:
         self._adopt = adopt
         self._delivery = delivery
         self._counters = counters
-        self._found: Iterator[DeadRing] = iter(())
+        self._found: Iterator[DeadRing] | None = None
         self._ring: DeadRing | None = None
         self._pieces: Pieces = iter(())
         self._sizes: dict[tuple[int, int], int] = {}
@@ -33,6 +33,11 @@ class Adoption:
         """Look at the directory again, unless what was found the last time is still being delivered."""
         if self._ring is None and self._delivery.may_adopt:
             self._found = self._adopt()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there may be something to hand out."""
+        return self._ring is not None or self._found is not None
 
     @property
     def has_begun(self) -> bool:
@@ -57,8 +62,11 @@ class Adoption:
         return True
 
     def _has_next(self) -> bool:
+        if self._found is None:
+            return False
         self._ring = next(self._found, None)
         if self._ring is None:
+            self._found = None
             return False
         self._pieces = self._ring.pieces()
         return True

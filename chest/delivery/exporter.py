@@ -220,7 +220,7 @@ class Exporter:
             return
         if time.monotonic() >= self._look_at:
             self._look_around()
-        while not self._is_due() and self._stop_by is None and self._adoption.step():
+        while self._adoption.has_work and not self._is_due() and self._stop_by is None and self._adoption.step():
             pass
 
     def _look_around(self) -> None:
