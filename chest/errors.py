@@ -22,7 +22,9 @@ class MissingDependencyError(ChestError, ImportError):
 
 
 class ChestUnavailable(ChestError):
-    """A store cannot take records now and may later: it is down, locked, full, or it refused the log-in.
+    """A store cannot take records now and may later: it is down, locked or full, or somebody has to set it right.
+
+    Its subclasses say what an operator has to mend; whoever delivers waits for all of them alike.
 
     :param message: what happened and what to do; never holds a password or token.
     :param retry_after: seconds after which the store asked to be tried again, where it said so.
@@ -35,6 +37,22 @@ class ChestUnavailable(ChestError):
 
 class SchemaMismatch(ChestUnavailable):
     """The table that is there is not the one that Chest writes; deliverable again once it has been mended or renamed."""
+
+
+class LoginRefused(ChestUnavailable):
+    """The store does not let us in: a wrong user, password or token, or one without the right to write here."""
+
+
+class UnknownDatabase(ChestUnavailable):
+    """The server has no database, bucket or path of the name that the URL gives."""
+
+
+class UnknownHost(ChestUnavailable):
+    """The host name of the URL leads to no address."""
+
+
+class TLSRefused(ChestUnavailable):
+    """The connection is not encrypted as the URL asks: the server speaks no TLS, demands it, or shows a bad certificate."""
 
 
 class RecordRejected(ChestError):

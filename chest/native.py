@@ -7,6 +7,7 @@ it waits for must be of its own kind: a greenlet's lock belongs to the hub of on
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -55,3 +56,10 @@ def socket_home() -> tuple[int, int]:
 def sleep(seconds: float) -> None:
     """Sleep in this operating system thread."""
     _original("time", "sleep")(seconds)
+
+
+def is_readable(descriptor: int) -> bool:
+    """Whether reading from a socket would not wait: something came, or the other end is gone. Does not wait itself."""
+    poll = _original("select", "poll")()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -34,7 +34,13 @@ _BUILTIN: Final = {
     "https": _Builtin("chest.chests.http:HttpChest", "wsgi-chest[http]"),
     "influxdb": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
     "influxdb+https": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
+    "mariadb": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
+    "mysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "mysql+pymysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "postgres": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "postgresql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "postgresql+psycopg": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "sqlite": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest"),
 }
 

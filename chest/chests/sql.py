@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import func, inspect, select
+from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from chest.chests.base import Cursor, ReadableChest, StoredRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.sql_connection import HeldConnection
-from chest.chests.sql_database import Database
+from chest.chests.sql_database import STORED_COLUMNS
+from chest.chests.sql_databases import database_of
 from chest.chests.sql_reading import pages
 from chest.chests.sql_schema import make_tables, record_table, require_fit
-from chest.chests.sql_sqlite import SQLiteDatabase
 from chest.chests.sql_url import SQLTarget
-from chest.encoding import encode
 from chest.errors import ChestUnavailable, RecordRejected
 from chest.record import Record
 
 __all__ = ["SQLChest"]
 
-_DATABASES: Final[dict[str, Callable[[SQLTarget], Database]]] = {"sqlite": SQLiteDatabase}
-_ROWS_AT_ONCE: Final = (200, 20, 1)
-"""Rows a statement, as many as there are to store. The driver gives the interpreter up and takes it back once a statement:
-beside a thread that computes, every time may cost 5 ms, so that row by row an exporter would store 200 a second."""
 _REMOVED_AT_ONCE: Final = 500
 """Rows a transaction: between two of them, those who write get their turn."""
 
@@ -55,12 +49,10 @@ class SQLChest(ReadableChest):
     def __init__(self, url: str) -> None:
         target = SQLTarget.of(url)
         self.name = target.name
-        self._database = _DATABASES[target.url.get_backend_name()](target)
-        self._table = record_table(target.table, has_request_id_index=target.has_request_id_index)
-        self._inserts = {rows: self._database.insert_text(self._table, rows) for rows in _ROWS_AT_ONCE}
-        place = self._database.place
-        self._writing = HeldConnection(self._database.prepare, place, self._connect_to_write)
-        self._reading = HeldConnection(lambda: None, place, self._connect_to_read)
+        self._database = database_of(target)
+        self._table = record_table(target.table, self._database, has_request_id_index=target.has_request_id_index)
+        self._writing = HeldConnection(self._database, self._connect_to_write, self._database.prepare)
+        self._reading = HeldConnection(self._database, self._connect_to_read)
 
     def open(self) -> None:
         with self._explained(), self._writing.use():
@@ -70,9 +62,13 @@ class SQLChest(ReadableChest):
         if not records:
             return
         try:
-            rows = self._rows(records)
-            with self._explained(), self._writing.use() as connection:
-                self._store(connection, rows)
+            rows = self._database.rows(records, datetime.now(UTC))
+            with (
+                self._explained(),
+                self._writing.use() as connection,
+                self._database.turn(connection, self._table.name),
+            ):
+                self._database.insert(connection, self._table, STORED_COLUMNS, rows)
                 connection.commit()
         # What the driver and the encoder raise for a value they cannot take: too large, no Unicode, no JSON.
         except (RecordRejected, OverflowError, TypeError, ValueError) as error:
@@ -95,8 +91,8 @@ class SQLChest(ReadableChest):
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
         found: list[StoredRecord] = []
-        # A text that is no Unicode (a byte of a command line) cannot be bound, and no record has it.
-        with suppress(UnicodeEncodeError), self._explained(), self._reading.use() as connection:
+        # A text that is no Unicode (a byte of a command line) is not taken, and no record has it.
+        with suppress(UnicodeEncodeError, RecordRejected), self._explained(), self._reading.use() as connection:
             for page in pages(connection, self._table, query, int(after or 0), limit):
                 found += page
                 if len(found) >= limit:
@@ -110,50 +106,33 @@ class SQLChest(ReadableChest):
 
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         removed = 0
-        statement = self._database.remove_text(self._table)
         for start in range(0, len(stored), _REMOVED_AT_ONCE):
-            places = [(row.cursor,) for row in stored[start : start + _REMOVED_AT_ONCE]]
+            places = [row.cursor for row in stored[start : start + _REMOVED_AT_ONCE]]
             with self._explained(), self._writing.use() as connection:
-                removed += connection.exec_driver_sql(statement, places).rowcount
+                removed += connection.execute(delete(self._table).where(self._table.c.seq.in_(places))).rowcount
                 connection.commit()
         return removed
-
-    def _rows(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:
-        stored_at = (self._database.stored_at_value(datetime.now(UTC)),)
-        return [
-            (
-                *record[:10],
-                encode(record.variables).decode(),
-                encode(record.attributes).decode(),
-                *record[12:],
-                *stored_at,
-            )
-            for record in records
-        ]
-
-    def _store(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        start = 0
-        for count, insert in self._inserts.items():
-            while len(rows) - start >= count:
-                values = tuple(chain.from_iterable(rows[start : start + count]))
-                connection.exec_driver_sql(insert, values)
-                start += count
 
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records are refused: each is tried by itself, and nothing is stored."""
         refused = []
-        with suppress(DBAPIError, ChestUnavailable, ValueError), self._writing.use() as connection:
-            self._database.begin_alone(connection)
+        with (
+            suppress(DBAPIError, ChestUnavailable, ValueError),
+            self._writing.use() as connection,
+            self._database.turn(connection, self._table.name),
+        ):
             for record in records:
                 try:
                     with connection.begin_nested():
-                        self._store(connection, self._rows([record]))
+                        row = self._database.rows([record], datetime.now(UTC))
+                        self._database.insert(connection, self._table, STORED_COLUMNS, row)
                 except DBAPIError as error:
                     if not isinstance(self._database.explain(error), RecordRejected):
                         raise
                     refused.append(record.id)
                 except (OverflowError, TypeError, ValueError):
                     refused.append(record.id)
+            connection.rollback()
         return refused
 
     def _connect_to_write(self) -> Connection:
@@ -180,7 +159,9 @@ class SQLChest(ReadableChest):
         try:
             yield
         except DBAPIError as error:
-            raise self._database.explain(error) from error
+            told = self._database.explain(error)
+            # A server shows the row that it refuses.
+            raise told from (None if isinstance(told, RecordRejected) else error)
 
 
 @contextmanager

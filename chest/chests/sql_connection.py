@@ -1,9 +1,9 @@
 """``HeldConnection``: one connection, opened when first needed, held, used by one thread at a time and by one process.
 
-A connection must not come through a fork. SQLite is the strict one ("How To Corrupt An SQLite Database File", 2.7): its
-locks belong to a process, what it remembers of them is copied, and a child would write believing that it holds locks
-that only its parent has. So what is held is closed before a fork and opened again when it is next needed. A fork that
-runs no hooks of Python (uWSGI's) is noticed by the process id.
+A connection must not come through a fork. Two processes on one socket would read each other's answers. SQLite is stricter
+still ("How To Corrupt An SQLite Database File", 2.7): its locks belong to a process, what it remembers of them is copied,
+and a child would write believing that it holds locks that only its parent has. So what is held is closed before a fork and
+opened again when it is next needed. A fork that runs no hooks of Python (uWSGI's) is noticed by the process id.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final
 
 from sqlalchemy.engine import Connection
 
+from chest.chests.sql_database import Database
 from chest.errors import ChestUnavailable
 from chest.native import new_lock
 
@@ -29,17 +30,17 @@ _held: Final[weakref.WeakSet[HeldConnection]] = weakref.WeakSet()
 
 
 class HeldConnection:
-    """A connection for one use at a time, made anew after an error, after a fork, and when its place is lost.
+    """A connection for one use at a time, made anew after an error, after a fork, and when it or its place is lost.
 
-    :param prepare: makes what has to be there before connecting.
-    :param place: what a connection stands on, asked before every use; another answer than when it was made: a new one.
+    :param database: what the connection is to.
     :param connect: makes a connection that is ready to use.
+    :param prepare: makes what has to be there before connecting.
     """
 
     def __init__(
-        self, prepare: Callable[[], object], place: Callable[[], object], connect: Callable[[], Connection]
+        self, database: Database, connect: Callable[[], Connection], prepare: Callable[[], object] = lambda: None
     ) -> None:
-        self._prepare, self._find_place, self._connect = prepare, place, connect
+        self._database, self._connect, self._prepare = database, connect, prepare
         self._connection: Connection | None = None
         self._place: object = None
         self._is_used = False
@@ -67,7 +68,7 @@ class HeldConnection:
     @contextmanager
     def _only_user(self) -> Iterator[None]:
         if self._pid != os.getpid():
-            _leave_parent()
+            self.begin_in_child()
         with self._lock:
             self._is_used = True
             try:
@@ -76,12 +77,14 @@ class HeldConnection:
                 self._is_used = False
 
     def _ready(self) -> Connection:
-        if self._connection is not None and self._find_place() != self._place:
+        if self._connection is not None and (
+            self._database.place() != self._place or self._database.is_lost(self._connection)
+        ):
             self._drop()
         if self._connection is None:
             self._prepare()
             # Asked before, not after: what is replaced in between is then noticed at the next use, not never.
-            self._place = self._find_place()
+            self._place = self._database.place()
             self._connection = self._connect()
         return self._connection
 
@@ -104,28 +107,36 @@ class HeldConnection:
 
     @property
     def is_caught(self) -> bool:
-        """In a forked child: whether the parent was using it at the fork."""
-        return self._is_used and self._pid != os.getpid()
+        """In a forked child: whether the parent was using it at the fork, and it cannot be left then."""
+        return self._is_used and self._pid != os.getpid() and not self._database.can_be_left_in_use
 
     def leave_parent(self) -> None:
-        """In a forked child: begin anew. Where no hook closed the connection before, close it now; it was idle."""
+        """In a forked child: begin anew. Where no hook closed the connection before, the parent keeps it."""
         if self._pid != os.getpid():
-            self._lock, self._pid = new_lock(), os.getpid()
-            self._drop()
+            connection, self._connection = self._connection, None
+            self._lock, self._pid, self._is_used = new_lock(), os.getpid(), False
+            if connection is not None:
+                self._database.leave_to_parent(connection)
 
+    def begin_in_child(self) -> None:
+        """In a forked child, before the first use: leave the parent what is its own.
 
-def _leave_parent() -> None:
-    """In a forked child: all connections begin anew, for SQLite remembers locks by file, and two may hold the same.
+        Where a connection in use cannot be left, all such begin anew at once, for SQLite remembers locks by file, and two
+        may hold the same.
 
-    :raises ChestUnavailable: one was in use at the fork: this process can neither go on with it nor close it.
-    """
-    if any(connection.is_caught for connection in list(_held)):
-        raise ChestUnavailable(
-            f"Process {os.getpid()} was forked while its parent was writing, and cannot use a database without risk to"
-            " it. Restart the process; and fork before the first request, or let the server run Python's fork hooks."
-        )
-    for connection in list(_held):
-        connection.leave_parent()
+        :raises ChestUnavailable: one was in use at the fork: this process can neither go on with it nor close it.
+        """
+        if self._database.can_be_left_in_use:
+            self.leave_parent()
+            return
+        if any(connection.is_caught for connection in list(_held)):
+            raise ChestUnavailable(
+                f"Process {os.getpid()} was forked while its parent was writing, and cannot use a database without risk"
+                " to it. Restart the process; and fork before the first request, or let the server run Python's fork"
+                " hooks."
+            )
+        for connection in list(_held):
+            connection.leave_parent()
 
 
 @cache

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Final, NamedTuple
 
-from sqlalchemy import Table
+from sqlalchemy import Column, Table
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
 
 from chest.chests.sql_url import SQLTarget
+from chest.encoding import encode
 from chest.errors import ChestError
+from chest.record import Record
+
+STORED_COLUMNS: Final = (*Record._fields, "stored_at")
+"""The columns that Chest writes, in the order of a row's values."""
+
+
+class ColumnTypes(NamedTuple):
+    """The types of a table's columns."""
+
+    counter: TypeEngine[Any]
+    """Counts up by itself, and never goes back."""
+    id: TypeEngine[Any]
+    """Of 32 hex characters; unique."""
+    short_text: TypeEngine[Any]
+    """Up to 255 characters, of which an index may be made."""
+    text: TypeEngine[Any]
+    json: TypeEngine[Any]
+    moment: TypeEngine[Any]
 
 
 class Database(ABC):
@@ -20,9 +42,13 @@ class Database(ABC):
     :param target: what the URL says.
     """
 
+    types: ClassVar[ColumnTypes]
+
     def __init__(self, target: SQLTarget) -> None:
         self.name = target.name
         self.target = target
+
+    # -- connections ---------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def prepare(self) -> None:
@@ -31,6 +57,17 @@ class Database(ABC):
     @abstractmethod
     def place(self) -> object:
         """What a connection stands on; no longer equal when a new connection would stand on something else."""
+
+    @abstractmethod
+    def is_lost(self, connection: Connection) -> bool:
+        """Whether the other end gave up a connection that nobody used for a while; asked before every use."""
+
+    can_be_left_in_use: ClassVar[bool]
+    """Whether :meth:`leave_to_parent` may be called where the parent was using the connection at the fork."""
+
+    @abstractmethod
+    def leave_to_parent(self, connection: Connection) -> None:
+        """In a forked child: let go of the parent's connection so that the parent notices nothing; raises nothing."""
 
     @abstractmethod
     def connect_to_write(self) -> Connection:
@@ -44,26 +81,53 @@ class Database(ABC):
     def connect_to_check(self) -> Connection | None:
         """A connection that can change nothing; None where nothing is there yet, and it can be made."""
 
-    @abstractmethod
-    def begin_alone(self, connection: Connection) -> None:
-        """Begin a transaction beside which no other process makes a table."""
+    # -- tables and rows -----------------------------------------------------------------------------------------------
+
+    def more_columns(self) -> Sequence[Column[Any]]:
+        """Columns of a new table that are computed from others, for people who query it."""
+        return ()
 
     @abstractmethod
-    def insert_text(self, table: Table, rows: int) -> str:
-        """SQL that stores so many rows of ``STORED_COLUMNS``, each unless its ``id`` is stored already."""
+    def turn(self, connection: Connection, table: str) -> AbstractContextManager[None]:
+        """A transaction in which no other process writes to this table through Chest, or makes it. The block ends it.
+
+        Rows get their ``seq`` before their transaction is committed. Were two writers at it at once, one that reads
+        could see the higher numbers first, and would go on behind the lower ones.
+        """
 
     @abstractmethod
-    def remove_text(self, table: Table) -> str:
-        """SQL that removes the row of one ``seq``."""
+    def insert(
+        self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Store rows in this order; where the table's ``id`` is among the columns, each unless its ``id`` is there.
+
+        :param rows: the values of these columns, as :meth:`rows` gives them; at least one row.
+        """
 
     @abstractmethod
     def view_text(self, table: Table, view: str) -> str:
-        """SQL that makes the view of one row a variable; empty where the database has no way to."""
+        """SQL that makes the view of one row a variable."""
+
+    def rows(self, records: Sequence[Record], moment: datetime) -> list[tuple[Any, ...]]:
+        """The records as :meth:`insert` takes them, in ``STORED_COLUMNS``, stored at this moment."""
+        stored_at = (self.stored_at_value(moment),)
+        return [
+            (
+                *record[:10],
+                encode(record.variables).decode(),
+                encode(record.attributes).decode(),
+                *record[12:],
+                *stored_at,
+            )
+            for record in records
+        ]
 
     @abstractmethod
     def stored_at_value(self, moment: datetime) -> Any:
         """What is bound for ``stored_at``."""
 
+    # -- errors --------------------------------------------------------------------------------------------------------
+
     @abstractmethod
     def explain(self, error: DBAPIError) -> ChestError:
-        """The error of Chest that this one of the driver is, with what to do about it."""
+        """The error of Chest that this one of the driver is, with what to do about it; without values of records."""

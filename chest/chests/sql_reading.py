@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from chest.chests.base import StoredRecord
 from chest.chests.query import Query
-from chest.chests.sql_schema import STORED_COLUMNS
+from chest.chests.sql_database import STORED_COLUMNS
 from chest.record import Record
 
 _SCANNED_AT_ONCE: Final = 1000

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, MetaData, String, Table, Text, inspect
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, MetaData, String, Table, inspect
 from sqlalchemy.engine import Connection, Inspector
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import TypeEngine
 
-from chest.chests.sql_database import Database
+from chest.chests.sql_database import STORED_COLUMNS, Database
 from chest.chests.sql_url import DEFAULT_TABLE
 from chest.errors import SchemaMismatch
 from chest.record import Record
-
-STORED_COLUMNS: Final = (*Record._fields, "stored_at")
-"""The columns that Chest writes, in the order of the values it binds."""
 
 _INTEGERS: Final = ("time_ns", "duration_ns", "status")
 _JSON: Final = ("variables", "attributes")
@@ -25,27 +21,44 @@ _NULLABLE: Final = ("route", "status", "error")
 _DIFFERENCES_SHOWN: Final = 5
 
 
-def record_table(name: str, *, has_request_id_index: bool) -> Table:
+def record_table(name: str, database: Database, *, has_request_id_index: bool) -> Table:
     """The table that Chest writes: one row a request.
 
     ``seq`` counts up in the order of storing and never goes back (AUTOINCREMENT): whoever follows the table follows it,
     for records arrive late. ``request_id`` has an index only when asked for: keeping one over random ids sorted takes
     two thirds of the CPU time of a record.
     """
-    seq = Column("seq", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True)
-    stored_at = Column("stored_at", DateTime(timezone=True).with_variant(Text(), "sqlite"), nullable=False)
-    table = Table(
-        name, MetaData(), seq, *map(_column, Record._fields), stored_at, sqlite_autoincrement=True, quote=True
-    )
+    seq = Column("seq", database.types.counter, primary_key=True, autoincrement=True)
+    columns = [_column(name, database) for name in Record._fields]
+    stored_at = Column("stored_at", database.types.moment, nullable=False)
+    table = Table(name, MetaData(), seq, *columns, stored_at, *database.more_columns(), **TABLE_OPTIONS)
     Index(f"{name}_time_ns", table.c.time_ns, quote=True)
     if has_request_id_index:
         Index(f"{name}_request_id", table.c.request_id, quote=True)
     return table
 
 
-def _column(name: str) -> Column[Any]:
-    kind: TypeEngine[Any] = BigInteger() if name in _INTEGERS else JSON() if name in _JSON else Text()
-    return Column(name, kind, nullable=name in _NULLABLE, unique=name == "id")
+TABLE_OPTIONS: Final[dict[str, Any]] = {
+    "quote": True,
+    "sqlite_autoincrement": True,
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+"""Of every table that Chest makes; each database takes what is its own."""
+
+
+def _column(name: str, database: Database) -> Column[Any]:
+    return Column(name, _type_of(name, database), nullable=name in _NULLABLE, unique=name == "id")
+
+
+def _type_of(name: str, database: Database) -> TypeEngine[Any]:
+    if name in _INTEGERS:
+        return BigInteger()
+    if name in _JSON:
+        return database.types.json
+    named = {"id": database.types.id, "request_id": database.types.short_text}
+    return named.get(name, database.types.text)
 
 
 def make_tables(connection: Connection, table: Table, database: Database) -> None:
@@ -53,21 +66,31 @@ def make_tables(connection: Connection, table: Table, database: Database) -> Non
 
     A table that is there is never altered. The view is a convenience: that it cannot be made is passed over.
     """
-    inspector = inspect(connection)
-    is_new = not inspector.has_table(table.name)
-    there = set() if is_new else {index["name"] for index in inspector.get_indexes(table.name)}
-    missing = [index for index in table.indexes if is_new or (_is_asked_for(index) and index.name not in there)]
+    if not _missing(connection, table)[0]:
+        connection.rollback()
+        return
     connection.rollback()
-    if is_new or missing:
-        database.begin_alone(connection)
-        connection.execute(CreateTable(table, if_not_exists=True))
-        for index in missing:
-            connection.execute(CreateIndex(index, if_not_exists=True))
+    with database.turn(connection, table.name):
+        # Again: another process may have made them meanwhile.
+        missing, is_new = _missing(connection, table)
+        for each in missing:
+            connection.execute(each)
         connection.commit()
     if is_new:
-        with suppress(DBAPIError):
+        try:
             connection.exec_driver_sql(database.view_text(table, view_name(table.name)))
             connection.commit()
+        except DBAPIError:
+            connection.rollback()
+
+
+def _missing(connection: Connection, table: Table) -> tuple[list[CreateTable | CreateIndex], bool]:
+    """What makes the table with its indexes, or the index that is asked for, where it is missing; and whether all is."""
+    inspector = inspect(connection)
+    if not inspector.has_table(table.name):
+        return [CreateTable(table), *map(CreateIndex, table.indexes)], True
+    there = {index["name"] for index in inspector.get_indexes(table.name)}
+    return [CreateIndex(index) for index in table.indexes if _is_asked_for(index) and index.name not in there], False
 
 
 def view_name(table: str) -> str:
@@ -101,8 +124,9 @@ def differences(connection: Connection, table: Table) -> list[str]:
     """
     inspector = inspect(connection)
     there = {column["name"]: column for column in inspector.get_columns(table.name)}
-    found = [_column_difference(connection, column, there.get(column.name)) for column in table.columns]
-    found += [_extra_difference(column) for name, column in there.items() if name not in table.columns]
+    ours = ("seq", *STORED_COLUMNS)
+    found = [_column_difference(connection, table.c[name], there.get(name)) for name in ours]
+    found += [_extra_difference(column) for name, column in there.items() if name not in ours]
     found += [_key_difference(inspector, table.name)]
     return [difference for difference in found if difference]
 

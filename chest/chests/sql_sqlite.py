@@ -7,19 +7,21 @@ import os
 import sqlite3
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, ClassVar, Final
 
-from sqlalchemy import Table, create_engine
+from sqlalchemy import JSON, Integer, Table, Text, create_engine
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from chest.chests.sql_database import Database
+from chest.chests.sql_database import ColumnTypes, Database
 from chest.chests.sql_mounts import doubtful_file_system
-from chest.chests.sql_schema import STORED_COLUMNS
 from chest.chests.sql_url import SQLTarget
 from chest.encoding import decode
 from chest.errors import ChestError, ChestUnavailable, RecordRejected, SettingsError
@@ -32,6 +34,9 @@ _WAL_PAGES: Final = 4000
 _WAL_BYTES_KEPT: Final = 64 * 1024 * 1024
 """What the log is cut back to after a long reader let it grow."""
 _RETRY_SECONDS: Final = 0.01
+_ROWS_AT_ONCE: Final = (200, 20, 1)
+"""Rows a statement, as many as there are to store. The driver gives the interpreter up and takes it back once a statement:
+beside a thread that computes, every time may cost 5 ms, so that row by row an exporter would store 200 a second."""
 
 _CURES: Final = {
     sqlite3.SQLITE_BUSY: "another connection held it locked for longer than {busy_timeout_ms} ms: find the program that"
@@ -57,6 +62,10 @@ class SQLiteDatabase(Database):
     A file that is not there is made, private to the user (0600; so are the files SQLite puts beside it), and so is the
     last directory of its path (0700). Of a longer path that is missing, nothing is made: it was mistyped.
     """
+
+    types: ClassVar[ColumnTypes] = ColumnTypes(
+        counter=Integer(), id=Text(), short_text=Text(), text=Text(), json=JSON(), moment=Text()
+    )
 
     def __init__(self, target: SQLTarget) -> None:
         super().__init__(target)
@@ -108,17 +117,32 @@ class SQLiteDatabase(Database):
             raise self._unavailable(_CURES[sqlite3.SQLITE_READONLY])
         return self._connect(self._unchanging_mode())
 
-    def begin_alone(self, connection: Connection) -> None:
+    def is_lost(self, connection: Connection) -> bool:
+        """Nobody but the file is at the other end, and that it was replaced is seen by its :meth:`place`."""
+        return False
+
+    can_be_left_in_use: ClassVar[bool] = False
+    """A connection in use can neither be closed nor kept: the child remembers its locks."""
+
+    def leave_to_parent(self, connection: Connection) -> None:
+        with suppress(Exception):
+            connection.close()
+
+    @contextmanager
+    def turn(self, connection: Connection, table: str) -> Iterator[None]:
+        """The file has one writer at a time by itself."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield
 
-    def insert_text(self, table: Table, rows: int) -> str:
-        columns = ", ".join(f'"{column}"' for column in STORED_COLUMNS)
-        places = ", ".join([f"({', '.join('?' * len(STORED_COLUMNS))})"] * rows)
-        # Not INSERT OR IGNORE, which passes over a NULL where none may be as well.
-        return f'INSERT INTO "{table.name}" ({columns}) VALUES {places} ON CONFLICT ("id") DO NOTHING'  # noqa: S608
-
-    def remove_text(self, table: Table) -> str:
-        return f'DELETE FROM "{table.name}" WHERE "seq" = ?'  # noqa: S608
+    def insert(
+        self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        start, names = 0, tuple(columns)
+        for count in _ROWS_AT_ONCE:
+            while len(rows) - start >= count:
+                values = tuple(chain.from_iterable(rows[start : start + count]))
+                connection.exec_driver_sql(_insert_text(table.name, names, count), values)
+                start += count
 
     def view_text(self, table: Table, view: str) -> str:
         return (
@@ -215,6 +239,16 @@ class SQLiteDatabase(Database):
 
     def _unavailable(self, why: str) -> ChestUnavailable:
         return ChestUnavailable(f"{self.name} cannot be used: {why}")
+
+
+@cache
+def _insert_text(table: str, columns: tuple[str, ...], rows: int) -> str:
+    """SQL that stores so many rows, their values bound in order."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    places = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
+    # Not INSERT OR IGNORE, which passes over a NULL where none may be as well.
+    conflict = ' ON CONFLICT ("id") DO NOTHING' if "id" in columns else ""
+    return f'INSERT INTO "{table}" ({names}) VALUES {places}{conflict}'  # noqa: S608
 
 
 _DIRECTORY: Final = "make the directory, or give this user write permission in it"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text, bindparam, insert, inspect
+from sqlalchemy import Column, MetaData, Table, inspect
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
@@ -14,7 +14,8 @@ from sqlalchemy.schema import CreateTable
 from chest.chests.base import Chest
 from chest.chests.sql_connection import HeldConnection
 from chest.chests.sql_database import Database
-from chest.chests.sql_sqlite import SQLiteDatabase
+from chest.chests.sql_databases import database_of
+from chest.chests.sql_schema import TABLE_OPTIONS
 from chest.chests.sql_url import SQLTarget
 from chest.encoding import encode
 from chest.errors import RecordRejected, SchemaMismatch
@@ -22,10 +23,7 @@ from chest.record import Record
 
 __all__ = ["VariablesChest"]
 
-_DATABASES: Final[dict[str, Callable[[SQLTarget], Database]]] = {"sqlite": SQLiteDatabase}
 _COLUMNS: Final = ("request_id", "name", "value")
-_ROWS_AT_ONCE: Final = (200, 20, 1)
-"""Rows a statement, as many as there are: see the SQL chest."""
 
 
 class VariablesChest(Chest):
@@ -46,10 +44,9 @@ class VariablesChest(Chest):
     def __init__(self, url: str) -> None:
         target = SQLTarget.of(url)
         self.name = target.name
-        self._database = _DATABASES[target.url.get_backend_name()](target)
-        self._table = _table(target.table)
-        self._writing = HeldConnection(self._database.prepare, self._database.place, self._connect)
-        self._inserts: dict[int, str] = {}
+        self._database = database_of(target)
+        self._table = _table(target.table, self._database)
+        self._writing = HeldConnection(self._database, self._connect, self._database.prepare)
 
     def open(self) -> None:
         with self._explained(), self._writing.use():
@@ -69,7 +66,7 @@ class VariablesChest(Chest):
             rows = [(request_id, name, _stored(value)) for name, value, request_id in triples]
             if rows:
                 with self._explained(), self._writing.use() as connection:
-                    self._store(connection, rows)
+                    self._database.insert(connection, self._table, _COLUMNS, rows)
                     connection.commit()
         except (OverflowError, TypeError, ValueError) as error:
             raise RecordRejected(f"{self.name} cannot hold a variable: {error}") from error
@@ -85,30 +82,14 @@ class VariablesChest(Chest):
     def close(self) -> None:
         self._writing.close()
 
-    def _store(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        start = 0
-        for count in _ROWS_AT_ONCE:
-            while len(rows) - start >= count:
-                values = tuple(value for row in rows[start : start + count] for value in row)
-                connection.exec_driver_sql(self._insert_text(connection, count), values)
-                start += count
-
-    def _insert_text(self, connection: Connection, count: int) -> str:
-        """SQL that stores so many rows, their values bound in order."""
-        text = self._inserts.get(count)
-        if text is None:
-            places: Any = [{column: bindparam(f"{column}_{row}") for column in _COLUMNS} for row in range(count)]
-            text = self._inserts[count] = str(insert(self._table).values(places).compile(dialect=connection.dialect))
-        return text
-
     def _connect(self) -> Connection:
         connection = self._database.connect_to_write()
         try:
             if not inspect(connection).has_table(self._table.name):
                 connection.rollback()
-                self._database.begin_alone(connection)
-                connection.execute(CreateTable(self._table, if_not_exists=True))
-                connection.commit()
+                with self._database.turn(connection, self._table.name):
+                    connection.execute(CreateTable(self._table, if_not_exists=True))
+                    connection.commit()
             self._require_columns(connection)
             connection.rollback()
         except BaseException:
@@ -130,13 +111,14 @@ class VariablesChest(Chest):
         try:
             yield
         except DBAPIError as error:
-            raise self._database.explain(error) from error
+            told = self._database.explain(error)
+            raise told from (None if isinstance(told, RecordRejected) else error)
 
 
-def _table(name: str) -> Table:
-    key = Column("unique_id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True)
-    rest = (Column(column, Text()) for column in _COLUMNS)
-    return Table(name, MetaData(), key, *rest, sqlite_autoincrement=True, quote=True)
+def _table(name: str, database: Database) -> Table:
+    key = Column("unique_id", database.types.counter, primary_key=True, autoincrement=True)
+    rest = (Column(column, database.types.text) for column in _COLUMNS)
+    return Table(name, MetaData(), key, *rest, **TABLE_OPTIONS)
 
 
 def _stored(value: Any) -> str | None:

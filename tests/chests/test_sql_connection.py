@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from chest.chests import sql_connection
 from chest.chests.sql import SQLChest
+from chest.chests.sql_database import STORED_COLUMNS
 from chest.errors import ChestUnavailable
 from chest.testing.contract import in_child
 from chest.testing.records import make_record
@@ -180,17 +182,22 @@ def test_many_threads_may_write_by_one_chest(chest: SQLChest) -> None:
     assert len(chest.read()) == 4 * 20 * 3
 
 
+def _insert(chest: SQLChest, connection: Any) -> None:
+    rows = chest._database.rows([make_record()], datetime.now(UTC))
+    chest._database.insert(connection, chest._table, STORED_COLUMNS, rows)
+
+
 def test_what_a_use_did_not_commit_is_undone(chest: SQLChest, execute: Execute) -> None:
     chest.open()
     with chest._writing.use() as connection:
-        connection.exec_driver_sql(chest._inserts[1], chest._rows([make_record()]))
+        _insert(chest, connection)
     assert execute("SELECT count(*) FROM chest_records") == [(0,)]
 
 
 def test_an_interrupted_use_leaves_no_lock_behind(chest: SQLChest, execute: Execute) -> None:
     chest.open()
     with pytest.raises(KeyboardInterrupt), chest._writing.use() as connection:  # noqa: PT012 - the interrupt comes in it
-        connection.exec_driver_sql(chest._inserts[1], chest._rows([make_record()]))
+        _insert(chest, connection)
         raise KeyboardInterrupt
     execute("DELETE FROM chest_records")
     chest.write([make_record()])

@@ -1,0 +1,83 @@
+"""The SQL chest on PostgreSQL, MariaDB and MySQL 5.7: the contracts, and what the three have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import pytest
+
+from chest.chests.sql import SQLChest
+from chest.testing.readable_contract import ReadableChestContract
+from tests.chests.server_contract import Place, ServerChestContract
+from tests.servers.database import PASSWORD, DatabaseServer
+from tests.servers.process import HOST
+
+DATABASES = ["postgresql", "mariadb", "mysql57"]
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
+    """The server of this test."""
+    server: DatabaseServer = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+def url(server: DatabaseServer) -> str:
+    """The URL of an empty database on it."""
+    return server.new_url()
+
+
+@pytest.fixture
+def chest(url: str) -> Iterator[SQLChest]:
+    """A chest that was not opened."""
+    with SQLChest(url) as chest:
+        yield chest
+
+
+@pytest.mark.parametrize("server", DATABASES, indirect=True)
+class TestContract(ReadableChestContract):
+    @pytest.fixture
+    def chest(self, chest_url: str) -> Iterator[SQLChest]:
+        with SQLChest(chest_url) as chest:
+            yield chest
+
+    @pytest.fixture
+    def chest_url(self, url: str) -> str:
+        return url
+
+
+@pytest.mark.parametrize("server", DATABASES, indirect=True)
+class TestContractWithOptions(ReadableChestContract):
+    """Another table, whose name is a keyword, with the index."""
+
+    @pytest.fixture
+    def chest(self, chest_url: str) -> Iterator[SQLChest]:
+        with SQLChest(chest_url) as chest:
+            yield chest
+
+    @pytest.fixture
+    def chest_url(self, server: DatabaseServer) -> str:
+        return server.new_url("table=select&index=request_id")
+
+
+@pytest.mark.parametrize("server", DATABASES, indirect=True)
+class TestServerContract(ServerChestContract):
+    write_marker: ClassVar[bytes] = b"INSERT INTO"
+
+    @pytest.fixture
+    def place(self, server: DatabaseServer) -> Place:
+        name = server.new_database()
+
+        def url(
+            *, port: int = 0, host: str = HOST, password: str = PASSWORD, database: str = name, query: str = ""
+        ) -> str:
+            return server.url(database, port=port, host=host, password=password, query=query)
+
+        return Place(server.server, url)
+
+    @pytest.fixture(autouse=True)
+    def _asks_for_tls(self, server: DatabaseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        query = "sslmode=require" if server.scheme == "postgresql" else "ssl_mode=REQUIRED"
+        monkeypatch.setattr(type(self), "tls_query", query)

@@ -1,0 +1,17 @@
+"""The servers that the tests run against, one a file; each is a process of its own that ends with the test run."""
+
+from tests.servers.process import HOST, Server, free_port, needs, needs_program
+from tests.servers.wsgi import gunicorn, uwsgi, waitress, werkzeug, wsgiref
+
+__all__ = [
+    "HOST",
+    "Server",
+    "free_port",
+    "gunicorn",
+    "needs",
+    "needs_program",
+    "uwsgi",
+    "waitress",
+    "werkzeug",
+    "wsgiref",
+]

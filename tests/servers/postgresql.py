@@ -1,0 +1,72 @@
+"""PostgreSQL 15, of Debian."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from tests.servers.database import PASSWORD, USER, DatabaseServer
+from tests.servers.process import HOST, needs_program, private_directory, run_once, running
+
+
+@contextmanager
+def postgresql() -> Iterator[DatabaseServer]:
+    """PostgreSQL for the block, with nothing in it; it asks for the password, speaks no TLS and waits for no disk."""
+    programs = ("/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin")
+    initdb = needs_program("initdb", "postgresql-15", *programs)
+    postgres = needs_program("postgres", "postgresql-15", *programs)
+    with private_directory("postgres") as directory:
+        (directory / "password").write_text(PASSWORD)
+        (directory / "password").chmod(0o644)
+        run_once(
+            [
+                initdb, "-D", f"{directory}/data", "-U", USER, "-A", "scram-sha-256", f"--pwfile={directory}/password",
+                "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
+            ],
+            directory, "postgres",
+        )  # fmt: skip
+        with running(
+            "PostgreSQL",
+            lambda port: _command(postgres, directory, port),
+            directory,
+            user="postgres",
+            is_ready=_answers,
+            stop_signal=signal.SIGINT,  # fast: sessions are ended, not waited for
+        ) as server:
+
+            def execute(statement: str) -> None:
+                with _connect(server.port) as connection:
+                    connection.execute(sql.SQL(statement))  # type: ignore[arg-type]
+
+            yield DatabaseServer("postgresql", server, execute)
+
+
+def _command(postgres: str, directory: Path, port: int) -> list[str]:
+    options = {
+        "listen_addresses": HOST,
+        "unix_socket_directories": str(directory),
+        "fsync": "off",
+        "full_page_writes": "off",
+        "synchronous_commit": "off",
+    }
+    settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    return [postgres, "-D", f"{directory}/data", "-p", str(port), *settings]
+
+
+def _connect(port: int) -> psycopg.Connection:
+    return psycopg.connect(
+        host=HOST, port=port, user=USER, password=PASSWORD, dbname="postgres", connect_timeout=5, autocommit=True
+    )
+
+
+def _answers(port: int) -> bool:
+    try:
+        _connect(port).close()
+    except psycopg.OperationalError:
+        return False
+    return True

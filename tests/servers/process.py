@@ -1,0 +1,215 @@
+"""A server as a process of its own on a free loopback port: started, waited for, stopped, and started again.
+
+Every server has a directory with its log and data, runs in the foreground in a session of its own, and is stopped within a
+bound together with what it started. Where the test run itself is killed, the kernel ends the server with it. The log is
+shown where a server does not start, and where the block fails. A server that is not installed skips the test, and fails it
+on CI, where everything is to be there.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.processes import clean_environment
+
+HOST: Final = "127.0.0.1"
+START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 10.0
+_LOG_CHARACTERS: Final = 6000
+
+
+class Server:
+    """A server that answers on ``port`` after :meth:`start`, with the same port and data when it is started again.
+
+    :param name: for messages.
+    :param command: what runs it in the foreground.
+    :param port: where it will answer.
+    :param directory: its own, for the log and whatever it writes.
+    :param environ: more environment variables for it.
+    :param user: the user to run as where this process is root; None for the user of this process.
+    :param is_ready: whether it answers; by default, whether the port takes connections.
+    :param stop_signal: what asks it to end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        port: int,
+        directory: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        user: str | None = None,
+        is_ready: Callable[[int], bool] | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self.name = name
+        self.port = port
+        self.directory = directory
+        self._command = command
+        self._environ = environ or {}
+        self._user = user
+        self._is_ready = is_ready or accepts
+        self._stop_signal = stop_signal
+        self.process = self._spawn()
+        self._wait_until_ready()
+
+    @property
+    def log_path(self) -> Path:
+        """What the server and its applications say, on either stream."""
+        return self.directory / "server.log"
+
+    def log(self) -> str:
+        """The log so far."""
+        return self.log_path.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it again after :meth:`stop`, and wait until it answers; a server that runs goes on."""
+        if self.process.poll() is not None:
+            self.process = self._spawn()
+            self._wait_until_ready()
+
+    def stop(self, sign: signal.Signals | None = None) -> int:
+        """Ask the server to end, and make it end when it does not; its exit code. A second call does nothing more.
+
+        :param sign: the signal that asks, in place of its usual one.
+        """
+        if self.process.poll() is None:
+            self.process.send_signal(sign or self._stop_signal)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # workers that outlived it are in its session
+        return self.process.wait()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environ = clean_environment(PYTHONUNBUFFERED="1", **self._environ)
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(
+                [*_dies_with_parent(), *self._command], cwd=self.directory, env=environ, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **as_user(self._user),
+            )  # fmt: skip
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_ready(self.port):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop(signal.SIGKILL)
+                pytest.fail(f"{self.name} did not start. Its log:\n{self.log()[-_LOG_CHARACTERS:]}", pytrace=False)
+            time.sleep(0.01)
+
+
+@contextmanager
+def running(
+    name: str,
+    command: Callable[[int], Sequence[str]],
+    directory: Path,
+    environ: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Iterator[Server]:
+    """A :class:`Server` for the block, on a port of its own.
+
+    :param command: what runs it, given the port.
+    :param more: as ``Server`` takes it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    server = Server(name, command(port), port, directory, environ=environ, **more)
+    try:
+        yield server
+    except BaseException:
+        print(f"--- log of {name} ---\n{server.log()[-_LOG_CHARACTERS:]}", file=sys.stderr)
+        raise
+    finally:
+        server.stop()
+
+
+@contextmanager
+def private_directory(user: str | None = None) -> Iterator[Path]:
+    """An empty directory that this user owns where this process is root; pytest's own lets no other user in."""
+    directory = Path(tempfile.mkdtemp(prefix="chest-server-", dir="/tmp"))
+    try:
+        if user is not None and os.geteuid() == 0:
+            account = pwd.getpwnam(user)
+            os.chown(directory, account.pw_uid, account.pw_gid)
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def run_once(command: Sequence[str], directory: Path, user: str | None = None) -> None:
+    """Run a program to its end, such as the one that makes a server's first files; fail with what it said."""
+    done = subprocess.run(
+        command, cwd=directory, env=clean_environment(HOME=str(directory)), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False, **as_user(user),
+    )  # fmt: skip
+    if done.returncode != 0:
+        pytest.fail(f"{command[0]} failed:\n{done.stdout[-_LOG_CHARACTERS:]}", pytrace=False)
+
+
+def as_user(user: str | None) -> dict[str, Any]:
+    """What ``Popen`` takes to run as this user: servers of databases refuse root. Only root can be another user."""
+    if user is None or os.geteuid() != 0:
+        return {}
+    account = pwd.getpwnam(user)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _dies_with_parent() -> list[str]:
+    """The command before the server's own by which the kernel kills it when this process is gone, however that came."""
+    program = shutil.which("setpriv")
+    return [program, "--pdeathsig", "KILL"] if program and sys.platform == "linux" else []
+
+
+def needs(module: str) -> None:
+    """Skip the test, or fail it on CI, where a package is not installed."""
+    if importlib.util.find_spec(module) is None:
+        is_missing(module, f"pip install {module}")
+
+
+def needs_program(name: str, package: str, *directories: str) -> str:
+    """The path of a program, in these directories or on the PATH; skips the test, or fails it on CI, if there is none."""
+    path = shutil.which(name, path=os.pathsep.join([*directories, os.environ.get("PATH", ""), "/usr/sbin"]))
+    if path is None:
+        is_missing(name, f"apt-get install {package} (make servers does)")
+    return str(path)
+
+
+def is_missing(name: str, cure: str) -> None:
+    """Skip the test, or fail it on CI, and say what to install."""
+    reason = f"{name} is not installed: {cure}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def accepts(port: int) -> bool:
+    """Whether something takes connections on this loopback port."""
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""Real WSGI servers, each a process on a free loopback port, for as long as a ``with`` block lasts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+
+from tests.servers.process import HOST, Server, is_missing, needs, running
+
+_WSGIREF: Final = """
+import signal, sys
+from importlib import import_module
+from wsgiref.simple_server import make_server
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+module, name = sys.argv[1].split(":")
+make_server("127.0.0.1", int(sys.argv[2]), getattr(import_module(module), name)).serve_forever()
+"""
+
+_WERKZEUG: Final = """
+import signal, sys
+from importlib import import_module
+from werkzeug.serving import run_simple
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+module, name = sys.argv[1].split(":")
+run_simple("127.0.0.1", int(sys.argv[2]), getattr(import_module(module), name), threaded=True)
+"""
+
+
+def gunicorn(
+    app: str,
+    directory: Path,
+    *options: str,
+    worker_class: str = "sync",
+    environ: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
+) -> AbstractContextManager[Server]:
+    """gunicorn with one worker.
+
+    :param app: ``module:name``, importable from the root of the repository.
+    :param directory: an empty one, for the log and whatever the application writes.
+    :param options: more of gunicorn's command line; the last one of a kind counts.
+    :param worker_class: ``sync``, ``gthread`` or ``gevent``.
+    :param environ: more environment variables for the server.
+    :param under: a command that runs the server, such as a tracer's.
+    """
+    needs("gunicorn")
+    if worker_class == "gevent":
+        needs("gevent")
+
+    def command(port: int) -> list[str]:
+        # A control socket would be put into the user's home; /dev/shm keeps a busy disk from looking like a dead worker.
+        fixed = ["--no-control-socket", f"--bind={HOST}:{port}", f"--worker-class={worker_class}", "--workers=1"]
+        heartbeat = ["--worker-tmp-dir=/dev/shm"] if Path("/dev/shm").is_dir() else []
+        return [*under, sys.executable, "-m", "gunicorn", *fixed, *heartbeat, *options, app]
+
+    return running(f"gunicorn {worker_class}", command, directory, environ)
+
+
+def uwsgi(
+    app: str, directory: Path, *options: str, environ: Mapping[str, str] | None = None
+) -> AbstractContextManager[Server]:
+    """uWSGI with a master, one worker process and threads, as :func:`gunicorn` otherwise."""
+    program = shutil.which("uwsgi", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if program is None:
+        is_missing("uwsgi", "pip install uwsgi (it needs a C compiler)")
+
+    def command(port: int) -> list[str]:
+        # The interpreter that was compiled in finds the environment of this one by --virtualenv.
+        fixed = [
+            f"--http-socket={HOST}:{port}", "--master", "--die-on-term", "--need-app", "--processes=1",
+            "--enable-threads", f"--virtualenv={sys.prefix}", f"--module={app}",
+        ]  # fmt: skip
+        return [str(program), *fixed, *options]
+
+    return running("uwsgi", command, directory, environ)
+
+
+def waitress(
+    app: str, directory: Path, *options: str, environ: Mapping[str, str] | None = None
+) -> AbstractContextManager[Server]:
+    """waitress with four threads, as :func:`gunicorn` otherwise."""
+    needs("waitress")
+    return running(
+        "waitress",
+        lambda port: [sys.executable, "-m", "waitress", f"--listen={HOST}:{port}", "--threads=4", *options, app],
+        directory,
+        environ,
+    )
+
+
+def wsgiref(app: str, directory: Path, environ: Mapping[str, str] | None = None) -> AbstractContextManager[Server]:
+    """The standard library's server: one thread, HTTP/1.0; as :func:`gunicorn` otherwise."""
+    return running("wsgiref", lambda port: [sys.executable, "-c", _WSGIREF, app, str(port)], directory, environ)
+
+
+def werkzeug(app: str, directory: Path, environ: Mapping[str, str] | None = None) -> AbstractContextManager[Server]:
+    """Werkzeug's development server, which is ``flask run``'s; as :func:`gunicorn` otherwise."""
+    needs("werkzeug")
+    return running("werkzeug", lambda port: [sys.executable, "-c", _WERKZEUG, app, str(port)], directory, environ)
