@@ -41,7 +41,7 @@ def effective_user() -> int:
 def is_uwsgi_before_its_fork() -> bool:
     """Whether this is the process that uWSGI loads the application in and then forks, without Python's hooks.
 
-    A store that is being written at that moment would be of no use to the workers: see ``chest/chests/sql_connection.py``.
+    A store that is being written at that moment would be of no use to the workers: see ``chest/held_connection.py``.
     The workers, and the only process where there is no master, have a number.
     """
     uwsgi: Any = sys.modules.get("uwsgi")

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, ClassVar, Final, NamedTuple
 
-from chest.chests.sql_connection import HeldConnection
 from chest.encoding import decode, encode
+from chest.held_connection import HeldConnection
 from chest.record import Record
 
 FORMAT: Final = 1
@@ -95,7 +95,7 @@ class SpoolFile:
     def __init__(self, path: Path, chest: str = "") -> None:
         self.path = path
         self._chest = chest
-        self._held = HeldConnection(self._prepare, self._place, cast("Any", self._connect))
+        self._held: HeldConnection[sqlite3.Connection] = HeldConnection(self, self._connect, self._prepare)
 
     def exists(self) -> bool:
         """Whether anything was ever put there."""
@@ -130,8 +130,8 @@ class SpoolFile:
         """The chest has the piece."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM spooled WHERE seq = ?", (seq,))
-        with self._held.use() as held:
-            cast("Any", held).execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+        with self._explained(), self._held.use() as connection:
+            connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
 
     def size(self, kind: str = "spooled") -> Size:
         """How much is in a table, ``spooled`` or ``dead``."""
@@ -208,12 +208,15 @@ class SpoolFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._explained(), self._held.use() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.commit()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            with self._held.use() as held:
-                connection = cast(sqlite3.Connection, held)
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.commit()
+            yield
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNUSABLE:
                 self._set_aside()
@@ -225,12 +228,25 @@ class SpoolFile:
         except Exception as error:
             raise SpoolError(f"{self.path}: {error}") from error
 
-    def _place(self) -> tuple[int, int] | None:
+    def place(self) -> tuple[int, int] | None:
+        """The file's device and inode; None when it is gone."""
         try:
             found = os.lstat(self.path)
         except OSError:
             return None
         return found.st_dev, found.st_ino
+
+    def is_lost(self, connection: sqlite3.Connection) -> bool:
+        """Nobody but the file is at the other end."""
+        return False
+
+    can_be_left_in_use: ClassVar[bool] = False
+    """The child remembers locks that only its parent has."""
+
+    def leave_to_parent(self, connection: sqlite3.Connection) -> None:
+        """In a forked child: it was idle, and is closed."""
+        with suppress(Exception):
+            connection.close()
 
     def _prepare(self) -> None:
         """Make the file, private from its first moment; refuse what somebody else may have put there."""
