@@ -373,6 +373,7 @@ class Recorder:
                 "capacity_bytes": self._ring.capacity_bytes,
                 "pending_bytes": self._ring.undelivered_bytes() if self._ring.is_open else 0,
             },
+            "spool": {} if self._exporter is None else self._exporter.spool_sizes(),
             "in_flight": self._ring.requests_in_flight,
             "exporter_is_running": self._exporter is not None and self._exporter.is_running,
             **self.counters.snapshot(),

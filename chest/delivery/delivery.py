@@ -121,6 +121,11 @@ class Delivery:
         """Whether more records from elsewhere would be delivered, and not only moved from one file to another."""
         return any(not lane.is_failing for lane in self._lanes)
 
+    def spool_sizes(self) -> dict[str, dict[str, int]]:
+        """What waits on disk for each chest, as far as this process has looked; chests with nothing there left out."""
+        sizes = {lane.chest.name: lane.spool.size for lane in self._lanes if lane.spool is not None}
+        return {name: dict(zip(("records", "bytes"), size, strict=True)) for name, size in sizes.items() if size}
+
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def try_now(self) -> None:

@@ -96,6 +96,10 @@ class Exporter:
         """Whether the thread is there."""
         return self._is_running
 
+    def spool_sizes(self) -> dict[str, dict[str, int]]:
+        """What waits on disk for each chest, see :meth:`Delivery.spool_sizes`."""
+        return self._delivery.spool_sizes()
+
     def start(self) -> None:
         """Start the thread. Raises RuntimeError when the system gives none."""
         self._ended.acquire()
