@@ -29,6 +29,8 @@ _CHUNK_BYTES: Final = 32 * 1024
 _PRESSED_SHARE: Final = 1 / 2
 """How full the ring may become before what a late chest has not taken is put on disk: as much is left for what comes meanwhile."""
 _NEARLY_FULL_SHARE: Final = 3 / 4
+_GRACE_SECONDS: Final = 0.25
+"""How long the thread may take, at the deadline, to leave everything in order: else its ring would not be let go."""
 
 
 class Exporter:
@@ -141,14 +143,14 @@ class Exporter:
     def stop(self, deadline: float) -> bool:
         """Deliver what there is until ``deadline`` (monotonic seconds), then end and close the chests.
 
-        The thread does it, and the caller waits no longer than the deadline, whatever a chest does; where there is no thread
-        the caller does it. True when nothing was left.
+        The thread does it, and the caller waits no longer than a quarter of a second beyond the deadline, whatever a chest
+        does; where there is no thread the caller does it. True when nothing was left.
         """
         self._stop_by = deadline
         if not self._is_running:
             return self._finish()
         self.wake()
-        if not self._ended.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not self._ended.acquire(timeout=max(0.0, deadline - time.monotonic()) + _GRACE_SECONDS):
             return False  # it is inside a chest; what it has not committed is adopted by the next process
         self._ended.release()
         return self._is_drained
