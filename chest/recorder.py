@@ -36,6 +36,7 @@ from chest.record_id import RecordIds
 from chest.request.request_id import RequestIds
 from chest.ring.in_flight import InFlight
 from chest.ring.line import Resource
+from chest.ring.living_ring import EXTERNAL
 from chest.ring.lock_file import locks_are_available
 from chest.ring.own_file import OwnFile
 from chest.ring.process_mark import new_process_mark
@@ -163,6 +164,10 @@ class Recorder:
     def _make_ready(self, *, with_thread: bool) -> None:
         if self._ready_pid != os.getpid() or self._ready_uid != effective_user():
             self._begin_in_this_process()
+        if self._drains_elsewhere:
+            self.mark[0] = 1
+            self._ring.adopt_early()
+            return
         if self._exporter is None:
             # Kept for the life of the process, also when its thread ends: it may hold a batch that it took from the ring.
             self._exporter = self._new_exporter()
@@ -170,6 +175,15 @@ class Recorder:
             self._start_exporter(self._exporter)
         self.mark[0] = 1
         self._ring.adopt_early()
+
+    @property
+    def _is_external(self) -> bool:
+        return self.settings.exporter == EXTERNAL
+
+    @property
+    def _drains_elsewhere(self) -> bool:
+        """Whether another process delivers; a ring in memory none can see, so it is delivered from here all the same."""
+        return self._is_external and self._file is not None
 
     def _begin_in_this_process(self) -> None:
         """Everything that a parent process, or this one under another user, had is made anew."""
@@ -185,7 +199,8 @@ class Recorder:
         self.record_ids.renew()
         self.request_ids.renew()
         self._exporter = None
-        self._ring.open(self._new_segments(), self.resource)
+        segments = self._new_segments()
+        self._ring.open(segments, self.resource, drains_elsewhere=self._drains_elsewhere)
         self._ready_pid, self._ready_uid = os.getpid(), effective_user()
 
     def _new_segments(self) -> SegmentFile:
@@ -193,13 +208,15 @@ class Recorder:
         description = {
             "service": self.resource.service, "release": self.resource.release, "host": self.resource.host,
             "recorder": self.name, "process": self.record_ids.process, "pid": os.getpid(),
-            "created_ns": time.time_ns(), "boot_id": _boot_id(),
+            "created_ns": time.time_ns(), "boot_id": _boot_id(), "exporter": self.settings.exporter,
         }  # fmt: skip
         reason = "this platform has no record locks"
         if locks_are_available():
             try:
                 directory = prepare_directory(self.directory)
-                self._file = OwnFile.create(directory, self.name, self.settings.ring_bytes, description)
+                self._file = OwnFile.create(
+                    directory, self.name, self.settings.ring_bytes, description, drains=not self._is_external
+                )
                 return self._file.segments
             except (OSError, DirectoryError) as error:
                 reason = "the disk is full" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
@@ -288,6 +305,11 @@ class Recorder:
             "The ring's file, or its lock, was taken away: what this process has not delivered dies with it."
         )
 
+    @property
+    def chests(self) -> tuple[Chest, ...]:
+        """Where records go; empty where none was named and the default one was not needed yet."""
+        return tuple(self._chests)
+
     # -- for users ---------------------------------------------------------------------------------------------------
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -302,6 +324,8 @@ class Recorder:
         if self._ready_pid != os.getpid():
             return not self._ring.has_early
         exporter = self._exporter
+        if self._drains_elsewhere and not self._is_closed:
+            return self._is_drained_by(deadline)
         if exporter is None or self._is_closed:
             return self._is_delivered and not self._ring.undelivered_bytes()
         ticket = exporter.ask_for_flush()
@@ -313,6 +337,15 @@ class Recorder:
                 self.prepare()
                 exporter.turn_without_thread()
             # The module's own sleep, which gevent may have made a cooperative one: a greenlet that flushes must not stop the hub.
+            time.sleep(_LOOK_EVERY_SECONDS)
+        return True
+
+    def _is_drained_by(self, deadline: float) -> bool:
+        """Wait for another process to deliver what there is now."""
+        written = self._ring.written()
+        while not self._ring.has_committed(written):
+            if time.monotonic() >= deadline:
+                return False
             time.sleep(_LOOK_EVERY_SECONDS)
         return True
 
@@ -342,6 +375,8 @@ class Recorder:
             self._closing.release()
 
     def _end(self, deadline: float, is_exit: bool) -> bool:
+        if self._drains_elsewhere and self._ready_pid == os.getpid():
+            return self._leave_to_others(is_exit)
         if self._ready_pid != os.getpid() or self._exporter is None:
             file, self._file = self._file, None
             if file is not None:
@@ -356,6 +391,16 @@ class Recorder:
             self._finalizer.detach()
         if not is_delivered and self._file is None:
             self.counters.add("dropped.undelivered", self._ring.undelivered_records())
+        _end_files(self._ring, self._file, is_delivered, is_exit=is_exit)
+        self._file = None
+        return is_delivered
+
+    def _leave_to_others(self, is_exit: bool) -> bool:
+        """Where another process delivers there is nothing to wait for: it goes on with the file when this one is gone."""
+        self._ring.adopt_early()
+        is_delivered = self._ring.retract() and not self._ring.undelivered_bytes()
+        for notice in self._notices:
+            logger.warning(notice)
         _end_files(self._ring, self._file, is_delivered, is_exit=is_exit)
         self._file = None
         return is_delivered

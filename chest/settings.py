@@ -140,6 +140,13 @@ class Settings:
             "bytes",
         ),
     )
+    exporter: str = field(
+        default="thread",
+        metadata=_recorder(
+            types.one_of("thread", "external"),
+            "Who delivers: a thread of each process, or `chest drain`, a process of its own beside them.",
+        ),
+    )
     spool_bytes: int = field(
         default=1024 * MIB,
         metadata=_recorder(

@@ -22,6 +22,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "settings": "chest.cli.settings:settings",
     "check": "chest.cli.check:check",
     "recover": "chest.cli.recover:recover",
+    "drain": "chest.cli.drain:drain",
+    "dead": "chest.cli.dead:dead",
 }
 """Where each command lives: a command loads no other, so that ``chest tail`` starts at once."""
 

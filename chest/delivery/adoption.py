@@ -39,11 +39,6 @@ class Adoption:
         """Whether there may be something to hand out."""
         return self._ring is not None or self._found is not None
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether a ring is being delivered."""
-        return self._ring is not None
-
     def step(self) -> bool:
         """Hand out one piece; False when there is none, or the lanes have no room for it."""
         if self._ring is None and not self._has_next():

@@ -182,13 +182,14 @@ class Exporter:
         return not (self._outstanding or self._chunks or self._chunk or self._ring.pending_bytes())
 
     def _is_all_delivered(self) -> bool:
-        """Of what this process recorded, and of what it has begun to deliver for one that is gone."""
+        """Of what this process recorded, and of what it has found that processes left which are gone."""
         if not self._hand_out():
             return False
-        while self._adoption.has_begun and self._adoption.step():
-            pass
+        while self._adoption.has_work and self._adoption.step():
+            if self._stop_by is not None and time.monotonic() >= self._stop_by:
+                return False
         self._outstanding.commit_settled()
-        return not (self._outstanding or self._adoption.has_begun)
+        return not (self._outstanding or self._adoption.has_work)
 
     # -- the thread --------------------------------------------------------------------------------------------------
 

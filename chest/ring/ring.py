@@ -71,6 +71,8 @@ class Ring:
         self._read: list[int] = []
         self._cycles: list[int] = []
         self._suspected: dict[int, tuple[int, int, int]] = {}
+        self._drains_elsewhere = False
+        self._retired: deque[int] = deque()
         self._early: deque[tuple[int, bytes]] = deque()
         self._next = 0
         self.resource = Resource("", "", "")
@@ -108,7 +110,7 @@ class Ring:
             self._mark[0] = 0  # the next request tries again to start one
         for _ in range(_TRIES_WHEN_OTHERS_HOLD):
             try:
-                index = self._free.pop()
+                index = self._free.pop() if self._free or not self._drains_elsewhere else self._take_back()
             except IndexError:
                 pass
             else:
@@ -122,6 +124,18 @@ class Ring:
             except IndexError:
                 continue
         return None
+
+    def _take_back(self) -> int:
+        """A segment that the consumer in another process has emptied; raises IndexError when there is none."""
+        file = self._file
+        for _ in range(len(self._retired)):
+            index = self._retired.popleft()  # whoever has popped it owns it
+            if file is not None and file.state(index) == DRAINED:
+                file.segments[index].seek(0)
+                self._cycles[index] += 1
+                return index
+            self._retired.append(index)
+        raise IndexError
 
     def _offer_again(self, write: Write, record: Record) -> bool:
         """After a write that failed: without what cannot be encoded, in a segment that has room."""
@@ -151,6 +165,8 @@ class Ring:
         assert self._file is not None
         index = next(i for i, segment in enumerate(self._file.segments) if segment is write.__self__)  # type: ignore[attr-defined]
         self._file.set_state(index, RETIRED)
+        if self._drains_elsewhere:
+            self._retired.append(index)
 
     def _line_of(self, record: Record) -> bytes | None:
         """The record as a line; where its variables cannot be encoded, the record without them, marked."""
@@ -191,8 +207,11 @@ class Ring:
         """Bytes that the segments hold."""
         return 0 if self._file is None else len(self._file.segments) * self._file.segment_bytes
 
-    def open(self, file: SegmentFile, resource: Resource) -> None:
-        """Take a fresh file into use, in the place of what a parent process had. Call it before traffic, in one thread."""
+    def open(self, file: SegmentFile, resource: Resource, *, drains_elsewhere: bool = False) -> None:
+        """Take a fresh file into use, in the place of what a parent process had. Call it before traffic, in one thread.
+
+        :param drains_elsewhere: whether the consumer is another process, which hands segments back by their state.
+        """
         inherited, self._file = self._file, file
         if inherited is not None:
             self._idle = []
@@ -203,6 +222,7 @@ class Ring:
         self._read = [0] * len(file.segments)
         self._cycles = [0] * len(file.segments)
         self._suspected = {}
+        self._drains_elsewhere, self._retired = drains_elsewhere, deque()
         if self._in_flight is not None:
             self._in_flight.open(file)
         # Published last: until then no offer finds a segment, and the consumer must not see a half-open ring.
@@ -331,7 +351,8 @@ class Ring:
         """Whether every chest has all that was written then."""
         file = self._file
         return file is None or all(
-            self._cycles[index] != cycle or file.committed(index) >= end for index, cycle, end in written
+            self._cycles[index] != cycle or file.committed(index) >= end or file.state(index) == DRAINED
+            for index, cycle, end in written
         )
 
     def _take_from(self, index: int, segment: mmap.mmap, most_bytes: int) -> Chunk | None:
@@ -413,6 +434,13 @@ class Ring:
 
 _OFFERING: Final = frozenset(
     function.__code__
-    for function in (Ring.offer, Ring.adopt_early, Ring._next_segment, Ring._offer_again, Ring._write_line)
+    for function in (
+        Ring.offer,
+        Ring.adopt_early,
+        Ring._next_segment,
+        Ring._take_back,
+        Ring._offer_again,
+        Ring._write_line,
+    )
 )
 """Whoever holds a segment is in one of these."""

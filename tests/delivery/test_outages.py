@@ -105,7 +105,8 @@ def test_a_chest_in_trouble_holds_up_neither_another_nor_the_ring(tmp_path: Path
     ids: list[str] = []
     for _ in range(30):  # four times what the ring holds
         ids += offer(recorder, 500)
-        wait_until(lambda expected=len(ids): len(steady.records) == expected)  # type: ignore[misc]
+        expected = len(ids)
+        wait_until(lambda expected=expected: len(steady.records) == expected)  # type: ignore[misc]
     assert len(ids) == 15_000
     assert "dropped" not in recorder.stats()
     fickle.is_down = False
