@@ -21,9 +21,10 @@ from benchmarks.measure import Loop, loops, nothing
 from benchmarks.report import Report, question_of
 from chest.counters import Counters
 from chest.record import Record
-from chest.ring.line import Resource, decode_lines, encode_line
+from chest.ring.line import Resource, decode_lines
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
+from chest.row import line_of, row_of
 
 RING_FILE: Final = "ring, file"
 RING_IN_MEMORY: Final = "ring, in memory"
@@ -89,7 +90,7 @@ def _buffers(directory: Path, stack: contextlib.ExitStack) -> dict[str, _Buffer]
         QUEUE: _Buffer(waiting.put_nowait, lambda: _until(queue.Empty, waiting.get_nowait)),
         SIMPLE_QUEUE: _Buffer(simple.put, lambda: _until(queue.Empty, simple.get_nowait)),
         FILE: _file(directory / "records", stack),
-        ENCODING: _Buffer(encode_line, nothing),
+        ENCODING: _Buffer(lambda record: line_of(row_of(record)), nothing),
     }
 
 
@@ -111,7 +112,7 @@ def _file(path: Path, stack: contextlib.ExitStack) -> _Buffer:
     stack.callback(os.close, descriptor)
 
     def put(record: Record) -> None:
-        os.write(descriptor, encode_line(record))
+        os.write(descriptor, line_of(row_of(record)))
 
     def take_all() -> None:
         for piece in _pieces(descriptor):

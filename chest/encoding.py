@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["decode", "encode", "encode_with_json"]
+__all__ = ["NEWLINE", "decode", "encode", "encode_line", "encode_with_json"]
 
 
 def encode_with_json(value: Any) -> bytes:
@@ -24,10 +24,21 @@ encode: Callable[[Any], bytes]
 decode: Callable[[bytes | str], Any]
 """JSON text as Python values; ``ValueError`` when it is none."""
 
+encode_line: Callable[[Any, None, int], bytes]
+"""With the arguments None and :data:`NEWLINE`: a JSON value as one line."""
+
+
+def _encode_line_with_json(value: Any, default: None, option: int) -> bytes:
+    # Another thread may write to the variables while Python code encodes them; a copy is made in one step.
+    return encode_with_json([field.copy() if isinstance(field, dict) else field for field in value]) + b"\n"
+
+
 try:
     import orjson
 except ImportError:
-    encode, decode = encode_with_json, json.loads
+    encode, decode, encode_line = encode_with_json, json.loads, _encode_line_with_json
+    NEWLINE = 0
 else:
     # The functions themselves, with nothing wrapped around them: a Python call would cost as much as the encoding.
-    encode, decode = orjson.dumps, orjson.loads
+    encode, decode, encode_line = orjson.dumps, orjson.loads, orjson.dumps
+    NEWLINE = orjson.OPT_APPEND_NEWLINE

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from chest.record import Record
-from chest.request.recording import METHOD_CHARACTERS, PATH_CHARACTERS
 from chest.request.redaction import Redaction
 from chest.request.request_id import MOST_CHARACTERS
-from chest.request.text import text
+from chest.row import METHOD_CHARACTERS, PATH_CHARACTERS, utf8_path
 from chest.settings import REDACTED_BY_DEFAULT
+from chest.text import text
 
 
 def cleaned_killed_request(record: Record) -> Record:
@@ -19,13 +19,5 @@ def cleaned_killed_request(record: Record) -> Record:
     return record._replace(
         request_id=text(record.request_id, MOST_CHARACTERS),
         method=text(record.method, METHOD_CHARACTERS),
-        path=text(redaction.clean_url(_utf8(record.path)), PATH_CHARACTERS),
+        path=text(redaction.clean_url(utf8_path(record.path)), PATH_CHARACTERS),
     )
-
-
-def _utf8(path: str) -> str:
-    """The path as it was on the wire: PEP 3333 hands it over as Latin-1. Its last character may have been cut."""
-    try:
-        return path.encode("latin-1").decode("utf-8", "replace")
-    except UnicodeEncodeError:
-        return path

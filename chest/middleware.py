@@ -75,7 +75,7 @@ class ChestMiddleware(RequestMiddleware):
             return
         super().__init__(
             app,
-            self.recorder.offer,
+            self.recorder.offer_line,
             _selection_of(settings),
             self.recorder,
             request_id_header=settings.request_id_header,

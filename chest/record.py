@@ -22,7 +22,7 @@ class Outcome:
 class Record(NamedTuple):
     """One finished request. A tuple, so that nothing can change it and making one costs a tenth of a microsecond.
 
-    The three fields that are the same for every record of a process stand last: the ring keeps them once, in its header.
+    The three fields that are the same for every record of a process stand last: a ring keeps them once.
     """
 
     id: str
@@ -55,7 +55,3 @@ class Record(NamedTuple):
     """Which version of it."""
     host: str
     """Where it ran."""
-
-
-OWN_FIELDS: Final = 12
-"""How many leading fields of a record are its own; the rest are the same for every record of a process."""

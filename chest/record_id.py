@@ -15,15 +15,15 @@ _TAILS_AT_ONCE: Final = 16
 """Formatted together and kept ready: a third of the cost of formatting one a request; few, because one request pays."""
 _pack: Final = struct.Struct(f">{_TAILS_AT_ONCE}Q").pack
 
-_SHAPE: Final = re.compile(r"[0-9a-f]{32}")
+_TAIL: Final = re.compile(r"[0-9a-f]{16}")
 
 
 class RecordIds:
     """Makes the ``Record.id`` of one process: 16 hex digits of time, 8 of the process, 8 that count.
 
     The process part is random, and so is where the count begins: 56 bits that tell records of one nanosecond on two hosts
-    apart; within a process the count does. Because the time stands in the record too, the process part in the ring's header, and the count moves
-    in steps of a prime, the id is also a check on a line read back from the file of a dead process.
+    apart; within a process the count does. Because the process part stands in the ring's header, and the count moves in steps of a prime, the id's
+    second half is also a check on a line read back from the file of a dead process.
 
     After a fork call :meth:`renew`, else parent and child could make the same id.
     """
@@ -62,13 +62,11 @@ class RecordIds:
         return f"{time_ns:016x}{tail}"
 
 
-def is_intact(record_id: object, time_ns: object, process: str) -> bool:
-    """Whether an id can have been made by ``RecordIds`` of that process for that time: False for a damaged one."""
+def is_tail(tail: object, process: str) -> bool:
+    """Whether this can be the second half of an id that ``RecordIds`` of that process made: False for a damaged one."""
     return (
-        isinstance(record_id, str)
-        and isinstance(time_ns, int)
-        and _SHAPE.fullmatch(record_id) is not None
-        and int(record_id[:16], 16) == time_ns
-        and record_id[16:24] == process
-        and int(record_id[24:], 16) % STEP == 0
+        isinstance(tail, str)
+        and _TAIL.fullmatch(tail) is not None
+        and tail[:8] == process
+        and int(tail[8:], 16) % STEP == 0
     )

@@ -111,6 +111,8 @@ class Recorder:
         self._ring = Ring(self.counters, self.mark, self.in_flight)
         self.offer: Callable[[Record], bool] = self._ring.offer
         """Take a record; False when it was dropped, which is counted. Never waits and never raises."""
+        self.offer_line: Callable[[bytes], bool] = self._ring.offer_line
+        """The same for a row that is encoded already; for middleware."""
         self._chests = [self._chest(chest) for chest in settings.chests]
         self._file: OwnFile | None = None
         self._exporter: Exporter | None = None

@@ -8,7 +8,7 @@ from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import ClosingIterator
 
-from chest.request.text import text
+from chest.text import text
 from flask_chest.g_variables import GVariables
 
 ENDPOINT: Final = "flask.endpoint"

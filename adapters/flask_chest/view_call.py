@@ -9,7 +9,7 @@ from typing import Any, Final
 from chest import RequestContext
 from chest.errors import ChestWriteError
 from chest.request.request_id import MOST_CHARACTERS
-from chest.request.text import text
+from chest.text import text
 from flask_chest.g_variables import REQUEST_ID_NAME, GVariables, data_of
 from flask_chest.view_chests import ViewChests
 from flask_chest.view_record import ViewRecord

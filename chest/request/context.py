@@ -26,10 +26,15 @@ class Facts:
     """
 
     # On the class, so that a request only pays for what is said.
+    request_id: object = None
+    """What the application made the request's id; None leaves the one it came with."""
     route: str | None = None
     error: str | None = None
     is_complete = False
     is_excluded = False
+    written_bytes = 0
+    """What went through ``write()`` (PEP 3333)."""
+    trace_id: str | None = None
     known_attributes: Mapping[str, str] | None = None
     """Attributes that are the program's and not a request's, such as the name of an endpoint: they need no cleaning."""
 
@@ -58,12 +63,16 @@ class RequestContext(dict[str, Any]):
             ...
     """
 
-    __slots__ = ("_counters", "_facts", "request_id")
+    # All that the classes made of it have, so that a context can become another of them.
+    __slots__ = ("_facts", "_headers", "_request_id", "_server_start_response", "_server_write", "_status")
 
-    request_id: str
-    """The user's id of the request. Settable: the application's word counts most. Cut at 255 characters in the record."""
     _facts: Facts | None
-    _counters: Counters
+    _request_id: str
+    """The id that the request came with, or was given: fit for a header."""
+    _status: str | None
+    _headers: list[tuple[str, str]]
+    _server_start_response: Any
+    _server_write: Any
 
     def increment(self, name: str, by: float = 1) -> None:
         """Add ``by`` to the variable ``name``, which begins at 0; a value that is no number is replaced."""
@@ -86,8 +95,7 @@ class RequestContext(dict[str, Any]):
         """For adapters: have these be the request's facts, with what was said before taken over."""
         said = self._facts
         if said is not None:
-            facts.route, facts.error, facts.attributes = said.route, said.error, said.attributes
-            facts.is_complete, facts.is_excluded = said.is_complete, said.is_excluded
+            facts.__dict__.update(said.__dict__)
         self._facts = facts
 
     def record_error(self, error: BaseException) -> None:
@@ -95,6 +103,21 @@ class RequestContext(dict[str, Any]):
         facts = self._told()
         facts.error = type(error).__name__
         facts.attributes["exception.message"] = message_of(error)
+
+    @property
+    def request_id(self) -> str:
+        """The user's id of the request. Settable: the application's word counts most. Cut at 255 characters in the record."""
+        facts = self._facts
+        return self._request_id if facts is None or facts.request_id is None else facts.request_id  # type: ignore[return-value]
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        self._told().request_id = value
+
+    @property
+    def is_being_recorded(self) -> bool:
+        """Whether this is the context of a request that is being served, and that leaves a record."""
+        return False
 
     @property
     def route(self) -> str | None:
@@ -196,8 +219,19 @@ class FinishedContext(_Unwritable):
 
     __slots__ = ()
 
+    _counters: Counters
+    """The recorder's; :func:`finished_context` makes a class for each."""
+
     def _ignore(self) -> None:
         self._counters.add("late_writes")
+
+    @property
+    def request_id(self) -> str:
+        return super().request_id
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        self._ignore()
 
     @property
     def route(self) -> str | None:
@@ -206,6 +240,27 @@ class FinishedContext(_Unwritable):
     @route.setter
     def route(self, template: str | None) -> None:
         self._ignore()
+
+
+def finished_context(counters: Counters) -> type[FinishedContext]:
+    """The class of the finished contexts of one recorder: what is the same for all of them costs none of them anything."""
+    return type("FinishedContext", (FinishedContext,), {"__slots__": (), "_counters": counters})
+
+
+class UnrecordedContext(RequestContext):
+    """The context of a request of an excluded path: what is written can be read back, and ends with the request."""
+
+    __slots__ = ()
+
+    # In the place of the slots: such a context is made in one step.
+    _facts = None
+    _request_id = ""
+
+    def _told(self) -> Facts:
+        return Facts()
+
+    def tell(self, facts: Facts) -> None:
+        """What is told of a request that leaves no record is forgotten."""
 
 
 class NoRequestContext(_Unwritable):

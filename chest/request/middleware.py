@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from types import GeneratorType
 from typing import Any, Final
 
-from chest.record import Outcome, Record
-from chest.request.context import ENVIRON_KEY, NO_REQUEST, RequestContext, current_context
-from chest.request.recording import Process, Recording
-from chest.request.request_id import accepted, generated, is_echoable
-from chest.request.response import Response, is_being_recorded, returned
+from chest.encoding import NEWLINE, encode_line
+from chest.record import Outcome
+from chest.request.context import ENVIRON_KEY, RequestContext, UnrecordedContext, current_context
+from chest.request.ending import Ending
+from chest.request.recording import PLAIN_BYTES, Process, Recording
+from chest.request.request_id import MOST_CHARACTERS, accepted, generated, is_echoable
+from chest.request.response import StreamedResponse, returned
 from chest.request.selection import Selection
+from chest.request.served import ServedContext, echoing_context
+from chest.request.trace import trace_id_of
+from chest.row import CHECK
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _perf_counter_ns = time.perf_counter_ns
 _time_ns = time.time_ns
 _COMPLETE: Final = frozenset((list, tuple))
+_NOTHING: Final[Any] = None
 _get_current = current_context.get
 _set_current = current_context.set
 
 
 class RequestMiddleware:
-    """Gives each request of ``app`` a context, and hands one :class:`Record` of it to ``offer``.
+    """Gives each request of ``app`` a context, and hands what one leaves to ``offer``.
 
     :param app: any WSGI application (PEP 3333).
-    :param offer: takes each record; must not wait. A list's ``append`` will do in a test.
+    :param offer: takes what each request leaves, a :data:`~chest.row.Row` as a line of JSON; must not wait. A list's ``append`` will do in a test.
     :param selection: what of a request is kept.
     :param process: the ids, the counters and the readiness of this process.
     :param request_id_header: the header that an incoming id is taken from and the effective one is echoed in.
@@ -36,7 +43,7 @@ class RequestMiddleware:
     def __init__(
         self,
         app: WSGIApplication,
-        offer: Callable[[Record], object],
+        offer: Callable[[bytes], object],
         selection: Selection,
         process: Process,
         *,
@@ -45,110 +52,144 @@ class RequestMiddleware:
         request_id_generator: Callable[[], object] | None = None,
     ) -> None:
         self._app = app
-        self._finish = Recording(offer, selection, process).finish
+        self._recording = Recording(offer, selection, process)
+        self._finished_context = self._recording.finished_context
+        self._is_simple = selection.keeps_everything
+        self._is_plain = selection.sanitizer.is_plain
+        self._offer = offer
+        self._pop_tail = process.record_ids.pop_tail
+        self._refill_tails = process.record_ids.refill
         self._excludes = selection.excludes
+        self._excluded_paths = selection.excluded_paths
         self._process = process
         self._mark = process.mark
         self._pop_request_id = process.request_ids.pop
         self._refill_request_ids = process.request_ids.refill
         self._header_key = "HTTP_" + request_id_header.upper().replace("-", "_")
-        self._echoed_header = (
-            (request_id_header, request_id_header.lower(), len(request_id_header)) if echo_request_id else None
-        )
+        self._context_class = echoing_context(request_id_header) if echo_request_id else ServedContext
         self._generator = request_id_generator
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # One function, long for this house: each call that it saves is a thirtieth of what a request pays for us.
+        path = environ.get("PATH_INFO") or ""
+        if environ.get("SCRIPT_NAME"):
+            path = f"{environ['SCRIPT_NAME']}{path}"
+        if self._excludes is not None and (path in self._excluded_paths or self._excludes(path)):
+            environ[ENVIRON_KEY] = UnrecordedContext()
+            return self._app(environ, start_response)
         if not self._mark[0]:
             self._process.prepare()
-        path = environ.get("PATH_INFO") or ""
-        try:
-            if environ.get("SCRIPT_NAME"):
-                path = environ["SCRIPT_NAME"] + path
-            is_excluded = self._excludes is not None and self._excludes(path)
-        except TypeError:  # no text, which PEP 3333 does not allow
-            path, is_excluded = str(path), False
-        if is_excluded:
-            environ[ENVIRON_KEY] = NO_REQUEST
-            return self._app(environ, start_response)
         if ENVIRON_KEY in environ and is_being_recorded(environ):
             return self._app(environ, start_response)
 
         # What is needed of environ is copied now and environ not kept: servers use it again.
-        response = Response()
-        response.context = environ[ENVIRON_KEY] = context = RequestContext()
-        context._facts = None
+        environ[ENVIRON_KEY] = context = self._context_class()
+        context._server_start_response = start_response
+        context._facts = context._status = _NOTHING
         if self._header_key in environ or self._generator is not None:
-            request_id = self._request_id(environ)
-            # An id that is this very object was seen to be fit for a header; any other is looked at first.
-            response.generated_id = request_id if is_echoable(request_id) else ""
+            request_id = context._request_id = self._request_id(environ, context)
         else:
             try:
-                request_id = self._pop_request_id()
+                request_id = context._request_id = self._pop_request_id()
             except IndexError:
-                request_id = self._refill_request_ids()
-            response.generated_id = request_id
-        context.request_id = request_id
-        response.finish = self._finish
-        response.server_start_response = start_response
-        response.echoed_header = self._echoed_header
-        response.status = None
-        response.is_rare = False
-        response.body_bytes = 0
-        response.path = path
-        response.method = environ.get("REQUEST_METHOD") or ""
+                request_id = context._request_id = self._refill_request_ids()
         if "HTTP_TRACEPARENT" in environ:
-            response.read_trace_id(environ["HTTP_TRACEPARENT"])
+            trace_id = trace_id_of(environ["HTTP_TRACEPARENT"])
+            if trace_id is not None:
+                context._told().trace_id = trace_id
+        method = environ.get("REQUEST_METHOD") or ""
         previous = _get_current()
         _set_current(context)
-        response.time_ns = _time_ns()
-        response.begin_ns = _perf_counter_ns()
+        time_ns = _time_ns()
+        begin_ns = _perf_counter_ns()
         try:
-            body = self._app(environ, response)
+            body = self._app(environ, context)
         except BaseException as error:
-            self._raised(response, error, environ)
+            self._raised(Ending(self._recording, context, request_id, method, path, time_ns, begin_ns), error, environ)
             raise
         finally:
             _set_current(previous)
         if type(body) in _COMPLETE:
             # Recorded before it is returned: once the server has sent it, a kill must find the record in the ring.
+            body_bytes = 0
             try:
                 for chunk in body:
-                    response.body_bytes += len(chunk)
+                    body_bytes += len(chunk)
             except Exception:  # noqa: BLE001 - chunks that are no bytes: the server says so
                 pass
-            self._finish(response, "ok")
-            return body
-        return self._returned(response, body, environ)
-
-    def _request_id(self, environ: WSGIEnvironment) -> str:
-        """The user's generator's, and where that fails one of ours; without one a valid incoming id, else one of ours."""
-        if self._generator is not None:
-            request_id = generated(self._generator, self._process.counters)
+            facts = context._facts
         else:
-            request_id = accepted(environ.get(self._header_key))
-        return self._process.request_ids.new() if request_id is None else request_id
-
-    def _raised(self, response: Response, error: BaseException, environ: WSGIEnvironment) -> None:
-        """The application raised instead of returning; a websocket library may, when the connection is over."""
-        if (
-            response.status is None
-            and "HTTP_UPGRADE" in environ
-            and isinstance(error, (StopIteration, ConnectionError))
-        ):
-            self._finish(response, Outcome.UPGRADED)
-            return
-        response.failed(error)
-        self._finish(response, response.outcome)
-
-    def _returned(self, response: Response, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
-        """A body that is complete by an adapter's word, as it is; any other so that its end is seen."""
-        facts = response.context._facts if response.context is not None else None
-        if facts is not None and facts.is_complete:
-            self._finish(response, Outcome.OK)
-            return body  # type: ignore[no-any-return]
+            facts = context._facts
+            if facts is None or not facts.is_complete:
+                if type(body) is GeneratorType:
+                    return StreamedResponse(body, self._recording, context, request_id, method, path, time_ns, begin_ns)
+                ending = Ending(self._recording, context, request_id, method, path, time_ns, begin_ns)
+                return self._returned(ending, body, environ)
+            body_bytes = 0
+        duration_ns = _perf_counter_ns() - begin_ns
         try:
-            return returned(response, body, environ)
+            if facts is None and self._is_simple:
+                # From here on what is written goes nowhere, so that another thread cannot change what was found plain.
+                context.__class__ = self._finished_context  # type: ignore[assignment]
+                context._server_start_response = None
+                if "://" not in path and self._is_plain(context):
+                    try:
+                        tail = self._pop_tail()
+                    except IndexError:
+                        tail = self._refill_tails()
+                    try:
+                        line = encode_line(
+                            (
+                                tail, request_id, time_ns, time_ns % CHECK, duration_ns, method, path, context._status,
+                                body_bytes, context,
+                            ),
+                            None,
+                            NEWLINE,
+                        )  # fmt: skip
+                    except (TypeError, ValueError):
+                        pass  # a lone surrogate
+                    else:
+                        if len(line) <= PLAIN_BYTES:
+                            self._offer(line)
+                            return body
+        except Exception as trouble:  # noqa: BLE001 - the request goes on
+            self._recording.went_wrong(context, trouble)
+        else:
+            known = request_id, time_ns, time_ns % CHECK, duration_ns, method, path
+            self._recording.finish(known, context, body_bytes)
+        return body
+
+    def _returned(self, ending: Ending, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
+        """A body of which more is to come, so that its end is seen."""
+        try:
+            return returned(ending, body, environ)
         except Exception:  # noqa: BLE001 - a body whose attributes raise is the server's to choke on
-            self._finish(response, Outcome.OK)
+            ending.finish(None)
             return body  # type: ignore[no-any-return]
+
+    def _request_id(self, environ: WSGIEnvironment, context: RequestContext) -> str:
+        """The user's generator's, and where that fails one of ours; without one a valid incoming id, else one of ours."""
+        if self._generator is None:
+            return accepted(environ.get(self._header_key)) or self._process.request_ids.new()
+        request_id = generated(self._generator, self._process.counters)
+        if request_id is None:
+            return self._process.request_ids.new()
+        if not is_echoable(request_id):
+            context._told().request_id = request_id  # looked at before it goes into a header or a record
+        return request_id[:MOST_CHARACTERS]
+
+    def _raised(self, ending: Ending, error: BaseException, environ: WSGIEnvironment) -> None:
+        """The application raised instead of returning; a websocket library may, when the connection is over."""
+        context = ending.context
+        has_started = context is not None and context._status is not None
+        if not has_started and "HTTP_UPGRADE" in environ and isinstance(error, (StopIteration, ConnectionError)):
+            ending.finish(Outcome.UPGRADED)
+            return
+        ending.failed(error)
+        ending.finish(None)
+
+
+def is_being_recorded(environ: WSGIEnvironment) -> bool:
+    """Whether a middleware further out records this request already; any other context is a leftover, or keeps nothing."""
+    context: Any = environ.get(ENVIRON_KEY)
+    return isinstance(context, RequestContext) and context.is_being_recorded

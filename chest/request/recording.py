@@ -1,4 +1,4 @@
-"""``Recording``: the end of a request, made into its record and offered, once."""
+"""``Recording``: the end of a request, made into what the ring keeps of it, and offered, once."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from typing import Any, Final, Protocol
 from chest.counters import Counters
 from chest.record import Record
 from chest.record_id import RecordIds
-from chest.request.context import Facts, FinishedContext
+from chest.request.context import Facts, RequestContext, finished_context
+from chest.request.ending import Ending
 from chest.request.request_id import MOST_CHARACTERS, RequestIds
-from chest.request.response import TIME_TO_FIRST_BYTE, Response
-from chest.request.sanitize import text
 from chest.request.selection import SAMPLE_RATE, Selection
+from chest.row import (
+    CHECK,
+    METHOD_CHARACTERS,
+    TIME_TO_FIRST_BYTE,
+    Row,
+    latin1_path,
+    line_of,
+    record_of,
+    row_of,
+    utf8_path,
+)
+from chest.text import storable, text
 
-PATH_CHARACTERS: Final = 2048
+STATUS_INFERRED: Final = "chest.status_inferred"
 ROUTE_CHARACTERS: Final = 512
 MESSAGE_CHARACTERS: Final = 1024
-METHOD_CHARACTERS: Final = 32
-_KNOWN_METHODS: Final = frozenset(
-    ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY")
-)
-_STATUSES: Final[dict[str | None, int]] = {}
-"""Status lines seen, with their codes: an application has few, and a bound keeps it so."""
-_MOST_STATUSES: Final = 256
+PLAIN_BYTES: Final = 4096
+"""A line that is no longer holds no value, no name and no path that would have to be cut."""
 
 _perf_counter_ns = time.perf_counter_ns
-_new = tuple.__new__
 _copy = dict.copy
 
 
@@ -49,111 +54,144 @@ class Process(Protocol):
 
 
 class Recording:
-    """Makes the record of a finished request and offers it.
+    """Makes the row of a finished request and offers it.
 
-    :param offer: takes the record; must not wait.
+    :param offer: takes the row as a line of JSON; must not wait.
     :param selection: what of the request is kept.
     :param process: ids, resource and counters.
     """
 
-    def __init__(self, offer: Callable[[Record], object], selection: Selection, process: Process) -> None:
+    def __init__(self, offer: Callable[[bytes], object], selection: Selection, process: Process) -> None:
         self._offer = offer
         self._selection = selection
         self._clean = selection.sanitizer.clean
+        self._is_plain = selection.sanitizer.is_plain
         self._tracks_all = selection.tracks_all
         self._is_judged = selection.is_sampled or selection.before_record is not None
+        self._is_simple = selection.keeps_everything
         self._process = process
         self._pop_tail = process.record_ids.pop_tail
         self._refill_tails = process.record_ids.refill
-        self._service, self._release, self._host = process.resource
         self._counters = process.counters
+        self.finished_context = finished_context(process.counters)
+        """What contexts become here."""
 
-    def finish(self, response: Response, outcome: str) -> None:
-        """The request has ended. Told again it does nothing; whatever goes wrong in here is counted and never raised."""
-        duration_ns = _perf_counter_ns() - response.begin_ns
-        context = response.context
+    def finish(self, known: Row, context: RequestContext, body_bytes: int, ending: Ending | None = None) -> None:
+        """A request has ended. Whatever goes wrong in here is counted and never raised.
+
+        Of the most common kind :class:`~chest.request.middleware.RequestMiddleware` makes the line itself, in the same way.
+
+        :param known: the fields of the row from the request's id, as it came, to the path.
+        :param ending: where it did not end with a complete body.
+        """
+        try:
+            self._finish(known, context, body_bytes, ending)
+        except Exception as trouble:  # noqa: BLE001 - the request goes on
+            self.went_wrong(context, trouble)
+
+    def end(self, ending: Ending) -> None:
+        """:meth:`finish` for a request that ended in another way than most."""
+        duration_ns = _perf_counter_ns() - ending.begin_ns
+        context, time_ns = ending.context, ending.time_ns
         if context is None:
             return
-        response.context = None
-        try:
-            facts = context._facts
-            if facts is not None:
-                facts.at_end(context)
-            # The snapshot, before anything else: other threads may have the context and still write to it.
-            variables = _copy(context)
-            request_id, time_ns = context.request_id, response.time_ns
-            method, path, status = response.method, response.path, _STATUSES.get(response.status)
-            if status is None:
-                status = _status_code(response.status)
-            if outcome == "ok" and (status is None or status >= 500):
-                outcome = "error"
-            if not self._tracks_all:
-                variables = self._selection.tracked(method, variables)
-            variables, attributes = self._clean(variables)
-            if attributes is None:
-                attributes = {}
-            if response.body_bytes:
-                attributes["http.response.body.size"] = response.body_bytes
-            route = error = None
-            if facts is not None:
-                if facts.is_excluded:
+        known = ending.request_id, time_ns, time_ns % CHECK, duration_ns, ending.method, ending.path
+        if ending.outcome is None and context._facts is None and ending.first_byte_ns and self._is_simple:
+            context.__class__ = self.finished_context
+            context._server_start_response = None
+            if "://" not in ending.path and self._is_plain(context):
+                first_byte_ns = ending.first_byte_ns - ending.begin_ns
+                line = line_of((self._tail(), *known, context._status, ending.body_bytes, context, first_byte_ns))
+                if line is not None and len(line) <= PLAIN_BYTES:
+                    self._offer(line)
                     return
-                route, error = facts.route, facts.error
-                if facts.known_attributes is not None:
-                    attributes.update(facts.known_attributes)
-                if route is not None and not (
-                    type(route) is str and len(route) <= ROUTE_CHARACTERS and route.isascii() and route.isprintable()
-                ):
-                    route = text(str(route), ROUTE_CHARACTERS)
-            if response.is_rare or (facts is not None and facts.attributes):
-                error = self._tell(response, facts, attributes) or error
-            if request_id is not response.generated_id:
-                request_id = text(_text_of(request_id), MOST_CHARACTERS)
-            if method not in _KNOWN_METHODS:
-                method = text(method, METHOD_CHARACTERS)
-            if not path.isascii() or not path.isprintable() or len(path) > PATH_CHARACTERS or "://" in path:
-                # Some servers hand a target in absolute form over as it is, with whatever password it holds.
-                path = text(self._selection.redaction.clean_url(_utf8(path)), PATH_CHARACTERS)
-            try:
-                tail = self._pop_tail()
-            except IndexError:
-                tail = self._refill_tails()
-            # A named tuple's own constructor is a Python call.
-            record: Record = _new(
-                Record,
-                (
-                    f"{time_ns:016x}{tail}", request_id, time_ns, duration_ns, method, path, route, status, outcome, error,
-                    variables, attributes, self._service, self._release, self._host,
-                ),
-            )  # fmt: skip
-            if not self._is_judged or self._judged(record):
-                self._offer(record)
-        except Exception as trouble:  # noqa: BLE001 - the request goes on
-            self._counters.add("dropped.internal_error")
-            self._counters.error(f"while recording a request: {type(trouble).__name__}")
-        finally:
-            context._counters = self._counters
-            context.__class__ = FinishedContext
+        self.finish(known, context, ending.body_bytes, ending)
 
-    def _tell(self, response: Response, facts: Facts | None, attributes: dict[str, Any]) -> str | None:
-        """What most requests do not have, into the attributes; returns the class of the exception that ended the response."""
-        error = None
-        if facts is not None and facts.attributes:
-            self._tell_attributes(facts.attributes.copy(), attributes)
-        if response.is_rare:
-            error = response.error
-            if response.first_byte_ns:
-                attributes[TIME_TO_FIRST_BYTE] = response.first_byte_ns - response.begin_ns
-            if response.message:
-                self._tell_attributes({"exception.message": response.message}, attributes)
-            if response.trace_id is not None:
-                attributes["trace_id"] = response.trace_id
+    def went_wrong(self, context: RequestContext, trouble: Exception) -> None:
+        """Something of ours raised: counted, and the request goes on."""
+        context.__class__ = self.finished_context
+        self._counters.add("dropped.internal_error")
+        self._counters.error(f"while recording a request: {type(trouble).__name__}")
+
+    def _finish(self, known: Row, context: RequestContext, body_bytes: int, ending: Ending | None) -> None:
+        facts = context._facts
+        if facts is not None:
+            facts.at_end(context)
+        context.__class__ = self.finished_context
+        context._server_start_response = None
+        if facts is not None and facts.is_excluded:
+            return
+        if "://" in known[5]:
+            # Some servers hand a target in absolute form over as it is, with whatever password it holds.
+            known = (*known[:5], latin1_path(self._selection.redaction.clean_url(utf8_path(known[5]))))
+        row: Row = (self._tail(), *known, context._status, body_bytes, context)
+        if self._is_simple and self._is_plain(context):
+            if facts is not None or ending is not None:
+                row = self._told(row, facts, ending, {})
+            line = line_of(row)
+            if line is not None and len(line) <= PLAIN_BYTES:
+                self._offer(line)
+                return
+        self._offer_clean(row, facts, ending)
+
+    def _tail(self) -> str:
+        try:
+            return self._pop_tail()
+        except IndexError:
+            return self._refill_tails()
+
+    def _offer_clean(self, row: Row, facts: Facts | None, ending: Ending | None) -> None:
+        """Offer a row of which nothing is known, if it is kept."""
+        variables = _copy(row[9])
+        if not self._tracks_all:
+            variables = self._selection.tracked(row[5], variables)
+        variables, notes = self._clean(variables)
+        method, path = text(row[5], METHOD_CHARACTERS), storable(row[6])
+        row = (*row[:5], method, path, row[7], row[8], variables)
+        row = self._told(row, facts, ending, notes or {})
+        if self._is_judged:
+            record = record_of(row, self._process.resource)
+            if not self._judged(record):
+                return
+            row = row_of(record)
+        line = line_of(row)
+        if line is None:
+            self._counters.add("dropped.not_encodable")
+        else:
+            self._offer(line)
+
+    def _told(self, row: Row, facts: Facts | None, ending: Ending | None, attributes: dict[str, Any]) -> Row:
+        """The row with what most requests do not have."""
+        route = outcome = error = None
+        body_bytes: int = row[8]
+        request_id: str = row[1]
+        if facts is not None:
+            error = facts.error
+            body_bytes += facts.written_bytes
+            if facts.request_id is not None:
+                request_id = text(_text_of(facts.request_id), MOST_CHARACTERS)
+            route = _clean_route(facts.route)
+            if facts.known_attributes is not None:
+                attributes.update(facts.known_attributes)
+            if facts.trace_id is not None:
+                attributes["trace_id"] = facts.trace_id
+            if facts.attributes:
+                self._tell(facts.attributes.copy(), attributes)
+        if ending is not None:
+            outcome = ending.outcome
+            error = ending.error or error
+            if ending.first_byte_ns:
+                attributes[TIME_TO_FIRST_BYTE] = ending.first_byte_ns - ending.begin_ns
+            if ending.is_status_inferred:
+                attributes[STATUS_INFERRED] = True
+            if ending.message:
+                self._tell({"exception.message": ending.message}, attributes)
         if "exception.message" in attributes:
             # Cut only now: half a URL would keep half its password.
             attributes["exception.message"] = text(str(attributes["exception.message"]), MESSAGE_CHARACTERS)
-        return error
+        return (row[0], request_id, *row[2:8], body_bytes, row[9], route, outcome, error, attributes)
 
-    def _tell_attributes(self, told: dict[str, Any], attributes: dict[str, Any]) -> None:
+    def _tell(self, told: dict[str, Any], attributes: dict[str, Any]) -> None:
         """Add attributes, as clean as variables are, and what was done to them to what was done to the variables."""
         clean, notes = self._clean(told)
         attributes.update(clean)
@@ -182,14 +220,12 @@ class Recording:
             return True
 
 
-def _status_code(status: str | None) -> int | None:
-    """The code of a status line that was not seen before; None where there is none."""
-    if not isinstance(status, str) or not (status[:3].isascii() and status[:3].isdigit() and len(status) >= 3):
-        return None
-    code = int(status[:3])
-    if len(_STATUSES) < _MOST_STATUSES and len(status) < _MOST_STATUSES:
-        _STATUSES[status] = code
-    return code
+def _clean_route(route: object) -> str | None:
+    if route is None or (
+        type(route) is str and len(route) <= ROUTE_CHARACTERS and route.isascii() and route.isprintable()
+    ):
+        return route
+    return text(str(route), ROUTE_CHARACTERS)
 
 
 def _text_of(request_id: object) -> str:
@@ -198,11 +234,3 @@ def _text_of(request_id: object) -> str:
         return str(request_id)
     except Exception:  # noqa: BLE001 - the application's
         return f"<{type(request_id).__name__}>"
-
-
-def _utf8(path: str) -> str:
-    """PEP 3333 hands the path over as Latin-1 whatever it was; on the wire it was most likely UTF-8."""
-    try:
-        return path.encode("latin-1").decode("utf-8", "replace")
-    except UnicodeEncodeError:
-        return path

@@ -40,11 +40,15 @@ class Selection:
     ) -> None:
         self.excludes = _excluder(exclude_paths)
         """Whether a path is excluded; None when no path is."""
+        self.excluded_paths = frozenset(glob for glob in exclude_paths if not _GLOB_CHARACTERS & set(glob))
+        """Those that are excluded by their whole name: cheaper to ask for first."""
         self.is_sampled = sample < 1.0
         self.before_record = before_record
         self.redaction = Redaction((), ()) if redaction is None else redaction
         self.sanitizer = Sanitizer(self.redaction)
         self.tracks_all = tracked_vars is None
+        self.keeps_everything = tracked_vars is None and sample >= 1.0 and before_record is None
+        """Whether nothing is left out but what redaction hides."""
         self._tracked_anywhere = None if isinstance(tracked_vars, Mapping) else frozenset(tracked_vars or ())
         self._tracked_by_method = (
             {method.upper(): frozenset(names) for method, names in tracked_vars.items()}
@@ -72,15 +76,16 @@ class Selection:
         return self._sample if zlib.crc32(record_id.encode()) < self._sample * 0x1_0000_0000 else None
 
 
-def _excluder(globs: Sequence[str]) -> Callable[[str], object] | None:
+def _excluder(globs: Sequence[str]) -> Callable[[Any], object] | None:
     """The cheapest test that is right for these globs: a set of paths, prefixes, or one compiled expression."""
     if not globs:
         return None
-    exact = frozenset(glob for glob in globs if not _GLOB_CHARACTERS & set(glob))
+    exact = {glob for glob in globs if not _GLOB_CHARACTERS & set(glob)}
     prefixes = tuple(glob[:-1] for glob in globs if glob.endswith("*") and not _GLOB_CHARACTERS & set(glob[:-1]))
     rest = [glob for glob in globs if glob not in exact and glob[:-1] not in prefixes]
     if rest:
-        return re.compile("|".join(f"(?:{fnmatch.translate(glob)})" for glob in globs)).match
+        matches = re.compile("|".join(f"(?:{fnmatch.translate(glob)})" for glob in globs)).match
+        return lambda path: matches(str(path))
     if not prefixes:
-        return exact.__contains__
-    return lambda path: path in exact or path.startswith(prefixes)
+        return frozenset(exact).__contains__
+    return lambda path: path in exact or str(path).startswith(prefixes)

@@ -12,7 +12,7 @@ from chest.request.conversion import SCALARS, Pairs, converted, large_integer, n
 from chest.request.limits import ENTRY_BYTES, Limits
 from chest.request.notes import Notes
 from chest.request.redaction import REDACTED, Redaction, may_hold_secret
-from chest.request.text import cut, storable, utf8_bytes
+from chest.text import cut, storable, utf8_bytes
 
 CYCLE: Final = "[CYCLE]"
 DEPTH: Final = "[DEPTH]"

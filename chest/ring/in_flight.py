@@ -2,7 +2,7 @@
 
 The area lies in the header of the ring file (:mod:`chest.ring.segments`): slots of 512 bytes, each NUL or one line of JSON::
 
-    ["<second half of the record's id>", "<request id>", <time_ns>, "<method>", "<path>"]
+    ["<second half of the record's id>", "<request id>", <time_ns>, <time_ns % CHECK>, "<method>", "<path>"]
 
 A slot is taken as a segment is (:mod:`chest.ring.ring`): whoever has popped it from the list of idle ones owns it. Threads,
 greenlets and signal handlers need no lock for that, and nobody waits: where no slot is free, the request goes without.
@@ -19,11 +19,12 @@ from functools import partial
 from typing import Any, Final
 
 from chest.counters import Counters
-from chest.encoding import decode
+from chest.encoding import NEWLINE, decode, encode_line
 from chest.record import Outcome, Record
-from chest.record_id import is_intact
-from chest.ring.line import APPEND_NEWLINE, Resource, dumps
+from chest.record_id import is_tail
+from chest.ring.line import Resource
 from chest.ring.segments import SegmentFile
+from chest.row import CHECK
 
 _CLEAR: Final = struct.Struct("x")
 _LONGEST_CUT: Final = 12
@@ -85,7 +86,7 @@ class InFlight:
                 self._counters.add("in_flight_skipped")
             return None
         try:
-            slot.write(dumps((id_tail, request_id, time_ns, method, path), None, APPEND_NEWLINE))
+            slot.write(encode_line((id_tail, request_id, time_ns, time_ns % CHECK, method, path), None, NEWLINE))
         except Exception:  # noqa: BLE001 - text that is no Unicode, or a file that was closed
             self.end(slot)
             self._counters.add("in_flight_skipped")
@@ -158,16 +159,15 @@ def _decoded(line: bytes) -> list[Any] | None:
     return row if isinstance(row, list) else None
 
 
-_SHAPE: Final = (str, str, int, str, str)
+_SHAPE: Final = (str, str, int, int, str, str)
 
 
 def _record_of(row: list[Any], resource: Resource, process: str) -> Record | None:
     if len(row) != len(_SHAPE) or any(type(value) is not kind for value, kind in zip(row, _SHAPE, strict=True)):
         return None
-    tail, request_id, time_ns, method, path = row
-    record_id = f"{time_ns:016x}{tail}"
-    if time_ns.bit_length() > _TIME_BITS or not is_intact(record_id, time_ns, process):
+    tail, request_id, time_ns, check, method, path = row
+    if time_ns < 0 or time_ns.bit_length() > _TIME_BITS or time_ns % CHECK != check or not is_tail(tail, process):
         return None
     return Record(
-        record_id, request_id, time_ns, 0, method, path, None, None, Outcome.KILLED, None, {}, {}, *resource
+        f"{time_ns:016x}{tail}", request_id, time_ns, 0, method, path, None, None, Outcome.KILLED, None, {}, {}, *resource
     )  # fmt: skip

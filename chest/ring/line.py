@@ -1,19 +1,14 @@
-"""One record as one line of JSON: how it lies in the ring, and how it is read back."""
+"""The lines of a ring, read back as records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from chest.encoding import decode, encode_with_json
-from chest.record import OWN_FIELDS, Record
-from chest.record_id import is_intact
-
-orjson: Any
-try:
-    import orjson
-except ImportError:  # no build for this interpreter: the standard library's encoder writes the same text, slower
-    orjson = None
+from chest.encoding import decode
+from chest.record import Record
+from chest.record_id import is_tail
+from chest.row import ALL_FIELDS, CHECK, SHORT_FIELDS, STREAMED_FIELDS, record_of
 
 
 class Resource(NamedTuple):
@@ -24,29 +19,13 @@ class Resource(NamedTuple):
     host: str
 
 
-def _dumps_line(value: Any, default: None, option: int) -> bytes:
-    """``orjson.dumps`` with its option for a newline, by the standard library."""
-    return encode_with_json(value) + b"\n"
-
-
-dumps: Callable[[Any, None, int], bytes] = _dumps_line if orjson is None else orjson.dumps
-APPEND_NEWLINE: Final = 0 if orjson is None else orjson.OPT_APPEND_NEWLINE
-
-
-def encode_line(record: Record) -> bytes:
-    """The record's own fields as one line; raises TypeError or ValueError for a value that JSON cannot hold."""
-    # orjson takes no tuple subclass, and the slice is a plain tuple.
-    return dumps(record[:OWN_FIELDS], None, APPEND_NEWLINE)
-
-
 def decode_lines(data: bytes, resource: Resource) -> list[Record]:
     """The records of whole lines that this process wrote itself.
 
     One call for the whole piece is three times as fast as one a line; a raw newline cannot stand inside JSON text.
     """
     rows: list[list[Any]] = decode(b"[" + data[:-1].replace(b"\n", b",") + b"]")
-    make = tuple.__new__
-    return [make(Record, (*row, *resource)) for row in rows]
+    return [record_of(row, resource) for row in rows]
 
 
 def decode_foreign_lines(data: bytes, resource: Resource, process: str) -> tuple[list[Record], int]:
@@ -71,28 +50,31 @@ def _checked(line: bytes, resource: Resource, process: str) -> Record | None:
         row = decode(line)
     except (ValueError, RecursionError):
         return None
-    if not (isinstance(row, list) and len(row) == OWN_FIELDS and _fits(row) and is_intact(row[0], row[2], process)):
+    shapes = _SHAPES.get(len(row)) if isinstance(row, list) else None
+    if shapes is None or row[2].__class__ is not int or row[2] < 0:
         return None
-    return Record._make((*row, *resource))
+    if not all(type(value) in types for value, types in zip(row, shapes, strict=True)):
+        return None
+    return record_of(row, resource) if is_tail(row[0], process) and row[2] % CHECK == row[3] else None
 
 
 _TEXT = (str,)
+_NUMBER = (int,)
 _TEXT_OR_NONE = (str, type(None))
-_SHAPES: Sequence[tuple[type, ...]] = (
-    _TEXT,  # id
+_SHORT: tuple[tuple[type, ...], ...] = (
+    _TEXT,  # tail
     _TEXT,  # request_id
-    (int,),  # time_ns
-    (int,),  # duration_ns
+    _NUMBER,  # time_ns
+    _NUMBER,  # check
+    _NUMBER,  # duration_ns
     _TEXT,  # method
     _TEXT,  # path
-    _TEXT_OR_NONE,  # route
-    (int, type(None)),  # status
-    _TEXT,  # outcome
-    _TEXT_OR_NONE,  # error
+    (str, int, type(None)),  # status
+    _NUMBER,  # body_bytes
     (dict,),  # variables
-    (dict,),  # attributes
 )
-
-
-def _fits(row: list[Any]) -> bool:
-    return all(type(value) in types for value, types in zip(row, _SHAPES, strict=True))
+_SHAPES = {
+    SHORT_FIELDS: _SHORT,
+    STREAMED_FIELDS: (*_SHORT, _NUMBER),
+    ALL_FIELDS: (*_SHORT, _TEXT_OR_NONE, _TEXT_OR_NONE, _TEXT_OR_NONE, (dict,)),  # route, outcome, error, attributes
+}

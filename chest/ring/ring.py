@@ -25,12 +25,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from chest.counters import Counters
-from chest.record import OWN_FIELDS, Record
+from chest.record import Record
 from chest.ring.in_flight import InFlight, clear_killed_requests
-from chest.ring.line import APPEND_NEWLINE, Resource, dumps, encode_line
+from chest.ring.line import Resource
 from chest.ring.process_mark import ProcessMark
 from chest.ring.segments import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 from chest.ring.stacks import may_be_running
+from chest.row import line_of, row_of
 
 EARLY_RECORDS: Final = 1000
 """How many records are kept in memory before the ring is open; a bound that only a storm of signal handlers could reach."""
@@ -82,21 +83,28 @@ class Ring:
     # -- the request's side ------------------------------------------------------------------------------------------
 
     def offer(self, record: Record) -> bool:
-        """Keep the record; False when it was dropped, which is counted. Never waits, does no I/O and never raises."""
+        """:meth:`offer_line` for a record that was made elsewhere; one that JSON cannot hold loses its variables."""
+        try:
+            line = line_of(row_of(record))
+        except Exception:  # noqa: BLE001 - a record whose fields are not of their types
+            line = None
+        if line is None:
+            self._counters.add("dropped.not_encodable")
+            return False
+        return self.offer_line(line)
+
+    def offer_line(self, line: bytes) -> bool:
+        """Keep the line; False when it was dropped, which is counted. Never waits, does no I/O and never raises."""
         if not self._mark[0]:
-            return self._offer_early(record)
+            return self._offer_early(line)
         try:
             write = self._idle.pop()
         except IndexError:
-            taken = self._next_segment()
-            if taken is None:
-                self._counters.add("dropped.ring_full")
-                return False
-            write = taken
+            return self._write_line(line, self._next_segment())
         try:
-            write(dumps(record[:OWN_FIELDS], None, APPEND_NEWLINE))  # encode_line, without the call
-        except Exception:  # noqa: BLE001 - a full segment or a value that is no JSON; nothing of it may reach the request
-            return self._offer_again(write, record)
+            write(line)
+        except ValueError:  # the segment is full
+            return self._write_line(line, write)
         except BaseException:  # of a signal handler: not ours, and the segment is not to be lost with it
             self._idle.append(write)
             raise
@@ -137,18 +145,13 @@ class Ring:
             self._retired.append(index)
         raise IndexError
 
-    def _offer_again(self, write: Write, record: Record) -> bool:
-        """After a write that failed: without what cannot be encoded, in a segment that has room."""
-        line = self._line_of(record)
-        file = self._file
-        if line is None or file is None or len(line) > file.segment_bytes:
-            self._idle.append(write)
-            self._counters.add("dropped.not_encodable" if line is None else "dropped.too_large")
-            return False
-        return self._write_line(line, write)
-
     def _write_line(self, line: bytes, write: Write | None) -> bool:
         """Write into this segment, else into the next that has room."""
+        if self._file is not None and len(line) > self._file.segment_bytes:
+            if write is not None:
+                self._idle.append(write)
+            self._counters.add("dropped.too_large")
+            return False
         while write is not None:
             try:
                 write(line)
@@ -168,24 +171,12 @@ class Ring:
         if self._drains_elsewhere:
             self._retired.append(index)
 
-    def _line_of(self, record: Record) -> bytes | None:
-        """The record as a line; where its variables cannot be encoded, the record without them, marked."""
-        try:
-            return encode_line(record)
-        except Exception:  # noqa: BLE001 - whatever an encoder raises
-            bare = record._replace(variables={}, attributes={"chest.sanitized": {"variables": "not_encodable"}})
-        try:
-            return encode_line(bare)
-        except Exception:  # noqa: BLE001
-            return None
-
-    def _offer_early(self, record: Record) -> bool:
+    def _offer_early(self, line: bytes) -> bool:
         if self._is_closed:
             self._counters.add("dropped.closed")
             return False
-        line = self._line_of(record)
-        if line is None or len(self._early) >= EARLY_RECORDS:
-            self._counters.add("dropped.not_encodable" if line is None else "dropped.before_open")
+        if len(self._early) >= EARLY_RECORDS:
+            self._counters.add("dropped.before_open")
             return False
         self._early.append((os.getpid(), line))
         return True
@@ -434,13 +425,6 @@ class Ring:
 
 _OFFERING: Final = frozenset(
     function.__code__
-    for function in (
-        Ring.offer,
-        Ring.adopt_early,
-        Ring._next_segment,
-        Ring._take_back,
-        Ring._offer_again,
-        Ring._write_line,
-    )
+    for function in (Ring.offer_line, Ring.adopt_early, Ring._next_segment, Ring._take_back, Ring._write_line)
 )
 """Whoever holds a segment is in one of these."""

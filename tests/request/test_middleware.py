@@ -19,6 +19,7 @@ from chest.request.context import NO_REQUEST, Facts, FinishedContext, RequestCon
 from chest.request.middleware import RequestMiddleware
 from chest.request.redaction import Redaction
 from chest.request.selection import Selection
+from chest.ring.line import decode_lines
 from tests.support import ReadyProcess
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -31,10 +32,13 @@ class Client:
         self.records: list[Record] = []
         self.process = ReadyProcess()
         selection = {name: options.pop(name) for name in tuple(options) if name in SELECTION_OPTIONS}
-        self.app = RequestMiddleware(app, self.records.append, Selection(**selection), self.process, **options)
+        self.app = RequestMiddleware(app, self._keep, Selection(**selection), self.process, **options)
         self.status = ""
         self.headers: list[tuple[str, str]] = []
         self.written: list[bytes] = []
+
+    def _keep(self, line: bytes) -> None:
+        self.records += decode_lines(line, self.process.resource)
 
     def start_response(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], None]:
         self.status, self.headers, self.exc_info = status, headers, exc_info
@@ -289,7 +293,7 @@ def test_the_environ_is_not_kept() -> None:
     reference = weakref.ref(environ)
     assert next(iter(body)) == b"a"
     # The generator of the application holds it for as long as it runs; the middleware does not.
-    body.body.close()  # type: ignore[attr-defined]
+    body._body.close()  # type: ignore[attr-defined]
     del environ
     gc.collect()
     assert reference() is None
@@ -447,7 +451,7 @@ def test_values_in_environ_that_are_no_text_cost_the_request_nothing() -> None:
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)
     assert client.app(environ | odd, client.start_response) == [b"hello"]
-    assert (client.record.path, client.record.method) == ("7", "")
+    assert (client.record.path, client.record.method) == ("/a7", "")
 
 
 def test_an_id_that_the_application_echoes_is_left_as_it_is() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chest.record import Record
-from chest.request.context import NO_REQUEST, current
+from chest.request.context import current
 from chest.request.redaction import Redaction
 from chest.request.selection import Selection
 from tests.request.test_middleware import Client, hello
@@ -43,13 +43,13 @@ def test_a_mapping_keeps_by_method_and_nothing_for_a_method_that_is_not_named() 
         (["/static/*", "/healthz", "*.ico"], ["/static/a", "/healthz", "/favicon.ico"], ["/healthz2"]),
     ],
 )
-def test_excluded_paths_leave_no_record_and_have_a_context_that_keeps_nothing(
+def test_excluded_paths_leave_no_record_and_have_a_context_of_which_nothing_is_kept(
     globs: list[str], excluded: list[str], kept: list[str]
 ) -> None:
     seen: list[bool] = []
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        seen.append(environ["chest.context"] is not NO_REQUEST)
+        seen.append(environ["chest.context"].is_being_recorded)
         current()["ignored"] = environ["chest.context"]["ignored"] = 1
         start_response("200 OK", [])
         return [b""]

@@ -12,10 +12,10 @@ import pytest
 
 from chest.counters import Counters
 from chest.record import Record
-from chest.ring import ring as ring_module
-from chest.ring.line import Resource, decode_lines, dumps, encode_line
+from chest.ring.line import Resource, decode_lines
 from chest.ring.ring import EARLY_RECORDS, Ring
 from chest.ring.segments import ACTIVE, FREE, RETIRED, SEGMENTS, SegmentFile
+from chest.row import line_of, row_of
 from tests.support import make_record
 
 RESOURCE = Resource("shop", "1.0", "test")
@@ -227,7 +227,7 @@ def test_a_forked_child_writes_nothing_into_the_ring_of_its_parent(tmp_path: Pat
 
 def test_a_segment_that_is_filled_all_the_time_does_not_keep_the_others_waiting(ring: Ring) -> None:
     busy, waiting = ring._any_segment(), ring._any_segment()
-    ring._write_line(encode_line(make_record(duration_ns=-1)), waiting)
+    ring._write_line(line_of(row_of(make_record(duration_ns=-1))), waiting)
     ring._idle.append(busy)  # popped first from now on, and the lower one
     taken: list[Record] = []
     for _ in range(SEGMENTS):
@@ -266,7 +266,7 @@ def test_what_was_written_stays_committed_when_its_segments_are_used_again(ring:
 def test_a_segment_whose_owner_was_ended_by_an_exception_is_handed_back(ring: Ring, file: SegmentFile) -> None:
     lost = ring._any_segment()
     assert lost is not None
-    lost(encode_line(make_record(duration_ns=-1)))
+    lost(line_of(row_of(make_record(duration_ns=-1))))
     ring._free.pop()
     for _ in range(2):
         ring.reclaim()
@@ -275,19 +275,26 @@ def test_a_segment_whose_owner_was_ended_by_an_exception_is_handed_back(ring: Ri
     assert {file.state(index) for index in range(SEGMENTS)} == {FREE}
 
 
+class SlowWrite:
+    """A segment's ``write`` that takes its time, once."""
+
+    def __init__(self, write: Any, is_inside: threading.Event, may_go_on: threading.Event) -> None:
+        self._write, self._is_inside, self._may_go_on = write, is_inside, may_go_on
+        self.__self__ = write.__self__
+
+    def __call__(self, line: bytes) -> None:
+        self._is_inside.set()
+        assert self._may_go_on.wait(10)
+        self._write(line)
+
+
 def test_a_segment_that_a_thread_still_holds_is_not_taken_from_it(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
     is_inside, may_go_on = threading.Event(), threading.Event()
 
-    def slow_dumps(*arguments: Any) -> bytes:
-        is_inside.set()
-        assert may_go_on.wait(10)
-        return dumps(*arguments)
-
-    with monkeypatch.context() as context:
-        context.setattr(ring_module, "dumps", slow_dumps)
-        offering = threading.Thread(target=ring.offer, args=(make_record(duration_ns=-1),))
-        offering.start()
-        assert is_inside.wait(10)
+    ring._idle.append(SlowWrite(ring._any_segment(), is_inside, may_go_on))
+    offering = threading.Thread(target=ring.offer, args=(make_record(duration_ns=-1),))
+    offering.start()
+    assert is_inside.wait(10)
     for _ in range(3):
         ring.reclaim()
     for _ in range(100):
@@ -303,12 +310,7 @@ def test_an_end_waits_for_offers_under_way_and_says_where_one_is_not_done(
 ) -> None:
     is_inside, may_go_on = threading.Event(), threading.Event()
 
-    def slow_dumps(*arguments: Any) -> bytes:
-        is_inside.set()
-        assert may_go_on.wait(10)
-        return dumps(*arguments)
-
-    monkeypatch.setattr(ring_module, "dumps", slow_dumps)
+    ring._idle.append(SlowWrite(ring._any_segment(), is_inside, may_go_on))
     offering = threading.Thread(target=ring.offer, args=(make_record(),))
     offering.start()
     assert is_inside.wait(10)

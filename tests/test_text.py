@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chest.request.text import cut, storable, text, utf8_bytes
+from chest.text import cut, storable, text, utf8_bytes
 
 
 def refuse(*_: Any) -> NoReturn:
