@@ -130,7 +130,7 @@ def test_a_ring_with_damaged_lines_is_set_aside_and_counted(tmp_path: Path) -> N
     records = leave_ring(tmp_path, count=5)
     path = tmp_path / "main.1.aa.ring"
     content = path.read_bytes()
-    path.write_bytes(content.replace(records[2].id.encode(), b"0" * 32))
+    path.write_bytes(content.replace(records[2].id[16:].encode(), b"0" * 16))
     recovered = recover_directory(tmp_path, [MemoryChest()])
     assert (recovered.rings, recovered.records, recovered.damaged) == (1, 4, 1)
     assert [left.name for left in tmp_path.iterdir()] == ["main.1.aa.ring.damaged"]
