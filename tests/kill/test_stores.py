@@ -361,19 +361,12 @@ def durations(store: Path) -> list[tuple[int]]:
         return connection.execute("SELECT duration_ns FROM chest_records").fetchall()
 
 
-def test_a_store_in_a_file_system_that_becomes_read_only_gets_everything_when_it_can_be_written_again(
+def test_a_store_in_a_read_only_file_system_gets_everything_when_it_can_be_written(
     make_shop: Callable[..., Shop], small_disk: Path
 ) -> None:
     store = small_disk / "store.sqlite3"
-    shop = make_shop(sqlite_url(store))
-    shop.ask(10)
-    wait_until_all_arrived(shop, lambda: in_sqlite(store))
-    # Only what is opened anew sees it, as SQLite's connection is when its file was replaced.
-    shutil.copy(store, small_disk / "copy")
-    os.replace(small_disk / "copy", store)
-    for left in ("store.sqlite3-wal", "store.sqlite3-shm"):
-        (small_disk / left).unlink(missing_ok=True)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    shop = make_shop(sqlite_url(store))
     shop.ask(500, pause=0.0001)
     wait_until(lambda: shop.failures() > 1)
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
