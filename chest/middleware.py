@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from inspect import isroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chest.chests.base import Chest
 from chest.errors import SettingsError
@@ -17,6 +17,9 @@ from chest.request.redaction import Redaction
 from chest.request.selection import Selection
 from chest.settings import RECORDER_SIDE, Settings
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+if TYPE_CHECKING:
+    from chest.dockerflow import Dockerflow
 
 
 class ChestMiddleware(RequestMiddleware):
@@ -32,6 +35,7 @@ class ChestMiddleware(RequestMiddleware):
     :param app: any WSGI application (PEP 3333).
     :param chests: chest URLs or chests; none: ``CHEST_URLS``, else ``chest.sqlite3`` in ``directory``.
     :param recorder: a recorder to share with other apps, in the place of ``chests`` and the options of its side.
+    :param dockerflow: answers ``/__heartbeat__`` and its like before the application (:class:`chest.dockerflow.Dockerflow`).
     :param options: see ``docs/options.md``.
     :raises SettingsError: for an option that is unknown, wrong, or contradicts another.
     """
@@ -42,6 +46,7 @@ class ChestMiddleware(RequestMiddleware):
         *,
         chests: Sequence[str | Chest] | None = None,
         recorder: Recorder | None = None,
+        dockerflow: Dockerflow | None = None,
         **options: Any,
     ) -> None:
         if not callable(app):
@@ -49,7 +54,7 @@ class ChestMiddleware(RequestMiddleware):
         if chests is not None:
             options["chests"] = chests
         caller = sys._getframe(1).f_globals.get("__name__", DEFAULT_SERVICE)
-        self._set_up(app, Settings.resolve(options), recorder, service_of(app, caller))
+        self._set_up(app, Settings.resolve(options), recorder, service_of(app, caller), dockerflow)
 
     @classmethod
     def from_settings(
@@ -61,13 +66,20 @@ class ChestMiddleware(RequestMiddleware):
         return middleware
 
     def _set_up(
-        self, app: WSGIApplication, settings: Settings, recorder: Recorder | None, default_service: str
+        self,
+        app: WSGIApplication,
+        settings: Settings,
+        recorder: Recorder | None,
+        default_service: str,
+        dockerflow: Dockerflow | None = None,
     ) -> None:
         if recorder is not None:
             _refuse_the_recorders_options(settings)
-        self.app = app
         self.settings = settings
         self.recorder = recorder or Recorder.from_settings(settings, default_service=default_service)
+        if dockerflow is not None:
+            app = dockerflow.wrap(app, self.recorder if settings.enabled else None, settings)
+        self.app = app
         if not settings.enabled:
             if recorder is None:
                 self.recorder.close()  # nothing is open yet; from here on nothing will be, not even after a fork

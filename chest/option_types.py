@@ -21,7 +21,7 @@ _BOOLEAN_WORDS: Final = {
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 # A comma inside a URL is legal (`mongodb://a:27017,b:27017/shop`), so a comma ends a URL only where another one begins.
-_BETWEEN_URLS: Final = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.\-]*://|memory:)|\s+")
+_BETWEEN_URLS: Final = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.\-]*://|memory:|log:)|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ def chest_list() -> OptionType:
         chests = tuple(given) if isinstance(given, Iterable) else (given,)
         for place, chest in enumerate(chests, 1):
             if isinstance(chest, str):
-                if "://" not in chest and not chest.startswith("memory:"):
+                if "://" not in chest and not chest.startswith(("memory:", "log:")):
                     raise ValueError(f"number {place} is no URL: a file is sqlite:///name.sqlite3")
             elif not callable(getattr(chest, "write", None)):
                 raise ValueError(f"number {place} is neither a URL nor a chest but of type {type(chest).__name__}")

@@ -13,8 +13,10 @@ STEP: Final = 251
 """Counts are multiples of this prime: a changed hex digit moves one by d * 16**k, which 251 never divides."""
 _TAILS_AT_ONCE: Final = 16
 """Formatted together and kept ready: a third of the cost of formatting one a request; few, because one request pays."""
-_pack: Final = struct.Struct(f">{_TAILS_AT_ONCE}Q").pack
+_TAILS_IN_STOCK: Final = 1024
+"""What a thread that has time keeps ready: enough for 20,000 requests a second until it comes again."""
 
+_pack: Final = struct.Struct(f">{_TAILS_AT_ONCE}Q").pack
 _TAIL: Final = re.compile(r"[0-9a-f]{16}")
 
 
@@ -46,12 +48,20 @@ class RecordIds:
 
     def refill(self) -> str:
         """Make more tails, and return one."""
-        block = STEP * _TAILS_AT_ONCE
-        begin = (int(self.process, 16) << 32) + self._next_block() % (0x1_0000_0000 // block) * block
-        tails = _pack(*range(begin + block - STEP, begin - STEP, -STEP)).hex(" ", 8).split()
+        tails = self._block()
         last = tails.pop()
         self._tails.extend(tails)
         return last
+
+    def stock(self) -> None:
+        """Make as many as may be needed until the next call, in the time of a thread that nobody waits for."""
+        for _ in range((_TAILS_IN_STOCK - len(self._tails)) // _TAILS_AT_ONCE):
+            self._tails.extend(self._block())
+
+    def _block(self) -> list[str]:
+        block = STEP * _TAILS_AT_ONCE
+        begin = (int(self.process, 16) << 32) + self._next_block() % (0x1_0000_0000 // block) * block
+        return _pack(*range(begin + block - STEP, begin - STEP, -STEP)).hex(" ", 8).split()
 
     def new(self, time_ns: int) -> str:
         """A new id for a record that began at ``time_ns`` (Unix time in nanoseconds)."""

@@ -307,12 +307,12 @@ class Recorder:
             "The ring's file, or its lock, was taken away: what this process has not delivered dies with it."
         )
 
+    # -- for users ---------------------------------------------------------------------------------------------------
+
     @property
     def chests(self) -> tuple[Chest, ...]:
-        """Where records go; empty where none was named and the default one was not needed yet."""
+        """Where the records go; the default chest is among them once the first request has made this process ready."""
         return tuple(self._chests)
-
-    # -- for users ---------------------------------------------------------------------------------------------------
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything offered before the call is in every chest; True when it is.

@@ -71,3 +71,12 @@ def influxdb() -> Iterator[Server]:
 
     with influxdb() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Server]:
+    """Redis, with a database that tests share."""
+    from tests.servers.redis import redis
+
+    with redis() as server:
+        yield server

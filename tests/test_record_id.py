@@ -40,3 +40,13 @@ def test_any_changed_digit_of_the_second_half_is_noticed() -> None:
             for digit in "0123456789abcdefg":
                 changed = tail[:at] + digit + tail[at + 1 :]
                 assert is_tail(changed, ids.process) == (changed == tail)
+
+
+def test_a_stock_of_tails_is_made_once_and_holds_no_tail_twice() -> None:
+    ids = RecordIds()
+    ids.stock()
+    before = len(ids._tails)
+    ids.stock()
+    assert len(ids._tails) == before >= 1000
+    made = [ids.new(7) for _ in range(before + 100)]
+    assert len(set(made)) == len(made)

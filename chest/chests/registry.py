@@ -34,6 +34,7 @@ _BUILTIN: Final = {
     "https": _Builtin("chest.chests.http:HttpChest", "wsgi-chest[http]"),
     "influxdb": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
     "influxdb+https": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
+    "log": _Builtin("chest.chests.log:LogChest", "wsgi-chest"),
     "mariadb": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
     "mysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),

@@ -20,7 +20,7 @@ from chest.errors import SettingsError
 from chest.recorder import default_store
 from chest.settings import Settings
 
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|memory:")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|memory:|log:")
 
 service_option = click.option(
     "--service", metavar="NAME", help="Only records of this service; without a URL: of its default directory."

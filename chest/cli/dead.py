@@ -58,8 +58,10 @@ def dead() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a record and line.")
 def list_(directory: Path | None, label: str | None, service: str | None, as_json: bool) -> None:
     """One line a record, the oldest first: when it was refused, by which chest, and why."""
-    for found in _letters(directory, label, service):
+    count = 0
+    for count, found in enumerate(_letters(directory, label, service), 1):  # noqa: B007 - counted while shown
         click.echo(_json_of(found) if as_json else _line_of(found))
+    click.echo(f"Dead letters: {count:,}", err=True)
 
 
 @dead.command()

@@ -96,16 +96,26 @@ class Recording:
         if context is None:
             return
         known = ending.request_id, time_ns, time_ns % CHECK, duration_ns, ending.method, ending.path
-        if ending.outcome is None and context._facts is None and ending.first_byte_ns and self._is_simple:
-            context.__class__ = self.finished_context
-            context._server_start_response = None
-            if "://" not in ending.path and self._is_plain(context):
-                first_byte_ns = ending.first_byte_ns - ending.begin_ns
-                line = line_of((self._tail(), *known, context._status, ending.body_bytes, context, first_byte_ns))
-                if line is not None and len(line) <= PLAIN_BYTES:
-                    self._offer(line)
-                    return
-        self.finish(known, context, ending.body_bytes, ending)
+        try:
+            if not (ending.outcome is None and ending.first_byte_ns and self._offered_stream(known, context, ending)):
+                self._finish(known, context, ending.body_bytes, ending)
+        except Exception as trouble:  # noqa: BLE001 - the request goes on
+            self.went_wrong(context, trouble)
+
+    def _offered_stream(self, known: Row, context: RequestContext, ending: Ending) -> bool:
+        """Offer the record of a stream that ended well and of which nothing was told; False where it is no such one."""
+        if context._facts is not None or not self._is_simple:
+            return False
+        context.__class__ = self.finished_context
+        context._server_start_response = None
+        if "://" in ending.path or not self._is_plain(context):
+            return False
+        first_byte_ns = ending.first_byte_ns - ending.begin_ns
+        line = line_of((self._tail(), *known, context._status, ending.body_bytes, context, first_byte_ns))
+        if line is None or len(line) > PLAIN_BYTES:
+            return False
+        self._offer(line)
+        return True
 
     def went_wrong(self, context: RequestContext, trouble: Exception) -> None:
         """Something of ours raised: counted, and the request goes on."""

@@ -38,14 +38,15 @@ def waiting(directory: Path, label: str) -> list[str]:
 def test_each_is_listed_with_time_chest_and_reason(run: Run, tmp_path: Path, refused: list[Record]) -> None:
     listed = run("dead", "list", "--directory", str(tmp_path))
     assert listed.exit_code == 0
-    assert [text.split()[0] for text in listed.output.splitlines()] == [record.id for record in refused]
+    assert [text.split()[0] for text in listed.stdout.splitlines()] == [record.id for record in refused]
+    assert listed.stderr == "Dead letters: 3\n"
     assert "mongodb://db/shop: value out of range" in listed.output
     assert "\x1b" not in listed.output
 
 
 def test_those_of_one_chest_can_be_listed_as_json(run: Run, tmp_path: Path, refused: list[Record]) -> None:
     listed = run("dead", "list", "--directory", str(tmp_path), "--chest", "postgresql", "--json")
-    [line] = listed.output.splitlines()
+    [line] = listed.stdout.splitlines()
     found = json.loads(line)
     assert (found["id"], found["chest"]) == (refused[2].id, "postgresql://db/shop")
     assert found["reason"].startswith("value out of range")
@@ -66,7 +67,7 @@ def test_one_that_is_retried_waits_for_its_chest_again(run: Run, tmp_path: Path,
 
 def test_all_can_be_forgotten(run: Run, tmp_path: Path, refused: list[Record]) -> None:
     assert run("dead", "drop", "--directory", str(tmp_path), "--all").output == "Records forgotten: 3\n"
-    assert run("dead", "list", "--directory", str(tmp_path)).output == ""
+    assert run("dead", "list", "--directory", str(tmp_path)).stdout == ""
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "0" * 32]])
@@ -79,7 +80,7 @@ def test_what_is_meant_has_to_be_said(run: Run, tmp_path: Path, refused: list[Re
 def test_an_id_that_is_not_there_changes_nothing(run: Run, tmp_path: Path, refused: list[Record]) -> None:
     done = run("dead", "drop", "--directory", str(tmp_path), refused[0].id, "f" * 32)
     assert done.exit_code == 1
-    assert len(run("dead", "list", "--directory", str(tmp_path)).output.splitlines()) == 3
+    assert len(run("dead", "list", "--directory", str(tmp_path)).stdout.splitlines()) == 3
 
 
 def test_a_file_that_cannot_be_read_is_said(run: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from wsgiref.util import setup_testing_defaults
 from chest.record import Record
 from chest.request.middleware import RequestMiddleware
 from chest.request.selection import Selection
+from chest.ring.line import decode_lines
 from tests.support import ReadyProcess
 
 
@@ -79,7 +80,10 @@ class Recorded(RequestMiddleware):
     def __init__(self, app: Callable[..., Any], selection: Selection | None = None, **options: Any) -> None:
         self.records: list[Record] = []
         self.process = ReadyProcess()
-        super().__init__(app, self.records.append, selection or Selection(), self.process, **options)
+        super().__init__(app, self._keep, selection or Selection(), self.process, **options)
+
+    def _keep(self, line: bytes) -> None:
+        self.records += decode_lines(line, self.process.resource)
 
     @property
     def record(self) -> Record:

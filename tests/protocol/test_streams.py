@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import io
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -65,13 +64,22 @@ def test_every_value_is_handed_through_as_it_is_when_it_is_asked_for() -> None:
 def test_the_iterable_is_iterated_once_and_closed_itself_not_its_iterator() -> None:
     closed = []
 
-    class ClosableIterator(io.BytesIO):
+    class ClosableIterator:
+        def __init__(self) -> None:
+            self._chunks = iter([b"one\n", b"two\n"])
+
+        def __iter__(self) -> Iterator[bytes]:
+            return self
+
+        def __next__(self) -> bytes:
+            return next(self._chunks)
+
         def close(self) -> None:
             closed.append("iterator")
 
     class Body:
         def __iter__(self) -> Iterator[bytes]:
-            return ClosableIterator(b"one\ntwo\n")
+            return ClosableIterator()
 
         def close(self) -> None:
             closed.append("iterable")
@@ -140,15 +148,40 @@ def test_a_body_that_cannot_be_iterated_leaves_no_request_behind_in_its_thread()
 
     app = Recorded(_app(Broken()))
     body = app(environ_of(), _ignored)
-    for begin in (iter, next):
+    for begin in (lambda body: next(iter(body)), next):
         with pytest.raises(LookupError):
-            begin(body)  # type: ignore[operator]
+            begin(body)  # type: ignore[no-untyped-call]
         assert current() is NO_REQUEST
     body.close()  # type: ignore[attr-defined]
     with pytest.raises(TypeError):
         next(body)  # type: ignore[call-overload]
     assert current() is NO_REQUEST
     assert (app.record.status, app.record.error) == (500, "LookupError")
+
+
+def test_what_the_application_returned_can_be_asked_for_what_it_knows() -> None:
+    class Page:
+        status_code = 404
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"a", b"b"])
+
+        def __bytes__(self) -> bytes:
+            return b"ab"
+
+        def fileno(self) -> int:
+            raise AssertionError("a server that asks would send a file past the middleware")
+
+    body: Any = Recorded(_app(Page()))(environ_of(), _ignored)
+    assert (body.status_code, bytes(body), hasattr(body, "missing"), hasattr(body, "fileno")) == (
+        404,
+        b"ab",
+        False,
+        False,
+    )
+    assert list(body) == [b"a", b"b"]
+    body.close()
+    assert not hasattr(body, "status_code")
 
 
 # -- what is measured ------------------------------------------------------------------------------------------------------

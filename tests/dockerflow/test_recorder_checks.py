@@ -1,0 +1,192 @@
+"""How a recorder is: told as warnings, never worse, from its counters and its chests' checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chest import ChestUnavailable, Recorder
+from chest.chests.base import Chest
+from chest.chests.memory import MemoryChest
+from chest.dockerflow import checks, health
+from chest.dockerflow.recorder_checks import RecorderChecks
+from chest.record import Record
+from tests.support import make_record, wait_until
+
+
+class Troubled(Chest):
+    """Raises what it is told to, in place of whatever it is asked for."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self.name = name
+        self.error = error
+
+    def open(self) -> None:
+        raise self.error
+
+    def write(self, records: Sequence[Record]) -> None:
+        raise self.error
+
+    def check(self) -> None:
+        raise self.error
+
+    def close(self) -> None: ...
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Stub:
+    """A recorder with the counters that a test gives it."""
+
+    chests = ()
+
+    def __init__(self, **counters: Any) -> None:
+        self.counters = counters
+
+    def stats(self) -> dict[str, Any]:
+        ring = {"is_durable": True, "capacity_bytes": 1000, "pending_bytes": self.counters.pop("pending_bytes", 0)}
+        return {"ring": ring, "exporter_is_running": True} | self.counters
+
+
+def run(recorder_checks: RecorderChecks) -> checks.ChecksResults:
+    return checks.run_checks(recorder_checks.by_name().items())
+
+
+def ids(recorder_checks: RecorderChecks) -> set[str]:
+    return {found for detail in run(recorder_checks).details.values() for found in detail["messages"]}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[Recorder]:
+    with Recorder([MemoryChest()], directory=tmp_path) as recorder:
+        yield recorder
+
+
+def test_a_recorder_that_delivers_has_nothing_to_say(recorder: Recorder) -> None:
+    found = RecorderChecks(recorder)
+    assert run(found).level == 0
+    recorder.prepare()
+    recorder.offer(make_record())
+    assert recorder.flush(10)
+    assert run(found).statuses == {
+        "check_chest_memory": "ok",
+        "check_exporter_alive": "ok",
+        "check_records_dropped": "ok",
+        "check_ring_filling": "ok",
+        "check_spool_growing": "ok",
+    }
+
+
+def test_checks_are_equal_each_time_so_that_their_results_can_be_kept(recorder: Recorder) -> None:
+    found = RecorderChecks(recorder)
+    assert found.by_name() == found.by_name()
+
+
+def test_each_chest_has_a_check_of_its_own(tmp_path: Path) -> None:
+    down = ChestUnavailable("memory:shop is down; start it")
+    with Recorder([MemoryChest(), MemoryChest(), Troubled("memory:shop", down)], directory=tmp_path) as recorder:
+        results = run(RecorderChecks(recorder))
+    assert [name for name in results.statuses if "chest" in name] == [
+        "check_chest_memory",
+        "check_chest_memory_2",
+        "check_chest_memory_3",
+    ]
+    assert results.details == {
+        "check_chest_memory_3": {
+            "status": "warning",
+            "level": 30,
+            "messages": {health.WARNING_CHEST_UNREACHABLE: "memory:shop is down; start it"},
+        }
+    }
+
+
+def test_what_a_chest_of_the_user_s_raises_is_not_shown(tmp_path: Path) -> None:
+    with Recorder([Troubled("it's mine", ValueError("hunter2"))], directory=tmp_path) as recorder:
+        results = run(RecorderChecks(recorder))
+    assert results.details["check_chest_it_s_mine"]["messages"] == {
+        health.WARNING_CHEST_UNREACHABLE: "The chest's check raised ValueError."
+    }
+
+
+def test_a_real_ring_that_fills_is_told(tmp_path: Path) -> None:
+    chest = Troubled("down", ChestUnavailable("down"))
+    recorder = Recorder([chest], directory=tmp_path, ring_bytes=1 << 20, shutdown_seconds=0)
+    found = RecorderChecks(recorder)
+    recorder.prepare()
+    assert health.WARNING_RING_FILLING not in ids(found)
+    while recorder.offer(make_record(variables={"text": "x" * 4000})):
+        pass
+    assert {health.WARNING_RING_FILLING, health.WARNING_RECORDS_DROPPED} <= ids(found)
+    messages = run(found).details["check_records_dropped"]["messages"]
+    assert messages[health.WARNING_RECORDS_DROPPED].startswith(
+        "Records were dropped; by this process since it began: ring_full "
+    )
+    recorder.close(0)
+
+
+def test_drops_are_told_for_five_minutes_after_the_last(clock: Clock) -> None:
+    stub = Stub(dropped={"ring_full": 1})
+    found = RecorderChecks(stub, clock)  # type: ignore[arg-type]
+    assert ids(found) == {health.WARNING_RECORDS_DROPPED}
+    clock.now += 299
+    assert ids(found) == {health.WARNING_RECORDS_DROPPED}
+    clock.now += 2
+    assert ids(found) == set()
+    stub.counters["dropped"] = {"ring_full": 1, "rejected": 1}
+    assert ids(found) == {health.WARNING_RECORDS_DROPPED}
+
+
+def test_counters_that_begin_anew_are_no_drops(clock: Clock) -> None:
+    stub = Stub(dropped={"ring_full": 5})
+    found = RecorderChecks(stub, clock)  # type: ignore[arg-type]
+    ids(found)
+    clock.now += 301
+    stub.counters["dropped"] = {}
+    assert ids(found) == set()
+    stub.counters["dropped"] = {"ring_full": 1}
+    assert ids(found) == {health.WARNING_RECORDS_DROPPED}
+
+
+@pytest.mark.parametrize(("few", "more"), [(3, 5), ({"sqlite:///a.db": 3}, {"sqlite:///a.db": 3, "memory": 2})])
+def test_a_spool_that_grows_is_told_for_five_minutes(few: Any, more: Any, clock: Clock) -> None:
+    stub = Stub(spooled=few)
+    found = RecorderChecks(stub, clock)  # type: ignore[arg-type]
+    assert ids(found) == {health.WARNING_SPOOL_GROWING}
+    clock.now += 301
+    assert ids(found) == set()
+    stub.counters["spooled"] = more
+    assert ids(found) == {health.WARNING_SPOOL_GROWING}
+
+
+def test_an_exporter_that_ended_is_told_while_records_wait() -> None:
+    assert ids(RecorderChecks(Stub(exporter_is_running=False))) == set()  # type: ignore[arg-type]
+    waiting = Stub(exporter_is_running=False, pending_bytes=10)
+    assert ids(RecorderChecks(waiting)) == {health.WARNING_EXPORTER_STOPPED}  # type: ignore[arg-type]
+
+
+def test_a_real_exporter_that_could_not_be_started_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Recorder([MemoryChest()], directory=tmp_path) as recorder:
+        with monkeypatch.context() as patched:
+            patched.setattr("chest.delivery.exporter.Exporter.start", refused)
+            recorder.prepare()
+            recorder.offer(make_record())
+            assert ids(RecorderChecks(recorder)) == {health.WARNING_EXPORTER_STOPPED}
+        recorder.mark[0] = 0
+        recorder.prepare()
+        wait_until(lambda: not ids(RecorderChecks(recorder)))
