@@ -14,6 +14,7 @@ from benchmarks import (
     bench_exporter,
     bench_memory,
     bench_middleware,
+    bench_outage,
     bench_peers,
     bench_ring,
 )
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "ring": bench_ring,
     "exporter": bench_exporter,
     "memory": bench_memory,
+    "outage": bench_outage,
     "end_to_end": bench_end_to_end,
     "peers": bench_peers,
 }

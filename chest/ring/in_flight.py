@@ -98,7 +98,7 @@ class InFlight:
         """The request's record is in the ring, or there is to be none. Never raises."""
         try:
             slot.clear()
-        except ValueError:  # the file was closed meanwhile, or is that of a process that forked this one
+        except (ValueError, TypeError):  # its file was closed, by the end of the recorder or in a forked child
             return
         slot.home.append(slot)
 
