@@ -13,6 +13,7 @@ from chest.delivery.batch import Outstanding
 from chest.delivery.delivery import Delivery
 from chest.delivery.lane import Lane
 from chest.delivery.losses import Losses
+from chest.delivery.nap import Nap
 from chest.native import new_lock, start_thread
 from chest.record import Record
 from chest.ring.line import decode_lines
@@ -76,8 +77,7 @@ class Exporter:
         self._batch_records = batch_records
         self._must_wait = must_wait
         self._notices = [] if notices is None else notices
-        self._wake = new_lock()
-        self._wake.acquire()
+        self._nap = Nap()
         self._is_running = False
         self._ended = new_lock()
         self._stop_by: float | None = None
@@ -115,10 +115,7 @@ class Exporter:
 
     def wake(self) -> None:
         """Let the thread look at the ring at once."""
-        try:
-            self._wake.release()
-        except RuntimeError:  # it has not gone to sleep since the last time
-            pass
+        self._nap.end()
 
     def ask_for_flush(self) -> int:
         """Have everything that is in the ring now delivered; gives a ticket for :meth:`is_flushed`."""
@@ -173,7 +170,7 @@ class Exporter:
                 left_seconds = deadline - time.monotonic()
                 if left_seconds <= 0 or self._delivery.is_hopeless:
                     break
-                self._wake.acquire(timeout=min(POLL_SECONDS, left_seconds))
+                self._nap.take(min(POLL_SECONDS, left_seconds))
             self._delivery.spool_what_others_have()
         finally:
             self._delivery.close(deadline)
@@ -198,11 +195,11 @@ class Exporter:
             while self._notices:
                 logger.warning(self._notices.pop(0))
             while self._must_wait() and self._stop_by is None:
-                self._wake.acquire(timeout=POLL_SECONDS)
+                self._nap.take(POLL_SECONDS)
             self._delivery.open()
             while self._stop_by is None:
                 self._turn()
-                self._wake.acquire(timeout=POLL_SECONDS)
+                self._nap.take(POLL_SECONDS)
             self._is_drained = self._finish()
         except BaseException as error:  # noqa: BLE001 - MemoryError, SystemExit: a new thread is started at the next request
             self._counters.add("exporter_restarts")
@@ -217,7 +214,8 @@ class Exporter:
 
     def _turn(self) -> None:
         """Once around: deliver when it is time, and look for what others have left."""
-        self._outstanding.commit_settled()
+        if self._outstanding:
+            self._outstanding.commit_settled()
         if self._delivery.is_holding:
             self._delivery.work()
             self._delivery.relieve(self._is_fuller_than(_PRESSED_SHARE))

@@ -8,6 +8,7 @@ from typing import Final
 
 from chest.counters import Counters
 from chest.delivery.lane import Lane
+from chest.delivery.nap import Nap
 from chest.native import new_lock, sleep, start_thread
 
 _SHORTEST_SLEEP_SECONDS: Final = 0.01
@@ -25,8 +26,7 @@ class LaneThread:
         self._counters = counters
         self._progressed = progressed
         self._is_stopping = False
-        self._wake = new_lock()
-        self._wake.acquire()
+        self._nap = Nap()
         self._ended = new_lock()
 
     def start(self) -> None:
@@ -40,10 +40,7 @@ class LaneThread:
 
     def wake(self) -> None:
         """There is something to do."""
-        try:
-            self._wake.release()
-        except RuntimeError:  # it has not gone to sleep since the last time
-            pass
+        self._nap.end()
 
     def stop(self) -> None:
         """Have it end, and close the chest, after what it is doing."""
@@ -80,4 +77,4 @@ class LaneThread:
 
     def _sleep(self) -> None:
         seconds = self._lane.seconds_to_sleep()
-        self._wake.acquire(timeout=-1 if seconds is None else max(_SHORTEST_SLEEP_SECONDS, seconds))
+        self._nap.take(None if seconds is None else max(_SHORTEST_SLEEP_SECONDS, seconds))

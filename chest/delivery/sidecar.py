@@ -14,7 +14,7 @@ from chest.delivery.batch import Outstanding
 from chest.delivery.delivery import Delivery
 from chest.delivery.lane import Lane
 from chest.delivery.losses import Losses
-from chest.native import new_lock
+from chest.delivery.nap import Nap
 from chest.record import Record
 from chest.ring.living_ring import LivingRing
 from chest.ring.recovery import SUFFIX, DeadRing
@@ -69,8 +69,7 @@ class Sidecar:
         self._counters = counters
         self._flush_seconds = flush_seconds
         self._batch_records = batch_records
-        self._wake_lock = new_lock()
-        self._wake_lock.acquire()
+        self._nap = Nap()
         self._delivery = Delivery(lanes, counters, self.wake)
         self._adoption = Adoption(adopt, self._delivery, counters)
         self._losses = Losses(counters)
@@ -81,10 +80,7 @@ class Sidecar:
 
     def wake(self) -> None:
         """Have it look at the rings at once."""
-        try:
-            self._wake_lock.release()
-        except RuntimeError:  # it has not gone to sleep since the last time
-            pass
+        self._nap.end()
 
     def stop(self, seconds: float) -> None:
         """Have it deliver what there is, for no longer than so many seconds, and end. Safe in a signal handler."""
@@ -107,7 +103,7 @@ class Sidecar:
             while self._stop_by is None:
                 self._turn()
                 tell(self.progress)
-                self._wake_lock.acquire(timeout=POLL_SECONDS)
+                self._nap.take(POLL_SECONDS)
             return self._finish(self._stop_by)
         finally:
             self._delivery.close(self._stop_by or time.monotonic())
@@ -128,7 +124,7 @@ class Sidecar:
             if left_seconds <= 0 or self._delivery.is_hopeless:
                 self._delivery.spool_what_others_have()
                 return False
-            self._wake_lock.acquire(timeout=min(POLL_SECONDS, left_seconds))
+            self._nap.take(min(POLL_SECONDS, left_seconds))
         return True
 
     def _has_delivered_all(self) -> bool:

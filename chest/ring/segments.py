@@ -146,6 +146,10 @@ class SegmentFile:
         """FREE, ACTIVE, RETIRED or DRAINED."""
         return self._header[_STATES + index]
 
+    def states(self) -> bytes:
+        """The state of every segment."""
+        return self._header[_STATES : _STATES + len(self.segments)]
+
     def set_state(self, index: int, state: int) -> None:
         self._header[_STATES + index] = state
 
