@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from chest.chests.base import Chest
 from chest.counters import Counters
 from chest.delivery.lane import Lane
+from chest.delivery.lanes import lanes_for
 from chest.delivery.spool import SUFFIX as SPOOL_SUFFIX
-from chest.delivery.spool import Spool, spool_path
 from chest.errors import DirectoryError
 from chest.killed_request import cleaned_killed_request
 from chest.native import sleep
@@ -51,7 +51,7 @@ def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
     if not os.path.isdir(directory):  # Path.is_dir raises where a directory above may not be looked into
         raise DirectoryError(f"{directory} is no directory that can be read: name the one that holds the .ring files")
     counters = Counters()
-    lanes = [_lane(directory, chest, counters) for chest in chests]
+    lanes = lanes_for(chests, counters, directory, _SPOOL_BYTES)
     rings = 0
     for ring in adopt_dead_rings(directory, counters, clean=cleaned_killed_request):
         _deliver_ring(ring, lanes, counters)
@@ -63,12 +63,6 @@ def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
     damaged = counters.get("dropped.damaged")
     rejected = counters.get("dropped.rejected") + sum(counters.snapshot().get("dead_letters", {}).values())
     return Recovered(rings, counters.get("recovered") - rejected, damaged, rejected, left, spools_left)
-
-
-def _lane(directory: Path, chest: Chest, counters: Counters) -> Lane:
-    return Lane(
-        chest, counters, spool=Spool(spool_path(directory, chest.name), chest.name, _SPOOL_BYTES, counters)
-    )  # fmt: skip
 
 
 def _deliver_ring(ring: DeadRing, lanes: Sequence[Lane], counters: Counters) -> None:

@@ -18,8 +18,7 @@ from chest.chests.registry import open_chest, sqlite_url
 from chest.chests.unusable import UnusableChest
 from chest.counters import Counters
 from chest.delivery.exporter import Exporter
-from chest.delivery.lane import Lane
-from chest.delivery.spool import Spool, spool_path
+from chest.delivery.lanes import lanes_for
 from chest.directory import default_directory, prepare_directory
 from chest.errors import ChestError, DirectoryError, SettingsError
 from chest.killed_request import cleaned_killed_request
@@ -50,10 +49,6 @@ logger = logging.getLogger("chest")
 DEFAULT_SERVICE: Final = "app"
 DEFAULT_STORE: Final = "chest.sqlite3"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_BATCHES_HELD_FOR_ONE: Final = 2
-"""In memory, decoded: one that is being written, and the next. The others wait in the ring, where they cost no more."""
-_BATCHES_HELD_FOR_SEVERAL: Final = 4
-"""A chest that is late for a moment is not to hold up those beside it."""
 _LOOK_EVERY_SECONDS: Final = 0.002
 _PREPARE_SECONDS: Final = 1.0
 """How long a request waits for another that makes the process ready: a file is made in milliseconds. It may be this very
@@ -256,8 +251,10 @@ class Recorder:
 
         if not self._chests:
             self._chests = [self._default_chest()]
+        directory = None if self._file is None else self._file.directory
+        lanes = lanes_for(self._chests, self.counters, directory, self.settings.spool_bytes)
         exporter = Exporter(
-            self._ring, self._lanes(), self.counters,
+            self._ring, lanes, self.counters,
             adopt=adopt, died=died, look_after_file=look_after_file,
             flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
             must_wait=is_uwsgi_before_its_fork, notices=self._notices,
@@ -269,17 +266,6 @@ class Recorder:
         )
         self._finalizer.atexit = False
         return exporter
-
-    def _lanes(self) -> list[Lane]:
-        most_held = _BATCHES_HELD_FOR_SEVERAL if len(self._chests) > 1 else _BATCHES_HELD_FOR_ONE
-        return [Lane(chest, self.counters, spool=self._spool(chest), most_held=most_held) for chest in self._chests]
-
-    def _spool(self, chest: Chest) -> Spool | None:
-        """Beside the ring file, whose directory was found to be private; none where the ring is in memory."""
-        if self._file is None or not self.settings.spool_bytes:
-            return None
-        label = getattr(chest, "name", type(chest).__name__)
-        return Spool(spool_path(self._file.directory, label), label, self.settings.spool_bytes, self.counters)
 
     def _default_chest(self) -> Chest:
         try:

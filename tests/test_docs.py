@@ -259,7 +259,7 @@ def test_a_command_that_a_document_shows_is_there_with_the_options_shown(documen
     assert name in COMMANDS, f"{document}: {line}"
     command = commands.get_command(click.Context(commands), name)
     assert command is not None
-    if isinstance(command, click.Group):
+    if isinstance(command, click.Group) and arguments:
         command = command.commands[arguments.pop(0)]
     known = {spelling for option in command.params for spelling in (*option.opts, *option.secondary_opts)}
     assert {argument for argument in arguments if argument.startswith("-")} <= known, f"{document}: {line}"

@@ -18,9 +18,8 @@ import click
 from chest.chests.base import Chest
 from chest.chests.registry import open_chest
 from chest.counters import Counters
-from chest.delivery.lane import Lane
+from chest.delivery.lanes import lanes_for
 from chest.delivery.sidecar import Progress, Sidecar
-from chest.delivery.spool import Spool, spool_path
 from chest.directory import prepare_directory
 from chest.errors import SettingsError
 from chest.killed_request import cleaned_killed_request
@@ -29,7 +28,6 @@ from chest.ring.recovery import adopt_dead_rings
 from chest.settings import Settings
 
 _TELL_EVERY_SECONDS: Final = 10.0
-_BATCHES_HELD: Final = 4
 
 
 @click.command()
@@ -53,7 +51,7 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     counters = Counters()
     sidecar = Sidecar(
         directory,
-        [_lane(chest, directory, settings, counters) for chest in chests],
+        lanes_for(chests, counters, directory, settings.spool_bytes),
         counters,
         adopt=partial(adopt_dead_rings, directory, counters, clean=cleaned_killed_request),
         flush_seconds=settings.flush_seconds,
@@ -96,13 +94,6 @@ def _of_app(place: str) -> tuple[Settings, list[Chest]]:
     if not isinstance(recorder, Recorder):
         raise SettingsError(f"--app {place}: that is neither a Recorder nor an application that has one")
     return recorder.settings, list(recorder.chests) or [open_chest(default_store(recorder.directory))]
-
-
-def _lane(chest: Chest, directory: Path, settings: Settings, counters: Counters) -> Lane:
-    spool = None
-    if settings.spool_bytes:
-        spool = Spool(spool_path(directory, chest.name), chest.name, settings.spool_bytes, counters)
-    return Lane(chest, counters, spool=spool, most_held=_BATCHES_HELD)
 
 
 def _end_at_signals(sidecar: Sidecar, seconds: float) -> None:
