@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench bench-peers stress soak servers clean
+.PHONY: help demo test check check-flask bench bench-peers stress soak servers clean
 .DEFAULT_GOAL := help
 
 help: ## Show these commands
@@ -28,18 +28,22 @@ demo: $(VENV)/demo.stamp ## Serve a small shop, send it requests, kill a worker,
 test: $(VENV)/dev.stamp ## Run the tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, tests
+check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, tests, older releases of Flask
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+	$(BIN)/python tests/flask_versions.py
+
+check-flask: $(VENV)/dev.stamp ## The tests of flask_chest with the oldest Flask that it promises, and one between
+	$(BIN)/python tests/flask_versions.py
 
 bench: $(VENV)/dev.stamp ## Measure, and print a table
 	$(BIN)/python -m benchmarks
 
-bench-peers: $(VENV)/dev.stamp ## Measure beside OpenTelemetry, structlog, beeline and Sentry, each in an environment of its own
-	$(BIN)/python -m benchmarks.bench_peers
+bench-peers: $(VENV)/dev.stamp ## Measure beside OpenTelemetry, structlog, beeline, Sentry and Flask-Chest, each in an environment of its own
+	$(BIN)/python -m benchmarks peers flask_peers
 
 stress: $(VENV)/dev.stamp ## Kill, fork and interrupt for a minute, and count what came through
 	$(BIN)/python -m benchmarks.stress

@@ -1,6 +1,6 @@
 """``python -m benchmarks``: every question, one after the other, in about three minutes; ``--save`` keeps the answers.
 
-With names (``middleware ring``) only those; ``peers`` is asked only by its name, for it installs what it measures.
+With names (``middleware ring``) only those; ``peers`` and ``flask_peers`` are asked only by name, for they install what they measure.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ import argparse
 import time
 
 from benchmarks import (
+    bench_chests,
     bench_delivered,
     bench_end_to_end,
     bench_exporter,
+    bench_flask,
+    bench_flask_peers,
     bench_memory,
     bench_middleware,
     bench_outage,
@@ -20,28 +23,34 @@ from benchmarks import (
 )
 from benchmarks.report import Report, about, save
 
+INSTALLING = ("peers", "flask_peers")
 BENCHMARKS = {
     "middleware": bench_middleware,
     "delivered": bench_delivered,
     "ring": bench_ring,
     "exporter": bench_exporter,
+    "chests": bench_chests,
     "memory": bench_memory,
     "outage": bench_outage,
     "end_to_end": bench_end_to_end,
+    "flask": bench_flask,
     "peers": bench_peers,
+    "flask_peers": bench_flask_peers,
 }
 
 
 def main() -> None:
     """Print a table and the targets for each question; after ``--save`` name the file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="the questions; all but peers if none")
+    parser.add_argument(
+        "names", nargs="*", choices=[*BENCHMARKS, []], help="the questions; all that install nothing if none"
+    )
     parser.add_argument("--save", action="store_true", help="write the answers to benchmarks/results/")
     parser.add_argument("--remark", default="", help="what to say of the machine in that file")
     arguments = parser.parse_args()
     reports: list[Report] = []
     begin = time.monotonic()
-    for name in arguments.names or [name for name in BENCHMARKS if name != "peers"]:
+    for name in arguments.names or [name for name in BENCHMARKS if name not in INSTALLING]:
         reports.append(BENCHMARKS[name].report())
         print(reports[-1], flush=True)
     print(*about().values(), f"{time.monotonic() - begin:.0f} s", sep=" · ")

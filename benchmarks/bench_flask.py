@@ -31,7 +31,7 @@ STREAMED: Final = "FlaskRecorder, streamed body"
 EXCLUDED: Final = "FlaskRecorder, excluded path"
 _BARE_STREAMED: Final = "bare, streamed body"
 _MOST_MICROSECONDS: Final = 9.0
-"""0.6 of what Flask-Chest's decorator adds with a chest that does nothing, where that was 15 (see ``bench_flask_chest``)."""
+"""0.6 of what Flask-Chest's decorator adds with a chest that does nothing, where that was 15 (see ``bench_flask_peers``)."""
 
 
 def shop() -> Flask:

@@ -83,10 +83,10 @@ class Worker:
 
 def measure(rounds: int = 15, cpu_rounds: int = 5) -> tuple[dict[str, Added], dict[str, int]]:
     """The medians of the rounds, and how many bytes the sink received by path."""
-    pythons = {name: _python(pins) for name, (_, pins) in PEERS.items()}
+    pythons = {name: python_of(pins) for name, (_, pins) in PEERS.items()}
     with contextlib.ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chest-bench-")))
-        sink = stack.enter_context(_sink())
+        sink = stack.enter_context(sink_server())
         workers: dict[str, Worker] = {}
         for name, (module, _) in PEERS.items():
             workers[name] = Worker(module, pythons[name], sink, place / module)
@@ -109,7 +109,7 @@ def _rounds(workers: dict[str, Worker], kind: str, rounds: int) -> dict[str, lis
 
 
 @contextlib.contextmanager
-def _sink() -> Iterator[str]:
+def sink_server() -> Iterator[str]:
     command = [sys.executable, "-m", "benchmarks.peers.sink"]
     with subprocess.Popen(command, cwd=_HERE.parent, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -119,7 +119,7 @@ def _sink() -> Iterator[str]:
             process.kill()
 
 
-def _python(pins: str | None) -> Path:
+def python_of(pins: str | None) -> Path:
     """The interpreter of the environment that holds these versions, made where it is not there yet."""
     if pins is None:
         return Path(sys.executable)

@@ -20,11 +20,11 @@ from benchmarks.contenders import sample_record
 from benchmarks.measure import Loop, loops, nothing
 from benchmarks.report import Report, question_of
 from chest.counters import Counters
-from chest.record import Record
+from chest.encoding import NEWLINE, encode_line
 from chest.ring.line import Resource, decode_lines
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
-from chest.row import line_of, row_of
+from chest.row import Row, row_of
 
 RING_FILE: Final = "ring, file"
 RING_IN_MEMORY: Final = "ring, in memory"
@@ -43,12 +43,12 @@ _RESOURCE: Final = Resource("bench", "", "host")
 class _Buffer:
     """Something that records are put into one by one, and taken from all at once."""
 
-    def __init__(self, put: Callable[[Record], object], take_all: Callable[[], object]) -> None:
+    def __init__(self, put: Callable[[Row], object], take_all: Callable[[], object]) -> None:
         self.take_all = take_all
 
-        def put_each(records: Sequence[Record]) -> None:
-            for record in records:
-                put(record)
+        def put_each(rows: Sequence[Row]) -> None:
+            for row in rows:
+                put(row)
 
         self.put_each = put_each
 
@@ -57,7 +57,7 @@ def measure(threads: int = 1, rounds: int = 41, records: int = RECORDS) -> tuple
     """Nanoseconds a record: of offering, by so many threads at once, and of taking."""
     with tempfile.TemporaryDirectory(prefix="chest-bench-") as directory, contextlib.ExitStack() as stack:
         buffers = _buffers(Path(directory), stack)
-        items = [sample_record(Path(directory) / "sample")] * records
+        items = [row_of(sample_record(Path(directory) / "sample"))] * records
         offered = loops(
             {name: Loop(buffer.put_each, buffer.take_all) for name, buffer in buffers.items()},
             items,
@@ -68,7 +68,7 @@ def measure(threads: int = 1, rounds: int = 41, records: int = RECORDS) -> tuple
     return offered, taken
 
 
-def _taken(buffers: dict[str, _Buffer], items: Sequence[Record], rounds: int) -> dict[str, float]:
+def _taken(buffers: dict[str, _Buffer], items: Sequence[Row], rounds: int) -> dict[str, float]:
     """Each buffer is filled again after it was emptied; filling is not timed."""
     for buffer in buffers.values():
         buffer.put_each(items)
@@ -90,7 +90,7 @@ def _buffers(directory: Path, stack: contextlib.ExitStack) -> dict[str, _Buffer]
         QUEUE: _Buffer(waiting.put_nowait, lambda: _until(queue.Empty, waiting.get_nowait)),
         SIMPLE_QUEUE: _Buffer(simple.put, lambda: _until(queue.Empty, simple.get_nowait)),
         FILE: _file(directory / "records", stack),
-        ENCODING: _Buffer(lambda record: line_of(row_of(record)), nothing),
+        ENCODING: _Buffer(lambda row: encode_line(row, None, NEWLINE), nothing),
     }
 
 
@@ -104,15 +104,18 @@ def _ring(file: SegmentFile, stack: contextlib.ExitStack) -> _Buffer:
             decode_lines(chunk.data, _RESOURCE)
             ring.commit(chunk)
 
-    return _Buffer(ring.offer, take_all)
+    def put(row: Row) -> None:
+        ring.offer_line(encode_line(row, None, NEWLINE))
+
+    return _Buffer(put, take_all)
 
 
 def _file(path: Path, stack: contextlib.ExitStack) -> _Buffer:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     stack.callback(os.close, descriptor)
 
-    def put(record: Record) -> None:
-        os.write(descriptor, line_of(row_of(record)))
+    def put(row: Row) -> None:
+        os.write(descriptor, encode_line(row, None, NEWLINE))
 
     def take_all() -> None:
         for piece in _pieces(descriptor):

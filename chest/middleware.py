@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from chest.chests.base import Chest
 from chest.errors import SettingsError
 from chest.recorder import DEFAULT_SERVICE, Recorder
+from chest.request.adapted import AdaptedRecording
 from chest.request.context import ENVIRON_KEY, NO_REQUEST
 from chest.request.middleware import RequestMiddleware
 from chest.request.redaction import Redaction
@@ -63,6 +64,9 @@ class ChestMiddleware(RequestMiddleware):
         """A middleware of settings that were resolved already; for adapters, which have a config mapping to read."""
         middleware = cls.__new__(cls)
         middleware._set_up(app, settings, recorder, service_of(app, DEFAULT_SERVICE))
+        if settings.enabled:
+            own = middleware.recorder
+            middleware._recording = AdaptedRecording(own.offer_line, _selection_of(settings), own)
         return middleware
 
     def _set_up(

@@ -81,14 +81,16 @@ class RecordingServer:
 
 @contextlib.contextmanager
 def recording_server(
-    tls: ssl.SSLContext | None = None, reply: Callable[[Received], Reply | None] | None = None
+    tls: ssl.SSLContext | None = None, reply: Callable[[Received], Reply | None] | None = None, port: int = 0
 ) -> Iterator[RecordingServer]:
     """A server for the block, on 127.0.0.1.
 
     :param tls: speaks TLS with this context.
     :param reply: asked first what to answer.
+    :param port: the port that it had before; 0: a free one.
     """
     record = RecordingServer()
+    open_connections: set[socket.socket] = set()
     numbers = itertools.count()
 
     class Handler(BaseHTTPRequestHandler):
@@ -141,9 +143,14 @@ def recording_server(
             connection, address = super().get_request()
             if tls is not None:
                 connection = tls.wrap_socket(connection, server_side=True)
+            open_connections.add(connection)
             return connection, address
 
-    server = Server(("127.0.0.1", 0), Handler)
+        def close_request(self, request: Any) -> None:
+            open_connections.discard(request)
+            super().close_request(request)
+
+    server = Server(("127.0.0.1", port), Handler)
     record.port = server.server_address[1]
     record.url = f"http{'s' if tls else ''}://127.0.0.1:{record.port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -154,6 +161,9 @@ def recording_server(
         record.ending.set()
         server.shutdown()
         server.server_close()
+        for connection in list(open_connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         thread.join(5)
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import click
 import pytest
+from flask_chest.app_settings import G_OPTION
 
 from chest.chests.registry import schemes
 from chest.cli.main import COMMANDS, commands
@@ -109,20 +110,21 @@ def _python(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_flask_example_records_route_error_and_complete_body(tmp_path: Path) -> None:
+def test_the_flask_example_records_route_error_and_what_is_on_g(tmp_path: Path) -> None:
     example = next(block.text for block in _blocks("python") if "Flask(__name__)" in block.text)
-    routes = '@app.get("/items/<int:number>")\ndef item(number):\n    return {"price": 12 / number}\n'
     use = (
+        "app = create_app()\n"
         "client = app.test_client()\n"
-        "client.get('/items/3', buffered=True); client.get('/items/0', buffered=True)\n"
-        "assert app.wsgi_app.recorder.close()\n"
+        "client.get('/items/3'); client.get('/items/0')\n"
+        "assert app.extensions['chest'].recorder.close()\n"
     )
-    (tmp_path / "shop.py").write_text(f"{example}\n\n{routes}\n\n{use}")
+    (tmp_path / "shop.py").write_text(f"{example}\n\n{use}")
     finished = _python("shop.py", home=tmp_path)
     assert finished.returncode == 0, finished.stdout
     shown = _python("-m", "chest", "tail", "--no-follow", "--json", "chest.sqlite3", home=tmp_path).stdout
     assert shown.count('"route":"/items/<int:number>"') == 2
     assert '"outcome":"error","error":"ZeroDivisionError"' in shown
+    assert shown.count('"user_id":"123"') == 2
 
 
 # -- sessions --------------------------------------------------------------------------------------------------------------
@@ -287,7 +289,7 @@ def test_every_option_in_the_documentation_of_options_is_known() -> None:
 def test_every_environment_variable_that_a_document_names_is_an_option(document: Path) -> None:
     somebody_elses = {"CHEST_PORT"}
     named = set(re.findall(r"\bCHEST_[A-Z_]+\b", document.read_text()))
-    assert named - somebody_elses <= {option.key for option in options()}
+    assert named - somebody_elses <= {option.key for option in (*options(), G_OPTION)}
 
 
 def test_every_chest_that_can_be_opened_has_a_row_in_the_readme() -> None:
@@ -318,7 +320,9 @@ def test_every_field_of_a_record_and_every_outcome_is_explained() -> None:
 
 
 def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
-    code = "\n".join(path.read_text() for path in (ROOT / "chest").rglob("*.py") if "cli" not in path.parts)
+    packages = (ROOT / "chest", ROOT / "adapters" / "flask_chest")
+    files = [path for package in packages for path in package.rglob("*.py") if "cli" not in path.parts]
+    code = "\n".join(path.read_text() for path in files)
     counted = set(re.findall(r'ounters\.add\(\s*f?"([a-z_.]+)', code)) | set(re.findall(r'"(dropped\.[a-z_]+)"', code))
     section = HOW_IT_WORKS.read_text().partition("is the state of this process")[2].partition("A count that is 0")[0]
     explained = set(

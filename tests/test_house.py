@@ -14,15 +14,30 @@ import pytest
 import chest
 
 ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "chest"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+ADAPTERS = ROOT / "adapters"
+PACKAGES = {ROOT / "chest": ROOT, ADAPTERS / "flask_chest": ADAPTERS}
+"""Each import package, and the directory that it is imported from."""
+ROOT_OF = {file: root for package, root in PACKAGES.items() for file in package.rglob("*.py")}
+MODULES = sorted(ROOT_OF)
 _BUILD_SECONDS = 100
 
-DRIVERS_AND_FRAMEWORKS = ("sqlalchemy", "sqlite3", "flask", "werkzeug", "gunicorn", "click", "rich")
+DRIVERS_AND_FRAMEWORKS = (
+    "sqlalchemy",
+    "sqlite3",
+    "flask",
+    "werkzeug",
+    "gunicorn",
+    "click",
+    "rich",
+    "pymongo",
+    "bson",
+    "influxdb_client",
+    "httpx",
+)
 
 
 def _name_of(file: Path) -> str:
-    parts = file.relative_to(ROOT).with_suffix("").parts
+    parts = file.relative_to(ROOT_OF[file]).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -31,7 +46,7 @@ def _python(code: str, *arguments: str, home: Path) -> str:
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *arguments],
         cwd=home,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)},
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ADAPTERS}", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -62,8 +77,9 @@ def test_a_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert not doc.startswith(f"{name}("), "the docstring that Python makes of a signature"
 
 
-def test_importing_loads_no_driver_and_no_framework(tmp_path: Path) -> None:
-    code = "import sys, chest; print(*[name for name in sys.argv[1:] if name in sys.modules])"
+@pytest.mark.parametrize("module", ["chest", "chest.adapter"])
+def test_importing_loads_no_driver_and_no_framework(module: str, tmp_path: Path) -> None:
+    code = f"import sys, {module}; print(*[name for name in sys.argv[1:] if name in sys.modules])"
     assert _python(code, *DRIVERS_AND_FRAMEWORKS, home=tmp_path).split() == []
 
 
@@ -76,7 +92,7 @@ def is_ours(depth=2):
     frame = sys._getframe(depth)
     while frame is not None and frame.f_globals.get("__name__", "") in ("os", "logging", "threading", "collections.abc"):
         frame = frame.f_back
-    return frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chest"
+    return frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("chest", "flask_chest")
 
 class WatchedEnvironment(type(os.environ)):
     def __getitem__(self, name):
@@ -111,7 +127,9 @@ def audit(event, args):
         print("writes a file:", args[0])
     elif event == "open" and args[1] is None and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
         print("writes a file:", args[0])
-    elif event in ("os.mkdir", "os.rename", "os.remove", "socket.connect", "socket.bind", "sqlite3.connect"):
+    elif event in ("os.mkdir", "os.rename", "os.remove", "sqlite3.connect"):
+        print(event, *args)
+    elif event in ("socket.connect", "socket.bind") and is_ours():  # urllib3 looks whether the machine has IPv6
         print(event, *args)
 
 sys.addaudithook(audit)
@@ -123,8 +141,9 @@ print(*["handler: " + logger.name for logger in loggers if logger.handlers or lo
 """
 
 
-def test_importing_has_no_side_effect(tmp_path: Path) -> None:
-    assert _python(_WATCHED_IMPORT, "chest", home=tmp_path).split() == []
+@pytest.mark.parametrize("package", sorted(package.name for package in PACKAGES))
+def test_importing_has_no_side_effect(package: str, tmp_path: Path) -> None:
+    assert _python(_WATCHED_IMPORT, package, home=tmp_path).split() == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -145,6 +164,7 @@ def test_importing_any_module_has_no_side_effect(tmp_path: Path) -> None:
         ("import logging; logging.basicConfig()", "handler: root"),
         ("import pathlib; pathlib.Path('file').touch()", "writes a file: file"),
         ("import pathlib; pathlib.Path('directory').mkdir()", "os.mkdir directory"),
+        ("import socket; socket.socket().bind(('127.0.0.1', 0))", "socket.bind"),
     ],
 )
 def test_the_guard_against_side_effects_sees_them(effect: str, said: str, tmp_path: Path) -> None:
@@ -183,13 +203,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_the_wheel_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:
-    assert "chest/py.typed" in wheel.namelist()
+    assert {f"{package.name}/py.typed" for package in PACKAGES} <= set(wheel.namelist())
 
 
 def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    modules = {file.relative_to(ROOT).as_posix() for file in MODULES}
+    modules = {file.relative_to(root).as_posix() for file, root in ROOT_OF.items()}
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert held == modules | {"chest/py.typed"}
+    assert held == modules | {f"{package.name}/py.typed" for package in PACKAGES}
 
 
 def test_the_wheel_installs_the_command_and_carries_licence_and_readme(wheel: zipfile.ZipFile) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -24,7 +25,7 @@ _STARTED: str = """
     import sys, time
     from tests.servers.victoria_metrics import victoria_metrics
     with victoria_metrics() as server:
-        print(server.process.pid, server.port, flush=True)
+        print(server.process.pid, server.port, server.directory, flush=True)
         time.sleep(600)
 """
 
@@ -68,7 +69,8 @@ def test_a_server_that_is_stopped_and_started_again_has_its_port_and_data(postgr
 def test_a_server_ends_with_a_run_that_is_killed(sign: signal.Signals, victoria_metrics: Server) -> None:
     with running_python(_STARTED) as run:
         assert run.stdout is not None
-        pid, port = map(int, run.stdout.readline().split())
+        pid_text, port_text, directory = run.stdout.readline().split()
+        pid, port = int(pid_text), int(port_text)
         assert accepts(port)
         run.send_signal(sign)
         run.wait(10)
@@ -76,6 +78,7 @@ def test_a_server_ends_with_a_run_that_is_killed(sign: signal.Signals, victoria_
         with suppress(ProcessLookupError):
             os.kill(pid, 0)
             wait_until(lambda: not os.path.exists(f"/proc/{pid}/exe"))
+        shutil.rmtree(directory)  # a run that is killed leaves its files
 
 
 @contextmanager

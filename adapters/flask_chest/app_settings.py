@@ -6,9 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from chest.option import PREFIX, Option, Source, places
-from chest.option_types import OptionType
-from chest.settings import Settings
+from chest.adapter import PREFIX, Option, OptionType, Settings, Source, places
 
 ALL: Final = "all"
 TRACKED: Final = "tracked"

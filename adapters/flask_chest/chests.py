@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from flask import Flask
 
-from chest.chests.registry import builtin_factory, safe_url
-from chest.chests.sql_variables import VariablesChest
-from chest.errors import MissingDependencyError, RecordRejected, SettingsError
-from chest.record import Outcome, Record
-from chest.request.redaction import Redaction
-from chest.request.sanitize import Sanitizer
-from flask_chest.triples import FlaskChest, Triple, triples_of
+from chest import Record, RecordRejected, SettingsError
+from chest.adapter import builtin_factory, influx_url, open_chest, safe_url
+from flask_chest.sql_chests import FlaskChestMySQL, FlaskChestPostgreSQL, FlaskChestSQLite
+from flask_chest.triples import FlaskChest, Triple, record_of, records_of, triples_of
 
 __all__ = [
     "FlaskChest",
@@ -29,42 +24,6 @@ __all__ = [
 ]
 
 _DEFAULT_LOGGER: Final = logging.getLogger("flask_chest")
-_as_plain: Final = Sanitizer(Redaction((), ())).clean
-
-
-class FlaskChestSQLite(FlaskChest):
-    """One row a variable in a table of a SQLite file, as Flask-Chest makes it: ``unique_id, request_id, name, value``.
-
-    The table, or the file, is made when the first variable is written, if it is not there; the file is put into WAL mode,
-    so that those who read it do not keep requests waiting. For new applications the SQLite chest
-    (``chests=["sqlite:///chest.sqlite3"]``) keeps the whole request in one row, and no record twice.
-
-    :param app: see :class:`FlaskChest`.
-    :param name: the table: letters, digits and ``_``.
-    :param db_uri: the file's path, or ``sqlite:///path``.
-    :param logger: see :class:`FlaskChest`.
-    :raises SettingsError: no such table or file can be meant.
-    """
-
-    def __init__(
-        self,
-        app: Flask | None = None,
-        name: str = "flask_chest",
-        db_uri: str = "db.sqlite3",
-        logger: logging.Logger | None = None,
-    ) -> None:
-        super().__init__(app, name, logger)
-        self.db_uri = db_uri
-        path = db_uri if db_uri.startswith("sqlite:") else "sqlite:///" + db_uri.replace("%", "%25").replace("?", "%3F")
-        self._store = self._variables = VariablesChest(f"{path}?table={name}")
-
-    def write(self, context_tuple_list: Sequence[Triple]) -> None:
-        self._variables.write_triples(_plain(triple) for triple in context_tuple_list)
-        self._say(len(context_tuple_list))
-
-    @property
-    def label(self) -> str:
-        return f"{type(self).__name__}(name={self.name}, db_uri={safe_url(self.db_uri)})"
 
 
 class FlaskChestInfluxDB(FlaskChest):
@@ -106,15 +65,13 @@ class FlaskChestInfluxDB(FlaskChest):
     ) -> None:
         super().__init__(app, name, logger)
         factory = builtin_factory("influxdb")
-        from chest.chests.influx_target import influx_url
-
         address = url or f"http{'s' if https else ''}://{host}:{port}"
         self._store = factory(
             influx_url(address, org=org, bucket=bucket, shape="variable"), token=token or None, custom_tags=custom_tags
         )
 
     def write(self, context_tuple_list: Sequence[Triple]) -> None:
-        self._store.write([_record_of(triple) for triple in context_tuple_list])
+        self._store.write(records_of(context_tuple_list))
         self._say(len(context_tuple_list))
 
     @property
@@ -211,63 +168,42 @@ class FlaskChestCustomWriter(FlaskChest):
         self._http.close()
 
 
-class _LaterChest(FlaskChest):
-    """A chest over a backend that this version does not have."""
+class FlaskChestMongoDB(FlaskChest):
+    """One document a call of a view in MongoDB, with its variables and what else is known of the request.
 
-    scheme: ClassVar[str]
+    It is Chest's MongoDB chest (``chests=["mongodb://host/database?collection=flask_chest"]``) under another name. Needs
+    ``pip install 'wsgi-chest[mongo]'``.
+
+    :param app: see :class:`FlaskChest`.
+    :param name: the collection.
+    :param db_uri: ``mongodb://host/database``, with the options of Chest's MongoDB chest behind a ``?``.
+    :param logger: see :class:`FlaskChest`.
+    :raises MissingDependencyError: the driver is not installed.
+    :raises SettingsError: no such database can be meant.
+    """
+
+    _keeps_requests = True
 
     def __init__(
         self,
         app: Flask | None = None,
         name: str = "flask_chest",
-        db_uri: str = "",
+        db_uri: str = "mongodb://localhost/flask_chest",
         logger: logging.Logger | None = None,
     ) -> None:
-        raise MissingDependencyError(
-            f"{type(self).__name__} needs a chest for {self.scheme}://, which comes with a later release of wsgi-chest."
-            " Until then there are FlaskChestSQLite, FlaskChestInfluxDB, FlaskChestCustomWriter, and FlaskChest to subclass."
-        )
+        super().__init__(app, name, logger)
+        if db_uri.partition(":")[0] not in ("mongodb", "mongodb+srv"):
+            raise SettingsError(f"db_uri={safe_url(db_uri)!r}: expected mongodb://user:password@host/database")
+        self.db_uri = db_uri
+        self._store = open_chest(f"{db_uri}{'&' if '?' in db_uri else '?'}collection={name}")
 
+    def write(self, context_tuple_list: Sequence[Triple]) -> None:
+        by_request: dict[str, dict[str, Any]] = {}
+        for name, value, request_id in context_tuple_list:
+            by_request.setdefault(request_id, {})[name] = value
+        self._store.write([record_of(request_id, variables) for request_id, variables in by_request.items()])
+        self._say(len(context_tuple_list))
 
-class FlaskChestMySQL(_LaterChest):
-    """One row a variable in MySQL or MariaDB: comes with a later release, and says so.
-
-    :raises MissingDependencyError: always, in this release.
-    """
-
-    scheme = "mysql"
-
-
-class FlaskChestPostgreSQL(_LaterChest):
-    """One row a variable in PostgreSQL: comes with a later release, and says so.
-
-    :raises MissingDependencyError: always, in this release.
-    """
-
-    scheme = "postgresql"
-
-
-class FlaskChestMongoDB(_LaterChest):
-    """One document a request in MongoDB: comes with a later release, and says so.
-
-    :raises MissingDependencyError: always, in this release.
-    """
-
-    scheme = "mongodb"
-
-
-def _plain(triple: Triple) -> Triple:
-    """A variable of any type as one that a store can hold."""
-    name, value, request_id = triple
-    cleaned, _ = _as_plain({str(name): value})
-    (plain,) = cleaned.items()
-    return plain[0], plain[1], str(request_id)
-
-
-def _record_of(triple: Triple) -> Record:
-    """A variable as a record of its own, for a chest that takes records."""
-    name, value, request_id = _plain(triple)
-    now_ns = time.time_ns()
-    return Record(
-        uuid.uuid4().hex, request_id, now_ns, 0, "", "", None, None, Outcome.OK, None, {name: value}, {}, "", "", ""
-    )
+    @property
+    def label(self) -> str:
+        return f"{type(self).__name__}(name={self.name}, db_uri={safe_url(self.db_uri)})"

@@ -9,18 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from flask import Flask, request
-from flask.globals import app_ctx
+from flask import Flask
 
-from chest import RequestContext
-from chest.chests.registry import open_chest
-from chest.errors import ChestError, SettingsError
-from chest.option_types import tracked_names
-from chest.request.context import ENVIRON_KEY
+from chest import ChestError, RequestContext, SettingsError
+from chest.adapter import ENVIRON_KEY, clean_request_id, is_being_recorded, open_chest, tracked_names
+from flask_chest.contexts import app_context, request_context
 from flask_chest.g_variables import REQUEST_ID_NAME, SERVED_KEY, GVariables
-from flask_chest.view_call import ViewCall, clean_request_id
-from flask_chest.view_chests import AnyChest, ViewChests, key_of, recorders_of, view_chests
-from flask_chest.view_record import ViewRecord
+from flask_chest.view_call import VIEW_MARK, ViewCall
+from flask_chest.view_chests import KEY, AnyChest, ViewChests, key_of, recorders_of, view_chests
 
 __all__ = ["default_request_id", "flask_chest", "recorders_of"]
 
@@ -31,11 +27,11 @@ _logger: Final = logging.getLogger("flask_chest")
 _ID_KEY: Final = "chest.flask.request_id"
 """Under this key ``environ`` holds the id that the request's first decorator gave it."""
 
+_BEFORE_KEY: Final = "chest.flask.before"
+"""Under this key ``environ`` holds what was on a ``g`` that another request had used, when the first decorator came to it."""
+
 _UNNAMED: Final[tuple[str, ...]] = ("",)
 """In the place of the names to record: the method is none of those that were named. No name on ``g`` is empty."""
-
-_current_request: Callable[[], Any] = request._get_current_object  # type: ignore[attr-defined]
-_current_app_context: Callable[[], Any] = app_ctx._get_current_object  # type: ignore[attr-defined]
 
 
 def default_request_id() -> str:
@@ -85,6 +81,11 @@ def flask_chest(
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         if not callable(view):
             raise SettingsError(f"flask_chest(...) decorates a view function, and no {type(view).__name__}")
+        if isinstance(view, type):
+            raise SettingsError(
+                f"flask_chest(...) decorates functions: in {view.__name__} decorate its methods, or write"
+                " decorators = [flask_chest(...)]"
+            )
         if inspect.iscoroutinefunction(view):
 
             @wraps(view)
@@ -95,7 +96,7 @@ def flask_chest(
                 try:
                     value = await view(*args, **kwargs)
                 except BaseException as error:
-                    call.raised(error)
+                    call.view_raised(error)
                     raise
                 return call.returned(value)
 
@@ -109,7 +110,7 @@ def flask_chest(
             try:
                 value = view(*args, **kwargs)
             except BaseException as error:
-                call.raised(error)
+                call.view_raised(error)
                 raise
             return cast("R", call.returned(value))
 
@@ -142,55 +143,71 @@ class _Recorded:
     def begin(self) -> ViewCall | None:
         """The view is about to be called; None where there is nothing to do when it ends."""
         try:
-            served = _current_request()
-        except RuntimeError:  # outside a request the view is just called
+            served = request_context().request
+        except (LookupError, RuntimeError, AttributeError):  # outside a request the view is just called
             return None
         environ = served.environ
-        context = environ.get(ENVIRON_KEY)
-        if type(context) is not RequestContext:  # nothing is recorded of the whole request
-            context = None
-        tracked = self._tracked(environ.get("REQUEST_METHOD", ""))
-        app_context = _current_app_context()
-        chests = self._view_chests(app_context.app) if self.chests else None
-        request_id = environ.get(_ID_KEY) or self._new_request_id(environ, context, chests)
-        names_on_g = vars(app_context.g)
-        names_on_g[REQUEST_ID_NAME] = request_id
+        # None: nothing is recorded of the whole request
+        context = environ[ENVIRON_KEY] if ENVIRON_KEY in environ and is_being_recorded(environ) else None
+        by_method = self._by_method
+        tracked = self._names if by_method is None else by_method.get(environ.get("REQUEST_METHOD", ""), _UNNAMED)
+        of_app = app_context()
+        try:
+            chests = of_app.app.extensions[KEY][self.key]
+        except KeyError:
+            chests = self._view_chests(of_app.app)
+        if chests is not None and not self.raises and not chests.mark[0]:
+            chests.prepare()
+        try:
+            names_on_g = vars(of_app.g)
+        except (
+            TypeError
+        ):  # a class of the application's own, without a dictionary: it costs its variables and no request
+            names_on_g = {}
+        request_id = environ.get(_ID_KEY)
+        if request_id is None:
+            request_id = environ[_ID_KEY] = self._new_request_id(context, chests)
+            if VIEW_MARK in names_on_g:  # another request's, or one that several share
+                environ[_BEFORE_KEY] = names_on_g.copy()
+        names_on_g[REQUEST_ID_NAME] = names_on_g[VIEW_MARK] = request_id
         if not self.chests:
             self._narrow(environ.get(SERVED_KEY), tracked)
         if chests is None or tracked is _UNNAMED:
             return None
-        view = ViewRecord(served)
-        return ViewCall(chests, view, request_id, context, tracked, names_on_g, environ.get(SERVED_KEY), self.raises)
+        call = ViewCall()
+        call.chests = chests
+        call.names_on_g = names_on_g
+        call.raises = self.raises
+        call.request_context = context
+        call.request_id = request_id
+        call.tracked = tracked
+        call.watched_g = environ.get(SERVED_KEY)
+        call.before = environ.get(_BEFORE_KEY)
+        rule = served.url_rule
+        call.begin(environ, None if rule is None else rule.rule)
+        return call
 
     def _view_chests(self, app: Flask) -> ViewChests | None:
         """What this application's decorators share that name these chests; None where nothing is to be recorded."""
         try:
-            chests = view_chests(app, self.key, self.chests)
+            return view_chests(app, self.key, self.chests) if self.chests else None
         except ChestError as error:
             if self.raises:
                 raise
             self._warn("flask_chest(): nothing is recorded: %s", error)
             return None
-        if chests is not None and not self.raises and not chests.mark[0]:
-            chests.prepare()
-        return chests
 
-    def _tracked(self, method: str) -> tuple[str, ...] | None:
-        """The names to record for a request of this method; None: all of them."""
-        return self._names if self._by_method is None else self._by_method.get(method, _UNNAMED)
-
-    def _new_request_id(
-        self, environ: dict[str, Any], context: RequestContext | None, chests: ViewChests | None
-    ) -> str:
+    def _new_request_id(self, context: RequestContext | None, chests: ViewChests | None) -> str:
         """The request's one id: the first decorator's generator makes it, else it is the one that the request has."""
         made = None if self._generator is None else self._generated(self._generator)
         if made is not None and context is not None:
             context.request_id = made
         request_id = made or (None if context is None else clean_request_id(context.request_id))
-        if not request_id:
-            request_id = default_request_id() if chests is None else chests.new_request_id()
-        environ[_ID_KEY] = request_id
-        return request_id
+        if request_id:
+            return request_id
+        if chests is None:
+            return default_request_id()
+        return chests.new_request_id() if self.raises else chests.ready_request_id()
 
     def _generated(self, generator: Callable[[], object]) -> str | None:
         try:

@@ -8,14 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from flask import Flask
 
-from chest import ChestMiddleware, Recorder
-from chest.chests.base import Chest
-from chest.errors import SettingsError
-from chest.settings import Settings
+from chest import ChestMiddleware, Recorder, SettingsError
+from chest.adapter import Chest, Settings
 from flask_chest.app_settings import AppSettings
 from flask_chest.cli import add_commands
 from flask_chest.g_variables import offer_chest_on_g
-from flask_chest.hooks import RecordedFlask
+from flask_chest.hooks import Watch
 
 EXTENSION: Final = "chest"
 """The extension's name in ``app.extensions``."""
@@ -83,11 +81,11 @@ class FlaskRecorder:
                 " once for each application"
             )
         settings = AppSettings.resolve(self._options, app.config)
-        recorded = RecordedFlask(app, settings.takes_all_of_g)
-        middleware = ChestMiddleware.from_settings(recorded, settings.core, self._recorder)
+        watch = Watch(app, settings.takes_all_of_g)
+        middleware = ChestMiddleware.from_settings(watch.wsgi_app, settings.core, self._recorder)
         # Nothing is refused from here on.
         if settings.core.enabled:
-            recorded.watch(app, middleware.recorder.counters)
+            watch.begin(middleware.recorder.counters)
             app.wsgi_app = middleware  # type: ignore[method-assign]
         offer_chest_on_g(app)
         add_commands(app)

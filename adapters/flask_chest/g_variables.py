@@ -10,20 +10,22 @@ request writes to.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from flask import Flask, g, has_request_context, request
+from flask import Flask, has_request_context, request
 
 from chest import RequestContext, current
-from chest.counters import Counters
-from chest.request.context import ENVIRON_KEY, NO_REQUEST, Facts
+from chest.adapter import ENVIRON_KEY, NO_REQUEST, Facts
+
+if TYPE_CHECKING:
+    from flask_chest.hooks import Watch
 
 SERVED_KEY: Final = "chest.flask"
 """Under this key ``environ`` holds the :class:`GVariables` of the request, while Flask serves it."""
@@ -31,7 +33,7 @@ SERVED_KEY: Final = "chest.flask"
 REQUEST_ID_NAME: Final = "custom_request_id"
 """Flask-Chest's name on ``g`` for the request's id, which is none of its variables."""
 
-_OWNER: Final = "_chest_owner"
+OWNER: Final = "_chest_owner"
 """On ``g``: the request that writes to it."""
 
 _DATA: Final = frozenset(
@@ -44,7 +46,10 @@ _DATA: Final = frozenset(
 """Python's own types of data. Of exactly these: what inherits from one is somebody's object, such as a row of an ORM or a
 token that behaves as a mapping."""
 
-_current_g: Callable[[], Any] = g._get_current_object
+
+_variable_names: Final[set[str]] = set()
+"""Names seen on ``g`` that are neither private nor ours: most requests have no other, and are spared the look at each."""
+_MOST_NAMES: Final = 10_000
 
 
 class GVariables(Facts):
@@ -56,95 +61,73 @@ class GVariables(Facts):
 
     What was set on the request's context itself is never replaced. Of a ``g`` that was used before, a variable that is set
     to the very object it held already cannot be told from one that was left alone, and is not recorded.
-
-    :param takes_all: whether variables are taken that no decorator names.
-    :param counters: where a ``g`` that is another request's is counted, as ``g_refused``.
     """
 
     # On the class, so that a request only pays for what is different for it.
+    watch: Watch
+    """Of the application that serves the request: says what of ``g`` is taken, and where what goes wrong is counted."""
     is_over = False
     """Whether the record is made."""
+    names: dict[str, Any] | None = None
+    """What is on the ``g`` that the request writes to; None before and after."""
     _is_usual = True
-    _names: dict[str, Any] | None = None
     _before: dict[str, Any] | None = None
     _early: dict[str, Any] | None = None
     _kept: frozenset[str] | None = None
     _lender: tuple[GVariables, dict[str, Any]] | None = None
 
-    def __init__(self, takes_all: bool, counters: Counters) -> None:
-        self.attributes = {}
-        self._takes_all = takes_all
-        self._counters = counters
-
-    # -- from the beginning of the request to its end ------------------------------------------------------------------
-
-    def claim(self) -> None:
-        """Flask begins with the request: what is set on ``g`` from now on is this request's."""
-        names = vars(_current_g())
-        if names or self._names is not None:
-            self._claim_used(names)
-        else:
-            self._names = names
-            names[_OWNER] = self
-
     def at_end(self, context: RequestContext) -> None:
         """The record is about to be made: bring what is on ``g`` into it, and let go of ``g``."""
         self.is_over = True
-        names = self._names
+        names = self.names
         try:
             if names is None or not self._is_usual:
                 self._end_unusually(context)
                 return
-            self._names = None
-            names.pop(_OWNER, None)  # an application may have emptied its g
-            if self._takes_all:
-                # As `data_of`, without the calls: most requests end here.
-                for name, value in names.copy().items():
-                    if (
-                        name not in context
-                        and name[0] != "_"
-                        and (type(value) in _DATA or issubclass(type(value), Enum))
-                        and name != REQUEST_ID_NAME
-                    ):
-                        context[name] = value
+            self.names = None
+            names.pop(OWNER, None)  # an application may have emptied its g
+            if self.watch.takes_all:
+                names = names.copy()  # a thread of the application may set another one meanwhile
+                if not context and _variable_names.issuperset(names) and _DATA.issuperset(map(type, names.values())):
+                    context.update(names)
+                else:
+                    _bring(names, context)
         except Exception as trouble:  # noqa: BLE001 - the record is made without
             self.went_wrong(trouble)
 
     def went_wrong(self, trouble: Exception) -> None:
         """Count what a ``g``, a request or a response of a class of the application's own led to."""
-        self._counters.add("flask_internal_error")
-        self._counters.error(f"while recording a request of Flask's: {type(trouble).__name__}")
+        self.watch.counters.add("flask_internal_error")
+        self.watch.counters.error(f"while recording a request of Flask's: {type(trouble).__name__}")
 
-    # -- what few requests come to -------------------------------------------------------------------------------------
-
-    def _claim_used(self, names: dict[str, Any]) -> None:
-        """A ``g`` that was there before, or the second one of a request that goes through two Flask applications."""
+    def claim_used(self, names: dict[str, Any]) -> None:
+        """Flask begins with the request, on a ``g`` that was used before, or the second one of a request that goes through two Flask applications."""
         self._is_usual = False
-        if self._names is not None:
+        if self.names is not None:
             self._early = self._taken()
-        owner = names.get(_OWNER)
+        owner = names.get(OWNER)
         if owner is not None and owner is not self and not owner.is_over:
             self._borrow(owner, names)
             return
-        self._names, self._before = names, names.copy()
-        names[_OWNER] = self
+        self.names, self._before = names, names.copy()
+        names[OWNER] = self
 
     def _borrow(self, owner: GVariables, names: dict[str, Any]) -> None:
         """This ``g`` is of a request that is not finished: record nothing of it, and have the owner look away meanwhile."""
-        self._counters.add("g_refused")
+        self.watch.counters.add("g_refused")
         owner._early = owner._taken()
         owner._is_usual = False
-        owner._names = self._names = None
+        owner.names = self.names = None
         self._lender = (owner, names)
 
     def _end_unusually(self, context: RequestContext) -> None:
-        names, kept = self._names, self._kept
-        if names is not None and names.get(_OWNER) is self:
-            del names[_OWNER]
+        names, kept = self.names, self._kept
+        if names is not None and names.get(OWNER) is self:
+            del names[OWNER]
         for name, value in self._taken().items():
             if name not in context:
                 context[name] = value
-        self._names = None
+        self.names = None
         if kept is not None:
             for name in context.keys() - kept:
                 del context[name]
@@ -155,30 +138,25 @@ class GVariables(Facts):
         """What is on ``g`` by now may be the borrower's: of the owner's is what changes from here on."""
         self._lender = None
         if not owner.is_over:
-            owner._names, owner._before = names, names.copy()
+            owner.names, owner._before = names, names.copy()
 
     def _taken(self) -> dict[str, Any]:
         """Of what the request has set so far, that which goes into its record."""
-        if self._kept is None and not self._takes_all:
+        if self._kept is None and not self.watch.takes_all:
             return {}
         found = self.found(self._kept)
         return found if self._early is None else self._early | found
-
-    # -- for the decorator ---------------------------------------------------------------------------------------------
 
     def found(self, names: Iterable[str] | None = None) -> dict[str, Any]:
         """The variables that the request has set on ``g`` so far.
 
         :param names: these, whatever their values are; None: all that are plain data.
         """
-        now = self._names
+        now = self.names
         if now is None:
             return {}
         found = data_of(now) if names is None else {name: now[name] for name in names if name in now}
-        before = self._before
-        if before is None:
-            return found
-        return {name: value for name, value in found.items() if name not in before or before[name] is not value}
+        return found if self._before is None else set_since(self._before, found)
 
     def narrow(self, names: Iterable[str]) -> None:
         """Keep only these variables in the request's record, wherever they were set; told twice, both are kept."""
@@ -208,6 +186,15 @@ def offer_chest_on_g(app: Flask) -> None:
         app.app_ctx_globals_class = type(base.__name__, (base,), {"__module__": base.__module__, "chest": ChestOnG()})  # type: ignore[assignment]
 
 
+def _bring(names: dict[str, Any], context: RequestContext) -> None:
+    """What of this is a variable, and was not set on the context itself."""
+    for name, value in data_of(names).items():
+        if name not in context:
+            context[name] = value
+        if len(_variable_names) < _MOST_NAMES:
+            _variable_names.add(name)
+
+
 def data_of(names: dict[str, Any]) -> dict[str, Any]:
     """Of what is on ``g``, by name, the variables: see :class:`GVariables`."""
     return {
@@ -215,3 +202,8 @@ def data_of(names: dict[str, Any]) -> dict[str, Any]:
         for name, value in names.copy().items()  # a copy: a thread of the application may set another one meanwhile
         if name[0] != "_" and (type(value) in _DATA or issubclass(type(value), Enum)) and name != REQUEST_ID_NAME
     }
+
+
+def set_since(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Of what was found on a ``g`` that was used before, what was set or replaced since."""
+    return {name: value for name, value in found.items() if name not in before or before[name] is not value}

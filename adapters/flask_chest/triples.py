@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from flask import Flask
 
-from chest.chests.base import Chest
-from chest.errors import ChestUnavailable, RecordRejected, SettingsError
-from chest.record import Record
+from chest import ChestUnavailable, Outcome, Record, RecordRejected, SettingsError
+from chest.adapter import Chest, as_plain
 
-__all__ = ["FlaskChest", "Triple", "TriplesChest", "triples_of"]
+__all__ = ["FlaskChest", "Triple", "TriplesChest", "record_of", "records_of", "triples_of"]
 
 Triple: TypeAlias = tuple[str, Any, str]
 """A variable: its name, its value, and the id of the request that set it."""
@@ -42,6 +43,8 @@ class FlaskChest:
     logger: logging.Logger | None = None
     _store: Any = None
     """A chest of Chest's that does what :meth:`write` does, for many records at once."""
+    _keeps_requests: ClassVar[bool] = False
+    """Whether that chest stores what else is known of a request, too."""
 
     def __init__(self, app: Flask | None = None, name: str | None = None, logger: logging.Logger | None = None) -> None:
         if app is not None and not isinstance(app, Flask):
@@ -82,8 +85,17 @@ class FlaskChest:
     @property
     def chest(self) -> Chest:
         """The same store as Chest's recorders and middleware take it: ``FlaskRecorder(app, chests=[mine.chest])``."""
-        writes_as_ours = type(self).write.__module__.partition(".")[0] == __name__.partition(".")[0]
-        return self._store if self._store is not None and writes_as_ours else TriplesChest(self)
+        return self._store if self._store is not None and self._writes_as_ours else TriplesChest(self)
+
+    @property
+    def takes_records(self) -> bool:
+        """Whether whole records are to be written to :attr:`chest`, rather than triples, also in the request."""
+        return self._keeps_requests and self._writes_as_ours
+
+    @property
+    def _writes_as_ours(self) -> bool:
+        """Whether ``write`` is of this package, and not a subclass's own."""
+        return type(self).write.__module__.partition(".")[0] == __name__.partition(".")[0]
 
     @property
     def label(self) -> str:
@@ -145,3 +157,19 @@ class TriplesChest(Chest):
 def triples_of(record: Record) -> list[Triple]:
     """The variables of a record, with the id of its request."""
     return [(name, value, record.request_id) for name, value in record.variables.items()]
+
+
+def records_of(triples: Sequence[Triple]) -> list[Record]:
+    """Variables, each as a record of its own, for a chest that takes records and stores variables."""
+    return [record_of(request_id, {name: value}) for name, value, request_id in triples]
+
+
+def record_of(request_id: str, variables: Mapping[str, Any]) -> Record:
+    """A record that holds these variables, of any type, and says nothing else of the request."""
+    time_ns = time.time_ns()
+    return Record(
+        id=f"{time_ns:016x}{uuid.uuid4().hex[:16]}", request_id=str(request_id), time_ns=time_ns, duration_ns=0, method="", path="",
+        route=None, status=None, outcome=Outcome.OK, error=None,
+        variables=as_plain({str(name): value for name, value in variables.items()}), attributes={},
+        service="", release="", host="",
+    )  # fmt: skip

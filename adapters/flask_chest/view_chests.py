@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import socket
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from flask import Flask
 
 from chest import Recorder
-from chest.chests.base import Chest
-from chest.chests.registry import open_chest
-from chest.counters import Counters
-from chest.middleware import service_of
-from chest.record_id import RecordIds
-from chest.request.recording import Recording
-from chest.request.redaction import Redaction
-from chest.request.request_id import RequestIds
-from chest.request.selection import Selection
-from chest.settings import Settings
+from chest.adapter import Chest, PartRecords, Recording, RequestPart, Settings, open_chest, service_of
 from flask_chest.app_settings import AppSettings
 from flask_chest.extension import EXTENSION, AppRecorder
 from flask_chest.triples import FlaskChest
-from flask_chest.view_record import ViewRecord, record_now
 
 AnyChest: TypeAlias = FlaskChest | Chest | str
 """A chest of Flask-Chest's kind, one of Chest's, or the URL of one."""
 
-_KEY: Final = "chest.decorator"
+KEY: Final = "chest.decorator"
+"""Under this key an application's ``extensions`` hold what its decorators share."""
 _NAME_CHARACTERS: Final = 12
 
 
@@ -52,45 +41,43 @@ class ViewChests:
         self._settings = settings
         self._service = service
         self._chests = [open_chest(chest) if isinstance(chest, str) else chest for chest in chests]
-        self._selection = Selection(redaction=Redaction(settings.redact, settings.unredacted))
-        self._process = _RequestProcess((settings.service or service, settings.release, socket.gethostname()))
+        self._records = PartRecords(settings, service)
         self._way: tuple[Recorder, Recording] | None = None
+        self.new_request_id: Callable[[], str] = self._records.new_request_id
+        """Makes an id as ``str(uuid.uuid4())`` does, at a fraction of the cost."""
+        self.ready_request_id = self.new_request_id
+        """The same at a fraction of that; only while the recorder is ready."""
 
     @property
     def recorder(self) -> Recorder | None:
         """What brings records to the chests; None as long as no request needed it."""
         return None if self._way is None else self._way[0]
 
+    @property
+    def recording(self) -> Recording:
+        """What a view is to be finished as, to have its record brought to every chest later; waits for none."""
+        return (self._way or self._make_way())[1]
+
     def prepare(self) -> None:
         """Make the recorder ready in this process."""
         recorder, _ = self._way or self._make_way()
         recorder.prepare()
 
-    def new_request_id(self) -> str:
-        """An id as ``str(uuid.uuid4())`` makes it, at a fraction of the cost."""
-        self._process.renew_after_fork()
-        return self._process.request_ids.new()
-
-    def offer(self, view: ViewRecord, request_id: str, variables: Mapping[str, Any]) -> None:
-        """Have the record brought to every chest later; never waits for one."""
-        _, recording = self._way or self._make_way()
-        view.finish_as(recording, request_id, variables)
-
-    def write_now(self, view: ViewRecord, request_id: str, variables: Mapping[str, Any]) -> list[tuple[str, Exception]]:
+    def write_now(
+        self, view: RequestPart, request_id: str, variables: Mapping[str, Any]
+    ) -> list[tuple[str, Exception]]:
         """Write to every chest, and return the labels of those that failed, with what they raised."""
         triples = [(name, value, request_id) for name, value in variables.items()]
         record = None
         failures: list[tuple[str, Exception]] = []
         for chest in self._chests:
             try:
-                if isinstance(chest, FlaskChest):
+                if isinstance(chest, FlaskChest) and not chest.takes_records:
                     chest.write(list(triples))
                     continue
-                if record is None:
-                    self._process.renew_after_fork()
-                    record = record_now(view, self._process, self._selection, request_id, variables)
+                record = record or self._records.made(view, request_id, variables)
                 if record is not None:
-                    chest.write([record])
+                    (chest.chest if isinstance(chest, FlaskChest) else chest).write([record])
             except Exception as error:  # noqa: BLE001 - the others are to be tried too; the caller raises
                 failures.append((label_of(chest), error))
         return failures
@@ -100,31 +87,9 @@ class ViewChests:
         settings = dataclasses.replace(self._settings, chests=chests)
         recorder = Recorder.from_settings(settings, self.name, self._service)
         # Two requests may come here at once: of what both make, which has made nothing yet itself, one is kept.
-        self._way = self._way or (recorder, Recording(recorder.offer, self._selection, recorder))
-        self.mark = self._way[0].mark
+        self._way = self._way or (recorder, self._records.into(recorder))
+        self.mark, self.ready_request_id = self._way[0].mark, self._way[0].request_ids.new
         return self._way
-
-
-class _RequestProcess:
-    """What a record is made with that no recorder takes: ids, and the names of service, release and host."""
-
-    def __init__(self, resource: tuple[str, str, str]) -> None:
-        self.mark = bytearray(b"\1")
-        self.counters = Counters()
-        self.request_ids = RequestIds()
-        self.record_ids = RecordIds()
-        self.resource = resource
-        self._pid = os.getpid()
-
-    def prepare(self) -> None:
-        """It is ready."""
-
-    def renew_after_fork(self) -> None:
-        """A child must not make the ids that its parent makes."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self.record_ids.renew()
-            self.request_ids.renew()
 
 
 def key_of(chests: Sequence[AnyChest]) -> Hashable:
@@ -145,8 +110,8 @@ def view_chests(app: Flask, key: Hashable, chests: Sequence[AnyChest]) -> ViewCh
 
 def made_for(app: Flask) -> dict[Hashable, ViewChests | None]:
     """What there is for the application so far."""
-    made: dict[Hashable, ViewChests | None] | None = app.extensions.get(_KEY)
-    return app.extensions.setdefault(_KEY, {}) if made is None else made
+    made: dict[Hashable, ViewChests | None] | None = app.extensions.get(KEY)
+    return app.extensions.setdefault(KEY, {}) if made is None else made
 
 
 def _made(app: Flask, key: Hashable, chests: Sequence[AnyChest]) -> ViewChests | None:

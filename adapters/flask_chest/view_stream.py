@@ -7,7 +7,7 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from flask_chest.view_record import ViewRecord
+from chest.adapter import RequestPart
 
 
 class WatchedStream(Iterator[Any]):
@@ -18,7 +18,7 @@ class WatchedStream(Iterator[Any]):
     :param ended: called then.
     """
 
-    def __init__(self, body: Iterable[Any], view: ViewRecord, ended: Callable[[], object]) -> None:
+    def __init__(self, body: Iterable[Any], view: RequestPart, ended: Callable[[], object]) -> None:
         self._body = body
         self._pieces: Iterator[Any] | None = None
         self._view = view
@@ -33,7 +33,7 @@ class WatchedStream(Iterator[Any]):
             self._end()
             raise
         except BaseException as error:
-            self._view.broken(error)
+            self._view.raised(error)
             self._end()
             raise
 
@@ -53,7 +53,7 @@ class WatchedStream(Iterator[Any]):
             ended()
 
 
-def with_watched_stream(value: Any, view: ViewRecord, ended: Callable[[], object]) -> Any:
+def with_watched_stream(value: Any, view: RequestPart, ended: Callable[[], object]) -> Any:
     """What a view returned, its stream watched; None where it streams nothing, or a file that the server may send."""
     if isinstance(value, tuple) and value:
         body = with_watched_stream(value[0], view, ended)

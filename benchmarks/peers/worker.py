@@ -16,8 +16,9 @@ from benchmarks.measure import Requests, call_times, percentile
 def main() -> None:
     """``worker RIVAL SINK DIRECTORY``, then ``latency N`` and ``cpu N`` on standard input."""
     rival, sink, place = sys.argv[1:4]
-    wsgi, flush = importlib.import_module(f"benchmarks.peers.{rival}").contender(sink, Path(place))
-    bare, wrapped = Requests(app), Requests(wsgi)
+    module = importlib.import_module(f"benchmarks.peers.{rival}")
+    wsgi, flush = module.contender(sink, Path(place))
+    bare, wrapped = Requests(getattr(module, "bare", app)), Requests(wsgi)
     rounds = {"latency": latency_round, "cpu": cpu_round}
     for line in sys.stdin:
         kind, _, count = line.partition(" ")

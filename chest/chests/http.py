@@ -13,8 +13,9 @@ from chest.chests.base import Chest
 from chest.chests.http_answer import error_of
 from chest.chests.http_client import HttpClient
 from chest.chests.http_payload import Payload, batch_id, of_records, of_value
-from chest.chests.http_target import HttpTarget, format_of, seconds_of
+from chest.chests.http_target import HttpTarget, format_of
 from chest.chests.registry import sounds_secret
+from chest.chests.url_options import timeout_seconds_of
 from chest.errors import RecordRejected, SettingsError
 from chest.record import Record
 
@@ -91,7 +92,7 @@ class HttpChest(Chest):
             sent,
             proxy=target.proxy(proxies),
             verify=verify,
-            timeout_seconds=seconds_of(target.timeout_seconds if timeout_seconds is None else timeout_seconds),
+            timeout_seconds=timeout_seconds_of(target.timeout_seconds if timeout_seconds is None else timeout_seconds),
             secrets=(*target.secrets, *_secret_headers(sent)),
         )
 

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 import time
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from chest.errors import ChestError, ChestUnavailable, RecordRejected
-
-SHOWN_CHARACTERS: Final = 300
-"""How much of an answer's text goes into a message."""
+from chest.chests.store_text import shortened
+from chest.errors import (
+    ChestError,
+    ChestUnavailable,
+    LoginRefused,
+    RecordRejected,
+    TLSRefused,
+    UnknownDatabase,
+    UnknownHost,
+)
 
 _LONGEST_RETRY_SECONDS: Final = 3600.0
 """A store that asks for more is asked again after an hour all the same: the records wait in a bounded place."""
 
-_CONFIGURATION: Final = {
-    401: "see to its log-in: the token, or user and password",
-    403: "this log-in may not write there: see to its permissions",
-    404: "there is nothing at this address: see to the URL, and to the names in it",
-    405: "it takes no POST at this address: see to the URL",
-    407: "the proxy asks for a log-in: see to the proxy's URL",
+_CONFIGURATION: Final[dict[int, tuple[type[ChestUnavailable], str]]] = {
+    401: (LoginRefused, "see to its log-in: the token, or user and password"),
+    403: (LoginRefused, "this log-in may not write there: see to its permissions"),
+    404: (UnknownDatabase, "there is nothing at this address: see to the URL, and to the names in it"),
+    405: (ChestUnavailable, "it takes no POST at this address: see to the URL"),
+    407: (LoginRefused, "the proxy asks for a log-in: see to the proxy's URL"),
 }
 """Answers that say nothing about the records: delivery goes on once the configuration has been mended."""
 _PASSING: Final = frozenset((408, 421, 425, 429))
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
 
 
 def error_of(name: str, status: int, said: str = "", retry_after: str | None = None) -> ChestError:
@@ -40,12 +48,38 @@ def error_of(name: str, status: int, said: str = "", retry_after: str | None = N
     shown = shortened(said)
     says = f"{name} answered {status}" + (f" ({shown})" if shown else "")
     if status in _CONFIGURATION:
-        return ChestUnavailable(f"{says}: {_CONFIGURATION[status]}")
+        kind, cure = _CONFIGURATION[status]
+        return kind(f"{says}: {cure}")
     if 300 <= status < 400:
         return ChestUnavailable(f"{says}: it redirects; put the address that it redirects to into the URL")
     if status in _PASSING or status >= 500:
         return ChestUnavailable(f"{says}: it takes nothing now", seconds_of(retry_after))
     return RecordRejected(f"{says}: it refuses what was sent")
+
+
+def unreachable(name: str, error: BaseException, why: str) -> ChestUnavailable:
+    """The error for no answer at all.
+
+    :param error: what the client raised, with what was below it.
+    :param why: its reason, without secrets.
+    """
+    below = list(_chain(error))
+    if any(isinstance(each, socket.gaierror) for each in below):
+        return UnknownHost(f"{name}: the host name leads to no address: see to it in the URL ({shortened(why)}).")
+    if any(isinstance(each, ssl.SSLError) for each in below):
+        return TLSRefused(
+            f"{name}: no encrypted connection can be made: see to the scheme of the URL, and to the server's certificate"
+            f" ({shortened(why)})."
+        )
+    return ChestUnavailable(f"{name} cannot be reached: {shortened(why)}.")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception, and those that it was raised because of, or with."""
+    while error is not None:
+        yield error
+        yield from (each for each in error.args if isinstance(each, BaseException))
+        error = error.__cause__ or error.__context__
 
 
 def seconds_of(retry_after: str | None, now: float | None = None) -> float | None:
@@ -63,9 +97,3 @@ def seconds_of(retry_after: str | None, now: float | None = None) -> float | Non
     except (ValueError, OverflowError):
         return None
     return min(max(0.0, seconds), _LONGEST_RETRY_SECONDS)
-
-
-def shortened(said: str) -> str:
-    """A store's text for a message of ours: one line, printable, not long."""
-    line = " ".join(_UNPRINTABLE.sub(" ", said).split())
-    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

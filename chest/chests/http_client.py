@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import httpx
 
+from chest.chests.http_answer import unreachable
 from chest.errors import ChestUnavailable
 from chest.native import socket_home
 
@@ -143,8 +144,8 @@ class HttpClient:
                 f"{self._name} did not answer within {self._timeout_seconds:g} s ({type(error).__name__})."
             ) from None
         except httpx.TransportError as error:
-            why = self.without_secrets(str(error))
-            raise ChestUnavailable(f"{self._name} cannot be reached: {type(error).__name__}: {why}.") from None
+            why = self.without_secrets(f"{type(error).__name__}: {error}")
+            raise unreachable(self._name, error, why) from None
 
     def _transport(self) -> httpx.HTTPTransport:
         """The connections for here. Those of a parent process stay as they are: closing them might wait for a lock of its."""

@@ -11,13 +11,11 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from chest.chests.registry import safe_url, sounds_secret
+from chest.chests.url_options import timeout_seconds_of, yes_no_of
 from chest.errors import SettingsError
 
-DEFAULT_TIMEOUT_SECONDS: Final = 10.0
-_LONGEST_TIMEOUT_SECONDS: Final = 600.0
 _OWN_PARAMETERS: Final = ("format", "gzip", "timeout_seconds")
 _FORMATS: Final = ("json", "ndjson")
-_YES_NO: Final = {"1": True, "true": True, "0": False, "false": False}
 
 
 class HttpTarget(NamedTuple):
@@ -50,9 +48,12 @@ class HttpTarget(NamedTuple):
             url=bare.copy_with(params=sent) if sent else bare,
             authorization=_authorization(url),
             format=format_of(own["format"]),
-            is_gzipped=_yes_no_of(own["gzip"]),
-            timeout_seconds=seconds_of(own["timeout_seconds"]),
-            secrets=(url.password, *(value for name, value in sent.multi_items() if sounds_secret(name))),
+            is_gzipped=yes_no_of("gzip", own["gzip"]),
+            timeout_seconds=timeout_seconds_of(own["timeout_seconds"]),
+            secrets=(
+                url.password or url.username,
+                *(value for name, value in sent.multi_items() if sounds_secret(name)),
+            ),
         )
 
     def proxy(self, proxies: str | Mapping[str, str] | None) -> str | None:
@@ -75,17 +76,6 @@ def format_of(text: str | None) -> str:
     raise SettingsError(f"format={text!r}: there are {' and '.join(_FORMATS)}.")
 
 
-def seconds_of(given: str | float | None) -> float:
-    """A timeout."""
-    try:
-        seconds = DEFAULT_TIMEOUT_SECONDS if given is None else float(given)
-        if 0.0 < seconds <= _LONGEST_TIMEOUT_SECONDS:
-            return seconds
-    except ValueError:
-        pass
-    raise SettingsError(f"timeout_seconds={given!r}: seconds, more than 0 and at most {_LONGEST_TIMEOUT_SECONDS:g}.")
-
-
 def _parsed(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
@@ -104,9 +94,3 @@ def _authorization(url: httpx.URL) -> str | None:
         return None
     login = f"{unquote(url.username)}:{unquote(url.password)}"
     return "Basic " + base64.b64encode(login.encode()).decode()
-
-
-def _yes_no_of(text: str | None) -> bool:
-    if text is None or text.lower() in _YES_NO:
-        return _YES_NO[(text or "0").lower()]
-    raise SettingsError(f"gzip={text!r}: write gzip=1, or leave it out.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
@@ -13,10 +13,11 @@ from influxdb_client.rest import ApiException
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from chest.chests.base import Chest
-from chest.chests.http_answer import error_of, shortened
-from chest.chests.influx_shapes import SHAPES, FieldTypes
+from chest.chests.http_answer import error_of, unreachable
+from chest.chests.influx_bucket import Bucket
+from chest.chests.influx_shapes import SHAPES
 from chest.chests.influx_target import InfluxTarget
-from chest.errors import ChestError, ChestUnavailable, RecordRejected
+from chest.errors import ChestError, ChestUnavailable, RecordRejected, SettingsError
 from chest.native import socket_home
 from chest.record import Record
 
@@ -25,6 +26,10 @@ __all__ = ["InfluxChest"]
 _MOST_CONFLICTS: Final = 32
 """The server names one field of a wrong type at a time; each one costs another try."""
 _TOO_LARGE: Final = 413
+_CONNECT_SECONDS: Final = 5.0
+"""Of a host that drops packets nothing more is heard: waiting longer only keeps the other chests waiting."""
+_NO_TAGS: Final = ("time", "_field", "_measurement")
+_NO_LINE: Final = "unable to parse"
 _NO_POINTS: Final = b"#"
 """A comment: the server looks at log-in, organization and bucket first, and finds nothing to write."""
 _CONFLICT: Final = re.compile(
@@ -44,15 +49,19 @@ class InfluxChest(Chest):
 
     Numbers are written as float, so that 1 and 1.5 fit one field, and what is nested as JSON text. A field's type cannot
     change: a value of another type than the field's first goes to ``<name>_<type>`` and is counted in
-    ``type_conflicts``. The last four digits of a timestamp are a hash of the record's id, so that two requests never
-    become one point, and a record that is written twice is stored once.
+    ``type_conflicts``. Of each tag, and of variables' names, ``most_values`` are kept apart in a process; all others become
+    ``_overflow`` (variables: one field of JSON text), and are counted in ``overflows``. A line end in a text is written as
+    ``\\n``, the two characters: in VictoriaMetrics it would begin another point.
+
+    The last four digits of a timestamp are a hash of the record's id: the same whenever it is written, so that it is
+    stored once. Of two requests of one series within 10 microseconds one in ten thousand pairs becomes one point.
 
     :param url: ``influxdb://host:8086/org/bucket``, or ``influxdb+https://``; after a ``?``: ``token=`` (better in the
-        environment: ``INFLUXDB_TOKEN``), ``shape=request``, ``integers=a,b`` for variables to write as integers, and
-        ``timeout_seconds=10``.
+        environment: ``INFLUXDB_TOKEN``), ``shape=request``, ``integers=a,b`` for variables to write as integers,
+        ``most_values=1000``, ``gzip=1`` for compressed bodies, and ``timeout_seconds=10``.
     :param token: in the place of the URL's.
     :param custom_tags: more tags for every point. Each value of a tag makes series of its own: few of them, please.
-    :raises SettingsError: the URL cannot be meant as it stands.
+    :raises SettingsError: the URL or a tag's name cannot be meant as it stands.
     """
 
     def __init__(self, url: str, *, token: str | None = None, custom_tags: Mapping[str, str] | None = None) -> None:
@@ -60,15 +69,19 @@ class InfluxChest(Chest):
         self.name = target.name
         self._target = target
         self._token = target.token if token is None else token
-        self._custom_tags = {str(name): str(value) for name, value in (custom_tags or {}).items()}
         self._points = SHAPES[target.shape]
-        self._types = FieldTypes()
+        self._bucket = Bucket(_tags(custom_tags or {}), target.integers, target.most_values)
         self._clients: dict[tuple[int, int], InfluxDBClient] = {}
 
     @property
     def type_conflicts(self) -> int:
         """How many values of this process went to a second field name, because their type was not the field's."""
-        return self._types.conflicts
+        return self._bucket.type_conflicts
+
+    @property
+    def overflows(self) -> dict[str, int]:
+        """By tag (``variable`` for variables' names), how many values of this process became ``_overflow``."""
+        return dict(self._bucket.overflows)
 
     def open(self) -> None:
         """Connects to nothing: that is done when there is something to write."""
@@ -76,16 +89,16 @@ class InfluxChest(Chest):
 
     def write(self, records: Sequence[Record]) -> None:
         """As the contract says; and a batch that is too large for the server is sent in halves."""
+        bucket = self._bucket
+        counted = bucket.type_conflicts, bucket.overflows.copy()
         for _ in range(_MOST_CONFLICTS):
-            conflicts = self._types.conflicts
-            lines = list(self._lines(records))
+            lines = self._lines(records)
             try:
-                with self._explained():
-                    self._send(lines)
+                self._send(lines)
                 return
             except _TypeConflict as conflict:
-                self._types.conflicts = conflicts
-                if not self._types.learn(conflict.measurement, conflict.field, conflict.known_type):
+                bucket.type_conflicts, bucket.overflows = counted[0], counted[1].copy()
+                if not bucket.learn(conflict.measurement, conflict.field, conflict.known_type):
                     raise RecordRejected(f"{self.name} refused a field for its type: {conflict}") from None
         raise RecordRejected(f"{self.name}: more than {_MOST_CONFLICTS} fields of one batch changed their type")
 
@@ -106,19 +119,30 @@ class InfluxChest(Chest):
         if client is not None:
             client.close()  # type: ignore[no-untyped-call]
 
-    def _lines(self, records: Sequence[Record]) -> Iterator[bytes]:
+    def _lines(self, records: Sequence[Record]) -> list[_Line]:
+        lines: list[_Line] = []
+        refused: dict[str, Exception] = {}
         for record in records:
-            for point in self._points(record, self._custom_tags, self._target.integers, self._types):
-                yield point.line().encode()
+            try:
+                points = self._points(record, self._bucket)
+                lines += [_Line(record.id, point.line().encode()) for point in points]
+            # What is no Unicode, or no number that fits: what comes through a recorder never is.
+            except (OverflowError, TypeError, ValueError) as error:
+                refused[record.id] = error
+        if refused:
+            why = type(next(iter(refused.values()))).__name__
+            raise RecordRejected(f"{self.name}: no point can be made of a record ({why}).", list(refused))
+        return lines
 
-    def _send(self, lines: Sequence[bytes]) -> None:
+    def _send(self, lines: Sequence[_Line]) -> None:
         if not lines:
             return
         try:
-            self._post(self._client(), b"\n".join(lines))
-        except ApiException as error:
-            if error.status != _TOO_LARGE or len(lines) == 1:
-                raise
+            with self._explained(lines):
+                self._post(self._client(), b"\n".join(line.text for line in lines))
+        except _TooLarge as error:
+            if len(lines) == 1:
+                raise RecordRejected(str(error), [lines[0].record_id]) from None
             middle = len(lines) // 2
             self._send(lines[:middle])
             self._send(lines[middle:])
@@ -135,40 +159,73 @@ class InfluxChest(Chest):
         return self._clients.setdefault(home, self._new_client()) if client is None else client
 
     def _new_client(self) -> InfluxDBClient:
+        seconds = self._target.timeout_seconds
         return InfluxDBClient(
             url=self._target.address,
             token=self._token or None,  # type: ignore[arg-type]
             org=self._target.org,
-            timeout=round(self._target.timeout_seconds * 1000),
+            timeout=(min(_CONNECT_SECONDS, seconds) * 1000, seconds * 1000),
+            enable_gzip=self._target.is_gzipped,
             connection_pool_maxsize=4,
         )
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, lines: Sequence[_Line] = ()) -> Iterator[None]:
         """What the client raises, as errors of Chest. Its own errors are left out: they hold the headers."""
         try:
             yield
         except ApiException as error:
-            raise self._explain(error) from None
+            raise self._explain(error, lines) from None
         except (HTTPError, OSError) as error:
             # One is the other's child in urllib3, for a reason of its history.
             if isinstance(error, ConnectTimeoutError | ReadTimeoutError) and not isinstance(error, NewConnectionError):
                 why = f"did not answer within {self._target.timeout_seconds:g} s ({type(error).__name__})"
-            else:
-                why = f"cannot be reached: {self._without_token(str(error))}"
-            raise ChestUnavailable(f"{self.name} {why}.") from None
+                raise ChestUnavailable(f"{self.name} {why}.") from None
+            raise unreachable(self.name, error, self._without_token(str(error))) from None
+        except UnicodeDecodeError:
+            raise ChestUnavailable(f"{self.name} answered what is no text: see to the address in the URL.") from None
 
-    def _explain(self, error: ApiException) -> ChestError:
+    def _explain(self, error: ApiException, lines: Sequence[_Line]) -> ChestError:
         said = self._without_token(str(error.message or error.body or error.reason or ""))
         if not error.status:  # the client's own, such as a certificate that it does not trust
-            return ChestUnavailable(f"{self.name} cannot be reached: {shortened(str(error.reason))}.")
+            return unreachable(self.name, error, self._without_token(str(error.reason)))
         conflict = _CONFLICT.search(said)
         if conflict is not None:
             return _TypeConflict(*conflict.groups())
-        return error_of(self.name, error.status, said, getattr(error, "retry_after", None))
+        explained = error_of(self.name, error.status, said, getattr(error, "retry_after", None))
+        if error.status == _TOO_LARGE:
+            return _TooLarge(str(explained))
+        if isinstance(explained, RecordRejected):
+            return RecordRejected(str(explained), _named_in(said, lines))
+        return explained
 
     def _without_token(self, text: str) -> str:
         return text.replace(self._token, "***") if self._token else text
+
+
+def _tags(custom_tags: Mapping[str, str]) -> dict[str, str]:
+    for name in custom_tags:
+        if name in _NO_TAGS:
+            raise SettingsError(f"custom_tags: {name!r} is InfluxDB's own name; take another.")
+    return {str(name): str(value) for name, value in custom_tags.items()}
+
+
+def _named_in(said: str, lines: Sequence[_Line]) -> list[str]:
+    """The records of the lines that the server repeats as ones that it cannot read."""
+    if _NO_LINE not in said:
+        return []
+    return list(dict.fromkeys(line.record_id for line in lines if line.text.decode() in said))
+
+
+class _Line(NamedTuple):
+    """A line of the protocol, and whose it is."""
+
+    record_id: str
+    text: bytes
+
+
+class _TooLarge(ChestError):
+    """The server takes no body of that size."""
 
 
 class _TypeConflict(ChestError):

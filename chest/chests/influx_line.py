@@ -18,7 +18,14 @@ _JITTER: Final = 10_000
 # A backslash before one of the characters that are escaped, or at the end, escapes something else than it should, and
 # how it could itself be escaped is read differently by InfluxDB and VictoriaMetrics.
 _UNCLEAR_BACKSLASHES: Final = re.compile(r"\\+(?=[\\,= ]|\Z)")
+# InfluxDB reads on in a string that holds one. VictoriaMetrics begins a line: whoever sends a request could write points.
+_LINE_END: Final = re.compile(r"[\r\n]")
+# Most names and values hold none of these: one look finds that out.
+_MARKS_IN_NAMES: Final = re.compile(r"[,= \\\r\n\0]")
+_MARKS_IN_TEXTS: Final = re.compile(r'["\\\r\n]')
 _LINE_ENDS: Final = re.compile(r"[\r\n\0]+")
+
+_TYPE_NAMES: Final[dict[type, str]] = {str: "string", float: "float", bool: "boolean", int: "integer"}
 
 FieldValue = str | float | bool | int
 """What a field holds; an ``int`` is written as InfluxDB's integer."""
@@ -37,9 +44,9 @@ class Point(NamedTuple):
     def line(self) -> str:
         """The point as line protocol, without a line end."""
         tags = "".join(
-            f",{_name(name)}={_name(value)}" for name, value in sorted(self.tags.items()) if name and str(value)
+            [f",{_name(name)}={_name(value)}" for name, value in sorted(self.tags.items()) if name and value]
         )
-        fields = ",".join(f"{_name(name)}={_value(value)}" for name, value in self.fields.items())
+        fields = ",".join([f"{_field_name(name)}={_value(value)}" for name, value in self.fields.items()])
         return f"{_measurement(self.measurement)}{tags} {fields} {self.time_ns}"
 
 
@@ -48,7 +55,7 @@ def field_value(value: Any, *, is_integer: bool = False) -> FieldValue | None:
 
     :param is_integer: write a whole number as InfluxDB's integer: the type of a field cannot be changed later.
     """
-    if isinstance(value, bool | str):
+    if isinstance(value, str | bool):
         return value
     if isinstance(value, int) and is_integer and -(2**63) <= value < 2**63:
         return value
@@ -72,11 +79,7 @@ def timestamp(time_ns: int, *parts: str) -> int:
 
 def type_name(value: FieldValue) -> str:
     """The name of a field's type, as InfluxDB's messages have it."""
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, str):
-        return "string"
-    return "float" if isinstance(value, float) else "integer"
+    return _TYPE_NAMES.get(type(value)) or _TYPE_NAMES[next(kind for kind in _TYPE_NAMES if isinstance(value, kind))]
 
 
 def _measurement(name: str) -> str:
@@ -85,18 +88,31 @@ def _measurement(name: str) -> str:
     return text.replace(",", "\\,").replace(" ", "\\ ")
 
 
-def _name(text: object) -> str:
+def _field_name(name: str) -> str:
+    return _name(name.replace('"', "'"))  # to VictoriaMetrics it would begin a text
+
+
+def _name(text: str) -> str:
     """A tag's name or value, or a field's name."""
+    if _MARKS_IN_NAMES.search(text) is None:
+        return text
     return _clear(text).replace(",", "\\,").replace("=", "\\=").replace(" ", "\\ ")
 
 
-def _clear(text: object) -> str:
-    return _UNCLEAR_BACKSLASHES.sub(lambda match: "/" * len(match[0]), _LINE_ENDS.sub(" ", str(text)))
+def _clear(text: str) -> str:
+    return _UNCLEAR_BACKSLASHES.sub(lambda match: "/" * len(match[0]), _LINE_ENDS.sub(" ", text))
 
 
 def _value(value: FieldValue) -> str:
+    if isinstance(value, str):
+        return f'"{value}"' if _MARKS_IN_TEXTS.search(value) is None else f'"{_escaped(value)}"'
+    if isinstance(value, float):
+        return repr(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(value) if isinstance(value, float) else f"{value}i"
+    return f"{value}i"
+
+
+def _escaped(text: str) -> str:
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return _LINE_END.sub(lambda match: "\\\\r" if match[0] == "\r" else "\\\\n", text)

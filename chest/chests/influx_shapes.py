@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
-from chest.chests.influx_line import FieldValue, Point, field_value, timestamp, type_name
+from chest.chests.influx_bucket import OVERFLOW, Bucket
+from chest.chests.influx_line import FieldValue, Point, timestamp
+from chest.encoding import encode
 from chest.record import Record
 
 UNMATCHED: Final = "_unmatched"
@@ -14,84 +16,67 @@ OTHER_METHOD: Final = "_OTHER"
 """OpenTelemetry's word for a method that it does not know."""
 
 _METHODS: Final = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
-_MOST_FIELDS_KNOWN: Final = 10_000
-_LARGEST_WHOLE: Final = 2.0**63
+_OWN_NAMES: Final = frozenset(
+    ("method", "route", "status", "outcome", "service", "duration_ms", "request_id", "time", "_field", "_measurement")
+)
+"""Ours, and InfluxDB's: no variable is a field of one of these names."""
+
+Shape = Callable[[Record, Bucket], Iterator[Point]]
+"""Makes points of a record, fit for a bucket."""
 
 
-class FieldTypes:
-    """Under which name a field is written, given that InfluxDB lets none change its type.
-
-    The first value decides; one of another type goes to ``<name>_<type>``, beside it. What the server knows and this
-    process does not, its refusal tells: see :meth:`learn`.
-    """
-
-    def __init__(self) -> None:
-        self.conflicts = 0
-        """How many values went to a second name."""
-        self._types: dict[tuple[str, str], str] = {}
-
-    def fitted(self, measurement: str, name: str, value: FieldValue) -> tuple[str, FieldValue]:
-        """The name and form in which the value can be written. Whole numbers fit a field of either kind of number."""
-        key, kind = (measurement, name), type_name(value)
-        known = self._types.get(key)
-        if known is None and len(self._types) < _MOST_FIELDS_KNOWN:
-            known = self._types.setdefault(key, kind)
-        if known is None or known == kind:
-            return name, value
-        if known == "float" and kind == "integer":
-            return name, float(value)
-        if known == "integer" and isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_WHOLE:
-            return name, int(value)
-        self.conflicts += 1
-        return f"{name}_{kind}", value
-
-    def learn(self, measurement: str, name: str, kind: str) -> bool:
-        """Take the server's word for a field's type; False when that was known, and so was not the trouble."""
-        key = (measurement, name)
-        if self._types.get(key) == kind:
-            return False
-        self._types[key] = kind
-        return True
-
-
-Shape = Callable[[Record, Mapping[str, str], Collection[str], FieldTypes], Iterator[Point]]
-"""Makes points of a record, with these tags more, of fields of which some are to be integers."""
-
-
-def one_a_request(
-    record: Record, custom_tags: Mapping[str, str], integers: Collection[str], types: FieldTypes
-) -> Iterator[Point]:
+def one_a_request(record: Record, bucket: Bucket) -> Iterator[Point]:
     """Measurement: the service. Tags: what has few values. Fields: duration, request id and the variables."""
-    measurement = record.service or "requests"
+    label = bucket.label
     tags = {
         "method": record.method if record.method in _METHODS else OTHER_METHOD,
-        "route": UNMATCHED if record.route is None else record.route,
-        "status": "" if record.status is None else str(record.status),
-        "outcome": record.outcome,
-        "service": record.service,
-        **custom_tags,
+        "route": UNMATCHED if record.route is None else label("route", record.route),
+        "status": "" if record.status is None else label("status", str(record.status)),
+        "outcome": label("outcome", record.outcome),
+        "service": (service := label("service", record.service)),
+        **bucket.custom_tags,
     }
-    fields: dict[str, FieldValue] = {"duration_ms": record.duration_ns / 1e6, "request_id": record.request_id}
-    taken = {*tags, *fields, "time"}
+    measurement = service or "requests"
+    own = (("duration_ms", record.duration_ns / 1e6), ("request_id", record.request_id))
+    fields = dict(bucket.fitted(measurement, name, value) for name, value in own)
+    too_many: dict[str, Any] = {}
     for name, value in record.variables.items():
-        held = field_value(value, is_integer=name in integers)
-        if held is not None:
-            own_name = f"{name}_" if name in taken or not name else name
-            fitted_name, fitted = types.fitted(measurement, own_name, held)
-            fields[fitted_name] = fitted
+        held = bucket.held(name, value)
+        if held is None:
+            continue
+        if label("variable", name) == OVERFLOW:
+            too_many[name] = value
+        else:
+            _add(
+                fields,
+                bucket,
+                measurement,
+                f"{name}_" if name in tags or name in _OWN_NAMES or not name else name,
+                held,
+            )
+    if too_many:
+        _add(fields, bucket, measurement, OVERFLOW, encode(too_many).decode())
     yield Point(measurement, tags, fields, timestamp(record.time_ns, record.id))
 
 
-def one_a_variable(
-    record: Record, custom_tags: Mapping[str, str], integers: Collection[str], types: FieldTypes
-) -> Iterator[Point]:
+def _add(fields: dict[str, FieldValue], bucket: Bucket, measurement: str, name: str, value: FieldValue) -> None:
+    """Under a name that no other variable of the request has: a second name may be another's first."""
+    fitted_name, fitted = bucket.fitted(measurement, name, value)
+    while fitted_name in fields:
+        fitted_name, fitted = bucket.fitted(measurement, f"{fitted_name}_", value)
+    fields[fitted_name] = fitted
+
+
+def one_a_variable(record: Record, bucket: Bucket) -> Iterator[Point]:
     """Flask-Chest's: the measurement is the variable, the request's id a tag, the field is ``value``."""
+    tags = {"request_id": record.request_id, **bucket.custom_tags}
     for name, value in record.variables.items():
-        held = field_value(value, is_integer=name in integers)
+        held = bucket.held(name, value)
         if held is not None:
-            measurement = name or "_"
-            field, fitted = types.fitted(measurement, "value", held)
-            tags = {"request_id": record.request_id, **custom_tags}
+            measurement = bucket.label("variable", name) or "_"
+            if measurement == OVERFLOW:
+                held = encode({name: value}).decode()
+            field, fitted = bucket.fitted(measurement, "value", held)
             yield Point(measurement, tags, {field: fitted}, timestamp(record.time_ns, record.id, name))
 
 

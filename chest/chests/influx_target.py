@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from chest.chests.influx_bucket import DEFAULT_MOST_VALUES
 from chest.chests.influx_shapes import SHAPES
 from chest.chests.registry import safe_url
+from chest.chests.url_options import nearest_hint, timeout_seconds_of, yes_no_of
 from chest.errors import SettingsError
 
 TOKEN_VARIABLE: Final = "INFLUXDB_TOKEN"  # noqa: S105 - its name
 DEFAULT_PORT: Final = 8086
-DEFAULT_TIMEOUT_SECONDS: Final = 10.0
-_LONGEST_TIMEOUT_SECONDS: Final = 600.0
-_OPTIONS: Final = ("integers", "shape", "timeout_seconds", "token")
+_MOST_VALUES: Final = 1_000_000
+_OPTIONS: Final = ("gzip", "integers", "most_values", "shape", "timeout_seconds", "token")
 
 
 class InfluxTarget(NamedTuple):
@@ -30,6 +30,8 @@ class InfluxTarget(NamedTuple):
     token: str
     shape: str
     integers: frozenset[str]
+    most_values: int
+    is_gzipped: bool
     timeout_seconds: float
 
     @classmethod
@@ -60,7 +62,9 @@ class InfluxTarget(NamedTuple):
             token=options.get("token") or os.environ.get(TOKEN_VARIABLE, ""),
             shape=shape,
             integers=frozenset(filter(None, options.get("integers", "").split(","))),
-            timeout_seconds=_seconds(options.get("timeout_seconds")),
+            most_values=_most_values(options.get("most_values")),
+            is_gzipped=yes_no_of("gzip", options.get("gzip")),
+            timeout_seconds=timeout_seconds_of(options.get("timeout_seconds")),
         )
 
 
@@ -83,8 +87,7 @@ def _no_url(text: str) -> str:
 def _refuse_unknown(options: dict[str, str]) -> None:
     for option in options:
         if option not in _OPTIONS:
-            nearest = difflib.get_close_matches(option, _OPTIONS, n=1)
-            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            hint = nearest_hint(option, _OPTIONS)
             raise SettingsError(f"An InfluxDB chest has no option ?{option}=.{hint} There are: {', '.join(_OPTIONS)}.")
 
 
@@ -94,11 +97,9 @@ def _shape(text: str) -> str:
     raise SettingsError(f"?shape={text!r}: there are {' and '.join(SHAPES)}.")
 
 
-def _seconds(text: str | None) -> float:
-    try:
-        seconds = DEFAULT_TIMEOUT_SECONDS if text is None else float(text)
-        if 0.0 < seconds <= _LONGEST_TIMEOUT_SECONDS:
-            return seconds
-    except ValueError:
-        pass
-    raise SettingsError(f"?timeout_seconds={text!r}: seconds, more than 0 and at most {_LONGEST_TIMEOUT_SECONDS:g}.")
+def _most_values(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_MOST_VALUES
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_VALUES:
+        return int(text)
+    raise SettingsError(f"?most_values={text!r}: a whole number, 1 to {_MOST_VALUES}.")

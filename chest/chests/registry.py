@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import resolve_name
@@ -13,7 +14,16 @@ from typing import Final, NamedTuple, TypeAlias
 from chest.chests.base import Chest
 from chest.errors import MissingDependencyError, SettingsError
 
-__all__ = ["ENTRY_POINT_GROUP", "builtin_factory", "open_chest", "safe_url", "schemes", "sounds_secret", "sqlite_url"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "builtin_factory",
+    "open_chest",
+    "safe_url",
+    "schemes",
+    "sounds_secret",
+    "sqlite_url",
+    "variables_chest",
+]
 
 ChestFactory: TypeAlias = Callable[[str], Chest]
 """Takes a chest URL and gives a chest that has connected to nothing yet; a class with such a constructor is one."""
@@ -37,6 +47,8 @@ _BUILTIN: Final = {
     "log": _Builtin("chest.chests.log:LogChest", "wsgi-chest"),
     "mariadb": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
+    "mongodb": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
+    "mongodb+srv": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
     "mysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "mysql+pymysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "postgres": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
@@ -44,6 +56,8 @@ _BUILTIN: Final = {
     "postgresql+psycopg": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "sqlite": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest"),
 }
+
+_VARIABLES_FACTORY: Final = "chest.chests.sql_variables:VariablesChest"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _SECRET_NAME = re.compile(
@@ -81,6 +95,8 @@ def safe_url(url: str) -> str:
     if mark and "@" not in address and "@" in parameters:
         address, mark, parameters = url, "", ""
     address = re.sub(r"^([^:/]+://[^:/@]*):.*@", r"\1:***@", address, flags=re.DOTALL)
+    # Of an HTTP service a name without a password is its key.
+    address = re.sub(r"^(https?://)[^:/@]+@", r"\1***@", address, flags=re.IGNORECASE)
     return address + mark + "&".join(_safe_parameter(parameter) for parameter in parameters.split("&"))
 
 
@@ -114,17 +130,38 @@ def builtin_factory(scheme: str) -> Callable[..., Chest]:
 
     :raises MissingDependencyError: the chest's driver is not installed.
     """
-    builtin = _BUILTIN[scheme]
-    try:
-        factory: Callable[..., Chest] = resolve_name(builtin.factory)
-    except ModuleNotFoundError as error:
-        message = f"The {scheme} chest needs the package {error.name}: pip install {builtin.requirement!r}"
-        raise MissingDependencyError(message) from error
+    with _naming_what_to_install(scheme):
+        factory: Callable[..., Chest] = resolve_name(_BUILTIN[scheme].factory)
     return factory
+
+
+def variables_chest(url: str) -> Chest:
+    """The chest that keeps variables, one row each, in the SQL database that a URL names.
+
+    :raises SettingsError: no such URL can be meant.
+    :raises MissingDependencyError: the database's driver is not installed.
+    """
+    scheme = _scheme_of(url)
+    if scheme not in _BUILTIN:
+        raise SettingsError(_unknown_scheme(scheme))
+    with _naming_what_to_install(scheme):
+        factory: ChestFactory = resolve_name(_VARIABLES_FACTORY)
+        return factory(url)
+
+
+@contextmanager
+def _naming_what_to_install(scheme: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = f"The {scheme} chest needs the package {error.name}: pip install {_BUILTIN[scheme].requirement!r}"
+        raise MissingDependencyError(message) from error
 
 
 def _unknown_scheme(scheme: str) -> str:
     known = schemes()
-    nearest = difflib.get_close_matches(scheme.partition("+")[0], known, n=1)
+    nearest = next(
+        filter(None, (difflib.get_close_matches(each, known, n=1) for each in (scheme, scheme.partition("+")[0]))), []
+    )
     hint = f" Did you mean {nearest[0]}:?" if nearest else ""
     return f"No chest has the scheme {scheme}:.{hint} There are: {', '.join(known)}."

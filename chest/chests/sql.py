@@ -29,21 +29,31 @@ _REMOVED_AT_ONCE: Final = 500
 
 
 class SQLChest(ReadableChest):
-    """One row a request, in a table of an SQL database; here SQLite, for one host.
+    """One row a request, in a table of an SQL database: SQLite for one host, PostgreSQL, MySQL or MariaDB for several.
 
     A batch is one transaction, and a record that comes again is not stored again. The table is made if it is not there;
     one that is there is never altered, and refused if it does not fit. Columns of your own may stand beside Chest's, if
     a row may be inserted without them. Beside the table stands a view, ``chest_variables``: one row a variable, with
-    ``request_id``, ``name``, ``value`` and ``recorded_at``, the time of the request (true and false are 1 and 0).
+    ``request_id``, ``name``, ``value`` and ``recorded_at``, the time of the request (in SQLite, true and false are 1 and
+    0; MySQL has no view before version 8). PostgreSQL has ``recorded_at`` in the table, too.
 
-    Writing and reading have a connection each, held until :meth:`close`; neither waits for the other, but two writers
-    or two readers of one object do. Whoever reads through millions of rows makes a chest of its own.
+    Writers of one table take turns, so that ``seq`` is the order in which rows can be seen. Writing and reading have a
+    connection each, held until :meth:`close`; neither waits for the other, but two writers or two readers of one object
+    do. Whoever reads through millions of rows makes a chest of its own.
+
+    A password, a right, a database, a host or a certificate that is wrong is told from a server that is down: see the
+    subclasses of :exc:`~chest.errors.ChestUnavailable`.
 
     :param url: ``sqlite:///relative/file``, ``sqlite:////absolute/file`` (a ``%`` or ``?`` in the path as ``%25``,
-        ``%3F``), and after a ``?``: ``table=chest_records``;
+        ``%3F``), ``postgresql://user:password@host:port/database``, ``mysql://user:password@host:port/database`` (a
+        character that means something in URLs as its %-code), and after a ``?``: ``table=chest_records``;
         ``index=request_id`` for an index on it (finding an id at once costs writing two thirds of its speed);
-        ``busy_timeout_ms=1000``, how long to wait for a lock of another connection.
+        for SQLite ``busy_timeout_ms=1000``, how long to wait for a lock of another connection; for servers
+        ``timeout_seconds=10``, how long to wait for each answer. For PostgreSQL libpq's ``sslmode``, ``sslrootcert``,
+        ``sslcert``, ``sslkey`` and some more; for MySQL ``ssl_mode``, ``ssl_ca``, ``ssl_cert``, ``ssl_key`` as its own
+        tools have them, and ``unix_socket``.
     :raises SettingsError: the URL cannot be meant as it stands.
+    :raises MissingDependencyError: the driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -75,7 +85,8 @@ class SQLChest(ReadableChest):
             refused = self._refused(records)
             if not refused:
                 raise ChestUnavailable(f"{self.name} failed, and no record is to blame: {error}") from error
-            raise RecordRejected(f"{self.name} cannot hold a record: {error}", refused) from error
+            told = str(error) if isinstance(error, RecordRejected) else f"{self.name} cannot hold a record: {error}"
+            raise RecordRejected(told, refused) from error
 
     def check(self) -> None:
         with self._explained():

@@ -123,9 +123,10 @@ class MySQLDatabase(ServerDatabase):
 
     def view_text(self, table: Table, view: str) -> str:
         """MySQL 5.7 has no ``JSON_TABLE``, and gets no view."""
+        value = "JSON_EXTRACT(r.variables, CONCAT('$.', JSON_QUOTE(v.name)))"
         return (
             f"CREATE VIEW `{view}` (request_id, name, value, recorded_at) AS"  # noqa: S608
-            " SELECT r.request_id, v.name, JSON_UNQUOTE(JSON_EXTRACT(r.variables, CONCAT('$.', JSON_QUOTE(v.name)))),"
+            f" SELECT r.request_id, v.name, IF(JSON_TYPE({value}) = 'NULL', NULL, JSON_UNQUOTE({value})),"
             " TIMESTAMPADD(MICROSECOND, r.time_ns DIV 1000, '1970-01-01 00:00:00')"
             f" FROM `{table.name}` AS r, JSON_TABLE(JSON_KEYS(r.variables), '$[*]' COLUMNS"
             " (name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$')) AS v"
@@ -186,14 +187,14 @@ def _cursor_class(packet_bytes: int) -> type[Cursor]:
         max_stmt_length = min(_STATEMENT_BYTES, packet_bytes // 2)
 
         def execute(self, query: Any, args: Any = None) -> int:
+            text = self.mogrify(query, args)
             # The server would end the connection amid it, which looks as if it were down, and so again the next time.
-            if len(query) > packet_bytes // 4:
-                text = self.mogrify(query, args)
-                size = len(text if isinstance(text, bytes | bytearray) else text.encode("utf8", "surrogateescape"))
+            if len(text) > packet_bytes // 4:
+                size = len(text.encode("utf-8") if isinstance(text, str) else text)
                 if size >= packet_bytes:
                     message = f"a record of {size} bytes, and max_allowed_packet is {packet_bytes}"
                     raise pymysql.DataError(ER.NET_PACKET_TOO_LARGE, message)
-            return int(super().execute(query, args))
+            return int(super().execute(text))
 
     return PacketCursor
 

@@ -9,21 +9,22 @@ from functools import cache
 from typing import Any, ClassVar, Final
 
 import psycopg
-from psycopg.errors import DataError, IntegrityError
-from sqlalchemy import BigInteger, Column, Computed, Table, Text
+from psycopg.errors import DataError, IntegrityError, UniqueViolation
+from sqlalchemy import BigInteger, Column, Computed, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
 
 from chest.chests.sql_database import ColumnTypes
 from chest.chests.sql_server import Diagnosis, ServerDatabase
-from chest.encoding import encode
 from chest.errors import ChestUnavailable, LoginRefused, RecordRejected, TLSRefused, UnknownDatabase, UnknownHost
-from chest.record import Record
 
 _LOGIN_STATES: Final = ("28000", "28P01", "42501")
 _UNKNOWN_DATABASE_STATE: Final = "3D000"
 _LIMIT_STATES: Final = "54"
 """The class of what is too large, such as a value for an index."""
+
+_MOSTLY_SAME: Final = ("service", "release", "host", "stored_at")
 
 _KEEPALIVE_SECONDS: Final = 60
 _LOCK_CLASS: Final = 0x43686573
@@ -81,7 +82,7 @@ class PostgreSQLDatabase(ServerDatabase):
         return int(driver_connection.fileno())
 
     def more_columns(self) -> Sequence[Column[Any]]:
-        moment = Computed("to_timestamp(time_ns / 1e9)", persisted=True)
+        moment = Computed("to_timestamp(time_ns / 1e9::float8)", persisted=True)
         return [Column("recorded_at", TIMESTAMP(timezone=True), moment)]
 
     @contextmanager
@@ -98,20 +99,34 @@ class PostgreSQLDatabase(ServerDatabase):
     def insert(
         self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
     ) -> None:
-        """All rows are one value, so that there is no bound on their number, and the driver has one value to convert."""
-        objects = encode([dict(zip(columns, row, strict=True)) for row in rows]).decode()
-        connection.exec_driver_sql(_insert_text(table, tuple(columns), connection.dialect), (objects,))
+        """Each column is one value, an array: so there is no bound on the rows, and little for driver and server to do."""
+        by_column, same = dict(zip(columns, zip(*rows, strict=True), strict=True)), _same_columns(columns, rows)
+        once = [each[0] for name, each in by_column.items() if name in same]
+        arrays = [
+            _array(each, isinstance(table.c[name].type, Integer))
+            for name, each in by_column.items()
+            if name not in same
+        ]
+        plain = _insert_text(table, tuple(columns), same, connection.dialect)
+        values = (*once, *arrays)
+        if "id" not in columns:
+            connection.exec_driver_sql(plain, values)
+            return
+        # Records that come again are rare, and looking out for them by ON CONFLICT costs every row a fifth of its speed.
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql(plain, values)
+        except DBAPIError as error:
+            if not isinstance(error.orig, UniqueViolation):
+                raise
+            connection.exec_driver_sql(f'{plain} ON CONFLICT ("id") DO NOTHING', values)
 
     def view_text(self, table: Table, view: str) -> str:
         return (
             f'CREATE VIEW "{view}" (request_id, name, value, recorded_at) AS'  # noqa: S608
-            " SELECT r.request_id, v.key, v.value, to_timestamp(r.time_ns / 1e9)"
+            " SELECT r.request_id, v.key, v.value, to_timestamp(r.time_ns / 1e9::float8)"
             f' FROM "{table.name}" AS r, jsonb_each_text(r.variables) AS v'
         )
-
-    def rows(self, records: Sequence[Record], moment: datetime) -> list[tuple[Any, ...]]:
-        stored_at = (self.stored_at_value(moment),)
-        return [(*record, *stored_at) for record in records]
 
     def stored_at_value(self, moment: datetime) -> str:
         return moment.isoformat()
@@ -138,13 +153,44 @@ def _told_of_record(error: Any, state: str) -> str:
     return f"{type(error).__name__} {state}".strip()
 
 
+def _same_columns(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> frozenset[str]:
+    """Of those that are mostly the same for a whole batch, the columns that are: they are sent once."""
+    first = rows[0]
+    return frozenset(
+        name
+        for place, name in enumerate(columns)
+        if name in _MOSTLY_SAME and all(row[place] == first[place] for row in rows)
+    )
+
+
+def _array(values: Sequence[Any], are_numbers: bool) -> str:
+    """The text of an array. A value that is none of a column's kind raises TypeError or ValueError."""
+    if are_numbers:
+        return f"{{{','.join('NULL' if value is None else int.__repr__(value) for value in values)}}}"
+    if None in values:
+        return f"{{{','.join('NULL' if value is None else _quoted([value]) for value in values)}}}"
+    return f"{{{_quoted(values)}}}"
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    """The texts in quotes and with commas between; all in one go, and NUL, which PostgreSQL does not take, between them."""
+    joined = "\0".join(texts)
+    if joined.count("\0") >= len(texts):
+        raise ValueError("PostgreSQL takes no text with a NUL")
+    inner = joined.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
+    return f'"{inner}"'
+
+
 @cache
-def _insert_text(table: Table, columns: tuple[str, ...], dialect: Dialect) -> str:
-    """SQL that stores the objects of one JSON array, in its order."""
+def _insert_text(table: Table, columns: tuple[str, ...], same: frozenset[str], dialect: Dialect) -> str:
+    """SQL that stores the rows of arrays, in their order; ``same`` are not arrays."""
+    types = {column: table.c[column].type.compile(dialect) for column in columns}
     names = ", ".join(f'"{column}"' for column in columns)
-    typed = ", ".join(f'"{column}" {table.c[column].type.compile(dialect)}' for column in columns)
-    conflict = ' ON CONFLICT ("id") DO NOTHING' if "id" in columns else ""
+    chosen = ", ".join(f"%s::{types[column]}" if column in same else f'r."{column}"' for column in columns)
+    arrays = [column for column in columns if column not in same]
+    quoted_arrays = ", ".join(f'"{column}"' for column in arrays)
     return (
-        f'INSERT INTO "{table.name}" ({names})'  # noqa: S608
-        f" SELECT {names} FROM json_to_recordset(%s::json) AS r ({typed}){conflict}"
+        f'INSERT INTO "{table.name}" ({names}) SELECT {chosen}'  # noqa: S608
+        f" FROM unnest({', '.join(f'%s::{types[column]}[]' for column in arrays)})"
+        f" AS r ({quoted_arrays})"
     )

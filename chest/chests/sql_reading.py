@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Row, Table, Text, cast, select
 from sqlalchemy.engine import Connection
 
 from chest.chests.base import StoredRecord
-from chest.chests.query import Query
+from chest.chests.query import EVERYTHING, Query
 from chest.chests.sql_database import STORED_COLUMNS
 from chest.record import Record
 
@@ -26,8 +26,8 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 def pages(connection: Connection, table: Table, query: Query, after: int, limit: int) -> Iterator[list[StoredRecord]]:
     """What matches, in order of ``seq`` and page after page until there is no more; values are bound, never text.
 
-    Of the conditions on variables, SQL only looks for their words; whether they hold is looked at here: what a person
-    types says several values, and SQL compares one.
+    Whether the conditions hold is looked at here again. Of those on variables, SQL only looks for their words: what a
+    person types says several values, and SQL compares one. And MySQL takes ``"shop "`` for ``"shop"``.
     """
     size = _SCANNED_AT_ONCE if query.variables else limit
     columns = (table.c.seq, *(table.c[name] for name in STORED_COLUMNS))
@@ -35,8 +35,8 @@ def pages(connection: Connection, table: Table, query: Query, after: int, limit:
     while True:
         rows = connection.execute(statement.where(table.c.seq > after)).all()
         page = [_stored_record(row) for row in rows]
-        if query.variables:
-            page = [stored for stored in page if query.matches_variables(stored.record.variables)]
+        if query is not EVERYTHING:
+            page = [stored for stored in page if query.matches(stored.record)]
         yield page
         if not rows or len(rows) < size:
             return

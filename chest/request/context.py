@@ -26,6 +26,9 @@ class Facts:
     """
 
     # On the class, so that a request only pays for what is said.
+    has_more = False
+    """Whether something was said of this request: by the application, or of what went wrong. Of the rest an adapter knows
+    that it is clean: ``route``, ``known_attributes`` and ``is_complete`` that it set itself."""
     request_id: object = None
     """What the application made the request's id; None leaves the one it came with."""
     route: str | None = None
@@ -37,12 +40,20 @@ class Facts:
     trace_id: str | None = None
     known_attributes: Mapping[str, str] | None = None
     """Attributes that are the program's and not a request's, such as the name of an endpoint: they need no cleaning."""
+    attributes: dict[str, Any] | None = None
+    """What :meth:`more` gave, once somebody asked for it."""
 
-    def __init__(self) -> None:
-        self.attributes: dict[str, Any] = {}
+    def more(self) -> dict[str, Any]:
+        """The attributes that are said of this request alone."""
+        if self.attributes is None:
+            self.attributes = {}
+        return self.attributes
 
     def at_end(self, context: RequestContext) -> None:
-        """For adapters: the record is about to be made, whichever way the request ended. Must not raise or wait."""
+        """For adapters: the record is about to be made, whichever way the request ended. Must not raise or wait.
+
+        Called a second time, it does nothing.
+        """
 
 
 class RequestContext(dict[str, Any]):
@@ -102,7 +113,7 @@ class RequestContext(dict[str, Any]):
         """Record the class and message of an exception that was handled, and so does not reach the middleware."""
         facts = self._told()
         facts.error = type(error).__name__
-        facts.attributes["exception.message"] = message_of(error)
+        facts.more()["exception.message"] = message_of(error)
 
     @property
     def request_id(self) -> str:
@@ -131,12 +142,13 @@ class RequestContext(dict[str, Any]):
     @property
     def attributes(self) -> dict[str, Any]:
         """What goes beside the variables, under OpenTelemetry's names where they exist."""
-        return self._told().attributes
+        return self._told().more()
 
     def _told(self) -> Facts:
         facts = self._facts
         if facts is None:
             facts = self._facts = Facts()
+        facts.has_more = True
         return facts
 
     def __repr__(self) -> str:

@@ -28,6 +28,8 @@ import pytest
 
 from chest.chests.base import Chest
 from chest.record import Record
+from chest.request.redaction import Redaction
+from chest.request.sanitize import Sanitizer
 from chest.testing.records import make_record
 
 __all__ = ["ChestContract", "in_child"]
@@ -147,6 +149,19 @@ class ChestContract:
         )
         chest.write([largest, smallest])
         assert _by_id(self.stored_records(chest)) == _by_id([largest, smallest])
+
+    def test_whatever_an_application_said_is_stored_once_it_was_made_fit(self, chest: Chest) -> None:
+        deep: dict[str, Any] = {}
+        for _ in range(50):
+            deep = {"deeper": deep}
+        said = {
+            "nul": "a\0b", "n\0l": 1, "surrogate": "\ud800", "nan": float("nan"), "infinity": float("-inf"),
+            "large": 2**100, "deep": deep, "bytes": b"\xff", "set": {1}, "object": object(), "dotted.$name": {"$a.b": 1},
+        }  # fmt: skip
+        fit, _ = Sanitizer(Redaction((), ())).clean(said)
+        record = make_record(variables=fit)
+        chest.write([record])
+        assert self.stored_records(chest) == [record]
 
     def test_ten_thousand_records_are_all_stored(self, chest: Chest) -> None:
         records = [make_record(request_id=str(place)) for place in range(10_000)]

@@ -17,7 +17,7 @@ overridden, with the reason.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -68,6 +68,9 @@ class ServerChestContract:
     has_databases: ClassVar[bool] = True
     survives_restart_unnoticed: ClassVar[bool] = True
     """Whether a connection that was lost while nobody used it is made anew within the next write."""
+
+    open_connects: ClassVar[bool] = True
+    """Whether ``open`` asks the server anything."""
 
     @pytest.fixture
     def place(self) -> Place:
@@ -121,7 +124,7 @@ class ServerChestContract:
 
     def test_a_server_that_is_not_there_is_unavailable(self, place: Place) -> None:
         with open_chest(place.url(port=free_port())) as chest:
-            for act in (chest.open, chest.check, lambda: chest.write(_batch())):
+            for act in self._acts(chest):
                 with pytest.raises(ChestUnavailable):
                     act()
 
@@ -194,20 +197,20 @@ class ServerChestContract:
     def test_a_wrong_password_is_told_from_all_else_and_shown_nowhere(self, place: Place) -> None:
         if not self.has_login:
             pytest.skip("this store asks for no password")
-        _refuses(place.url(password=SECRET), LoginRefused)
+        self._refuses(place.url(password=SECRET), LoginRefused)
 
     def test_an_unknown_database_is_told_from_all_else(self, place: Place) -> None:
         if not self.has_databases:
             pytest.skip("this store makes a database when it is first written to")
-        _refuses(place.url(database="no_such_database"), UnknownDatabase)
+        self._refuses(place.url(database="no_such_database"), UnknownDatabase)
 
     def test_an_unknown_host_is_told_from_all_else(self, place: Place) -> None:
-        _refuses(place.url(host=NO_SUCH_HOST, password=SECRET), UnknownHost)
+        self._refuses(place.url(host=NO_SUCH_HOST, password=SECRET), UnknownHost)
 
     def test_a_server_without_tls_is_not_written_to_where_tls_was_asked_for(self, place: Place) -> None:
         if not self.tls_query:
             pytest.skip("the test of this store stands elsewhere")
-        _refuses(place.url(query=self.tls_query), TLSRefused)
+        self._refuses(place.url(query=self.tls_query), TLSRefused)
 
     def _write_until_taken(self, chest: Chest, records: Sequence[Record]) -> None:
         """As delivery does."""
@@ -225,20 +228,24 @@ class ServerChestContract:
         if chest.is_idempotent:
             assert len(stored) == len(records)
 
+    def _refuses(self, url: str, kind: type[ChestError]) -> None:
+        with open_chest(url) as chest:
+            for act in self._acts(chest):
+                with pytest.raises(kind) as refusal:
+                    act()
+                told = _all_that_is_told(refusal.value)
+                assert chest.name in str(refusal.value), "it says which chest"
+                assert SECRET not in told + repr(chest) + chest.name
+                assert "s3cr3t" not in told + repr(chest) + chest.name, "nor a piece of it, in any coding"
+
+    def _acts(self, chest: Chest) -> list[Callable[[], object]]:
+        """All that asks the server."""
+        acts = [chest.check, lambda: chest.write(_batch())]
+        return [chest.open, *acts] if self.open_connects else acts
+
 
 def _batch() -> list[Record]:
     return [make_record() for _ in range(20)]
-
-
-def _refuses(url: str, kind: type[ChestError]) -> None:
-    with open_chest(url) as chest:
-        for act in (chest.open, chest.check, lambda: chest.write(_batch())):
-            with pytest.raises(kind) as refusal:
-                act()
-            told = _all_that_is_told(refusal.value)
-            assert chest.name in str(refusal.value), "it says which chest"
-            assert SECRET not in told + repr(chest) + chest.name
-            assert "s3cr3t" not in told + repr(chest) + chest.name, "nor a piece of it, in any coding"
 
 
 def _all_that_is_told(error: BaseException | None) -> str:

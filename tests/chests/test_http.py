@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -22,12 +23,21 @@ from chest.chests import registry
 from chest.chests.base import Chest
 from chest.chests.http import HttpChest
 from chest.chests.registry import open_chest
-from chest.errors import ChestError, ChestUnavailable, MissingDependencyError, RecordRejected, SettingsError
+from chest.errors import (
+    ChestError,
+    ChestUnavailable,
+    MissingDependencyError,
+    RecordRejected,
+    SettingsError,
+    UnknownHost,
+)
 from chest.record import Record
 from chest.testing.contract import ChestContract, in_child
 from chest.testing.records import make_record
+from tests.chests.server_contract import Place, ServerChestContract
 from tests.processes import run_python
 from tests.recording_server import (
+    Received,
     RecordingServer,
     Reply,
     elapsed_seconds,
@@ -70,6 +80,58 @@ class TestContract(ChestContract):
 
     def stored_records(self, chest: Chest) -> list[Record]:
         return [Record(**json.loads(line)) for post in self.server.posts for line in post.content.splitlines()]
+
+
+class Collector:
+    """An endpoint with a log-in, which keeps what it was sent while it is stopped and started again."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.port = 0
+        self._running: Any = None
+        self.start()
+
+    def start(self) -> None:
+        if self._running is None:
+            self._running = recording_server(reply=self._answer, port=self.port)
+            self.port = self._running.__enter__().port
+
+    def stop(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.__exit__(None, None, None)
+
+    def _answer(self, request: Received) -> Reply:
+        if request.headers.get("authorization") != "Basic " + base64.b64encode(b"me:right").decode():
+            return Reply(status=401)
+        if request.path != "/records":
+            return Reply(status=404)
+        if request.method == "POST":
+            self.records += [Record(**each) for each in request.json]
+        return Reply()
+
+
+class TestServer(ServerChestContract):
+    write_marker = commit_marker = b"POST /"
+    open_connects = False
+    tls_query = "tls"
+
+    @pytest.fixture
+    def place(self) -> Iterator[Place]:
+        self.collector = collector = Collector()
+
+        def url(
+            *, port: int = collector.port, host: str = "127.0.0.1", password: str = "right", database: str = "records",
+            query: str = "",
+        ) -> str:  # fmt: skip
+            scheme, options = ("https", "") if query == "tls" else ("http", query)
+            return f"{scheme}://me:{quote(password, safe='')}@{host}:{port}/{database}?{options}"
+
+        yield Place(collector, url)  # type: ignore[arg-type]
+        collector.stop()
+
+    def stored_records(self, place: Place) -> list[Record]:
+        return self.collector.records
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
@@ -395,7 +457,7 @@ def test_nobody_listening_is_unavailable() -> None:
 
 
 def test_an_unknown_host_is_unavailable() -> None:
-    with HttpChest("http://no-such-host.invalid") as chest, pytest.raises(ChestUnavailable, match="cannot be reached"):
+    with HttpChest("http://no-such-host.invalid") as chest, pytest.raises(UnknownHost):
         chest.write([make_record()])
 
 
@@ -562,6 +624,14 @@ def test_a_secret_that_the_endpoint_repeats_is_shown_nowhere(
         assert "***" in str(error.value)
         for secret in secrets if each is chest else ["hunter2"]:
             assert secret not in shown
+
+
+def test_a_name_without_a_password_is_a_key_and_not_shown(server: RecordingServer) -> None:
+    server.reply = Reply(status=400, body=b"no k3y")
+    with HttpChest(f"http://k3y@127.0.0.1:{server.port}/in") as chest, pytest.raises(RecordRejected) as error:
+        chest.write([make_record()])
+    assert "k3y" not in f"{error.value} {chest!r} {chest.name}"
+    assert server.received[0].headers["authorization"] == "Basic " + base64.b64encode(b"k3y:").decode()
 
 
 def test_a_chest_may_have_a_name_of_its_own() -> None:

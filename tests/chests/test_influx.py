@@ -17,7 +17,7 @@ from chest.chests import registry
 from chest.chests.influx import InfluxChest
 from chest.chests.influx_line import Point, field_value, timestamp
 from chest.chests.registry import open_chest
-from chest.errors import ChestError, ChestUnavailable, MissingDependencyError, RecordRejected, SettingsError
+from chest.errors import ChestError, ChestUnavailable, MissingDependencyError, RecordRejected, SettingsError, TLSRefused
 from chest.testing.contract import in_child
 from chest.testing.records import make_record
 from tests.recording_server import (
@@ -227,6 +227,18 @@ def test_no_name_and_no_tag_can_end_its_line_early(text: str) -> None:
         assert line.fields[text] == text
 
 
+@pytest.mark.parametrize("value", ["\ud800", 10**400, {"set": {1}}])
+def test_a_record_of_which_no_point_can_be_made_is_refused_by_name(
+    chest: InfluxChest, server: RecordingServer, value: Any
+) -> None:
+    good, bad = make_record(), make_record(variables={"v": value})
+    with pytest.raises(RecordRejected, match="no point can be made") as refusal:
+        chest.write([good, bad])
+    assert refusal.value.ids == (bad.id,)
+    chest.write([good])
+    assert len(server.posts) == 1
+
+
 # -- timestamps --------------------------------------------------------------------------------------------------------
 
 
@@ -382,7 +394,7 @@ def test_a_connection_cut_without_an_answer_is_unavailable(chest: InfluxChest, s
 def test_a_server_without_tls_is_unavailable_over_https(server: RecordingServer) -> None:
     with (
         InfluxChest(f"influxdb+https://127.0.0.1:{server.port}/o/b?timeout_seconds=2") as chest,
-        pytest.raises(ChestUnavailable, match="cannot be reached"),
+        pytest.raises(TLSRefused),
     ):
         chest.write([make_record()])
 
@@ -460,6 +472,15 @@ def test_an_unknown_option_is_refused_with_the_nearest() -> None:
         open_chest("influxdb://host/o/b?shape=row")
     with pytest.raises(SettingsError, match="timeout_seconds"):
         open_chest("influxdb://host/o/b?timeout_seconds=0")
+    for option in ("most_values=0", "most_values=many", "most_values=9999999", "gzip=perhaps"):
+        with pytest.raises(SettingsError, match=option.partition("=")[0]):
+            open_chest(f"influxdb://host/o/b?{option}")
+
+
+@pytest.mark.parametrize("name", ["time", "_field", "_measurement"])
+def test_a_tag_of_a_name_that_is_influxdbs_own_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        InfluxChest("influxdb://host/o/b", custom_tags={name: "x"})
 
 
 def test_the_token_may_come_from_the_environment(server: RecordingServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from chest.chests.log import LogChest
 from chest.chests.registry import open_chest
 from chest.errors import ChestUnavailable, SettingsError
 from chest.record import Outcome, Record
+from chest.request.redaction import Redaction
+from chest.request.sanitize import Sanitizer
 from chest.testing.contract import ChestContract, in_child
 from tests.support import make_record, wait_until
 
@@ -69,6 +71,11 @@ class TestLogChest(ChestContract):
             [make_record(request_id="", time_ns=0, duration_ns=0, method="", path="", status=None, variables={})]
         )
         assert self._ids(chest) == ["r" * 255, ""]
+
+    def test_whatever_an_application_said_is_stored_once_it_was_made_fit(self, chest: Chest) -> None:
+        fit, _ = Sanitizer(Redaction((), ())).clean({"nul": "a\0b", "nan": float("nan"), "object": object()})
+        chest.write([make_record(request_id="fit", variables=fit)])
+        assert self._ids(chest) == ["fit"]
 
     def test_ten_thousand_records_are_all_stored(self, chest: Chest) -> None:
         for start in range(0, 10_000, 1000):

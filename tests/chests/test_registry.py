@@ -61,6 +61,22 @@ def test_an_unknown_scheme_is_refused_with_the_nearest_one() -> None:
         open_chest("sqlite+pysqlite:///chest.sqlite3")
 
 
+@pytest.mark.parametrize(
+    ("url", "nearest"),
+    [
+        ("mongo://host/shop", "mongodb"),
+        ("mongodb+svr://host/shop", r"mongodb\+srv"),
+        ("influx://host/o/b", "influxdb"),
+        ("influxdb+http://host/o/b", "influxdb"),
+        ("influxdb+ssl://host/o/b", "influxdb"),
+        ("htpp://host/in", "http"),
+    ],
+)
+def test_a_typo_in_a_scheme_is_told_with_what_was_meant(url: str, nearest: str) -> None:
+    with pytest.raises(SettingsError, match=rf"Did you mean {nearest}"):
+        open_chest(url)
+
+
 def test_an_unknown_scheme_is_refused_with_all_there_are_and_without_its_secrets() -> None:
     with pytest.raises(SettingsError, match=r"There are: http, https, .*memory, .*sqlite\.") as refusal:
         open_chest("warehouse://user:hunter2@host/db")
@@ -86,7 +102,7 @@ def test_no_driver_is_loaded_before_a_chest_needs_it() -> None:
 import sys
 from chest.chests.registry import open_chest, safe_url
 open_chest("memory:")
-assert not {"sqlalchemy", "sqlite3"} & set(sys.modules), "a driver was loaded"
+assert not {"sqlalchemy", "sqlite3", "pymongo", "influxdb_client", "httpx"} & set(sys.modules), "a driver was loaded"
 """
     subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
 
@@ -105,7 +121,7 @@ assert not {"sqlalchemy", "sqlite3"} & set(sys.modules), "a driver was loaded"
         ("influxdb://host:8086/org/bucket?token=hunter2&x=1", "influxdb://host:8086/org/bucket?token=***&x=1"),
         ("https://host/in?Api-Key=hunter2&sig=hunter2", "https://host/in?Api-Key=***&sig=***"),
         ("https://host/in?auth_token=hunter2#part", "https://host/in?auth_token=***"),
-        ("https://user@host/in?monkey=1&author=2", "https://user@host/in?monkey=1&author=2"),
+        ("https://hunter2@host/in?monkey=1&author=2", "https://***@host/in?monkey=1&author=2"),
     ],
 )
 def test_a_url_for_messages_shows_no_secret(url: str, shown: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chest.chests.sql import SQLChest
 from chest.chests.sql_url import DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_TABLE, SQLTarget
 from chest.errors import SettingsError
 
@@ -53,3 +54,67 @@ def test_a_url_that_cannot_be_read_is_refused_without_its_password() -> None:
     error: BaseException | None = refusal.value
     assert "hunter2" not in str(error)
     assert refusal.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("scheme", "backend"),
+    [
+        ("postgres", "postgresql"),
+        ("postgresql", "postgresql"),
+        ("postgresql+psycopg", "postgresql"),
+        ("mysql", "mysql"),
+        ("mariadb", "mysql"),
+        ("mysql+pymysql", "mysql"),
+    ],
+)
+def test_a_server_may_be_named_as_people_name_it(scheme: str, backend: str) -> None:
+    target = SQLTarget.of(f"{scheme}://me:p%40ss@host:1/shop?table=requests&timeout_seconds=2.5")
+    assert (target.backend, target.table, target.timeout_seconds) == (backend, "requests", 2.5)
+    assert target.name == f"{scheme}://me:***@host:1/shop?table=requests"
+    assert target.url.password == "p@ss"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+asyncpg", "postgresql+psycopg2", "mysql+mysqldb", "oracle"])
+def test_another_driver_is_refused_with_what_to_write(scheme: str) -> None:
+    with pytest.raises(SettingsError, match="write postgresql:"):
+        SQLTarget.of(f"{scheme}://host/db")
+
+
+def test_options_of_the_driver_are_told_to_it_alone() -> None:
+    target = SQLTarget.of("postgresql://host/db?sslmode=verify-full&sslrootcert=/ca.pem&index=request_id")
+    assert target.driver_options == {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}
+    assert SQLTarget.of("mysql://host/db?ssl-mode=required&ssl-ca=/ca.pem").driver_options == {
+        "ssl_mode": "required",
+        "ssl_ca": "/ca.pem",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("postgresql://host/db?sslmod=require", "sslmode"),
+        ("mysql://host/db?sslca=/x", "ssl_ca"),
+        ("mysql://host/db?timeout=3", "timeout_seconds"),
+        ("sqlite:///file?timeout_seconds=3", "There are: busy_timeout_ms, index, table"),
+    ],
+)
+def test_an_option_of_another_database_is_refused(url: str, hint: str) -> None:
+    with pytest.raises(SettingsError, match=hint):
+        SQLTarget.of(url)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "601", "1e3", "x"])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(seconds: str) -> None:
+    with pytest.raises(SettingsError, match=r"\?timeout_seconds="):
+        SQLTarget.of(f"postgresql://host/db?timeout_seconds={seconds}")
+
+
+@pytest.mark.parametrize("url", ["postgresql://host", "mysql://host/", "mariadb://"])
+def test_a_server_without_a_database_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="names no database"):
+        SQLChest(url)
+
+
+def test_a_mode_of_ssl_that_there_is_not_is_refused() -> None:
+    with pytest.raises(SettingsError, match="VERIFY_IDENTITY"):
+        SQLChest("mysql://host/db?ssl_mode=verify-full")

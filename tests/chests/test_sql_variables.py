@@ -129,3 +129,27 @@ def test_two_processes_may_make_the_table_and_write_at_once(url: str, execute: A
         writer.communicate(timeout=60)
     assert [writer.returncode for writer in writers] == [0, 0]
     assert execute("SELECT count(*) FROM variables") == [(2 * 20 * 10 * 2,)]
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql57"])
+def test_a_server_gets_the_same_rows(server: str, request: pytest.FixtureRequest) -> None:
+    url = f"{request.getfixturevalue(server).new_url()}?table=variables"
+    with VariablesChest(url) as chest:
+        chest.check()
+        chest.write([make_record(request_id="r-1", variables={"b": "x\\\"'%s{},", "a": None})])
+        chest.write([])
+        chest.write_triples([("c", [1, "é"], "r-2"), ("d", False, "r-2"), ("e", 1.5, "r-2"), ("f", "", "r-2")])
+        chest.write_triples((f"name-{place}", place, "r-3") for place in range(3000))
+        with pytest.raises(RecordRejected):
+            chest.write_triples([("good", "1", "r-4"), ("bad", "\ud800", "r-4")])
+        with chest._writing.use() as connection:
+            rows = connection.exec_driver_sql("SELECT * FROM variables ORDER BY unique_id").all()
+    assert rows[:6] == [
+        (1, "r-1", "b", "x\\\"'%s{},"),
+        (2, "r-1", "a", None),
+        (3, "r-2", "c", '[1,"é"]'),
+        (4, "r-2", "d", "0"),
+        (5, "r-2", "e", "1.5"),
+        (6, "r-2", "f", ""),
+    ]
+    assert [row[2] for row in rows[6:]] == [f"name-{place}" for place in range(3000)]

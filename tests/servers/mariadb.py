@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.servers.database import DatabaseServer
 from tests.servers.mysql import running_mysql
-from tests.servers.process import needs_program, private_directory, run_once
+from tests.servers.process import certificate_for, needs_program, private_directory, run_once
 
 
 @contextmanager
-def mariadb() -> Iterator[DatabaseServer]:
-    """MariaDB for the block, with nothing in it; it asks for the password, speaks no TLS and waits for no disk."""
+def mariadb(certificate: Path | None = None) -> Iterator[DatabaseServer]:
+    """MariaDB for the block, with nothing in it; it asks for the password, and waits for no disk.
+
+    :param certificate: it speaks TLS with this one, whose key stands beside it as ``.key``; None: it speaks none.
+    """
     install = needs_program("mariadb-install-db", "mariadb-server")
     program = needs_program("mariadbd", "mariadb-server")
     with private_directory("mysql") as directory:
@@ -23,5 +27,9 @@ def mariadb() -> Iterator[DatabaseServer]:
             ],
             directory, "mysql",
         )  # fmt: skip
-        with running_mysql("MariaDB", program, directory, ["--innodb-flush-method=nosync"], "mysql") as server:
+        options = ["--innodb-flush-method=nosync"]
+        if certificate is not None:
+            public, key = certificate_for(certificate, directory, "mysql")
+            options += [f"--ssl-cert={public}", f"--ssl-key={key}"]
+        with running_mysql("MariaDB", program, directory, options, "mysql") as server:
             yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ def running_mysql(
         directory,
         user=user,
         is_ready=_answers,
+        end_signal=signal.SIGKILL,  # it would write out what is thrown away
     ) as server:
 
         def execute(statement: str) -> None:

@@ -11,12 +11,15 @@ import psycopg
 from psycopg import sql
 
 from tests.servers.database import PASSWORD, USER, DatabaseServer
-from tests.servers.process import HOST, needs_program, private_directory, run_once, running
+from tests.servers.process import HOST, certificate_for, needs_program, private_directory, run_once, running
 
 
 @contextmanager
-def postgresql() -> Iterator[DatabaseServer]:
-    """PostgreSQL for the block, with nothing in it; it asks for the password, speaks no TLS and waits for no disk."""
+def postgresql(certificate: Path | None = None) -> Iterator[DatabaseServer]:
+    """PostgreSQL for the block, with nothing in it; it asks for the password, and waits for no disk.
+
+    :param certificate: it speaks TLS with this one, whose key stands beside it as ``.key``; None: it speaks none.
+    """
     programs = ("/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin")
     initdb = needs_program("initdb", "postgresql-15", *programs)
     postgres = needs_program("postgres", "postgresql-15", *programs)
@@ -30,13 +33,15 @@ def postgresql() -> Iterator[DatabaseServer]:
             ],
             directory, "postgres",
         )  # fmt: skip
+        tls = certificate_for(certificate, directory, "postgres") if certificate else None
         with running(
             "PostgreSQL",
-            lambda port: _command(postgres, directory, port),
+            lambda port: _command(postgres, directory, port, tls),
             directory,
             user="postgres",
             is_ready=_answers,
             stop_signal=signal.SIGINT,  # fast: sessions are ended, not waited for
+            end_signal=signal.SIGQUIT,  # at once, but for what it has of the system
         ) as server:
 
             def execute(statement: str) -> None:
@@ -46,13 +51,14 @@ def postgresql() -> Iterator[DatabaseServer]:
             yield DatabaseServer("postgresql", server, execute)
 
 
-def _command(postgres: str, directory: Path, port: int) -> list[str]:
+def _command(postgres: str, directory: Path, port: int, tls: tuple[Path, Path] | None) -> list[str]:
     options = {
         "listen_addresses": HOST,
         "unix_socket_directories": str(directory),
         "fsync": "off",
         "full_page_writes": "off",
         "synchronous_commit": "off",
+        **({"ssl": "on", "ssl_cert_file": str(tls[0]), "ssl_key_file": str(tls[1])} if tls else {}),
     }
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return [postgres, "-D", f"{directory}/data", "-p", str(port), *settings]

@@ -44,6 +44,7 @@ class Server:
     :param user: the user to run as where this process is root; None for the user of this process.
     :param is_ready: whether it answers; by default, whether the port takes connections.
     :param stop_signal: what asks it to end.
+    :param end_signal: what ends it for good, when nobody needs its data any more; None for ``stop_signal``.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Server:
         user: str | None = None,
         is_ready: Callable[[int], bool] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        end_signal: signal.Signals | None = None,
     ) -> None:
         self.name = name
         self.port = port
@@ -66,6 +68,7 @@ class Server:
         self._user = user
         self._is_ready = is_ready or accepts
         self._stop_signal = stop_signal
+        self.end_signal = end_signal or stop_signal
         self.process = self._spawn()
         self._wait_until_ready()
 
@@ -136,7 +139,7 @@ def running(
         print(f"--- log of {name} ---\n{server.log()[-_LOG_CHARACTERS:]}", file=sys.stderr)
         raise
     finally:
-        server.stop()
+        server.stop(server.end_signal)
 
 
 @contextmanager
@@ -150,6 +153,17 @@ def private_directory(user: str | None = None) -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def certificate_for(certificate: Path, directory: Path, user: str) -> tuple[Path, Path]:
+    """Copies of a certificate and its key in the server's directory, the key for its user alone."""
+    public, key = directory / "server.crt", directory / "server.key"
+    for source, copy in ((certificate, public), (certificate.with_suffix(".key"), key)):
+        copy.write_bytes(source.read_bytes())
+        copy.chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(copy, user)
+    return public, key
 
 
 def run_once(command: Sequence[str], directory: Path, user: str | None = None) -> None:

@@ -25,6 +25,8 @@ from flask_chest.chests import (
 )
 from flask_chest.triples import TriplesChest
 
+from chest.chests.base import Chest
+from chest.chests.registry import schemes
 from chest.errors import (
     ChestError,
     ChestUnavailable,
@@ -396,9 +398,34 @@ def test_a_subclass_of_ours_with_a_write_of_its_own_is_written_to_by_it() -> Non
 # -- all of them -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("made", [FlaskChestMySQL, FlaskChestPostgreSQL, FlaskChestMongoDB])
-def test_a_class_whose_store_comes_later_says_so_when_it_is_made(made: type[FlaskChest]) -> None:
-    with pytest.raises(MissingDependencyError, match=f"{made.__name__} .* comes with a later release"):
+SERVED = {
+    "mysql": lambda: FlaskChestMySQL(db_uri="mysql://ada:hunter2@localhost/shop"),
+    "postgresql": lambda: FlaskChestPostgreSQL(db_uri="postgresql://ada:hunter2@localhost/shop?sslmode=disable"),
+    "mongodb": lambda: FlaskChestMongoDB(db_uri="mongodb://ada:hunter2@localhost/shop"),
+}
+
+
+@pytest.mark.parametrize("scheme", SERVED)
+def test_a_class_for_a_database_connects_to_nothing_when_it_is_made_and_shows_no_password(scheme: str) -> None:
+    if scheme not in schemes():
+        with pytest.raises(SettingsError, match=f"No chest has the scheme {scheme}:"):
+            SERVED[scheme]()
+        return
+    chest = SERVED[scheme]()
+    assert "hunter2" not in repr(chest) + str(chest) + chest.chest.name
+    assert isinstance(chest.chest, Chest)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: FlaskChestMySQL(), "FlaskChestMySQL needs db_uri=, such as mysql://user:password@host/database$"),
+        (lambda: FlaskChestPostgreSQL(db_uri="mysql://host/db"), "such as postgresql://.*and not 'mysql://host/db'"),
+        (lambda: FlaskChestMongoDB(db_uri="localhost"), "expected mongodb://"),
+    ],
+)
+def test_an_address_of_another_database_is_refused_with_an_example(made: Callable[[], FlaskChest], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
         made()
 
 

@@ -54,11 +54,11 @@ def runner(app: Flask) -> Run:
 
 
 @pytest.fixture
-def run(shelf: MemoryChest) -> Run:
+def run(shelf: MemoryChest, tmp_path: Path) -> Run:
     """``flask chest`` of an application whose config names the chest."""
     app = Flask("shop")
     app.config.update(CHEST_URLS=shelf.name, CHEST_RELEASE="v1")
-    FlaskRecorder(app, directory="/nowhere", sample=0.5)
+    FlaskRecorder(app, directory=tmp_path, sample=0.5)
     return runner(app)
 
 
@@ -83,17 +83,17 @@ def test_check_looks_at_each_of_the_applications_chests(run: Run) -> None:
     assert (result.exit_code, result.stdout) == (0, "ok      memory:flask-cli\n")
 
 
-def test_a_chest_that_was_made_by_hand_is_looked_at_as_well() -> None:
+def test_a_chest_that_was_made_by_hand_is_looked_at_as_well(tmp_path: Path) -> None:
     app, chest = Flask("shop"), MemoryChest()
     chest.write([record("by-hand")])
-    FlaskRecorder(app, chests=[chest], directory="/nowhere")
+    FlaskRecorder(app, chests=[chest], directory=tmp_path)
     assert "by-hand" in runner(app)("tail", "--no-follow").stdout
     assert runner(app)("check").stdout == "ok      memory\n"
 
 
 def test_a_chest_that_could_not_take_records_is_exit_code_1(tmp_path: Path) -> None:
     app = Flask("shop")
-    FlaskRecorder(app, chests=[f"sqlite:///{tmp_path}/no/such/file.sqlite3"], directory="/nowhere")
+    FlaskRecorder(app, chests=[f"sqlite:///{tmp_path}/no/such/file.sqlite3"], directory=tmp_path)
     result = runner(app)("check")
     assert result.exit_code == 1
     assert result.stdout.startswith("failed")
@@ -138,7 +138,7 @@ def test_a_command_that_was_mistyped_is_answered_with_the_nearest(run: Run) -> N
     assert "did you mean 'tail'?" in run("tial").stderr
 
 
-def test_a_command_of_the_applications_own_is_not_replaced() -> None:
+def test_a_command_of_the_applications_own_is_not_replaced(tmp_path: Path) -> None:
     app = Flask("shop")
 
     @app.cli.command("chest")
@@ -146,7 +146,7 @@ def test_a_command_of_the_applications_own_is_not_replaced() -> None:
         """Count what is in the chest."""
         click.echo("three doubloons")
 
-    FlaskRecorder(app, chests=[MemoryChest()], directory="/nowhere")
+    FlaskRecorder(app, chests=[MemoryChest()], directory=tmp_path)
     assert runner(app)().stdout == "three doubloons\n"
 
 

@@ -825,6 +825,84 @@ def test_in_a_test_request_context_it_records(app: Flask, memory: MemoryChest) -
     assert (record.method, record.path, record.route, record.variables) == ("POST", "/any", None, {"a": 1})
 
 
+@pytest.mark.parametrize("has_extension", [True, False])
+@pytest.mark.parametrize("raises", [True, False])
+def test_what_an_earlier_request_left_on_the_g_of_both_is_not_recorded(
+    app: Flask, memory: MemoryChest, request: pytest.FixtureRequest, raises: bool, has_extension: bool
+) -> None:
+    if has_extension:
+        request.getfixturevalue("recorded")
+
+    @app.route("/<user>")
+    @flask_chest([memory], tracked_vars=["user_id", "plan"], raise_exceptions=raises)
+    def index(user: str) -> str:
+        if user != "nobody":
+            g.user_id = user
+        g.plan = user + "'s"
+        return ""
+
+    with app.app_context():  # as around a test, and as after a stream that nobody closed: one g for several requests
+        for user in ("ada", "nobody", "grace"):
+            get(app, f"/{user}")
+    flush(app)
+    assert [record.variables for record in memory.records] == [
+        {"user_id": "ada", "plan": "ada's"},
+        {"plan": "nobody's"},
+        {"user_id": "grace", "plan": "grace's"},
+    ]
+    assert len({record.request_id for record in memory.records}) == 3
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_class_for_g_without_a_dictionary_costs_its_variables_and_no_request(
+    app: Flask, memory: MemoryChest, raises: bool
+) -> None:
+    class Slotted:
+        __slots__ = ("user_id",)
+
+    app.app_ctx_globals_class = Slotted  # type: ignore[assignment]
+
+    @app.route("/")
+    @flask_chest([memory], raise_exceptions=raises)
+    def index() -> str:
+        g.user_id = "123"
+        return "hello"
+
+    assert get(app).data == b"hello"
+    flush(app)
+    assert [(record.path, record.variables) for record in memory.records] == [("/", {})]
+
+
+def test_a_request_within_a_view_does_not_lend_it_its_id(app: Flask, memory: MemoryChest) -> None:
+    @app.route("/inner")
+    @flask_chest([memory], tracked_vars=["inner"])
+    def inner() -> str:
+        g.inner = 1
+        return ""
+
+    @app.route("/")
+    @flask_chest([memory], tracked_vars=["outer"])
+    def outer() -> str:
+        g.outer = 1
+        get(app, "/inner")
+        return str(g.custom_request_id)
+
+    get(app)
+    first, second = memory.records
+    assert (first.path, second.path) == ("/inner", "/")
+    assert (first.variables, second.variables) == ({"inner": 1}, {"outer": 1})
+    assert first.request_id != second.request_id
+
+
+def test_a_class_is_refused_with_what_to_decorate(memory: MemoryChest) -> None:
+    with pytest.raises(SettingsError, match=r"decorates functions: .*decorators = \[flask_chest"):
+
+        @flask_chest([memory])
+        class Shelf(MethodView):
+            def get(self) -> str:
+                return ""
+
+
 def test_requests_of_many_threads_keep_their_variables_apart(app: Flask, memory: MemoryChest) -> None:
     @app.route("/<int:number>")
     @flask_chest([memory], raise_exceptions=False)

@@ -50,9 +50,9 @@ def test_a_request_leaves_one_record(recorded: Make) -> None:
     assert response.headers["X-Request-ID"] == record.request_id
 
 
-def test_the_constructor_takes_the_application_too() -> None:
+def test_the_constructor_takes_the_application_too(tmp_path: Path) -> None:
     shop, chest = make_shop(), MemoryChest()
-    FlaskRecorder(shop, chests=[chest], directory="/nowhere")
+    FlaskRecorder(shop, chests=[chest], directory=tmp_path)
     assert isinstance(shop.wsgi_app, ChestMiddleware)
 
 
@@ -88,8 +88,8 @@ def test_one_extension_object_serves_the_applications_of_a_factory(tmp_path: Pat
     assert one.extensions["chest"].recorder is not other.extensions["chest"].recorder
 
 
-def test_nothing_is_kept_but_in_the_extensions_of_the_application() -> None:
-    extension = FlaskRecorder(chests=[MemoryChest()], directory="/nowhere")
+def test_nothing_is_kept_but_in_the_extensions_of_the_application(tmp_path: Path) -> None:
+    extension = FlaskRecorder(chests=[MemoryChest()], directory=tmp_path)
     app = make_shop()
     extension.init_app(app)
     assert isinstance(app.extensions["chest"], AppRecorder)
@@ -112,9 +112,9 @@ def test_two_applications_may_share_a_recorder_and_differ_in_what_they_record(tm
     assert [(record.path, record.service) for record in chest.records] == [("/items/1", "both")]
 
 
-def test_a_second_time_is_refused_with_the_cure() -> None:
+def test_a_second_time_is_refused_with_the_cure(tmp_path: Path) -> None:
     app = make_shop()
-    extension = FlaskRecorder(app, chests=[MemoryChest()], directory="/nowhere")
+    extension = FlaskRecorder(app, chests=[MemoryChest()], directory=tmp_path)
     with pytest.raises(SettingsError, match=r"'shop' has a FlaskRecorder already.*once for each application"):
         extension.init_app(app)
 
@@ -199,17 +199,17 @@ def test_the_environment_counts_where_the_config_says_nothing(
     ],
 )
 def test_a_wrong_key_or_value_is_refused_and_the_application_left_as_it_was(
-    config: dict[str, Any], complaint: str
+    config: dict[str, Any], complaint: str, tmp_path: Path
 ) -> None:
     app = make_shop()
     app.config.update(config)
     before = dict(vars(app))
     with pytest.raises(SettingsError, match=complaint):
-        FlaskRecorder(app, directory="/nowhere")
+        FlaskRecorder(app, directory=tmp_path)
     assert vars(app) == before
     assert app.extensions == {}
     app.config = make_shop().config
-    FlaskRecorder(app, chests=[MemoryChest()], directory="/nowhere")
+    FlaskRecorder(app, chests=[MemoryChest()], directory=tmp_path)
 
 
 def test_a_wrong_argument_is_refused_when_it_meets_an_application() -> None:
@@ -218,11 +218,11 @@ def test_a_wrong_argument_is_refused_when_it_meets_an_application() -> None:
         extension.init_app(make_shop())
 
 
-def test_options_of_a_recorder_are_refused_beside_a_recorder_also_in_the_config() -> None:
+def test_options_of_a_recorder_are_refused_beside_a_recorder_also_in_the_config(tmp_path: Path) -> None:
     app = make_shop()
     app.config["CHEST_URLS"] = "memory:"
     with pytest.raises(SettingsError, match="chests belong to the recorder"):
-        FlaskRecorder(app, recorder=Recorder(chests=[MemoryChest()], directory="/nowhere"))
+        FlaskRecorder(app, recorder=Recorder(chests=[MemoryChest()], directory=tmp_path))
 
 
 def test_other_keys_of_the_config_are_somebody_elses(recorded: Make) -> None:

@@ -434,6 +434,32 @@ def test_of_a_stale_g_whose_request_is_over_only_what_is_set_anew_is_recorded(re
     assert "g_refused" not in shop.counts
 
 
+def test_however_often_flask_tears_a_stream_down_it_leaves_one_record(recorded: Make) -> None:
+    app, torn = Flask("shop"), []
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        g.teardowns = g.get("teardowns", 0) + 1
+        torn.append(type(error).__name__)
+
+    @app.get("/")
+    def stream() -> Response:
+        def rows() -> Iterator[str]:
+            g.rows = 1
+            yield "a"
+            raise LookupError("no more")
+
+        return Response(stream_with_context(rows()))
+
+    shop = recorded(app)
+    body = opened(app)
+    with pytest.raises(LookupError):
+        list(body)
+    body.close()
+    assert torn in (["NoneType", "LookupError"], ["LookupError"])  # Flask 3.1 and later; Flask before
+    assert (shop.record.variables, shop.record.error) == ({"rows": 1, "teardowns": len(torn)}, "LookupError")
+
+
 # -- a g that is there before the request ----------------------------------------------------------------------------------------
 
 
@@ -542,6 +568,26 @@ def test_a_thread_with_a_copied_context_may_end_when_it_likes(recorded: Make) ->
     threads[0].join()
     assert shop.record.variables == {"user_id": "123", "work": "begun"}
     assert shop.counts["late_writes"] == 1
+
+
+def test_a_thread_that_tears_its_copied_context_down_first_ends_no_record(recorded: Make) -> None:
+    app = Flask("shop")
+
+    @app.get("/")
+    def index() -> str:
+        @copy_current_request_context
+        def work() -> None:
+            g.of_the_thread = True
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        g.user_id = "123"
+        return "done"
+
+    shop = recorded(app)
+    shop.client.get("/")
+    assert shop.record.variables == {"user_id": "123"}
 
 
 def test_an_async_view_leaves_its_variables(recorded: Make) -> None:

@@ -25,6 +25,7 @@ from flask import (
 from flask.sessions import SecureCookieSessionInterface
 from flask.views import MethodView
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from chest import current
 
@@ -431,6 +432,77 @@ def test_middleware_in_between_that_makes_another_body_is_waited_for(recorded: M
     assert not exchange.is_recorded
     assert exchange.finish() == b"TEXT"
     assert shop.record.status == 200
+
+
+def test_middleware_in_between_that_leaves_the_body_alone_changes_nothing(recorded: Make) -> None:
+    app = complete_views()
+    app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+    shop = recorded(app)
+    for path in ("/text", "/abort", "/broken", "/nowhere"):
+        before = len(shop.records)
+        exchange = Exchange(shop, path)
+        assert len(shop.records) == before + 1, path
+        exchange.finish()
+    assert len(shop.records) == 4
+
+
+class LoudResponse(Response):
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return (chunk.upper() for chunk in super().__call__(environ, start_response))
+
+
+class NumberedResponse(Response):
+    def iter_encoded(self) -> Iterator[bytes]:
+        for chunk in super().iter_encoded():
+            g.chunks = g.get("chunks", 0) + 1
+            yield chunk
+
+
+@pytest.mark.parametrize(("kind", "body"), [(LoudResponse, b"TEXT"), (NumberedResponse, b"text")])
+def test_a_class_of_responses_that_makes_another_body_is_waited_for(
+    recorded: Make, kind: type[Response], body: bytes
+) -> None:
+    app = Flask("shop")
+    app.response_class = kind
+    app.get("/")(lambda: "text")
+    shop = recorded(app)
+    exchange = Exchange(shop, "/")
+    assert not exchange.is_recorded
+    if kind is NumberedResponse:
+        with app.app_context():
+            assert exchange.finish() == body
+    else:
+        assert exchange.finish() == body
+    assert (shop.record.status, shop.record.outcome) == (200, "ok")
+
+
+def test_an_answer_that_was_streamed_around_a_whole_one_is_waited_for(recorded: Make) -> None:
+    app = Flask("shop")
+    app.get("/inner")(lambda: "text")
+
+    @app.get("/")
+    def outer() -> Response:
+        environ = {**request.environ, "PATH_INFO": "/inner"}  # as a middleware for sub-requests does
+        inner = b"".join(app.wsgi_app(environ, lambda status, headers, exc_info=None: io.BytesIO().write))
+        return Response(iter([inner, b"!"]))
+
+    shop = recorded(app)
+    exchange = Exchange(shop, "/")
+    assert not exchange.is_recorded
+    assert exchange.finish() == b"text!"
+    assert shop.record.attributes["http.response.body.size"] == 5
+
+
+def test_a_view_that_says_its_stream_is_complete_is_believed(recorded: Make) -> None:
+    def view() -> Response:
+        current().body_is_complete()
+        return Response(iter(["a"]))
+
+    shop = recorded(serving({"said": view}))
+    exchange = Exchange(shop, "/said")
+    assert exchange.is_recorded
+    exchange.finish()
+    assert len(shop.records) == 1
 
 
 def test_a_stream_that_breaks_is_an_error_with_the_status_that_was_sent(recorded: Make) -> None:

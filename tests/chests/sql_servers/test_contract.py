@@ -13,30 +13,10 @@ from tests.chests.server_contract import Place, ServerChestContract
 from tests.servers.database import PASSWORD, DatabaseServer
 from tests.servers.process import HOST
 
-DATABASES = ["postgresql", "mariadb", "mysql57"]
+everywhere = pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql57"], indirect=True)
 
 
-@pytest.fixture
-def server(request: pytest.FixtureRequest) -> DatabaseServer:
-    """The server of this test."""
-    server: DatabaseServer = request.getfixturevalue(request.param)
-    return server
-
-
-@pytest.fixture
-def url(server: DatabaseServer) -> str:
-    """The URL of an empty database on it."""
-    return server.new_url()
-
-
-@pytest.fixture
-def chest(url: str) -> Iterator[SQLChest]:
-    """A chest that was not opened."""
-    with SQLChest(url) as chest:
-        yield chest
-
-
-@pytest.mark.parametrize("server", DATABASES, indirect=True)
+@everywhere
 class TestContract(ReadableChestContract):
     @pytest.fixture
     def chest(self, chest_url: str) -> Iterator[SQLChest]:
@@ -48,7 +28,7 @@ class TestContract(ReadableChestContract):
         return url
 
 
-@pytest.mark.parametrize("server", DATABASES, indirect=True)
+@pytest.mark.parametrize("server", ["postgresql", "mysql57"], indirect=True)
 class TestContractWithOptions(ReadableChestContract):
     """Another table, whose name is a keyword, with the index."""
 
@@ -62,7 +42,7 @@ class TestContractWithOptions(ReadableChestContract):
         return server.new_url("table=select&index=request_id")
 
 
-@pytest.mark.parametrize("server", DATABASES, indirect=True)
+@everywhere
 class TestServerContract(ServerChestContract):
     write_marker: ClassVar[bytes] = b"INSERT INTO"
 

@@ -1,0 +1,127 @@
+"""More stores of ``bench_chests``: MongoDB, a server that takes InfluxDB's writes, and an HTTP endpoint."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from benchmarks.stores import Batches, Store
+from chest.chests.registry import open_chest
+from chest.record import Record
+from tests.processes import clean_environment
+from tests.servers.process import HOST
+
+_RIVAL: Final = "rival"
+_SINK: Final = """
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Sink(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response_only(204)
+        self.end_headers()
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@contextmanager
+def mongodb() -> Iterator[Store]:
+    """MongoDB; pymongo's ``insert_many`` of documents that are ready, unordered, into a collection with the same index."""
+    from pymongo import MongoClient
+
+    from tests.servers.mongodb import mongodb
+
+    with mongodb() as server:
+        url = f"mongodb://{HOST}:{server.port}/bench"
+
+        def bulk(batches: Batches) -> Callable[[], None]:
+            moment = datetime.now(UTC)
+            names = ("_id", *Record._fields[1:])
+            documents = [
+                [
+                    dict(zip(names, record, strict=True))
+                    | {"seq": record.time_ns, "stored_at": moment, "time": moment}
+                    for record in batch
+                ]
+                for batch in batches
+            ]  # fmt: skip
+            with open_chest(f"{url}?collection={_RIVAL}") as chest:
+                chest.open()
+
+            def store() -> None:
+                with MongoClient(HOST, server.port) as client:
+                    for batch in documents:
+                        client.bench[_RIVAL].insert_many(batch, ordered=False)
+
+            return store
+
+        yield Store(lambda: open_chest(url), bulk, "insert_many", 0.7)
+
+
+@contextmanager
+def influxdb() -> Iterator[Store]:
+    """VictoriaMetrics, by InfluxDB's protocol; influxdb-client's synchronous write of points that are ready."""
+    from influxdb_client import InfluxDBClient, Point
+    from influxdb_client.client.write_api import SYNCHRONOUS
+
+    from tests.servers.victoria_metrics import victoria_metrics
+
+    def point_of(record: Record) -> Point:
+        point = Point(_RIVAL).time(record.time_ns)
+        for name in ("method", "route", "status", "outcome", "service"):
+            point.tag(name, getattr(record, name))
+        fields = {"duration_ms": record.duration_ns / 1e6, "request_id": record.request_id, **record.variables}
+        for name, value in fields.items():
+            point.field(name, float(value) if type(value) is int else value)
+        return point
+
+    with victoria_metrics() as server:
+
+        def bulk(batches: Batches) -> Callable[[], None]:
+            points = [[point_of(record) for record in batch] for batch in batches]
+
+            def store() -> None:
+                with InfluxDBClient(f"http://{HOST}:{server.port}", "token", org="org") as client:
+                    writing = client.write_api(write_options=SYNCHRONOUS)
+                    for batch in points:
+                        writing.write(bucket="bucket", record=batch)
+
+            return store
+
+        url = f"influxdb://{HOST}:{server.port}/org/bucket?token=token"
+        yield Store(lambda: open_chest(url), bulk, "write of points", 0.7)
+
+
+@contextmanager
+def http() -> Iterator[Store]:
+    """An endpoint that reads and forgets; an httpx client that posts the same records as JSON."""
+    import httpx
+
+    command = [sys.executable, "-c", _SINK]
+    with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True) as sink:
+        try:
+            assert sink.stdout is not None
+            url = f"http://{HOST}:{int(sink.stdout.readline())}/records"
+
+            def bulk(batches: Batches) -> Callable[[], None]:
+                objects = [[record._asdict() for record in batch] for batch in batches]
+
+                def store() -> None:
+                    with httpx.Client(trust_env=False) as client:
+                        for batch in objects:
+                            client.post(url, json=batch).raise_for_status()
+
+                return store
+
+            yield Store(lambda: open_chest(url), bulk, "post of JSON", 0.7)
+        finally:
+            sink.kill()

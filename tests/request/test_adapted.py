@@ -1,0 +1,102 @@
+"""``AdaptedRecording``: an adapter's requests leave the same records, whichever way they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chest.record import Record
+from chest.request.adapted import AdaptedRecording
+from chest.request.context import Facts, FinishedContext, RequestContext
+from chest.request.recording import Recording
+from chest.request.selection import Selection
+from chest.ring.line import decode_lines
+from tests.support import ReadyProcess
+
+
+class AdapterFacts(Facts):
+    """Facts with a last word."""
+
+    def __init__(self, last_word: dict[str, Any]) -> None:
+        self.route, self.known_attributes = "/items/<int:id>", {"endpoint": "item"}
+        self._last_word = last_word
+
+    def at_end(self, context: RequestContext) -> None:
+        for name, value in self._last_word.items():
+            if name not in context:
+                context[name] = value
+
+
+def record_made_by(
+    kind: type[Recording], say: Callable[[RequestContext], object], last_word: dict[str, Any], path: str = "/items/3"
+) -> tuple[Record | None, RequestContext]:
+    lines: list[bytes] = []
+    process = ReadyProcess()
+    recording = kind(lines.append, Selection(), process)
+    context = RequestContext({"user_id": "123"})
+    context._request_id, context._status, context._facts = "r-1", "200 OK", None
+    context.tell(AdapterFacts(last_word))
+    say(context)
+    recording.finish(("r-1", 1_000, 1_000, 5, "GET", path), context, 0)
+    records = decode_lines(b"".join(lines), process.resource)
+    assert len(records) <= 1
+    return (records[0] if records else None), context
+
+
+@pytest.mark.parametrize(
+    ("say", "last_word", "path"),
+    [
+        (lambda context: None, {}, "/items/3"),
+        (lambda context: None, {"rows": 2, "user_id": "another"}, "/items/3"),
+        (lambda context: None, {"odd": object(), "long": "ü" * 5000}, "/items/3"),
+        (lambda context: None, {"surrogate": "\ud800"}, "/items/3"),
+        (lambda context: None, {"password": "hunter2"}, "/items/3"),
+        (lambda context: None, {}, "http://ada:hunter2@host/items"),
+        (lambda context: context.record_error(LookupError("no")), {"rows": 2}, "/items/3"),
+        (lambda context: setattr(context, "route", "/o\nther\0"), {}, "/items/3"),
+        (lambda context: setattr(context, "request_id", "r-2"), {}, "/items/3"),
+        (lambda context: context.attributes.update(card=1, token="x"), {}, "/items/3"),
+        (lambda context: context.exclude(), {"rows": 2}, "/items/3"),
+    ],
+)
+def test_the_record_is_the_one_that_is_made_without_it(
+    say: Callable[[RequestContext], object], last_word: dict[str, Any], path: str
+) -> None:
+    mine, context = record_made_by(AdaptedRecording, say, last_word, path)
+    plain, _ = record_made_by(Recording, say, last_word, path)
+    assert isinstance(context, FinishedContext)
+    if plain is None:
+        assert mine is None
+    else:
+        assert mine == plain._replace(id=mine.id if mine else "")
+
+
+def test_names_that_were_seen_take_the_short_way_and_leave_the_same_record() -> None:
+    lines: list[bytes] = []
+    process = ReadyProcess()
+    recording = AdaptedRecording(lines.append, Selection(), process)
+    for _ in range(3):
+        context = RequestContext({"user_id": "123"})
+        context._request_id, context._status, context._facts = "r-1", "200 OK", None
+        context.tell(AdapterFacts({"rows": 2}))
+        recording.finish(("r-1", 1_000, 1_000, 5, "GET", "/items/3"), context, 0)
+    first, *others = decode_lines(b"".join(lines), process.resource)
+    assert first.variables == {"user_id": "123", "rows": 2}
+    assert (first.route, first.attributes) == ("/items/<int:id>", {"endpoint": "item"})
+    assert [record._replace(id=first.id) for record in others] == [first, first]
+
+
+def test_an_adapter_whose_last_word_raises_costs_the_record_and_no_request() -> None:
+    class Broken(AdapterFacts):
+        def at_end(self, context: RequestContext) -> None:
+            raise LookupError
+
+    process = ReadyProcess()
+    recording = AdaptedRecording(lambda line: pytest.fail("nothing can be made of it"), Selection(), process)
+    context = RequestContext()
+    context._request_id, context._status, context._facts = "r-1", "200 OK", None
+    context.tell(Broken({}))
+    recording.finish(("r-1", 1_000, 1_000, 5, "GET", "/"), context, 0)
+    assert process.counters.get("dropped.internal_error") == 1
