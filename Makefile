@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check check-flask bench bench-peers stress servers clean
+.PHONY: help demo test check check-flask bench bench-peers stress soak servers clean
 .DEFAULT_GOAL := help
 
 help: ## Show these commands
@@ -47,6 +47,9 @@ bench-peers: $(VENV)/dev.stamp ## Measure beside OpenTelemetry, structlog, beeli
 
 stress: $(VENV)/dev.stamp ## Kill, fork and interrupt for a minute, and count what came through
 	$(BIN)/python -m benchmarks.stress
+
+soak: $(VENV)/dev.stamp ## For ten minutes (SECONDS=600), a store that goes up and down: memory, disk, and what arrives
+	$(BIN)/python -m benchmarks.soak --seconds $(or $(SECONDS),600)
 
 servers: ## Debian, as root: install the servers and tools that the tests use
 	sh tests/install_servers.sh

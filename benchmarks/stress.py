@@ -21,8 +21,8 @@ from typing import NamedTuple
 from chest import Recorder
 from chest.chests.base import Chest
 from chest.chests.registry import open_chest, sqlite_url
+from chest.directory_recovery import recover_directory
 from chest.record import Record
-from chest.recorder import recover_directory
 from tests.kill.nursery import Offers, kill_in_the_middle_of_offers, recovered, require_each_once
 from tests.kill.offering import Tally, numbered, text_of
 from tests.processes import run_python

@@ -99,6 +99,17 @@ def size(low: int, high: int) -> OptionType:
     )
 
 
+def one_of(*words: str) -> OptionType:
+    """One of some words."""
+
+    def parse(given: object) -> str:
+        if not isinstance(given, str) or given not in words:
+            raise ValueError
+        return given
+
+    return OptionType(" or ".join(f"`{word}`" for word in words), parse)
+
+
 def service_name() -> OptionType:
     """A name that is also a directory's."""
 

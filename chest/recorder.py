@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import logging
 import os
 import re
 import socket
-import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from chest.chests.base import Chest, ReadableChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.chests.unusable import UnusableChest
 from chest.counters import Counters
 from chest.delivery.exporter import Exporter
-from chest.delivery.lane import Lane
+from chest.delivery.lanes import lanes_for
 from chest.directory import default_directory, prepare_directory
 from chest.errors import ChestError, DirectoryError, SettingsError
 from chest.exports import Exports
-from chest.native import Lock, new_lock, sleep
+from chest.killed_request import cleaned_killed_request
+from chest.native import Lock, new_lock
+from chest.process_hooks import (
+    call_at_exit,
+    call_in_forked_children,
+    effective_user,
+    is_uwsgi_before_its_fork,
+    may_yet_change_user,
+)
 from chest.record import Record
 from chest.record_id import RecordIds
 from chest.request.request_id import RequestIds
+from chest.ring.in_flight import InFlight
 from chest.ring.line import Resource
+from chest.ring.living_ring import EXTERNAL
 from chest.ring.lock_file import locks_are_available
 from chest.ring.own_file import OwnFile
 from chest.ring.process_mark import new_process_mark
-from chest.ring.recovery import SUFFIX, DeadRing, adopt_dead_rings
+from chest.ring.recovery import DeadRing, adopt_dead_rings
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
 from chest.settings import REQUEST_SIDE, Settings
@@ -48,7 +56,6 @@ _PREPARE_SECONDS: Final = 1.0
 thread, interrupted by the signal handler that calls, and must not wait for itself."""
 
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
-_hooks_are_set = False
 
 
 class Recorder:
@@ -95,7 +102,9 @@ class Recorder:
         self.request_ids = RequestIds()
         self.record_ids = RecordIds()
         self.resource = Resource(settings.service or default_service, settings.release, socket.gethostname())
-        self._ring = Ring(self.counters, self.mark)
+        self.in_flight = InFlight(self.counters) if settings.in_flight else None
+        """Where requests are noted while they are served; None where the option is off."""
+        self._ring = Ring(self.counters, self.mark, self.in_flight)
         self.offer: Callable[[Record], bool] = self._ring.offer
         """Take a record; False when it was dropped, which is counted. Never waits and never raises."""
         self.offer_line: Callable[[bytes], bool] = self._ring.offer_line
@@ -114,8 +123,8 @@ class Recorder:
         self._finalizer: weakref.finalize[..., Any] | None = None
         self._locks: dict[int, Lock] = {}
         _recorders.add(self)
-        _set_hooks()
-        _register_exit(self)
+        call_in_forked_children(_prepare_child)
+        _close_at_exit(self)
 
     @staticmethod
     def _chest(chest: str | Chest) -> Chest:
@@ -162,8 +171,12 @@ class Recorder:
             lock.release()
 
     def _make_ready(self, *, with_thread: bool) -> None:
-        if self._ready_pid != os.getpid() or self._ready_uid != _effective_user():
+        if self._ready_pid != os.getpid() or self._ready_uid != effective_user():
             self._begin_in_this_process()
+        if self._drains_elsewhere:
+            self.mark[0] = 1
+            self._ring.adopt_early()
+            return
         if self._exporter is None:
             # Kept for the life of the process, also when its thread ends: it may hold a batch that it took from the ring.
             self._exporter = self._new_exporter()
@@ -171,6 +184,15 @@ class Recorder:
             self._start_exporter(self._exporter)
         self.mark[0] = 1
         self._ring.adopt_early()
+
+    @property
+    def _is_external(self) -> bool:
+        return self.settings.exporter == EXTERNAL
+
+    @property
+    def _drains_elsewhere(self) -> bool:
+        """Whether another process delivers; a ring in memory none can see, so it is delivered from here all the same."""
+        return self._is_external and self._file is not None
 
     def _begin_in_this_process(self) -> None:
         """Everything that a parent process, or this one under another user, had is made anew."""
@@ -186,21 +208,24 @@ class Recorder:
         self.record_ids.renew()
         self.request_ids.renew()
         self._exporter = None
-        self._ring.open(self._new_segments(), self.resource)
-        self._ready_pid, self._ready_uid = os.getpid(), _effective_user()
+        segments = self._new_segments()
+        self._ring.open(segments, self.resource, drains_elsewhere=self._drains_elsewhere)
+        self._ready_pid, self._ready_uid = os.getpid(), effective_user()
 
     def _new_segments(self) -> SegmentFile:
         """Of a ring file; in memory, with a warning, where none can be had."""
         description = {
             "service": self.resource.service, "release": self.resource.release, "host": self.resource.host,
             "recorder": self.name, "process": self.record_ids.process, "pid": os.getpid(),
-            "created_ns": time.time_ns(), "boot_id": _boot_id(),
+            "created_ns": time.time_ns(), "boot_id": _boot_id(), "exporter": self.settings.exporter,
         }  # fmt: skip
         reason = "this platform has no record locks"
         if locks_are_available():
             try:
                 directory = prepare_directory(self.directory)
-                self._file = OwnFile.create(directory, self.name, self.settings.ring_bytes, description)
+                self._file = OwnFile.create(
+                    directory, self.name, self.settings.ring_bytes, description, drains=not self._is_external
+                )
                 return self._file.segments
             except (OSError, DirectoryError) as error:
                 reason = "the disk is full" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
@@ -238,11 +263,13 @@ class Recorder:
 
         if not self._chests:
             self._chests = [self._default_chest()]
+        directory = None if self._file is None else self._file.directory
+        lanes = lanes_for(self._chests, self.counters, directory, self.settings.spool_bytes)
         exporter = Exporter(
-            self._ring, [Lane(chest, self.counters) for chest in self._chests], self.counters,
+            self._ring, lanes, self.counters,
             adopt=adopt, died=died, look_after_file=look_after_file,
             flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
-            must_wait=_is_uwsgi_before_its_fork, notices=self._notices,
+            must_wait=is_uwsgi_before_its_fork, notices=self._notices,
         )  # fmt: skip
         if self._finalizer is not None:
             self._finalizer.detach()
@@ -261,7 +288,7 @@ class Recorder:
     def _dead_rings(self) -> Iterator[DeadRing]:
         if self._file is None:
             return iter(())
-        return adopt_dead_rings(self.directory, self.counters, self.resource.service, self.name)
+        return adopt_dead_rings(self.directory, self.counters, self.resource.service, self.name, cleaned_killed_request)
 
     def _look_after_file(self) -> None:
         """Begin exports; notice that the ring's file was taken away: it still works, and dies with the process."""
@@ -298,6 +325,8 @@ class Recorder:
         if self._ready_pid != os.getpid():
             return not self._ring.has_early
         exporter = self._exporter
+        if self._drains_elsewhere and not self._is_closed:
+            return self._is_drained_by(deadline)
         if exporter is None or self._is_closed:
             return self._is_delivered and not self._ring.undelivered_bytes()
         ticket = exporter.ask_for_flush()
@@ -312,6 +341,15 @@ class Recorder:
             time.sleep(_LOOK_EVERY_SECONDS)
         return True
 
+    def _is_drained_by(self, deadline: float) -> bool:
+        """Wait for another process to deliver what there is now."""
+        written = self._ring.written()
+        while not self._ring.has_committed(written):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_EVERY_SECONDS)
+        return True
+
     def close(self, timeout: float | None = None) -> bool:
         """Deliver what there is and end; True when everything is in every chest. A second call does nothing.
 
@@ -320,6 +358,9 @@ class Recorder:
 
         :param timeout: seconds; None takes ``shutdown_seconds``.
         """
+        return self._close(timeout, is_exit=False)
+
+    def _close(self, timeout: float | None, *, is_exit: bool) -> bool:
         deadline = time.monotonic() + (self.settings.shutdown_seconds if timeout is None else timeout)
         if not self._closing.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return False  # another thread is at it
@@ -330,18 +371,21 @@ class Recorder:
                     self._prepare(max(0.0, deadline - time.monotonic()), with_thread=False)
                 self._is_closed = True
                 self.exports.stop()
-                self._is_delivered = self._end(deadline)
+                self._is_delivered = self._end(deadline, is_exit)
                 self.exports.wait(deadline)
             return self._is_delivered
         finally:
             self._closing.release()
 
-    def _end(self, deadline: float) -> bool:
+    def _end(self, deadline: float, is_exit: bool) -> bool:
+        if self._drains_elsewhere and self._ready_pid == os.getpid():
+            return self._leave_to_others(is_exit)
         if self._ready_pid != os.getpid() or self._exporter is None:
             file, self._file = self._file, None
             if file is not None:
                 file.let_go()
             return not self._ring.has_early
+        self._ring.adopt_early()  # what came after the exporter died, while there is room for it
         is_complete = self._ring.retract()
         is_delivered = self._exporter.stop(deadline) and is_complete
         if self._exporter.is_running:
@@ -350,7 +394,17 @@ class Recorder:
             self._finalizer.detach()
         if not is_delivered and self._file is None:
             self.counters.add("dropped.undelivered", self._ring.undelivered_records())
-        _end_files(self._ring, self._file, is_delivered)
+        _end_files(self._ring, self._file, is_delivered, is_exit=is_exit)
+        self._file = None
+        return is_delivered
+
+    def _leave_to_others(self, is_exit: bool) -> bool:
+        """Where another process delivers there is nothing to wait for: it goes on with the file when this one is gone."""
+        self._ring.adopt_early()
+        is_delivered = self._ring.retract() and not self._ring.undelivered_bytes()
+        for notice in self._notices:
+            logger.warning(notice)
+        _end_files(self._ring, self._file, is_delivered, is_exit=is_exit)
         self._file = None
         return is_delivered
 
@@ -367,6 +421,8 @@ class Recorder:
                 "capacity_bytes": self._ring.capacity_bytes,
                 "pending_bytes": self._ring.undelivered_bytes() if self._ring.is_open else 0,
             },
+            "spool": {} if self._exporter is None else self._exporter.spool_sizes(),
+            "in_flight": self._ring.requests_in_flight,
             "exporter_is_running": self._exporter is not None and self._exporter.is_running,
             "exports": self.exports.stats(),
             **self.counters.snapshot(),
@@ -380,63 +436,6 @@ class Recorder:
 
     def __repr__(self) -> str:
         return f"<Recorder {self.name!r} of service {self.resource.service!r}>"
-
-
-class Recovered(NamedTuple):
-    """What :func:`recover_directory` did."""
-
-    rings: int
-    """Ring files that were delivered and removed."""
-    records: int
-    """Records delivered."""
-    damaged: int
-    """Lines that could not be read; their files are set aside as ``*.damaged``."""
-    rejected: int
-    """Records that a chest refused for good."""
-    left: int
-    """Ring files of living processes, or such that could not be delivered now."""
-
-
-def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
-    """Deliver what dead processes left in a directory, of whatever service, into these chests.
-
-    Records that were delivered before are not doubled where the chest knows ``id``.
-
-    :raises DirectoryError: when the directory cannot be read.
-    :raises ChestError: from a chest that takes nothing.
-    """
-    if not os.path.isdir(directory):  # Path.is_dir raises where a directory above may not be looked into
-        raise DirectoryError(f"{directory} is no directory that can be read: name the one that holds the .ring files")
-    counters = Counters()
-    rings = 0
-    for ring in adopt_dead_rings(directory, counters):
-        is_removed = False
-        try:
-            lanes = [Lane(chest, counters) for chest in chests]
-            for chest in chests:
-                chest.open()
-            for records, segment, position in ring.pieces():
-                for lane in lanes:
-                    _deliver_patiently(lane, records)
-                ring.commit(segment, position)
-                counters.add("recovered", len(records))
-            ring.remove()
-            is_removed = True
-            rings += 1
-        finally:
-            if not is_removed:
-                ring.release()
-    left = len([path for path in directory.iterdir() if path.suffix == SUFFIX])
-    damaged, rejected = counters.get("dropped.damaged"), counters.get("dropped.rejected")
-    return Recovered(rings, counters.get("recovered") - rejected, damaged, rejected, left)
-
-
-def _deliver_patiently(lane: Lane, records: Sequence[Record], tries: int = 5) -> None:
-    for _ in range(tries):
-        if lane.deliver(records):
-            return
-        sleep(lane.seconds_to_wait())
-    lane.chest.write(records)  # says why
 
 
 def default_store(directory: Path) -> str:
@@ -462,10 +461,14 @@ def recorders() -> list[Recorder]:
     return list(_recorders)
 
 
-def _end_files(ring: Ring, file: OwnFile | None, is_delivered: bool) -> None:
-    """The end of a ring: its file is removed where everything is delivered, else left to be adopted."""
-    ring.close()
-    if file is not None and is_delivered:
+def _end_files(ring: Ring, file: OwnFile | None, is_delivered: bool, *, is_exit: bool = False) -> None:
+    """The end of a ring: its file is removed where everything is delivered, else left to be adopted.
+
+    :param is_exit: requests that other threads are serving end with the process: whoever adopts the file records them.
+    """
+    has_killed = is_exit and ring.requests_in_flight > 0
+    ring.close(forgets_requests=not is_exit)
+    if file is not None and is_delivered and not has_killed:
         file.remove()
     elif file is not None:
         file.let_go()
@@ -479,10 +482,6 @@ def _end_forgotten(exporter: Exporter, ring: Ring, file: OwnFile | None, pid: in
     exporter.end_soon(time.monotonic() + shutdown_seconds, lambda is_delivered: _end_files(ring, file, is_delivered))
 
 
-def _effective_user() -> int:
-    return os.geteuid() if hasattr(os, "geteuid") else 0
-
-
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -493,64 +492,24 @@ def _boot_id() -> str:
 # -- hooks of the process ----------------------------------------------------------------------------------------------
 
 
-def _set_hooks() -> None:
-    """Once a process, when the first recorder is made, so that an import alone changes nothing."""
-    global _hooks_are_set
-    if not _hooks_are_set and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_prepare_child)
-    _hooks_are_set = True
-
-
 def _prepare_child() -> None:
     """Open the rings in the child at once, so that not even its first request waits. Never logs: a lock may be held.
 
-    Not in root's gunicorn: by ``--user`` the worker becomes another user after this, and the files must be that one's. Its
-    first request opens them.
+    Not in root's gunicorn, where the files must be the other user's. Its first request opens them.
     """
-    if _effective_user() == 0 and "gunicorn.arbiter" in sys.modules:
+    if may_yet_change_user():
         return
     for recorder in list(_recorders):
         if recorder.settings.enabled:
             recorder.prepare()
 
 
-def _register_exit(recorder: Recorder) -> None:
-    """Have the recorder closed when the interpreter, or uWSGI, ends this process."""
+def _close_at_exit(recorder: Recorder) -> None:
     weak = weakref.ref(recorder)
 
     def close_at_exit() -> None:
         alive = weak()
         if alive is not None and (alive._ready_pid == os.getpid() or alive._ring.has_early):
-            alive.close()
+            alive._close(None, is_exit=True)
 
-    atexit.register(close_at_exit)
-    _chain_uwsgi_atexit(close_at_exit)
-
-
-def _chain_uwsgi_atexit(close_at_exit: Callable[[], None]) -> None:
-    """uWSGI calls one function at exit, ``uwsgi.atexit``: ours first, then whichever stood there."""
-    try:
-        import uwsgi
-    except ImportError:
-        return
-    previous = getattr(uwsgi, "atexit", None)
-
-    def chained() -> None:
-        close_at_exit()
-        if callable(previous):
-            previous()
-
-    uwsgi.atexit = chained
-
-
-def _is_uwsgi_before_its_fork() -> bool:
-    """Whether this is the process that uWSGI loads the application in and then forks, without Python's hooks.
-
-    A store that is being written at that moment would be of no use to the workers: see ``chest/chests/sql_connection.py``.
-    The workers, and the only process where there is no master, have a number.
-    """
-    uwsgi: Any = sys.modules.get("uwsgi")
-    try:
-        return uwsgi is not None and not (uwsgi.worker_id() or uwsgi.mule_id() or uwsgi.i_am_the_spooler())
-    except AttributeError:  # some other module of that name
-        return False
+    call_at_exit(close_at_exit)

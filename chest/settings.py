@@ -140,6 +140,29 @@ class Settings:
             "bytes",
         ),
     )
+    exporter: str = field(
+        default="thread",
+        metadata=_recorder(
+            types.one_of("thread", "external"),
+            "Who delivers: a thread of each process, or `chest drain`, a process of its own beside them.",
+        ),
+    )
+    spool_bytes: int = field(
+        default=1024 * MIB,
+        metadata=_recorder(
+            types.size(0, 1024 * 1024 * MIB),
+            "Room on disk, for each chest, for records that it cannot take yet; when it is full, the oldest are dropped."
+            " 0 keeps none: they wait in the ring.",
+            "bytes",
+        ),
+    )
+    in_flight: bool = field(
+        default=True,
+        metadata=_recorder(
+            types.boolean(),
+            "Note each request when it begins, so that one whose process is killed leaves a record with outcome `killed`.",
+        ),
+    )
     flush_seconds: float = field(
         default=0.2,
         metadata=_recorder(types.number(0.01, 60), "How long a record may wait for others of its batch.", "seconds"),

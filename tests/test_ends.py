@@ -18,8 +18,8 @@ from chest.chests.memory import MemoryChest
 from chest.chests.registry import sqlite_url
 from chest.counters import Counters
 from chest.delivery.lane import Lane
+from chest.directory_recovery import recover_directory
 from chest.record import Record
-from chest.recorder import recover_directory
 from tests.delivery.test_lane import ScriptedChest
 from tests.processes import run_python
 from tests.ring.test_recovery import leave_ring

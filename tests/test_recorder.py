@@ -21,9 +21,10 @@ from chest import ChestMiddleware, Recorder, SettingsError
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.delivery import exporter as exporter_module
+from chest.directory_recovery import recover_directory
 from chest.errors import ChestUnavailable, DirectoryError
 from chest.record import Record
-from chest.recorder import recorders, recover_directory
+from chest.recorder import recorders
 from tests.delivery.test_lane import ScriptedChest
 from tests.processes import run_python, running_python
 from tests.support import make_record, wait_until
@@ -264,8 +265,22 @@ def test_a_close_while_others_offer_loses_none_that_was_taken(make: Make) -> Non
 # -- the thread --------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def deadly_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter is ended once, with a chunk of the ring in its hands."""
+    decode, errors = exporter_module.decode_lines, [SystemExit("killed")]
+
+    def decode_or_die(*arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return decode(*arguments)
+
+    monkeypatch.setattr(exporter_module, "decode_lines", decode_or_die)
+
+
+@pytest.mark.usefixtures("deadly_decoding")
 def test_an_exporter_that_died_is_started_again_by_the_next_request_and_what_it_held_is_delivered(make: Make) -> None:
-    chest = ScriptedChest(SystemExit("killed"))
+    chest = ScriptedChest()
     recorder = make(chest)
     first = offered(recorder, 10)
     wait_until(lambda: not recorder.stats()["exporter_is_running"])
@@ -276,8 +291,9 @@ def test_an_exporter_that_died_is_started_again_by_the_next_request_and_what_it_
     assert "killed" in recorder.stats()["last_error"]
 
 
+@pytest.mark.usefixtures("deadly_decoding")
 def test_a_process_in_which_the_exporter_died_and_no_request_came_any_more_delivers_at_its_close(make: Make) -> None:
-    chest = ScriptedChest(SystemExit("killed"))
+    chest = ScriptedChest()
     recorder = make(chest)
     records = offered(recorder, 10)
     wait_until(lambda: not recorder.stats()["exporter_is_running"])

@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError
 
 from chest.chests.base import Cursor, ReadableChest, StoredRecord
 from chest.chests.query import EVERYTHING, Query
-from chest.chests.sql_connection import HeldConnection
 from chest.chests.sql_copy import copied
 from chest.chests.sql_database import STORED_COLUMNS
 from chest.chests.sql_databases import database_of
@@ -24,6 +23,7 @@ from chest.chests.sql_schema import make_tables, record_table, require_fit
 from chest.chests.sql_sqlite import SQLiteDatabase
 from chest.chests.sql_url import SQLTarget
 from chest.errors import ChestUnavailable, RecordRejected
+from chest.held_connection import HeldConnection
 from chest.record import Record
 
 __all__ = ["SQLChest"]

@@ -9,10 +9,10 @@ from sqlalchemy import Select, Table, Text, cast, delete, func, inspect, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from chest.chests.sql_connection import HeldConnection
 from chest.chests.sql_database import Database
 from chest.chests.sql_ledger import LEDGER_TABLE
 from chest.chests.upkeep import Housekeeping
+from chest.held_connection import HeldConnection
 
 __all__ = ["SQLHousekeeping"]
 

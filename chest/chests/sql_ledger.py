@@ -14,11 +14,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
-from chest.chests.sql_connection import HeldConnection
 from chest.chests.sql_database import Database
 from chest.chests.sql_schema import TABLE_OPTIONS
 from chest.chests.upkeep import Ledger, Note
 from chest.file_lock import held
+from chest.held_connection import HeldConnection
 
 __all__ = ["LEDGER_TABLE", "SQLLedger"]
 

@@ -12,13 +12,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from chest.chests.base import Chest
-from chest.chests.sql_connection import HeldConnection
 from chest.chests.sql_database import Database
 from chest.chests.sql_databases import database_of
 from chest.chests.sql_schema import TABLE_OPTIONS
 from chest.chests.sql_url import SQLTarget
 from chest.encoding import encode
 from chest.errors import RecordRejected, SchemaMismatch
+from chest.held_connection import HeldConnection
 from chest.record import Record
 
 __all__ = ["VariablesChest"]

@@ -12,11 +12,11 @@ from sqlalchemy.engine import Connection
 
 from chest.chests.base import Cursor, ReadableChest, StoredRecord
 from chest.chests.query import EVERYTHING, Query
-from chest.chests.sql_connection import HeldConnection
 from chest.chests.sql_ledger import SQLLedger
 from chest.chests.sql_sqlite import SQLiteDatabase
 from chest.chests.sql_variables import VariablesChest
 from chest.errors import ChestUnavailable
+from chest.held_connection import HeldConnection
 from chest.record import Outcome, Record
 
 __all__ = ["VariablesSource"]

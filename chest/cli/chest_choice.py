@@ -78,6 +78,14 @@ def readable_chest(url: str | None, service: str | None) -> ReadableChest:
     )
 
 
+def meant_directory(service: str | None) -> Path:
+    """Where the rings and spools of the service are: as the settings say, else of ``--service``, else of the only one.
+
+    :raises SettingsError: none can be meant, or several.
+    """
+    return _directory(_settings(service))
+
+
 def _settings(service: str | None) -> Settings:
     context = click.get_current_context(silent=True)
     of_application = None if context is None else context.find_object(Settings)

@@ -23,6 +23,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "check": "chest.cli.check:check",
     "transfer": "chest.cli.transfer:transfer",
     "recover": "chest.cli.recover:recover",
+    "drain": "chest.cli.drain:drain",
+    "dead": "chest.cli.dead:dead",
 }
 """Where each command lives: a command loads no other, so that ``chest tail`` starts at once."""
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from chest.chests.registry import open_chest
-from chest.recorder import default_store, recover_directory
+from chest.directory_recovery import recover_directory
+from chest.recorder import default_store
 from chest.settings import Settings
 
 
@@ -19,7 +20,8 @@ def recover(directory: Path, urls: tuple[str, ...]) -> None:
     """Deliver what dead processes left behind.
 
     The same is done for DIRECTORY by every recorder that starts there; this is for one that does not start again. Rings
-    of living processes are left to them. Without --to the records go to all of CHEST_URLS, else to chest.sqlite3 in
+    of living processes are left to them. What could not be written to a chest before, and was put on disk, is delivered
+    where it is one of these chests. Without --to the records go to all of CHEST_URLS, else to chest.sqlite3 in
     the directory.
     """
     chests = Settings.resolve({"chests": urls or None}).chests or (default_store(directory.absolute()),)
@@ -30,6 +32,8 @@ def recover(directory: Path, urls: tuple[str, ...]) -> None:
     if recovered.damaged:
         click.echo(f"Damaged lines left out: {recovered.damaged:,}; their files are set aside as *.damaged", err=True)
     if recovered.rejected:
-        click.echo(f"Records refused for good: {recovered.rejected:,}", err=True)
+        click.echo(f"Records refused for good: {recovered.rejected:,}; chest dead list shows them", err=True)
+    if recovered.spools_left:
+        click.echo(f"Spools left that hold records for other chests than these: {recovered.spools_left:,}", err=True)
     if recovered.damaged or recovered.rejected:
         raise SystemExit(1)

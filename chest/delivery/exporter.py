@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from chest.counters import Counters
+from chest.delivery.adoption import Adoption
+from chest.delivery.batch import Outstanding
+from chest.delivery.delivery import Delivery
 from chest.delivery.lane import Lane
+from chest.delivery.losses import Losses
+from chest.delivery.nap import Nap
 from chest.native import new_lock, start_thread
 from chest.record import Record
 from chest.ring.line import decode_lines
@@ -22,13 +27,18 @@ POLL_SECONDS: Final = 0.05
 ADOPT_EVERY_SECONDS: Final = 5.0
 _CHUNK_BYTES: Final = 32 * 1024
 """About a hundred records are decoded in one go: the interpreter lock is held some 50 µs, and a request never waits longer."""
+_PRESSED_SHARE: Final = 1 / 2
+"""How full the ring may become before what a late chest has not taken is put on disk: as much is left for what comes meanwhile."""
+_NEARLY_FULL_SHARE: Final = 3 / 4
+_GRACE_SECONDS: Final = 0.25
+"""How long the thread may take, at the deadline, to leave everything in order: else its ring would not be let go."""
 
 
 class Exporter:
     """Empties the ring into every lane, and adopts the rings of processes that died.
 
-    A batch goes to each lane once; the ring is committed when all have it. It runs in a native daemon thread; the last
-    round, when no thread may be started any more, runs in the thread that calls :meth:`stop`.
+    A batch goes to each lane once; the ring is committed when each has written it or put it on disk. It runs in a native
+    daemon thread; the last round, when no thread may be started any more, runs in the thread that calls :meth:`stop`.
 
     :param ring: taken from by this exporter alone.
     :param lanes: one a chest.
@@ -56,17 +66,18 @@ class Exporter:
         notices: list[str] | None = None,
     ) -> None:
         self._ring = ring
-        self._lanes = lanes
+        self._delivery = Delivery(lanes, counters, self.wake)
+        self._outstanding = Outstanding(ring.commit_to)
+        self._adoption = Adoption(adopt, self._delivery, counters)
+        self._losses = Losses(counters)
         self._counters = counters
-        self._adopt = adopt
         self._died = died
         self._look_after_file = look_after_file
         self._flush_seconds = flush_seconds
         self._batch_records = batch_records
         self._must_wait = must_wait
         self._notices = [] if notices is None else notices
-        self._wake = new_lock()
-        self._wake.acquire()
+        self._nap = Nap()
         self._is_running = False
         self._ended = new_lock()
         self._stop_by: float | None = None
@@ -76,16 +87,20 @@ class Exporter:
         self._asking = new_lock()
         self._flush: tuple[int, Written] | None = None
         self._pending_since: float | None = None
-        self._adopt_at = 0.0
+        self._is_backlogged = False
+        self._look_at = 0.0
         self._batch: list[Record] = []
         self._chunks: list[Chunk] = []
         self._chunk: Chunk | None = None
-        self._waiting: list[Lane] = []
 
     @property
     def is_running(self) -> bool:
         """Whether the thread is there."""
         return self._is_running
+
+    def spool_sizes(self) -> dict[str, dict[str, int]]:
+        """What waits on disk for each chest, see :meth:`Delivery.spool_sizes`."""
+        return self._delivery.spool_sizes()
 
     def start(self) -> None:
         """Start the thread. Raises RuntimeError when the system gives none."""
@@ -100,10 +115,7 @@ class Exporter:
 
     def wake(self) -> None:
         """Let the thread look at the ring at once."""
-        try:
-            self._wake.release()
-        except RuntimeError:  # it has not gone to sleep since the last time
-            pass
+        self._nap.end()
 
     def ask_for_flush(self) -> int:
         """Have everything that is in the ring now delivered; gives a ticket for :meth:`is_flushed`."""
@@ -114,7 +126,7 @@ class Exporter:
         return ticket
 
     def is_flushed(self, ticket: int) -> bool:
-        """Whether everything that was offered before the ticket was given is in every chest."""
+        """Whether everything that was offered before the ticket was given is in every chest, or spooled for it."""
         return self._done >= ticket
 
     def turn_without_thread(self) -> None:
@@ -128,14 +140,14 @@ class Exporter:
     def stop(self, deadline: float) -> bool:
         """Deliver what there is until ``deadline`` (monotonic seconds), then end and close the chests.
 
-        The thread does it, and the caller waits no longer than the deadline, whatever a chest does; where there is no thread
-        the caller does it. True when nothing was left.
+        The thread does it, and the caller waits no longer than a quarter of a second beyond the deadline, whatever a chest
+        does; where there is no thread the caller does it. True when nothing was left.
         """
         self._stop_by = deadline
         if not self._is_running:
             return self._finish()
         self.wake()
-        if not self._ended.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not self._ended.acquire(timeout=max(0.0, deadline - time.monotonic()) + _GRACE_SECONDS):
             return False  # it is inside a chest; what it has not committed is adopted by the next process
         self._ended.release()
         return self._is_drained
@@ -150,13 +162,31 @@ class Exporter:
         self.wake()
 
     def _finish(self) -> bool:
-        for lane in self._lanes:
-            lane.try_now()
+        """The last round: what can be delivered by the deadline, each chest tried once more; True when nothing is left."""
+        deadline = self._stop_by or 0.0
         try:
-            return self._drain()
+            self._delivery.try_now()
+            while not self._is_all_delivered():
+                left_seconds = deadline - time.monotonic()
+                if left_seconds <= 0 or self._delivery.is_hopeless:
+                    break
+                self._nap.take(min(POLL_SECONDS, left_seconds))
+            self._delivery.spool_what_others_have()
         finally:
-            for lane in self._lanes:
-                lane.close()
+            self._delivery.close(deadline)
+        self._outstanding.commit_settled()
+        self._adoption.release()
+        return not (self._outstanding or self._chunks or self._chunk or self._ring.pending_bytes())
+
+    def _is_all_delivered(self) -> bool:
+        """Of what this process recorded, and of what it has found that processes left which are gone."""
+        if not self._hand_out():
+            return False
+        while self._adoption.has_work and self._adoption.step():
+            if self._stop_by is not None and time.monotonic() >= self._stop_by:
+                return False
+        self._outstanding.commit_settled()
+        return not (self._outstanding or self._adoption.has_work)
 
     # -- the thread --------------------------------------------------------------------------------------------------
 
@@ -165,12 +195,11 @@ class Exporter:
             while self._notices:
                 logger.warning(self._notices.pop(0))
             while self._must_wait() and self._stop_by is None:
-                self._wake.acquire(timeout=POLL_SECONDS)
-            for lane in self._lanes:
-                lane.open()
+                self._nap.take(POLL_SECONDS)
+            self._delivery.open()
             while self._stop_by is None:
                 self._turn()
-                self._wake.acquire(timeout=POLL_SECONDS)
+                self._nap.take(POLL_SECONDS)
             self._is_drained = self._finish()
         except BaseException as error:  # noqa: BLE001 - MemoryError, SystemExit: a new thread is started at the next request
             self._counters.add("exporter_restarts")
@@ -184,18 +213,35 @@ class Exporter:
                 self._at_end(self._is_drained)
 
     def _turn(self) -> None:
-        """Once around: deliver when it is time, and look for the rings of the dead."""
+        """Once around: deliver when it is time, and look for what others have left."""
+        if self._outstanding:
+            self._outstanding.commit_settled()
+        if self._delivery.is_holding:
+            self._delivery.work()
+            self._delivery.relieve(self._is_fuller_than(_PRESSED_SHARE))
         if self._is_due() or self._asked > self._done:
-            self._drain()
-        if time.monotonic() >= self._adopt_at and self._stop_by is None:
-            self._look_after_file()
-            self._ring.reclaim()
-            self._deliver_dead_rings()
-            self._adopt_at = time.monotonic() + ADOPT_EVERY_SECONDS
+            self._hand_out()
+        if self._stop_by is not None:
+            return
+        if time.monotonic() >= self._look_at:
+            self._look_around()
+        while self._adoption.has_work and not self._is_due() and self._stop_by is None and self._adoption.step():
+            pass
+
+    def _look_around(self) -> None:
+        self._look_after_file()
+        self._ring.reclaim()
+        self._losses.look()
+        self._delivery.look_at_spools()
+        self._adoption.look()
+        self._look_at = time.monotonic() + ADOPT_EVERY_SECONDS
+
+    def _is_fuller_than(self, share: float) -> bool:
+        return self._ring.undelivered_bytes() > self._ring.capacity_bytes * share
 
     def _is_due(self) -> bool:
-        """Whether a batch is full, or its oldest record old enough; retries come through here as well."""
-        if self._batch or self._chunk is not None:
+        """Whether a batch is full, or its oldest record old enough."""
+        if self._batch or self._chunk is not None or self._is_backlogged:
             return True
         pending = self._ring.pending_bytes()
         if not pending and not self._ring.has_early:
@@ -208,17 +254,28 @@ class Exporter:
             now - self._pending_since >= self._flush_seconds - POLL_SECONDS or pending >= self._ring.capacity_bytes // 4
         )
 
-    def _drain(self) -> bool:
-        """Deliver until the ring is empty; False when a chest could not take its batch, which is kept and tried again."""
+    def _hand_out(self) -> bool:
+        """Give what is in the ring to the lanes; False when they have no room for all of it, or there is no more time."""
         self._pending_since = None
         while True:
+            self._outstanding.commit_settled()
             self._answer_flush()
+            self._is_backlogged = not self._has_room()
+            if self._is_backlogged or (self._stop_by is not None and time.monotonic() >= self._stop_by):
+                return False
             if not self._chunks:
-                self._take_batch()
+                self._fill_batch()
             if not self._chunks:
                 return True
-            if not self._deliver_batch():
-                return False
+            self._give_batch()
+
+    def _has_room(self) -> bool:
+        if self._delivery.has_room:
+            return True
+        self._delivery.relieve(self._is_fuller_than(_PRESSED_SHARE))
+        if not self._delivery.has_room and self._is_fuller_than(_NEARLY_FULL_SHARE):
+            self._delivery.sacrifice()
+        return self._delivery.has_room
 
     def _answer_flush(self) -> None:
         """Between any two batches: under load there may always be more, and only what was there before has to be written."""
@@ -228,13 +285,12 @@ class Exporter:
         if self._flush is not None and self._ring.has_committed(self._flush[1]):
             self._done, self._flush = self._flush[0], None
 
-    def _take_batch(self) -> None:
+    def _fill_batch(self) -> None:
         """Fill the batch from the ring, a chunk at a time.
 
         Each step leaves the exporter such that one ended in the middle of it (MemoryError) can be started again and goes
-        on with what it has: whose lanes wait is set before there are records, and a chunk is kept until it is decoded.
+        on with what it has: a chunk is kept until it is decoded.
         """
-        self._waiting = list(self._lanes)
         while len(self._batch) < self._batch_records:
             if self._chunk is None:
                 self._chunk = self._ring.take(_CHUNK_BYTES)
@@ -262,46 +318,10 @@ class Exporter:
                     self._counters.add("dropped.damaged")
             return records
 
-    def _deliver_batch(self) -> bool:
-        if self._batch and not self._delivered(self._batch, self._waiting):
-            return False
-        for chunk in self._chunks:
-            self._ring.commit(chunk)
+    def _give_batch(self) -> None:
+        records, chunks = self._batch, self._chunks
         self._batch, self._chunks = [], []
-        return True
-
-    def _delivered(self, records: list[Record], waiting: list[Lane]) -> bool:
-        """Write to each lane that still waits for these records; lanes that have them leave ``waiting``."""
-        for lane in tuple(waiting):
-            if self._stop_by is not None and time.monotonic() >= self._stop_by:
-                return False
-            if lane.seconds_to_wait() == 0.0 and lane.deliver(records):
-                waiting.remove(lane)
-        return not waiting
-
-    # -- the rings of the dead -----------------------------------------------------------------------------------------
-
-    def _deliver_dead_rings(self) -> None:
-        if any(lane.seconds_to_wait() for lane in self._lanes):
-            return
-        for ring in self._adopt():
-            if self._delivered_all_of(ring):
-                ring.remove()
-            else:
-                ring.release()
-                return
-
-    def _delivered_all_of(self, ring: DeadRing) -> bool:
-        """Deliver a dead process's records, with turns for our own in between."""
-        for records, segment, position in ring.pieces():
-            # Whoever failed last is asked first, and alone if it fails: else those that work would get the same records
-            # again at every try.
-            failing_first = sorted(self._lanes, key=lambda lane: not lane.is_failing)
-            if not all(self._delivered(records, [lane]) for lane in failing_first):
-                return False
-            ring.commit(segment, position)
-            self._counters.add("recovered", len(records))
-            is_asked = self._asked > self._done or self._stop_by is not None
-            if is_asked or self._ring.pending_bytes() >= self._ring.capacity_bytes // 4:
-                self._drain()
-        return True
+        batch = self._delivery.take_on(records)
+        for chunk in chunks:
+            self._outstanding.add(batch, chunk.segment, chunk.end)
+        self._delivery.work()

@@ -18,9 +18,9 @@ from chest.demo.serve import ShopServer
 from chest.demo.tally import Tally
 from chest.demo.traffic import USERS, Traffic
 from chest.demo.workspace import Workspace
+from chest.directory_recovery import recover_directory
 from chest.errors import ChestError
 from chest.record import Record
-from chest.recorder import recover_directory
 
 REQUESTS: Final = 600
 """How many the clients make; one more is made for the kill."""

@@ -22,18 +22,29 @@ class OwnFile:
         self._lock = lock
 
     @classmethod
-    def create(cls, directory: Path, name: str, ring_bytes: int, description: Mapping[str, Any]) -> OwnFile:
-        """Make a ring file in the directory, locked. Raises OSError, with ENOSPC where the disk is full."""
+    def create(
+        cls, directory: Path, name: str, ring_bytes: int, description: Mapping[str, Any], *, drains: bool = True
+    ) -> OwnFile:
+        """Make a ring file in the directory, locked. Raises OSError, with ENOSPC where the disk is full.
+
+        :param drains: whether this process delivers it; else it is left to another one.
+        """
         stem = f"{name}.{os.getpid()}.{os.urandom(4).hex()}"
         lock = LockFile.create(directory / (stem + LOCK_SUFFIX))
         path = directory / (stem + SUFFIX)
         try:
-            lock.try_lock(DRAIN)
+            if drains:
+                lock.try_lock(DRAIN)
             return cls(path, lock, SegmentFile.create(path, ring_bytes, description))
         except BaseException:
             _unlink(lock.path)
             lock.close()
             raise
+
+    @property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return self._path.parent
 
     @property
     def is_intact(self) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from chest.counters import Counters
 from chest.record import Record
+from chest.ring.in_flight import clear_killed_requests, killed_requests
 from chest.ring.line import Resource, decode_foreign_lines
 from chest.ring.lock_file import DRAIN, OWNER, LockFile, locks_are_available
 from chest.ring.segments import LaterFormatError, SegmentFile, UnreadableRingError
@@ -25,16 +26,22 @@ LOCK_SUFFIX: Final = ".lock"
 _STRAY_SECONDS: Final = 60.0
 """Age from which a lock file without a ring is litter: between making the two a living process takes milliseconds."""
 _PIECE_BYTES: Final = 64 * 1024
+_IN_FLIGHT: Final = -1
+"""In the place of a segment: the piece with the requests that were being served."""
+
+Clean = Callable[[Record], Record]
+"""Makes the record of a request whose process was killed fit to be stored."""
 
 
 class DeadRing:
     """The ring file of a process that is gone, while this process holds its locks."""
 
-    def __init__(self, path: Path, file: SegmentFile, lock: LockFile, counters: Counters) -> None:
+    def __init__(self, path: Path, file: SegmentFile, lock: LockFile, counters: Counters, clean: Clean) -> None:
         self.path = path
         self._file = file
         self._lock = lock
         self._counters = counters
+        self._clean = clean
         self._damaged = 0
         text = {key: value for key, value in file.description.items() if isinstance(value, str)}
         self.resource = Resource(text.get("service", ""), text.get("release", ""), text.get("host", ""))
@@ -42,15 +49,29 @@ class DeadRing:
         self._process = text.get("process", "")
 
     def pieces(self) -> Iterator[tuple[list[Record], int, int]]:
-        """Records not yet committed, with the segment and position for :meth:`commit`, some hundred at a time."""
+        """Records not yet committed, with the segment and position for :meth:`commit`, some hundred at a time.
+
+        Last come the requests that were being served, less those that the ring has the record of: their process was killed
+        between offering it and saying so.
+        """
+        killed = self._killed()
         for index, segment in enumerate(self._file.segments):
             position = self._begin(index, segment)
             while True:
                 records, position, is_last = self._piece(segment, position)
                 if records:
+                    if killed:
+                        for record in records:
+                            killed.pop(record.id, None)
                     yield records, index, position
                 if is_last:
                     break
+        if killed:
+            yield list(killed.values()), _IN_FLIGHT, len(killed)
+
+    def _killed(self) -> dict[str, Record]:
+        killed = killed_requests(self._file, self.resource, self._process)
+        return {record.id: self._clean(record) for record in killed}
 
     def _begin(self, index: int, segment: Any) -> int:
         """Where the undelivered lines of a segment begin; from its start where the committed position makes no sense."""
@@ -75,7 +96,11 @@ class DeadRing:
 
     def commit(self, segment: int, position: int) -> None:
         """Every chest has the lines of the segment up to ``position``; the next adopter need not send them again."""
-        self._file.set_committed(segment, position)
+        if segment == _IN_FLIGHT:
+            clear_killed_requests(self._file)
+            self._counters.add("killed", position)
+        else:
+            self._file.set_committed(segment, position)
 
     def remove(self) -> None:
         """Everything was delivered: the ring first and its lock last, so that nobody finds a ring without its lock.
@@ -99,17 +124,22 @@ class DeadRing:
 
 
 def adopt_dead_rings(
-    directory: Path, counters: Counters, service: str | None = None, recorder: str | None = None
+    directory: Path,
+    counters: Counters,
+    service: str | None = None,
+    recorder: str | None = None,
+    clean: Clean = lambda record: record,
 ) -> Iterator[DeadRing]:
     """The rings in a directory whose owners are gone, each locked by this process until it is removed or released.
 
     :param service: only rings of this service; None takes all.
     :param recorder: only rings of the recorder of this name; None takes all.
+    :param clean: of the record of a request that was being served: what the server handed over was noted as it was.
     """
     if not locks_are_available():
         return
     for path in _files(directory, SUFFIX):
-        ring = _adopt(path, counters)
+        ring = _adopt(path, counters, clean)
         if ring is None:
             continue
         if (service is None or ring.resource.service == service) and (recorder is None or ring.recorder == recorder):
@@ -131,13 +161,13 @@ def _files(directory: Path, suffix: str) -> list[Path]:
         return []
 
 
-def _adopt(path: Path, counters: Counters) -> DeadRing | None:
+def _adopt(path: Path, counters: Counters, clean: Clean) -> DeadRing | None:
     lock = _lock_of(path)
     if lock is None:
         return None
     try:
         if lock.try_lock(OWNER) and lock.try_lock(DRAIN) and lock.is_linked() and path.exists():
-            return DeadRing(path, SegmentFile.open(path), lock, counters)
+            return DeadRing(path, SegmentFile.open(path), lock, counters, clean)
     except UnreadableRingError as error:
         _set_aside(path, error, counters)
     except OSError as error:

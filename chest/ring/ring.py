@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 
 from chest.counters import Counters
 from chest.record import Record
+from chest.ring.in_flight import InFlight, clear_killed_requests
 from chest.ring.line import Resource
 from chest.ring.process_mark import ProcessMark
 from chest.ring.segments import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
@@ -56,11 +57,13 @@ class Ring:
     :param counters: where a drop is counted, by reason: ``dropped.ring_full``, ``.too_large``, ``.not_encodable``,
         ``.before_open``, ``.closed``.
     :param mark: reads 1 while this process may write into the segments.
+    :param in_flight: lives in the same file, and is opened and closed with it.
     """
 
-    def __init__(self, counters: Counters, mark: ProcessMark) -> None:
+    def __init__(self, counters: Counters, mark: ProcessMark, in_flight: InFlight | None = None) -> None:
         self._counters = counters
         self._mark = mark
+        self._in_flight = in_flight
         self._file: SegmentFile | None = None
         self._owner_pid = 0
         self._is_closed = False
@@ -69,6 +72,8 @@ class Ring:
         self._read: list[int] = []
         self._cycles: list[int] = []
         self._suspected: dict[int, tuple[int, int, int]] = {}
+        self._drains_elsewhere = False
+        self._retired: deque[int] = deque()
         self._early: deque[tuple[int, bytes]] = deque()
         self._next = 0
         self.resource = Resource("", "", "")
@@ -113,7 +118,7 @@ class Ring:
             self._mark[0] = 0  # the next request tries again to start one
         for _ in range(_TRIES_WHEN_OTHERS_HOLD):
             try:
-                index = self._free.pop()
+                index = self._free.pop() if self._free or not self._drains_elsewhere else self._take_back()
             except IndexError:
                 pass
             else:
@@ -127,6 +132,18 @@ class Ring:
             except IndexError:
                 continue
         return None
+
+    def _take_back(self) -> int:
+        """A segment that the consumer in another process has emptied; raises IndexError when there is none."""
+        file = self._file
+        for _ in range(len(self._retired)):
+            index = self._retired.popleft()  # whoever has popped it owns it
+            if file is not None and file.state(index) == DRAINED:
+                file.segments[index].seek(0)
+                self._cycles[index] += 1
+                return index
+            self._retired.append(index)
+        raise IndexError
 
     def _write_line(self, line: bytes, write: Write | None) -> bool:
         """Write into this segment, else into the next that has room."""
@@ -151,6 +168,8 @@ class Ring:
         assert self._file is not None
         index = next(i for i, segment in enumerate(self._file.segments) if segment is write.__self__)  # type: ignore[attr-defined]
         self._file.set_state(index, RETIRED)
+        if self._drains_elsewhere:
+            self._retired.append(index)
 
     def _offer_early(self, line: bytes) -> bool:
         if self._is_closed:
@@ -170,12 +189,20 @@ class Ring:
         return self._file is not None and self._owner_pid == os.getpid()
 
     @property
+    def requests_in_flight(self) -> int:
+        """How many requests are noted as being served."""
+        return 0 if self._in_flight is None else self._in_flight.count
+
+    @property
     def capacity_bytes(self) -> int:
         """Bytes that the segments hold."""
         return 0 if self._file is None else len(self._file.segments) * self._file.segment_bytes
 
-    def open(self, file: SegmentFile, resource: Resource) -> None:
-        """Take a fresh file into use, in the place of what a parent process had. Call it before traffic, in one thread."""
+    def open(self, file: SegmentFile, resource: Resource, *, drains_elsewhere: bool = False) -> None:
+        """Take a fresh file into use, in the place of what a parent process had. Call it before traffic, in one thread.
+
+        :param drains_elsewhere: whether the consumer is another process, which hands segments back by their state.
+        """
         inherited, self._file = self._file, file
         if inherited is not None:
             self._idle = []
@@ -186,6 +213,9 @@ class Ring:
         self._read = [0] * len(file.segments)
         self._cycles = [0] * len(file.segments)
         self._suspected = {}
+        self._drains_elsewhere, self._retired = drains_elsewhere, deque()
+        if self._in_flight is not None:
+            self._in_flight.open(file)
         # Published last: until then no offer finds a segment, and the consumer must not see a half-open ring.
         self._free = list(range(len(file.segments) - 1, -1, -1))
 
@@ -225,10 +255,17 @@ class Ring:
                 time.sleep(0)
         return True
 
-    def close(self) -> SegmentFile | None:
-        """Give the file back, unmapped; the ring is no longer open."""
+    def close(self, *, forgets_requests: bool = True) -> SegmentFile | None:
+        """Give the file back, unmapped; the ring is no longer open.
+
+        :param forgets_requests: whether those that are being served go on; else this is the end of the process.
+        """
         file, self._file = self._file, None
         self._idle = []
+        if self._in_flight is not None:
+            self._in_flight.close()
+            if file is not None and forgets_requests:
+                clear_killed_requests(file)
         if file is not None:
             file.close()
         return file
@@ -245,11 +282,12 @@ class Ring:
         file = self._file
         if file is None:
             return 0
-        return sum(
-            segment.tell() - read
-            for segment, read, index in zip(file.segments, self._read, range(len(self._read)), strict=True)
-            if file.state(index) in (ACTIVE, RETIRED)
-        )
+        # Asked twenty times a second by every idle process: one look at the states, and none at a segment that is free.
+        pending = 0
+        for index, state in enumerate(file.states()):
+            if state in (ACTIVE, RETIRED):
+                pending += file.segments[index].tell() - self._read[index]
+        return pending
 
     def undelivered_bytes(self) -> int:
         """Bytes offered and not yet in every chest."""
@@ -305,7 +343,8 @@ class Ring:
         """Whether every chest has all that was written then."""
         file = self._file
         return file is None or all(
-            self._cycles[index] != cycle or file.committed(index) >= end for index, cycle, end in written
+            self._cycles[index] != cycle or file.committed(index) >= end or file.state(index) == DRAINED
+            for index, cycle, end in written
         )
 
     def _take_from(self, index: int, segment: mmap.mmap, most_bytes: int) -> Chunk | None:
@@ -327,11 +366,15 @@ class Ring:
 
     def commit(self, chunk: Chunk) -> None:
         """Every chest has the lines of this chunk; chunks of one segment are committed in the order they were taken."""
+        self.commit_to(chunk.segment, chunk.end)
+
+    def commit_to(self, segment: int, end: int) -> None:
+        """Every chest has the lines of the segment up to ``end``."""
         file = self._file
         if file is None:
             return
-        file.set_committed(chunk.segment, chunk.end)
-        self._recycle_if_done(chunk.segment)
+        file.set_committed(segment, end)
+        self._recycle_if_done(segment)
 
     def reclaim(self) -> None:
         """Hand back the segments that nobody holds any more; to be called from time to time, by the consumer.
@@ -382,6 +425,7 @@ class Ring:
 
 
 _OFFERING: Final = frozenset(
-    function.__code__ for function in (Ring.offer_line, Ring.adopt_early, Ring._next_segment, Ring._write_line)
+    function.__code__
+    for function in (Ring.offer_line, Ring.adopt_early, Ring._next_segment, Ring._take_back, Ring._write_line)
 )
 """Whoever holds a segment is in one of these."""

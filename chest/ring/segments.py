@@ -7,7 +7,7 @@ Layout (little-endian)::
     64    a state byte for each segment: free, active, retired, drained
     128   committed u64 for each segment: how far its lines are in every chest
     1024  description as JSON: service, release, host, recorder, process part of record ids, pid, created_ns, boot id
-    4096  the in-flight area: slots for requests that are being served (reserved in format 1)
+    4096  the in-flight area: slots for requests that are being served, see chest/ring/in_flight.py
     then, at a multiple of the page size, the segments
 
 JSON text holds neither NUL nor a raw newline, so a torn line, a lost page and bytes that were never written are recognised
@@ -135,9 +135,20 @@ class SegmentFile:
             _IN_FLIGHT_SLOT_BYTES, len(text),
         )  # fmt: skip
 
+    @property
+    def in_flight_area(self) -> tuple[mmap.mmap, int, int, int]:
+        """The mapping in which it lies, where it begins, how many slots it has, and how many bytes each."""
+        _, _, header_bytes, _, slots, _, slot_bytes, _ = _FIXED.unpack_from(self._header)
+        fitting = (header_bytes - _IN_FLIGHT) // slot_bytes if slot_bytes else 0
+        return self._header, _IN_FLIGHT, min(slots, fitting), slot_bytes
+
     def state(self, index: int) -> int:
         """FREE, ACTIVE, RETIRED or DRAINED."""
         return self._header[_STATES + index]
+
+    def states(self) -> bytes:
+        """The state of every segment."""
+        return self._header[_STATES : _STATES + len(self.segments)]
 
     def set_state(self, index: int, state: int) -> None:
         self._header[_STATES + index] = state

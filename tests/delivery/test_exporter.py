@@ -112,9 +112,13 @@ def test_stopping_with_a_dead_chest_ends_by_the_deadline_and_says_that_something
     assert time.monotonic() < begin + 5
 
 
-def test_a_thread_that_ends_by_itself_says_so(ring: Ring, make: Make) -> None:
+def test_a_thread_that_ends_by_itself_says_so(ring: Ring, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(_: int) -> None:
+        raise SystemExit
+
     died: list[int] = []
-    exporter = make(ScriptedChest(SystemExit()), died=lambda: died.append(1))
+    exporter = make(ScriptedChest(), died=lambda: died.append(1))
+    monkeypatch.setattr(ring, "take", end)
     exporter.start()
     ring.offer(make_record())
     wait_until(lambda: died)
@@ -133,7 +137,8 @@ def test_what_is_committed_is_what_every_chest_has(tmp_path: Path) -> None:
     )  # fmt: skip
     ring.offer(make_record())
     index = next(index for index, segment in enumerate(file.segments) if segment.tell())
-    assert not exporter._drain()
+    exporter._hand_out()
     assert file.committed(index) == 0
-    assert exporter._drain()
+    exporter._delivery.try_now()
+    exporter._hand_out()
     assert file.committed(index) == file.segments[index].tell()

@@ -9,7 +9,8 @@ import pytest
 
 from chest.chests.base import Chest
 from chest.counters import Counters
-from chest.delivery.lane import LONGEST_WAIT_SECONDS, Lane
+from chest.delivery.backoff import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
+from chest.delivery.lane import Lane
 from chest.errors import ChestUnavailable, RecordRejected
 from chest.record import Record
 from tests.support import make_record
@@ -67,8 +68,10 @@ def test_a_batch_is_written_once_and_counted() -> None:
     assert counters.get("written.scripted:") == 2
 
 
-@pytest.mark.parametrize("error", [ChestUnavailable("down"), OSError("reset"), MemoryError(), ZeroDivisionError()])
-def test_whatever_a_chest_raises_the_batch_is_kept_for_later(error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [ChestUnavailable("down"), OSError("reset"), MemoryError(), ZeroDivisionError(), SystemExit(1)]
+)
+def test_whatever_a_chest_raises_the_batch_is_kept_for_later(error: BaseException) -> None:
     chest = ScriptedChest(error)
     lane, counters, clock = lane_of(chest)
     assert not lane.deliver([make_record()])
@@ -80,16 +83,22 @@ def test_whatever_a_chest_raises_the_batch_is_kept_for_later(error: Exception) -
     assert len(chest.kept) == 1
 
 
-def test_the_wait_grows_up_to_its_cap() -> None:
+def test_the_wait_grows_up_to_its_cap_and_is_anything_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranges: list[tuple[float, float]] = []
+
+    def longest(low: float, high: float) -> float:
+        ranges.append((low, high))
+        return high
+
+    monkeypatch.setattr("chest.delivery.backoff.random.uniform", longest)
     lane, _, clock = lane_of(ScriptedChest(*[ChestUnavailable("down")] * 20))
-    waits = []
     for _ in range(20):
         lane.deliver([make_record()])
-        waits.append(lane.seconds_to_wait())
+        assert lane.seconds_to_wait() == pytest.approx(ranges[-1][1])
         clock.now += 100
-    assert waits[0] <= 0.2
-    assert max(waits) <= LONGEST_WAIT_SECONDS
-    assert waits[-1] >= LONGEST_WAIT_SECONDS / 2
+    assert {low for low, _ in ranges} == {0}
+    assert [high for _, high in ranges][:4] == [FIRST_WAIT_SECONDS * 2**doubled for doubled in range(4)]
+    assert ranges[-1][1] == LONGEST_WAIT_SECONDS
 
 
 def test_the_store_is_given_the_time_it_asked_for() -> None:

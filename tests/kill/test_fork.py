@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chest.chests.registry import open_chest, sqlite_url
-from chest.recorder import recover_directory
+from chest.directory_recovery import recover_directory
 from tests.kill.load import Ledger, Load, children_of
 from tests.processes import run_python
 from tests.servers import uwsgi

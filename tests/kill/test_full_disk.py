@@ -16,7 +16,7 @@ import pytest
 from chest import ChestMiddleware, Recorder
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest, sqlite_url
-from chest.recorder import recover_directory
+from chest.directory_recovery import recover_directory
 from tests.processes import run_python
 from tests.support import make_record, wait_until
 

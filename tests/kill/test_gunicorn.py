@@ -163,7 +163,7 @@ _RECOVER = """
     from pathlib import Path
     os.setuid(65534)
     from chest.chests.registry import open_chest
-    from chest.recorder import recover_directory
+    from chest.directory_recovery import recover_directory
     recover_directory(Path(sys.argv[1]), [open_chest(sys.argv[2])])
 """
 

@@ -111,7 +111,7 @@ def test_offers_cut_short_by_exceptions_of_a_signal_handler_leave_the_ring_as_la
     recorder._exporter.stop(time.monotonic() + 5)
     for _ in range(2):  # as the exporter does every few seconds
         recorder._ring.reclaim()
-    recorder._exporter._drain()
+    recorder._exporter._hand_out()
     while recorder.offer(numbered(recorder.record_ids, 0, 7)):
         room += 1
     print(room)

@@ -13,9 +13,9 @@ from uuid import uuid4
 from chest.chests.query import Query
 from chest.chests.registry import sqlite_url
 from chest.chests.sql import SQLChest
+from chest.directory_recovery import recover_directory
 from chest.errors import ChestUnavailable
 from chest.record import Record
-from chest.recorder import recover_directory
 from tests.servers import HOST, Server
 from tests.support import wait_until
 

@@ -14,11 +14,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from sqlalchemy.engine import Connection
-
-from chest.chests.sql_database import Database
 from chest.errors import ChestUnavailable
 from chest.native import new_lock
 
@@ -26,10 +23,38 @@ _FORK_WAIT_SECONDS: Final = 0.1
 """How long a fork waits, in all, for uses in hand to end: it may be a request that forks, and must not wait for a store. A
 batch is written in some milliseconds; a child of a parent that was in a longer use cannot use the file, and says so."""
 
-_held: Final[weakref.WeakSet[HeldConnection]] = weakref.WeakSet()
+_held: Final[weakref.WeakSet[HeldConnection[Any]]] = weakref.WeakSet()
 
 
-class HeldConnection:
+class Connection(Protocol):
+    """What is asked of a connection, SQLAlchemy's or a driver's."""
+
+    def rollback(self) -> object: ...
+    def close(self) -> object: ...
+
+
+C = TypeVar("C", bound=Connection)
+_Given = TypeVar("_Given", bound=Connection, contravariant=True)
+
+
+class Database(Protocol[_Given]):
+    """What has to be known of what a connection is to."""
+
+    def place(self) -> object:
+        """What a connection stands on; no longer equal when a new connection would stand on something else."""
+
+    def is_lost(self, connection: _Given, /) -> bool:
+        """Whether the other end gave up a connection that nobody used for a while; asked before every use."""
+
+    @property
+    def can_be_left_in_use(self) -> bool:
+        """Whether :meth:`leave_to_parent` may be called where the parent was using the connection at the fork."""
+
+    def leave_to_parent(self, connection: _Given, /) -> None:
+        """In a forked child: let go of the parent's connection so that the parent notices nothing; raises nothing."""
+
+
+class HeldConnection(Generic[C]):
     """A connection for one use at a time, made anew after an error, after a fork, and when it or its place is lost.
 
     :param database: what the connection is to.
@@ -38,10 +63,10 @@ class HeldConnection:
     """
 
     def __init__(
-        self, database: Database, connect: Callable[[], Connection], prepare: Callable[[], object] = lambda: None
+        self, database: Database[C], connect: Callable[[], C], prepare: Callable[[], object] = lambda: None
     ) -> None:
         self._database, self._connect, self._prepare = database, connect, prepare
-        self._connection: Connection | None = None
+        self._connection: C | None = None
         self._place: object = None
         self._is_used = False
         self._lock, self._pid = new_lock(), os.getpid()
@@ -49,7 +74,7 @@ class HeldConnection:
         _held.add(self)
 
     @contextmanager
-    def use(self) -> Iterator[Connection]:
+    def use(self) -> Iterator[C]:
         """The connection, for the block; what the block did not commit is undone. After an error it is given up."""
         with self._only_user():
             try:
@@ -76,7 +101,7 @@ class HeldConnection:
             finally:
                 self._is_used = False
 
-    def _ready(self) -> Connection:
+    def _ready(self) -> C:
         if self._connection is not None and (
             self._database.place() != self._place or self._database.is_lost(self._connection)
         ):
@@ -142,7 +167,7 @@ class HeldConnection:
 @cache
 def _watch_forks() -> None:
     """Once, when the first connection is prepared: importing has no effect."""
-    still: list[HeldConnection] = []
+    still: list[HeldConnection[Any]] = []
 
     def before() -> None:
         deadline = time.monotonic() + _FORK_WAIT_SECONDS

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from chest.chests import sql_connection
+from chest import held_connection
 from chest.chests.sql import SQLChest
 from chest.chests.sql_database import STORED_COLUMNS
 from chest.errors import ChestUnavailable
@@ -138,7 +138,7 @@ def test_a_fork_waits_for_the_write_in_hand(chest: SQLChest, execute: Execute) -
 def test_a_child_of_a_fork_in_the_middle_of_a_write_refuses_to_touch_the_database(
     chest: SQLChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql_connection, "_FORK_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(held_connection, "_FORK_WAIT_SECONDS", 0.01)
     begun, ended = threading.Event(), threading.Event()
 
     def write_slowly() -> None:

@@ -1,0 +1,162 @@
+"""Do memory and disk stay bounded, and does every record arrive, while a store goes up and down for a long time?
+
+``python -m benchmarks.soak [--seconds N] [--rate R]`` asks an application all the time, in a process of its own with two
+chests: a SQLite file, and one that is taken away and comes back at random, for up to half a minute. Every few seconds it
+shows resident memory, the bytes of the spool, and how many requests were made and are in each store. At the end both are
+to have every one of them once; it ends with 1 where that is not so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.application import app
+from benchmarks.measure import Requests
+from chest import ChestMiddleware, ChestUnavailable
+from chest.chests.base import Chest
+from chest.chests.registry import open_chest, sqlite_url
+from chest.record import Record
+
+_TELL_EVERY_SECONDS: Final = 5.0
+_LONGEST_OUTAGE_SECONDS: Final = 30.0
+_LONGEST_HEALTH_SECONDS: Final = 30.0
+_SETTLE_SECONDS: Final = 120.0
+_MIB: Final = 1024 * 1024
+
+
+class FlappingChest(Chest):
+    """A SQLite file that cannot be reached while ``is_down``, or answers slowly."""
+
+    name = "flapping:store"
+
+    def __init__(self, path: Path) -> None:
+        self._chest = open_chest(sqlite_url(path))
+        self.is_down = False
+        self.slow_seconds = 0.0
+
+    def open(self) -> None:
+        self._require_up()
+        self._chest.open()
+
+    def write(self, records: Sequence[Record]) -> None:
+        time.sleep(self.slow_seconds)
+        self._require_up()
+        self._chest.write(records)
+
+    def check(self) -> None:
+        self._chest.check()
+
+    def close(self) -> None:
+        self._chest.close()
+
+    def _require_up(self) -> None:
+        if self.is_down:
+            raise ChestUnavailable("the store is down, as it is meant to be")
+
+
+def flap(chest: FlappingChest, over: threading.Event) -> None:
+    """Up, down, slow, for random times."""
+    while not over.wait(random.uniform(1, _LONGEST_HEALTH_SECONDS)):
+        chest.is_down, chest.slow_seconds = random.choice([(True, 0.0), (True, 1.0), (False, 1.0)])
+        over.wait(random.uniform(1, _LONGEST_OUTAGE_SECONDS))
+        chest.is_down, chest.slow_seconds = False, 0.0
+    chest.is_down, chest.slow_seconds = False, 0.0
+
+
+def ask(call: Requests, rate: float, over: threading.Event) -> int:
+    """So many requests a second; how many there were."""
+    asked, begin = 0, time.monotonic()
+    while not over.is_set():
+        for _ in range(int((time.monotonic() - begin) * rate) - asked):
+            call()
+            asked += 1
+        time.sleep(0.005)
+    return asked
+
+
+def stored(path: Path) -> tuple[int, int]:
+    """Rows, and different ids."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        try:
+            return connection.execute("SELECT count(*), count(DISTINCT id) FROM chest_records").fetchone()  # type: ignore[no-any-return]
+        except sqlite3.OperationalError:
+            return 0, 0
+
+
+def resident_bytes() -> int:
+    """Of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=600.0, help="how long (600)")
+    parser.add_argument("--rate", type=float, default=1000.0, help="requests a second (1000)")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="chest-soak-") as directory:
+        return soak(Path(directory), given.seconds, given.rate)
+
+
+def soak(directory: Path, seconds: float, rate: float) -> int:
+    steady_path, flapping_path = directory / "steady.sqlite3", directory / "flapping.sqlite3"
+    flapping = FlappingChest(flapping_path)
+    middleware = ChestMiddleware(
+        app, chests=[sqlite_url(steady_path), flapping], directory=directory / "rings", service="soak"
+    )
+    recorder = middleware.recorder
+    over = threading.Event()
+    asked = 0
+
+    def count() -> None:
+        nonlocal asked
+        asked = ask(Requests(middleware), rate, over)
+
+    threads = [threading.Thread(target=count), threading.Thread(target=flap, args=(flapping, over))]
+    for thread in threads:
+        thread.start()
+    begin = time.monotonic()
+    print(f"{'s':>6} {'RSS MiB':>8} {'spool MiB':>10} {'taken':>10} {'steady':>10} {'flapping':>10}  store")
+    while time.monotonic() - begin < seconds:
+        time.sleep(min(_TELL_EVERY_SECONDS, seconds))
+        stats = recorder.stats()
+        spool = stats["spool"].get(flapping.name, {}).get("bytes", 0)
+        state = "down" if flapping.is_down else "slow" if flapping.slow_seconds else "up"
+        print(
+            f"{time.monotonic() - begin:6.0f} {resident_bytes() / _MIB:8.1f} {spool / _MIB:10.2f} {stats.get('taken', 0):10,}"
+            f" {stats.get('written', {}).get('sqlite:///' + str(steady_path), 0):10,}"
+            f" {stats.get('written', {}).get(flapping.name, 0):10,}  {state}",
+            flush=True,
+        )
+    over.set()
+    for thread in threads:
+        thread.join()
+    return verdict(recorder, asked, steady_path, flapping_path)
+
+
+def verdict(recorder: object, asked: int, *paths: Path) -> int:
+    """0 when each of the stores comes to have every request once."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while any(stored(path)[1] < asked for path in paths) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    found = [stored(path) for path in paths]
+    stats = recorder.stats()  # type: ignore[attr-defined]
+    recorder.close()  # type: ignore[attr-defined]
+    print(f"{asked:,} requests; rows and different ids in each store: {found}; dropped: {stats.get('dropped', {})}")
+    return 0 if all(rows == ids == asked for rows, ids in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

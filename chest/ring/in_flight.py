@@ -1,0 +1,173 @@
+"""``InFlight``: which requests are being served, kept where the death of the process does not take it.
+
+The area lies in the header of the ring file (:mod:`chest.ring.segments`): slots of 512 bytes, each NUL or one line of JSON::
+
+    ["<second half of the record's id>", "<request id>", <time_ns>, <time_ns % CHECK>, "<method>", "<path>"]
+
+A slot is taken as a segment is (:mod:`chest.ring.ring`): whoever has popped it from the list of idle ones owns it. Threads,
+greenlets and signal handlers need no lock for that, and nobody waits: where no slot is free, the request goes without.
+
+Writing pads the line with NULs over the whole slot, in one C call that zeroes first and then copies. So a line that was torn
+by SIGKILL has no end, and is left out; one that was too long for its slot fills it to the last byte, and is told by that.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+from chest.counters import Counters
+from chest.encoding import NEWLINE, decode, encode_line
+from chest.record import Outcome, Record
+from chest.record_id import is_tail
+from chest.ring.line import Resource
+from chest.ring.segments import SegmentFile
+from chest.row import CHECK
+
+_CLEAR: Final = struct.Struct("x")
+_LONGEST_CUT: Final = 12
+"""Bytes that may stand between the last whole character of a cut line and its end: an escaped pair of surrogates."""
+_TIME_BITS: Final = 63
+
+
+class Slot:
+    """Room for one request; belongs to whoever popped it from ``home``."""
+
+    __slots__ = ("clear", "home", "write")
+
+    def __init__(self, write: Callable[[bytes], object], clear: Callable[[], object], home: list[Slot]) -> None:
+        self.write = write
+        self.clear = clear
+        self.home = home
+
+
+class InFlight:
+    """Notes the requests that are being served, so that one whose process is killed leaves a record all the same.
+
+    :param counters: ``in_flight_skipped`` counts requests that found no free slot.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._slots = 0
+        self.idle: list[Slot] = []
+        """Slots that nobody owns; another list after each :meth:`open`, so that a child hands none of its parent's back."""
+
+    def open(self, file: SegmentFile) -> None:
+        """Take the slots of a fresh file into use."""
+        header, begin, count, length = file.in_flight_area
+        pack = struct.Struct(f"{length}s").pack_into
+        idle: list[Slot] = []
+        for offset in range(begin + (count - 1) * length, begin - length, -length):
+            idle.append(Slot(partial(pack, header, offset), partial(_CLEAR.pack_into, header, offset), idle))
+        self.idle, self._slots = idle, count
+
+    def close(self) -> None:
+        """No request is noted any more."""
+        self.idle, self._slots = [], 0
+
+    @property
+    def count(self) -> int:
+        """How many requests are being served."""
+        return max(0, self._slots - len(self.idle))
+
+    def begin(self, id_tail: str, request_id: str, time_ns: int, method: str, path: str) -> Slot | None:
+        """Note a request that begins; the slot is for :meth:`end`, None where there was none. Never waits and never raises.
+
+        :param id_tail: of the record's id, the part behind the time: what ``RecordIds.pop_tail`` gave.
+        :param path: as the server gave it; cleaned when it is recovered.
+        """
+        try:
+            slot = self.idle.pop()
+        except IndexError:
+            if self._slots:
+                self._counters.add("in_flight_skipped")
+            return None
+        try:
+            slot.write(encode_line((id_tail, request_id, time_ns, time_ns % CHECK, method, path), None, NEWLINE))
+        except Exception:  # noqa: BLE001 - text that is no Unicode, or a file that was closed
+            self.end(slot)
+            self._counters.add("in_flight_skipped")
+            return None
+        return slot
+
+    @staticmethod
+    def end(slot: Slot) -> None:
+        """The request's record is in the ring, or there is to be none. Never raises."""
+        try:
+            slot.clear()
+        except (ValueError, TypeError):  # its file was closed, by the end of the recorder or in a forked child
+            return
+        slot.home.append(slot)
+
+
+def killed_requests(file: SegmentFile, resource: Resource, process: str) -> list[Record]:
+    """A record, with ``outcome="killed"``, of each request that the owner of this file was serving when it ended.
+
+    What was torn, or damaged, is left out: nothing is made of it that was not noted.
+
+    :param process: the process part of record ids, which with the time makes each id a check.
+    """
+    records = []
+    for _, content in _written_slots(file):
+        row = _row_of(content)
+        record = None if row is None else _record_of(row, resource, process)
+        if record is not None:
+            records.append(record)
+    return records
+
+
+def clear_killed_requests(file: SegmentFile) -> None:
+    """Every chest has the records of :func:`killed_requests`, or none is to be made."""
+    header = file.in_flight_area[0]
+    for offset, _ in _written_slots(file):
+        _CLEAR.pack_into(header, offset)
+
+
+def _written_slots(file: SegmentFile) -> Iterator[tuple[int, bytes]]:
+    header, begin, count, length = file.in_flight_area
+    for offset in range(begin, begin + count * length, length):
+        if header[offset]:
+            yield offset, header[offset : offset + length]
+
+
+def _row_of(content: bytes) -> list[Any] | None:
+    line, _, rest = content.partition(b"\0")
+    if rest.strip(b"\0"):
+        return None  # torn
+    if line.endswith(b"\n"):
+        return _decoded(line)
+    return _row_of_cut_line(line) if len(line) == len(content) else None
+
+
+def _row_of_cut_line(line: bytes) -> list[Any] | None:
+    """The request of a line that was longer than its slot: its path, which stands last, ends earlier."""
+    for cut in range(_LONGEST_CUT + 1):
+        row = _decoded(line[: len(line) - cut] + b'"]')
+        if row is not None and len(row) == len(_SHAPE):
+            return row
+    return None
+
+
+def _decoded(line: bytes) -> list[Any] | None:
+    try:
+        row = decode(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, list) else None
+
+
+_SHAPE: Final = (str, str, int, int, str, str)
+
+
+def _record_of(row: list[Any], resource: Resource, process: str) -> Record | None:
+    if len(row) != len(_SHAPE) or any(type(value) is not kind for value, kind in zip(row, _SHAPE, strict=True)):
+        return None
+    tail, request_id, time_ns, check, method, path = row
+    if time_ns < 0 or time_ns.bit_length() > _TIME_BITS or time_ns % CHECK != check or not is_tail(tail, process):
+        return None
+    return Record(
+        f"{time_ns:016x}{tail}", request_id, time_ns, 0, method, path, None, None, Outcome.KILLED, None, {}, {}, *resource
+    )  # fmt: skip

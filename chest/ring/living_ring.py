@@ -1,0 +1,114 @@
+"""``LivingRing``: the ring of a process that lives and leaves its delivery to another, seen from that other one.
+
+The owner writes, and this process reads; what they share is the file. A segment that the owner has retired, and of which
+everything is delivered, is zeroed here and marked as drained, and the owner takes it back when it needs one
+(``Ring._next_segment``). How far the owner has written is not in the file: a line is there when its bytes are, up to the
+first NUL and the last newline before it, whatever order another processor sees them in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from chest.counters import Counters
+from chest.record import Record
+from chest.ring.line import Resource, decode_foreign_lines
+from chest.ring.lock_file import DRAIN, OWNER, LockFile
+from chest.ring.recovery import LOCK_SUFFIX
+from chest.ring.segments import ACTIVE, DRAINED, RETIRED, SegmentFile, UnreadableRingError
+
+EXTERNAL: Final = "external"
+"""The description's ``exporter`` where another process is to deliver."""
+
+
+class LivingRing:
+    """A ring that this process alone delivers, as long as it holds the drain lock.
+
+    :param counters: ``dropped.damaged``.
+    """
+
+    def __init__(self, path: Path, file: SegmentFile, lock: LockFile, counters: Counters) -> None:
+        self.path = path
+        self._file = file
+        self._lock = lock
+        self._counters = counters
+        text = {key: value for key, value in file.description.items() if isinstance(value, str)}
+        self._resource = Resource(text.get("service", ""), text.get("release", ""), text.get("host", ""))
+        self._process = text.get("process", "")
+        self._read = [file.committed(index) for index in range(len(file.segments))]
+        self._next = 0
+
+    @classmethod
+    def adopt(cls, path: Path, counters: Counters) -> LivingRing | None:
+        """Become the one that delivers this ring; None when another is, its owner does it itself, or is gone."""
+        lock = LockFile.open(path.with_suffix(LOCK_SUFFIX))
+        if lock is None:
+            return None
+        try:
+            # A ring whose owner is gone is for recovery, which also looks at what lies behind its last line.
+            if not lock.try_lock(OWNER) and lock.try_lock(DRAIN) and lock.is_linked():
+                file = SegmentFile.open(path)
+                if file.description.get("exporter") == EXTERNAL:
+                    return cls(path, file, lock, counters)
+                file.close()
+        except (UnreadableRingError, OSError):  # recovery says so, when its owner is gone
+            pass
+        lock.close()
+        return None
+
+    @property
+    def has_owner(self) -> bool:
+        """Whether the process that writes into it still lives, and has not removed it."""
+        return self._lock.is_linked() and not self._lock.try_lock(OWNER)
+
+    def take(self, most_bytes: int) -> tuple[list[Record], int, int] | None:
+        """Records of one segment, about ``most_bytes`` of them, with the segment and the position for :meth:`commit_to`."""
+        count = len(self._file.segments)
+        for index in (*range(self._next, count), *range(self._next)):
+            # The state first: behind RETIRED nothing is written any more.
+            state = self._file.state(index)
+            if state not in (ACTIVE, RETIRED):
+                continue
+            taken = self._take_from(index, most_bytes)
+            if taken is not None:
+                self._next = index
+                return taken
+            if state == RETIRED:
+                self._recycle_if_done(index)
+        return None
+
+    def _take_from(self, index: int, most_bytes: int) -> tuple[list[Record], int, int] | None:
+        segment, begin = self._file.segments[index], self._read[index]
+        if begin >= len(segment) or not segment[begin]:
+            return None
+        data = segment[begin : begin + most_bytes]
+        if len(data) == most_bytes and b"\n" not in data:  # one line longer than a piece
+            data = segment[begin:]
+        hole = data.find(b"\0")
+        end = data.rfind(b"\n", 0, len(data) if hole < 0 else hole) + 1
+        if not end:
+            return None
+        self._read[index] = begin + end
+        records, damaged = decode_foreign_lines(data[:end], self._resource, self._process)
+        if damaged:
+            self._counters.add("dropped.damaged", damaged)
+        return records, index, begin + end
+
+    def commit_to(self, segment: int, end: int) -> None:
+        """Every chest has the lines of the segment up to ``end``."""
+        self._file.set_committed(segment, end)
+
+    def _recycle_if_done(self, index: int) -> None:
+        """Hand a retired segment back of which everything is read and committed."""
+        used = self._read[index]
+        if self._file.committed(index) != used:
+            return
+        self._file.clear(index, used)
+        self._read[index] = 0
+        self._file.set_state(index, DRAINED)
+
+    def release(self) -> None:
+        """Leave the rest to whoever comes next: another sidecar, or recovery when the owner is gone."""
+        self._file.close()
+        self._lock.close()

@@ -1,0 +1,50 @@
+"""Errors as one line that may be logged."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chest.delivery.plain_words import plain_words
+from chest.errors import ChestUnavailable
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connect to postgresql://bob:hunter2@db/x failed",
+        "https://bob:hun/ter2@db",
+        "password=hunter2 host=db",
+        "Authorization: Bearer hunter2",
+        '{"token": "hunter2"}',
+        "api_key=hunter2&x=1",
+    ],
+)
+def test_no_secret_is_said(text: str) -> None:
+    said = plain_words(text)
+    assert "hunter2" not in said
+    assert "ter2" not in said
+    assert "***" in said
+
+
+def test_the_class_is_said_of_what_is_not_chests_own() -> None:
+    assert plain_words(OSError("gone")) == "OSError: gone"
+    assert plain_words(ChestUnavailable("The store is gone.")) == "The store is gone."
+
+
+def test_an_error_that_cannot_say_what_it_is_is_said_by_its_class() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    assert plain_words(Mute()) == "Mute: "
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=3000))
+def test_whatever_it_holds_it_is_one_line_of_bounded_length_that_can_be_printed(text: str) -> None:
+    said = plain_words(text)
+    assert len(said) <= 500
+    assert len(said.splitlines()) <= 1
+    said.encode()
+    assert "\x1b" not in said

@@ -1,0 +1,56 @@
+"""What goes wrong is said, and not too often."""
+
+from __future__ import annotations
+
+import pytest
+
+from chest.counters import Counters
+from chest.delivery.losses import Losses
+from chest.delivery.trouble import Trouble
+from tests.delivery.test_lane import Clock
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records]
+
+
+def test_a_kind_of_trouble_is_said_once_a_minute_with_how_often_it_was_and_when_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, counters = Clock(), Counters()
+    trouble = Trouble(counters, clock)
+    for _ in range(130):
+        trouble.tell("The store is gone", "refused")
+        clock.now += 1
+    trouble.over("The store is back")
+    trouble.over("The store is back")
+    assert said(caplog) == [
+        "The store is gone: refused",
+        "The store is gone: refused (59 times more since this was last said)",
+        "The store is gone: refused (59 times more since this was last said)",
+        "The store is back",
+    ]
+    assert counters.snapshot()["last_error"] == "The store is gone: refused"
+
+
+def test_what_comes_and_goes_is_no_flood(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    trouble = Trouble(Counters(), clock)
+    for _ in range(59):
+        trouble.tell("down", "refused")
+        trouble.over("up")
+        clock.now += 1
+    assert said(caplog) == ["down: refused", "up"]
+
+
+def test_what_is_dropped_in_the_request_s_time_is_said_later(caplog: pytest.LogCaptureFixture) -> None:
+    counters = Counters()
+    losses = Losses(counters)
+    losses.look()
+    counters.add("dropped.ring_full", 12)
+    losses.look()
+    losses.look()
+    assert [message[:55] for message in said(caplog)] == [
+        "12 records were dropped, because the ring is full: a st",
+        "No more records are dropped because the ring is full: a",
+    ]

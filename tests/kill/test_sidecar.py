@@ -1,0 +1,218 @@
+"""``chest drain``: workers without a thread, and a process beside them that delivers; killed, doubled, and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chest.chests.registry import sqlite_url
+from tests.kill.load import Ledger, Load, children_of, kill_workers
+from tests.processes import clean_environment, run_python, running_python
+from tests.servers import gunicorn, uwsgi
+from tests.support import wait_until
+
+APP = "tests.kill.app:app"
+
+
+@contextlib.contextmanager
+def sidecar(ledger: Ledger, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that drains, for the block; killed at the end of it if it is still there."""
+    command = [
+        sys.executable,
+        "-m",
+        "chest",
+        "drain",
+        str(ledger.rings),
+        *(options or ("--to", sqlite_url(ledger.store))),
+    ]
+    with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("Draining")
+            yield process
+        finally:
+            process.kill()
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    return said
+
+
+def external(ledger: Ledger, **more: str) -> dict[str, str]:
+    return dict(ledger.environ(CHEST_EXPORTER="external", CHEST_RING_BYTES=str(1 << 20), **more))
+
+
+_OFFERING = """
+    import os, sys, threading, time
+    from pathlib import Path
+    from chest import Recorder
+    from tests.kill.offering import numbered
+
+    recorder = Recorder(
+        ["memory:not-here"], directory=Path(sys.argv[1]), service="shop", ring_bytes=1 << 20, exporter="external"
+    )
+    recorder.prepare()
+
+    def offer(process, count):
+        for number in range(count):
+            record = numbered(recorder.record_ids, process, number)
+            while not recorder.offer(record):
+                time.sleep(0.001)
+"""
+
+
+def test_a_process_without_a_thread_is_delivered_by_another_many_times_the_room_of_its_ring(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    code = f"""{_OFFERING}
+    assert threading.active_count() == 1
+    threads = [threading.Thread(target=offer, args=(process, 10_000)) for process in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    print(recorder.flush(60), recorder.stats()["exporter_is_running"], recorder.close())
+    """
+    ledger.rings.mkdir(mode=0o700)
+    with sidecar(ledger) as process:
+        assert run_python(code, ledger.rings, seconds=100).split() == ["True", "False", "True"]
+        said = end(process)
+    stored = ledger.stored()
+    assert len(stored) == 40_000
+    assert set(stored.values()) == {1}
+    assert "Delivered 40,000 records" in said
+    assert ledger.rings_left() == []
+
+
+def test_two_sidecars_one_of_them_killed_share_the_work_and_double_nothing(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.rings.mkdir(mode=0o700)
+    code = f"""{_OFFERING}
+    offer(int(sys.argv[2]), 6000)
+    print("offered", flush=True)
+    sys.stdin.read()
+    """
+    with contextlib.ExitStack() as stack:
+        first, second = (stack.enter_context(sidecar(ledger)) for _ in range(2))
+        owners = [stack.enter_context(running_python(code, ledger.rings, number)) for number in range(4)]
+        wait_until(lambda: ledger.store.exists() and len(ledger.stored()) > 2000, 30)
+        first.kill()
+        for owner in owners:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == "offered\n"
+        wait_until(lambda: len(ledger.stored()) == 24_000, 30)
+        for owner in owners:
+            owner.kill()
+        wait_until(lambda: not ledger.rings_left(), 20)
+        end(second)
+    assert set(ledger.stored().values()) == {1}
+
+
+@pytest.mark.parametrize("worker_class", ["sync", "gthread", "gevent"])
+def test_gunicorn_s_workers_killed_at_random_with_a_sidecar_that_is_killed_too(
+    tmp_path: Path, worker_class: str
+) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.rings.mkdir(mode=0o700)
+    options = "--workers=2", "--threads=2", "--graceful-timeout=1"
+    with (
+        gunicorn(APP, tmp_path / "server", *options, worker_class=worker_class, environ=external(ledger)) as server,
+        Load(server.port) as load,
+    ):
+        with sidecar(ledger):
+            load.wait_for(100)
+            kill_workers(server.process.pid, 0.7)
+        with sidecar(ledger) as second:
+            load.wait_for(100)
+            kill_workers(server.process.pid, 0.7)
+            load.wait_for(50)
+            before = len(load.answered)
+            load.wait_for(20)
+            wait_until(lambda: before <= len(ledger.stored()), 20)  # it is alive, and keeps up
+            end(second)
+    with sidecar(ledger, "--to", sqlite_url(ledger.store), "--once") as last:
+        assert last.wait(20) == 0
+    ledger.require(load)
+    assert ledger.rings_left() == []
+
+
+def test_uwsgi_s_workers_without_an_exporter_are_delivered_by_a_sidecar(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.rings.mkdir(mode=0o700)
+    with (
+        sidecar(ledger) as process,
+        uwsgi(APP, tmp_path / "server", "--processes=2", environ=external(ledger)) as server,
+    ):
+        with Load(server.port) as load:
+            load.wait_for(200)
+            os.kill(children_of(server.process.pid)[-1], signal.SIGKILL)
+            load.wait_for(200)
+        server.stop()
+        wait_until(lambda: not ledger.rings_left(), 20)
+        end(process)
+    ledger.require(load)
+
+
+def test_rings_of_workers_with_a_thread_of_their_own_are_left_to_them(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    code = """
+        import sys
+        from pathlib import Path
+        from chest import Recorder
+        from tests.kill.offering import numbered
+        recorder = Recorder(["memory:"], directory=Path(sys.argv[1]), service="shop", ring_bytes=1 << 20, flush_seconds=60)
+        recorder.prepare()
+        recorder.offer(numbered(recorder.record_ids, 0, 0))
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    with running_python(code, ledger.rings) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        with sidecar(ledger, "--to", sqlite_url(ledger.store), "--once") as once:
+            assert once.wait(20) == 0
+        assert len(ledger.rings_left()) == 1
+
+
+def test_a_worker_ends_at_once_and_waits_for_no_sidecar(tmp_path: Path) -> None:
+    code = f"""{_OFFERING}
+    offer(0, 100)
+    begin = time.monotonic()
+    print(recorder.flush(0.1), recorder.close(), time.monotonic() - begin < 1)
+    """
+    assert run_python(code, tmp_path).split() == ["False", "False", "True"]
+    ledger = Ledger(tmp_path)
+    ledger.rings = tmp_path
+    with sidecar(ledger, "--to", sqlite_url(ledger.store), "--once") as once:
+        assert once.wait(20) == 0
+    assert len(ledger.stored()) == 100
+
+
+def test_the_chests_may_come_from_an_application(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    run_python(f"{_OFFERING}\n    offer(0, 100); os._exit(0)", ledger.rings)
+    (tmp_path / "shop.py").write_text(
+        f"from chest import ChestMiddleware\napp = ChestMiddleware(print, chests=[{sqlite_url(ledger.store)!r}])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "chest", "drain", str(ledger.rings), "--app", "shop:app", "--once"],
+        cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "Delivered 100 records, 100 of them of dead processes" in done.stdout
+    assert len(ledger.stored()) == 100
+
+
+def test_no_url_and_no_password_is_in_a_ring_file(tmp_path: Path) -> None:
+    code = _OFFERING.replace('"memory:not-here"', '"http://bob:hunter2@127.0.0.1:1/?token=hunter3"')
+    run_python(f"{code}\n    offer(0, 10); os._exit(0)", tmp_path)
+    [ring] = tmp_path.glob("*.ring")
+    content = ring.read_bytes()
+    assert b"hunter" not in content
+    assert b"127.0.0.1" not in content
