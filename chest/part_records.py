@@ -56,6 +56,7 @@ class _Process:
 
     def __init__(self, resource: Resource) -> None:
         self.mark = bytearray(b"\1")
+        self.in_flight = None
         self.counters = Counters()
         self.request_ids = RequestIds()
         self.record_ids = RecordIds()

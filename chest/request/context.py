@@ -76,13 +76,23 @@ class RequestContext(dict[str, Any]):
     """
 
     # All that the classes made of it have, so that a context can become another of them.
-    __slots__ = ("_facts", "_headers", "_request_id", "_server_start_response", "_server_write", "_status")
+    __slots__ = (
+        "_facts",
+        "_headers",
+        "_in_flight",
+        "_request_id",
+        "_server_start_response",
+        "_server_write",
+        "_status",
+    )
 
     _facts: Facts | None
     _request_id: str
     """The id that the request came with, or was given: fit for a header."""
     _status: str | None
     _headers: list[tuple[str, str]]
+    _in_flight: Any
+    """Where the request is noted for as long as it is being served; None where it is not."""
     _server_start_response: Any
     _server_write: Any
 

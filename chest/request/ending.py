@@ -27,6 +27,7 @@ class Ending:
 
     :param recording: is told of the end, once.
     :param context: the request's.
+    :param tail: of its record's id: told of the end again, the recording makes the same record and no second one.
     :param request_id: the one it came with.
     :param time_ns: when it began, Unix time.
     :param begin_ns: when it began, by ``time.perf_counter_ns``.
@@ -40,13 +41,12 @@ class Ending:
     is_status_inferred = False
     body_bytes = 0
     first_byte_ns = 0
-    tail: str | None = None
-    """Of the record's id, once it has one: told of the end again, the recording makes the same record and no second one."""
 
     def __init__(
         self,
         recording: Finishing,
         context: RequestContext,
+        tail: str,
         request_id: str,
         method: str,
         path: str,
@@ -55,6 +55,7 @@ class Ending:
     ) -> None:
         self.recording = recording
         self.context: RequestContext | None = context
+        self.tail = tail
         self.request_id = request_id
         self.method = method
         self.path = path

@@ -51,6 +51,10 @@ class Process(Protocol):
     def resource(self) -> tuple[str, str, str]:
         """Service, release and host."""
 
+    @property
+    def in_flight(self) -> Any:
+        """Notes requests that are being served: ``begin`` gives a slot or None, ``end`` takes it; None where none is noted."""
+
     def prepare(self) -> None:
         """Make this process ready: called before a request's application whenever ``mark[0]`` is 0."""
 
@@ -83,7 +87,7 @@ class Recording:
 
         Of the most common kind :class:`~chest.request.middleware.RequestMiddleware` makes the line itself, in the same way.
 
-        :param known: the fields of the row from the request's id, as it came, to the path.
+        :param known: the first fields of the row, to the path, with the request's id as it came.
         :param ending: where it did not end with a complete body.
         """
         try:
@@ -94,30 +98,32 @@ class Recording:
                 facts.at_end(context)
                 context.__class__ = self.finished_context
                 context._server_start_response = context._server_write = None
-                path = known[5]
+                path = known[6]
                 is_plain_path = type(path) is str and "=" not in path and ":" not in path
                 if is_plain_path and not facts.has_more and self._is_plain(context):
-                    try:
-                        tail = self._pop_tail()
-                    except IndexError:
-                        tail = self._refill_tails()
                     told = facts.route, None, None, facts.known_attributes or {}
-                    if self._offered((tail, *known, context._status, body_bytes, context, *told)):
+                    if self._offered((*known, context._status, body_bytes, context, *told)):
                         return
             self._finish(known, context, body_bytes, ending)
         except Exception as trouble:  # noqa: BLE001 - the request goes on
             self.went_wrong(context, trouble)
+        finally:
+            if context._in_flight is not None:
+                self.forget(context)
 
     def end(self, ending: Ending, context: RequestContext) -> None:
         """:meth:`finish` for a request that ended in another way than most."""
         duration_ns = _perf_counter_ns() - ending.begin_ns
         time_ns = ending.time_ns
-        known = ending.request_id, time_ns, time_ns % CHECK, duration_ns, ending.method, ending.path
+        known = ending.tail, ending.request_id, time_ns, time_ns % CHECK, duration_ns, ending.method, ending.path
         try:
             if not (ending.outcome is None and ending.first_byte_ns and self._offered_stream(known, context, ending)):
                 self._finish(known, context, ending.body_bytes, ending)
         except Exception as trouble:  # noqa: BLE001 - the request goes on
             self.went_wrong(context, trouble)
+        finally:
+            if context._in_flight is not None:
+                self.forget(context)
 
     def _offered_stream(self, known: Row, context: RequestContext, ending: Ending) -> bool:
         """Offer the record of a stream that ended well and of which nothing was told; False where it is no such one."""
@@ -129,12 +135,7 @@ class Recording:
         if type(path) is not str or "=" in path or ":" in path or not self._is_plain(context):
             return False
         first_byte_ns = ending.first_byte_ns - ending.begin_ns
-        if ending.tail is None:
-            try:
-                ending.tail = self._pop_tail()
-            except IndexError:
-                ending.tail = self._refill_tails()
-        row = ending.tail, *known, context._status, ending.body_bytes, context, first_byte_ns
+        row = *known, context._status, ending.body_bytes, context, first_byte_ns
         try:  # as in `_offered`, without the call
             line = encode_line(row, None, NEWLINE)
         except (TypeError, ValueError):
@@ -159,8 +160,30 @@ class Recording:
         """Something of ours raised: counted, and the request goes on."""
         context.__class__ = self.finished_context
         context._server_start_response = context._server_write = None
+        if context._in_flight is not None:
+            self.forget(context)
         self._counters.add("dropped.internal_error")
         self._counters.error(f"while recording a request: {type(trouble).__name__}")
+
+    def forget(self, context: RequestContext) -> None:
+        """The request is no longer being served, and its record offered if there is to be one."""
+        slot, context._in_flight = context._in_flight, None
+        self._process.in_flight.end(slot)
+
+    def new_tail(self) -> str:
+        """The second half of a record's id."""
+        try:
+            return self._pop_tail()
+        except IndexError:
+            return self._refill_tails()
+
+    def clean_path(self, path: object) -> str:
+        """A path as it may be kept: some servers hand a target in absolute form over as it is, with whatever password it
+        holds; and a "?" that came percent-encoded is part of the path."""
+        known = as_text(path)
+        if "=" in known or "://" in known:
+            return latin1_path(self._selection.redaction.clean_url(utf8_path(known)))
+        return known
 
     def _finish(self, known: Row, context: RequestContext, body_bytes: int, ending: Ending | None) -> None:
         facts = context._facts
@@ -170,33 +193,13 @@ class Recording:
         context._server_start_response = context._server_write = None
         if facts is not None and facts.is_excluded:
             return
-        path = as_text(known[5])
-        if "=" in path or "://" in path:
-            # Some servers hand a target in absolute form over as it is, with whatever password it holds; and a "?" that came
-            # percent-encoded is part of the path.
-            path = latin1_path(self._selection.redaction.clean_url(utf8_path(path)))
-        known = (*known[:5], path)
-        tail = self._tail() if ending is None else self._tail_for(ending)
-        row: Row = (tail, *known, context._status, body_bytes, context)
+        row: Row = (*known[:6], self.clean_path(known[6]), context._status, body_bytes, context)
         if self._is_simple and self._is_plain(context):
             if facts is not None or ending is not None:
                 row = self._told(row, facts, ending, {})
             if self._offered(row):
                 return
         self._offer_clean((*row[:8], body_bytes, context), facts, ending)
-
-    def _tail(self) -> str:
-        try:
-            return self._pop_tail()
-        except IndexError:
-            return self._refill_tails()
-
-    def _tail_for(self, ending: Ending) -> str:
-        """The same one, whenever it is asked for again."""
-        tail = ending.tail
-        if tail is None:
-            tail = ending.tail = self._tail()
-        return tail
 
     def _offer_clean(self, row: Row, facts: Facts | None, ending: Ending | None) -> None:
         """Offer a row of which nothing is known, if it is kept."""

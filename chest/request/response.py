@@ -37,6 +37,7 @@ class StreamedResponse(Ending):
         body: Any,
         recording: Finishing,
         context: RequestContext,
+        tail: str,
         request_id: str,
         method: str,
         path: str,
@@ -46,6 +47,7 @@ class StreamedResponse(Ending):
         # The same as in Ending, without the call.
         self.recording = recording
         self.context = context
+        self.tail = tail
         self.request_id = request_id
         self.method = method
         self.path = path
@@ -197,7 +199,16 @@ def returned(ending: Ending, body: Any, environ: WSGIEnvironment) -> Iterable[by
         ending.body_bytes = len(body)
         ending.finish(None)
         return body  # type: ignore[return-value]
-    made_of = ending.recording, context, ending.request_id, ending.method, ending.path, ending.time_ns, ending.begin_ns
+    made_of = (
+        ending.recording,
+        context,
+        ending.tail,
+        ending.request_id,
+        ending.method,
+        ending.path,
+        ending.time_ns,
+        ending.begin_ns,
+    )
     return (SizedStreamedResponse if hasattr(type(body), "__len__") else StreamedResponse)(body, *made_of)
 
 

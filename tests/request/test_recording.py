@@ -39,13 +39,13 @@ def record_made_by(
     process = ReadyProcess()
     recording = Recording(lines.append, Selection(), process)
     context = RequestContext({"user_id": "123"})
-    context._request_id, context._status, context._facts = "r-1", "200 OK", None
+    context._request_id, context._status, context._facts, context._in_flight = "r-1", "200 OK", None, None
     context.tell(AdapterFacts(last_word))
     say(context)
     if is_looked_at:
         assert context._facts is not None
         context._facts.has_more = True
-    recording.finish(("r-1", 1_000, 1_000, 5, "GET", path), context, 0)
+    recording.finish((recording.new_tail(), "r-1", 1_000, 1_000, 5, "GET", path), context, 0)
     records = decode_lines(b"".join(lines), process.resource)
     assert len(records) <= 1
     return (records[0] if records else None), context
@@ -87,9 +87,9 @@ def test_names_that_were_seen_take_the_short_way_and_leave_the_same_record() -> 
     recording = Recording(lines.append, Selection(), process)
     for _ in range(3):
         context = RequestContext({"user_id": "123"})
-        context._request_id, context._status, context._facts = "r-1", "200 OK", None
+        context._request_id, context._status, context._facts, context._in_flight = "r-1", "200 OK", None, None
         context.tell(AdapterFacts({"rows": 2}))
-        recording.finish(("r-1", 1_000, 1_000, 5, "GET", "/items/3"), context, 0)
+        recording.finish((recording.new_tail(), "r-1", 1_000, 1_000, 5, "GET", "/items/3"), context, 0)
     first, *others = decode_lines(b"".join(lines), process.resource)
     assert first.variables == {"user_id": "123", "rows": 2}
     assert (first.route, first.attributes) == ("/items/<int:id>", {"endpoint": "item"})
@@ -104,7 +104,7 @@ def test_an_adapter_whose_last_word_raises_costs_the_record_and_no_request() -> 
     process = ReadyProcess()
     recording = Recording(lambda line: pytest.fail("nothing can be made of it"), Selection(), process)
     context = RequestContext()
-    context._request_id, context._status, context._facts = "r-1", "200 OK", None
+    context._request_id, context._status, context._facts, context._in_flight = "r-1", "200 OK", None, None
     context.tell(Broken({}))
-    recording.finish(("r-1", 1_000, 1_000, 5, "GET", "/"), context, 0)
+    recording.finish((recording.new_tail(), "r-1", 1_000, 1_000, 5, "GET", "/"), context, 0)
     assert process.counters.get("dropped.internal_error") == 1
