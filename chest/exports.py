@@ -70,6 +70,8 @@ class Exports:
     def _start(self, task: ScheduledTask) -> None:
         try:
             task.start()
+            if self._is_stopped:  # by another thread, in the meantime
+                task.stop()
         except Exception as error:  # noqa: BLE001 - it is tried again, and said once
             if task not in self._failed:
                 self._failed.add(task)

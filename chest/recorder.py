@@ -17,6 +17,7 @@ from chest.chests.base import Chest, ReadableChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.chests.unusable import UnusableChest
 from chest.counters import Counters
+from chest.delivery.dead_letters import DeadLetters
 from chest.delivery.exporter import Exporter
 from chest.delivery.lanes import lanes_for
 from chest.directory import default_directory, prepare_directory
@@ -110,7 +111,9 @@ class Recorder:
         self.offer_line: Callable[[bytes], bool] = self._ring.offer_line
         """The same for a row that is encoded already; for middleware."""
         self._chests = [self._chest(chest) for chest in settings.chests]
-        self.exports = Exports(settings.exports, self._exported, lambda: self.directory)
+        # With spool_bytes=0 nothing is kept on disk: what a target refuses is logged, and stays in the source.
+        bury = DeadLetters(lambda: self.directory, self.counters).bury if settings.spool_bytes else None
+        self.exports = Exports(settings.exports, self._exported, lambda: self.directory, bury)
         """Scheduled exporters and retentions: they begin in each process that records, and end with this recorder."""
         self._file: OwnFile | None = None
         self._exporter: Exporter | None = None

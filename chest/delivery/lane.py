@@ -11,6 +11,7 @@ from chest.chests.base import Chest
 from chest.counters import Counters
 from chest.delivery.backoff import Backoff
 from chest.delivery.batch import Batch
+from chest.delivery.plain_words import plain_words
 from chest.delivery.spool import Spool
 from chest.delivery.trouble import Trouble
 from chest.delivery.writing import Writing
@@ -199,7 +200,7 @@ class Lane:
             return False
         try:
             is_written = self._attempt(lambda: self._write(held.writing))
-        except BaseException:  # MemoryError and the like end the thread, not the batch
+        except BaseException:  # what ends the thread does not end the batch
             self._waiting.appendleft(held)
             raise
         else:
@@ -259,7 +260,9 @@ class Lane:
         except ChestUnavailable as error:
             self._failed(error, error.retry_after)
             return False
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - see the class
+        except KeyboardInterrupt:
+            raise  # somebody's Ctrl-C, at a command
+        except BaseException as error:  # noqa: BLE001 - see the class; asyncio's CancelledError, for one, is no Exception
             self._failed(error, None)
             return False
         if self.is_failing:
@@ -275,14 +278,14 @@ class Lane:
         self._counters.add(f"written.{self.chest.name}", records)
 
     def _reject(self, records: Sequence[Record], error: RecordRejected) -> None:
-        if self.spool is None or not self.spool.bury(records, str(error)):
+        if self.spool is None or not self.spool.bury(records, plain_words(error)):
             self._counters.add("dropped.rejected", len(records))
         self._rejecting.tell(f"{self.chest.name} refused record {records[0].id} for good", error)
 
     def _failed(self, error: BaseException, retry_after: float | None) -> None:
         self._counters.add(f"failed_writes.{self.chest.name}")
-        self._failing.tell(f"{self.chest.name} takes no records, which are kept and tried again", error)
         self._backoff.failed(retry_after)
+        self._failing.tell(f"{self.chest.name} takes no records, which are kept and tried again", error)
 
     def try_now(self) -> None:
         """Forget the wait: at the end there is no later."""
@@ -301,5 +304,5 @@ class Lane:
             self.spool.close()
         try:
             self.chest.close()
-        except Exception as error:  # noqa: BLE001 - the others are to be closed too
-            self._counters.error(f"{self.chest.name}: {error}")
+        except BaseException as error:  # noqa: BLE001 - the others are to be closed too
+            self._counters.error(f"{self.chest.name}: {plain_words(error)}")

@@ -56,25 +56,25 @@ class LaneThread:
 
     def _run(self) -> None:
         try:
-            self._lane.open()
+            self._survived(self._lane.open)
             while not self._is_stopping:
-                if self._has_stepped():
-                    self._progressed()
-                else:
-                    self._sleep()
+                self._survived(self._step_or_sleep)
             self._lane.close()
         finally:
             self._ended.release()
 
-    def _has_stepped(self) -> bool:
+    def _survived(self, act: Callable[[], None]) -> None:
+        """Do it; whatever it raises, there is no other thread for this chest."""
         try:
-            return self._lane.step()
+            act()
         except BaseException as error:  # noqa: BLE001 - MemoryError outside of a chest; the batch is kept
             self._counters.add("lane_restarts")
-            self._counters.error(f"a lane was interrupted by {error!r}")
+            self._counters.error(f"a lane was interrupted by {type(error).__name__}")
             sleep(_AFTER_MISHAP_SECONDS)
-            return False
 
-    def _sleep(self) -> None:
+    def _step_or_sleep(self) -> None:
+        if self._lane.step():
+            self._progressed()
+            return
         seconds = self._lane.seconds_to_sleep()
         self._nap.take(None if seconds is None else max(_SHORTEST_SLEEP_SECONDS, seconds))

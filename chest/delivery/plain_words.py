@@ -26,7 +26,7 @@ _UNPRINTABLE: Final = re.compile(
 def plain_words(error: BaseException | str) -> str:
     """The error in one line. The class stands before the words of what is not Chest's own: theirs may be bare."""
     is_ours = isinstance(error, str | ChestError)
-    text = str(error) if is_ours else f"{type(error).__name__}: {_text_of(error)}"
+    text = _text_of(error) if is_ours else f"{type(error).__name__}: {_text_of(error)}"
     text = text[:_LOOKED_AT_CHARACTERS]
     text = _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
     text = _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
@@ -37,4 +37,4 @@ def _text_of(error: BaseException | str) -> str:
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - somebody's __str__
-        return ""
+        return f"{type(error).__name__} that cannot say what it is" if isinstance(error, ChestError) else ""

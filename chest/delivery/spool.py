@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import stat
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,7 +108,7 @@ class Spool:
 
     def begin(self) -> bool:
         """Become the one that delivers what is here, until :meth:`end`; False when another process is, or nothing is here."""
-        if self._lock is None and self.exists():
+        if self._lock is None and self._is_ours(self.path):
             self._lock = self._lock_file()
         return self._lock is not None
 
@@ -160,11 +162,26 @@ class Spool:
         self._unusable.over(f"What {self._chest} cannot take is put on disk again")
         return done
 
+    def _is_ours(self, path: Path) -> bool:
+        """Whether it is there and this user's own: root, looking into a worker's directory, is to leave nothing in its way."""
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return False
+        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+            return True
+        self._unusable.tell(
+            f"What is spooled for {self._chest} is not delivered", f"{path} is no file of this user's: move it away"
+        )
+        return False
+
     def _lock_file(self) -> LockFile | None:
         path = self.path.with_suffix(LOCK_SUFFIX)
         try:
             return LockFile.create(path)
         except FileExistsError:
+            if not self._is_ours(path):
+                return None
             lock = LockFile.open(path)
         except OSError as error:
             self._unusable.tell(f"What is spooled for {self._chest} cannot be locked", error)

@@ -95,6 +95,7 @@ class SpoolFile:
     def __init__(self, path: Path, chest: str = "") -> None:
         self.path = path
         self._chest = chest
+        self._opened: tuple[int, int] | None = None
         self._held: HeldConnection[sqlite3.Connection] = HeldConnection(self, self._connect, self._prepare)
 
     def exists(self) -> bool:
@@ -262,6 +263,7 @@ class SpoolFile:
             os.chmod(self.path, 0o600)
 
     def _connect(self) -> sqlite3.Connection:
+        self._opened = self.place()
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )  # fmt: skip
@@ -280,12 +282,18 @@ class SpoolFile:
         return connection
 
     def _set_aside(self) -> None:
-        """A damaged file is kept for a person, and a new one made; said by whoever gets the error."""
-        with suppress(OSError):
-            os.rename(self.path, self.path.with_name(self.path.name + ".damaged"))
-        for suffix in ("-wal", "-shm"):
+        """A damaged file is kept for a person, and a new one made; said by whoever gets the error.
+
+        Not where another process did so before: what has the name by now is the new one.
+        """
+        if self.place() != self._opened:
+            return
+        aside = self.path.with_name(self.path.name + ".damaged")
+        for suffix in ("-wal", "-shm", ""):  # the name of the whole last: until then nobody makes a new one
+            with suppress(FileNotFoundError):
+                os.unlink(f"{aside}{suffix}")
             with suppress(OSError):
-                os.unlink(f"{self.path}{suffix}")
+                os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
 
 
 def _records_of(lines: bytes) -> tuple[list[Record], int]:

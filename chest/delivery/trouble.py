@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from chest.counters import Counters
@@ -43,10 +44,12 @@ class Trouble:
             return
         again = f" ({self._unsaid} times more since this was last said)" if self._unsaid else ""
         self._said_at, self._unsaid, self._is_said = now, 0, True
-        _logger.error("%s%s", message, again)
+        with suppress(Exception):  # of a handler of the application's, which is not to end delivery
+            _logger.error("%s%s", message, again)
 
     def over(self, what: str) -> None:
         """It does not happen any more: said where it was said that it does, so that what comes and goes is no flood."""
         if self._is_said:
             self._is_said = False
-            _logger.warning("%s", what)
+            with suppress(Exception):
+                _logger.warning("%s", what)

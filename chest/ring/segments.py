@@ -106,9 +106,16 @@ class SegmentFile:
 
     @classmethod
     def open(cls, path: Path) -> SegmentFile:
-        """Map the file that another process left. Raises UnreadableRingError or OSError."""
+        """Map the file that another process left. Raises UnreadableRingError or OSError.
+
+        Of this user, or of the directory's, as where root looks after somebody's: where the directory is shared, as ``/tmp``
+        is, anybody could leave records in a name that is not theirs.
+        """
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
+            owner = os.fstat(descriptor).st_uid
+            if owner not in (os.geteuid(), path.parent.stat().st_uid):
+                raise PermissionError(errno.EPERM, f"belongs to user {owner}, and is left alone")
             header_bytes, segment_bytes, segments, description = _read_header(descriptor)
             return cls._map(descriptor, header_bytes, segment_bytes, segments, description)
         except (ValueError, RecursionError) as error:

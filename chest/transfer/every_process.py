@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from chest.process_hooks import is_uwsgi_before_its_fork
 
 if TYPE_CHECKING:
     from chest.transfer.scheduled_task import ScheduledTask
@@ -29,7 +31,7 @@ def start_in_every_process(task: ScheduledTask) -> None:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=begin)
-    if not _is_uwsgi_before_its_fork():
+    if not is_uwsgi_before_its_fork():
         begin()
         return
     try:  # which runs no hook of Python's at its fork
@@ -41,7 +43,7 @@ def start_in_every_process(task: ScheduledTask) -> None:
 
 def only_forks() -> bool:
     """Whether this is a server's master, which a store that it uses while it forks would do no good."""
-    return _is_uwsgi_before_its_fork() or _is_gunicorns_master()
+    return is_uwsgi_before_its_fork() or _is_gunicorns_master()
 
 
 def _is_gunicorns_master() -> bool:
@@ -50,12 +52,3 @@ def _is_gunicorns_master() -> bool:
         return False
     handler = signal.getsignal(signal.SIGCHLD)
     return type(getattr(handler, "__self__", None)).__name__ == "Arbiter"
-
-
-def _is_uwsgi_before_its_fork() -> bool:
-    """Its workers, and the only process where there is no master, have a number."""
-    uwsgi: Any = sys.modules.get("uwsgi")
-    try:
-        return uwsgi is not None and not (uwsgi.worker_id() or uwsgi.mule_id() or uwsgi.i_am_the_spooler())
-    except AttributeError:  # some other module of that name
-        return False

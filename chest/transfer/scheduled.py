@@ -79,14 +79,15 @@ class Timetable:
 
     def start(self) -> None:
         """Begin to call. The thread belongs to this process: after a fork, make a timetable anew."""
-        self._scheduler = self._given or _Scheduler()
-        _add_ours(self._scheduler)
-        self._job = self._scheduler.add_job(
+        scheduler = self._given or _Scheduler()
+        _add_ours(scheduler)
+        self._job = scheduler.add_job(
             _Call(self._run), self._trigger, id=f"{ALIAS}-{uuid4().hex}", name=self._name, jobstore=ALIAS,
             executor=ALIAS, coalesce=True, max_instances=1, misfire_grace_time=self._grace,
         )  # fmt: skip
         if self._given is None:
-            self._scheduler.start()
+            scheduler.start()
+        self._scheduler = scheduler  # last: others may ask or stop it at any moment
 
     def stop(self) -> None:
         """Call no more. A call in hand goes on; nobody waits for it here."""

@@ -100,6 +100,8 @@ class ScheduledTask:
             self._running, self._is_running = new_lock(), False
         self._pid, self._is_stopping = os.getpid(), False
         self._timetable.start()
+        if self._is_stopping:  # by another thread, in the meantime
+            self._timetable.stop()
 
     def stop(self) -> None:
         """No more ticks, and a run in hand ends after its batch. Does not wait."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -53,6 +54,11 @@ class Clock:
         return self.now
 
 
+class UnspeakableError(ChestUnavailable):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 def lane_of(chest: Chest) -> tuple[Lane, Counters, Clock]:
     counters, clock = Counters(), Clock()
     return Lane(chest, counters, clock), counters, clock
@@ -69,7 +75,17 @@ def test_a_batch_is_written_once_and_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ChestUnavailable("down"), OSError("reset"), MemoryError(), ZeroDivisionError(), SystemExit(1)]
+    "error",
+    [
+        ChestUnavailable("down"),
+        OSError("reset"),
+        MemoryError(),
+        ZeroDivisionError(),
+        SystemExit(1),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        UnspeakableError("down"),
+    ],
 )
 def test_whatever_a_chest_raises_the_batch_is_kept_for_later(error: BaseException) -> None:
     chest = ScriptedChest(error)
@@ -126,3 +142,20 @@ def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFix
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     assert "down for maintenance" in caplog.records[0].message
     assert "again after 3" in caplog.records[1].message
+
+
+def test_a_handler_of_the_application_s_that_raises_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError("no log today")
+
+    handler = Broken()
+    logging.getLogger("chest.delivery").addHandler(handler)
+    try:
+        lane, counters, clock = lane_of(ScriptedChest(ChestUnavailable("down")))
+        assert not lane.deliver([make_record()])
+        clock.now += 100
+        assert lane.deliver([make_record()])
+    finally:
+        logging.getLogger("chest.delivery").removeHandler(handler)
+    assert counters.get("failed_writes.scripted:") == 1

@@ -260,3 +260,49 @@ def test_a_fork_in_the_midst_of_use_harms_neither_parent_nor_child(spool: Spool)
     assert os.waitpid(child, 0)[1] == 0
     spool.add([make_record(path="/parent-after")])
     assert [record.path for record in drained(spool)] == ["/parent", "/child", "/parent-after"]
+
+
+def test_root_looking_into_a_worker_s_directory_leaves_no_lock_in_its_way(
+    spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if os.geteuid():
+        pytest.skip("takes root")
+    spool.path.touch()
+    os.chown(spool.path, 65534, 65534)
+    assert not spool.begin()
+    assert [path.name for path in tmp_path.iterdir()] == [spool.path.name]
+    assert "move it away" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["link", "directory"])
+def test_a_lock_that_is_none_is_said_and_delivered_when_it_is_gone(
+    spool: Spool, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    spool.add([make_record(path="/kept")])
+    lock = spool.path.with_suffix(".spool-lock")
+    if kind == "link":
+        lock.symlink_to(tmp_path / "elsewhere")
+    else:
+        lock.mkdir()
+    assert not spool.begin()
+    assert "move it away" in caplog.text
+    assert not (tmp_path / "elsewhere").exists()
+    if kind == "link":
+        lock.unlink()
+    else:
+        lock.rmdir()
+    assert [record.path for record in drained(spool)] == ["/kept"]
+
+
+def test_a_damaged_file_is_set_aside_once_whoever_else_had_it_open(spool: Spool, tmp_path: Path, counters: Counters) -> None:
+    """Two workers find the damage at the same moment: the second leaves the new file of the first alone."""
+    file = SpoolFile(spool.path, LABEL)
+    file.add([make_record(path="/old")], MIB)
+    spool.path.rename(tmp_path / "set-aside-by-the-other")
+    for suffix in ("-wal", "-shm"):
+        Path(f"{spool.path}{suffix}").rename(tmp_path / f"set-aside-by-the-other{suffix}")
+    assert spool.add([make_record(path="/new")])
+    file._set_aside()
+    file.close()
+    assert [record.path for record in drained(spool)] == ["/new"]
+    assert not list(tmp_path.glob("*.damaged*"))

@@ -158,6 +158,20 @@ def test_links_directories_and_other_files_are_passed_over(tmp_path: Path) -> No
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+def test_a_ring_of_another_user_is_left_alone_but_where_the_directory_is_that_user_s_too(tmp_path: Path) -> None:
+    leave_ring(tmp_path)
+    path = tmp_path / "main.1.aa.ring"
+    content = path.read_bytes()
+    os.chown(path, 65534, 65534)
+    counters = Counters()
+    assert recover(tmp_path, counters) == []
+    assert path.read_bytes() == content
+    assert "belongs to user 65534" in counters.snapshot()["last_error"]
+    os.chown(tmp_path, 65534, 65534)
+    assert recover(tmp_path, counters) != []
+
+
 def test_a_directory_that_is_not_there_holds_no_rings(tmp_path: Path) -> None:
     assert recover(tmp_path / "nowhere") == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from chest import ChestMiddleware, Recorder
 from chest.chests.memory import MemoryChest
 from chest.chests.query import Query
 from chest.chests.sql import SQLChest
+from chest.delivery.spool import spool_path
+from chest.delivery.spool_file import SpoolFile
+from chest.directory_recovery import recover_directory
 from chest.errors import SettingsError
 from chest.record import Record
 from chest.transfer import ScheduledExporter
@@ -110,3 +114,56 @@ def test_what_a_target_refuses_goes_where_the_recorder_keeps_such(tmp_path: Path
     assert plan.task(source, tmp_path, bury).run_now().rejected == 1
     assert buried == [("log:", "bad", "log: will not have it")]
     assert log.paths == ["good"]
+
+
+def exporting(source: SQLChest | str, log: LogChest, directory: Path, **options: Any) -> Recorder:
+    """A recorder that exports five times a second."""
+    recorder = Recorder(chests=[source], directory=directory, exports=[{"to": log, "every": 0.2, "name": "out"}], **options)
+    recorder.prepare()
+    return recorder
+
+
+def test_what_the_target_of_a_recorder_s_export_refuses_becomes_a_dead_letter_and_is_delivered_when_it_is_wanted(
+    tmp_path: Path,
+) -> None:
+    source, log = f"sqlite:///{tmp_path / 'a.sqlite3'}", LogChest()
+    log.refused = {"/bad"}
+    with exporting(source, log, tmp_path / "rings") as recorder:
+        records = [make_record(recorder.record_ids, path="/bad" if number == 1 else "/") for number in range(3)]
+        for record in records:
+            assert recorder.offer(record)
+        wait_until(lambda: recorder.stats()["exports"].get("out", {}).get("rejected") == 1)
+        wait_until(lambda: len(log.records) == 2)
+        assert recorder.stats()["dead_letters"] == {"log:": 1}
+    with closing(SpoolFile(spool_path(tmp_path / "rings", "log:"))) as file:
+        letters = file.dead()
+        assert [(letter.record.id, letter.reason) for letter in letters] == [(records[1].id, "log: will not have it")]
+        assert file.revive(letters) == 1
+    log.refused = set()
+    assert recover_directory(tmp_path / "rings", [log]).records == 1
+    assert sorted(record.id for record in log.records) == sorted(record.id for record in records)
+
+
+def test_what_can_be_kept_nowhere_waits_in_the_source_for_the_next_tick(tmp_path: Path) -> None:
+    source, log = f"sqlite:///{tmp_path / 'a.sqlite3'}", LogChest()
+    log.refused = {"/bad"}
+    in_the_way = spool_path(tmp_path / "rings", "log:")
+    in_the_way.mkdir(parents=True)
+    with exporting(source, log, tmp_path / "rings") as recorder:
+        recorder.offer(make_record(recorder.record_ids, path="/bad"))
+        wait_until(lambda: recorder.stats()["exports"].get("out", {}).get("failed_runs", 0) > 0)
+        assert "cannot be kept" in recorder.stats()["exports"]["out"]["last_error"]
+        in_the_way.rmdir()
+        wait_until(lambda: recorder.stats()["exports"]["out"].get("rejected") == 1)
+    with closing(SpoolFile(in_the_way)) as file:
+        assert file.size("dead").records == 1
+
+
+def test_without_a_spool_what_is_refused_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source, log = f"sqlite:///{tmp_path / 'a.sqlite3'}", LogChest()
+    log.refused = {"/bad"}
+    with exporting(source, log, tmp_path / "rings", spool_bytes=0) as recorder:
+        recorder.offer(make_record(recorder.record_ids, path="/bad"))
+        wait_until(lambda: recorder.stats()["exports"].get("out", {}).get("rejected") == 1)
+    assert "refused record" in caplog.text
+    assert not list((tmp_path / "rings").glob("*.spool"))

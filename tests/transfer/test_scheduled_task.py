@@ -165,3 +165,30 @@ def test_where_to_agree_may_be_another_database_or_a_directory(tmp_path: Path, u
         ScheduledExporter(source, log, HOUR)
     with pytest.raises(SettingsError, match="agree in"):
         ScheduledExporter(source, log, HOUR, directory=tmp_path, leader=source)
+
+
+def test_one_that_is_just_beginning_may_be_asked_and_stopped_from_another_thread(
+    started: ExitStack, url: str, log: LogChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a health check and the end of a recorder do, while the exporter's thread begins its exports."""
+    from chest.transfer import scheduled
+
+    is_at_it, may_go_on = threading.Event(), threading.Event()
+    add_ours = scheduled._add_ours
+
+    def slowly(scheduler: Any) -> None:
+        is_at_it.set()
+        assert may_go_on.wait(10)
+        add_ours(scheduler)
+
+    monkeypatch.setattr(scheduled, "_add_ours", slowly)
+    exporter = ScheduledExporter(url, log, HOUR)
+    thread = threading.Thread(target=exporter.start)
+    thread.start()
+    assert is_at_it.wait(10)
+    assert exporter.stats()["next_run_time"] is None
+    exporter.stop()
+    may_go_on.set()
+    thread.join()
+    assert exporter.next_run_time is None
+    assert exporter.stats()["is_started"] is False

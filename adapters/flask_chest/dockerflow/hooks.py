@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
+from contextvars import Token
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -55,6 +57,7 @@ class DockerflowHooks:
         blueprint.add_url_rule(ERROR_PATH, "error", self._error)
         blueprint.before_app_request(self._begin)
         blueprint.after_app_request(self._end)
+        blueprint.teardown_app_request(_forget_request_id)
         return blueprint
 
     # -- views ---------------------------------------------------------------------------------------------------------
@@ -107,7 +110,7 @@ class DockerflowHooks:
         if is_recorded and told_id:
             context.request_id = told_id
         request_id = RequestId(context.request_id or told_id or uuid4())
-        request_id_context.set(request_id)
+        g._request_id_token = request_id_context.set(request_id)
         g._request_id = request_id
         if not hasattr(g, "request_id"):
             g.request_id = request_id
@@ -149,6 +152,14 @@ class DockerflowHooks:
         self._recorder_checks = RecorderChecks(found.recorder)
         self._summary = SummaryAttributes.for_recorder(found.recorder, found.settings)
         self._recorder = found.recorder
+
+
+def _forget_request_id(_: BaseException | None) -> None:
+    """The thread is another request's next. Called twice for a stream, and where a view was asynchronous in another context."""
+    token: Token[str | None] | None = g.pop("_request_id_token", None)
+    if token is not None:
+        with suppress(ValueError):
+            request_id_context.reset(token)
 
 
 def write_summary(

@@ -18,7 +18,7 @@ from flask_login import LoginManager, UserMixin, login_user
 from sqlalchemy.exc import OperationalError
 
 from chest.chests.memory import MemoryChest
-from chest.dockerflow.logging import RequestIdLogFilter
+from chest.dockerflow.logging import RequestIdLogFilter, request_id_context
 from chest.errors import SettingsError
 
 Summaries = list[logging.LogRecord]
