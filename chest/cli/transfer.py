@@ -13,11 +13,16 @@ import click
 from chest.chests.base import Query, ReadableChest
 from chest.cli.chest_choice import typed_chest
 from chest.cli.conditions import moment_ns, typed
+from chest.counters import Counters
+from chest.delivery.dead_letters import DeadLetters
+from chest.delivery.plain_words import plain_words
 from chest.directory import state_directory
-from chest.errors import SettingsError
+from chest.errors import DirectoryError, SettingsError
+from chest.record import Record
 from chest.transfer.transfer import Transfer, TransferResult
 
 EXIT_INTERRUPTED: Final = 130
+_MOST_TOLD: Final = 3
 
 
 @click.command()
@@ -59,10 +64,23 @@ def transfer(
 
     Both are URLs of chests, or paths of SQLite files. Run again, it goes on where it stopped: how far it came is kept in
     SOURCE, else in --directory, for each choice of conditions, whatever --since and --until say. Ctrl-C ends it after
-    the batch in hand; what was killed loses nothing. Records that TARGET refuses are told, and stay in SOURCE.
+    the batch in hand; what was killed loses nothing. Records that TARGET refuses are told, stay in SOURCE, and are dead
+    letters: chest dead looks at them.
     """
     query = Query(since_ns=since, until_ns=until, service=service, route=route, outcome=outcome)
+    letters = directory or transfers_directory()
+    buried = DeadLetters(lambda: letters, Counters())
     refusals: list[str] = []
+    unburied: list[str] = []
+
+    def refuse(record: Record, why: str) -> None:
+        try:
+            buried.bury(written_to.name, record, why)
+        except DirectoryError as error:  # it is told, and stays in SOURCE
+            unburied.append(str(error))
+        if len(refusals) < _MOST_TOLD:
+            refusals.append(f"{record.id}: {plain_words(why)}")
+
     with typed_chest(source) as read_from, typed_chest(target) as written_to:
         work = Transfer(
             _readable(read_from),
@@ -73,7 +91,7 @@ def transfer(
             remove_after=move,
             name=name or _name_of(written_to.name, ctx.params),
             directory=directory or _fallback(read_from),
-            reject=lambda record, why: refusals.append(f"{record.id}: {why}") if len(refusals) < 3 else None,
+            reject=refuse,
         )
         if from_start and not dry_run:
             work.begin_anew()
@@ -81,6 +99,10 @@ def transfer(
             result = _run(work, is_interrupted, dry_run=dry_run)
     for refusal in refusals:
         click.echo(f"chest: refused for good: {refusal}", err=True)
+    if unburied:
+        click.echo(f"chest: {len(unburied):,} of them are no dead letters: {unburied[0]}", err=True)
+    elif refusals:
+        click.echo(f"chest dead list --directory {letters} shows all of them.", err=True)
     _say(result, dry_run=dry_run, is_interrupted=is_interrupted())
     ctx.exit(EXIT_INTERRUPTED if is_interrupted() else 1 if result.rejected else 0)
 
@@ -129,8 +151,12 @@ def _readable(chest: Any) -> ReadableChest:
 def _fallback(source: Any) -> Path | None:
     """Where to keep how far it came where SOURCE has no place for it."""
     is_without = isinstance(source, ReadableChest) and source.ledger() is None
-    # Beside the directories of services, not among them.
-    return state_directory().with_name("chest-transfers") if is_without else None
+    return transfers_directory() if is_without else None
+
+
+def transfers_directory() -> Path:
+    """Where is kept what no service's directory is for: beside those, not among them."""
+    return state_directory().with_name("chest-transfers")
 
 
 def _name_of(target: str, params: dict[str, Any]) -> str:

@@ -247,7 +247,8 @@ class Lane:
 
     def open(self) -> None:
         """Open the chest before there is anything to write, so that the first batch does not wait for it."""
-        self._attempt(lambda: None)
+        if not self._is_open:  # else it would be said to take records again, of which nobody knows
+            self._attempt(lambda: None)
 
     def _attempt(self, act: Callable[[], None]) -> bool:
         """Open the chest if need be and act; False, with the failure noted, when it raised."""

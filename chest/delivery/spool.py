@@ -65,6 +65,9 @@ class Spool:
         self._clock = clock
         self._file: SpoolFile | None = None
         self._lock: LockFile | None = None
+        self._delivered: tuple[int, tuple[int, int] | None] | None = None
+        """Up to which piece, of which file, everything was delivered though it could not yet be taken out: a full disk."""
+        self._read_from: tuple[int, int] | None = None
         self._failed_at = float("-inf")
         self._unusable = Trouble(counters, clock)
         self._full = Trouble(counters, clock)
@@ -118,12 +121,18 @@ class Spool:
         if lock is not None:
             lock.close()
 
-    def oldest(self, after: int = 0) -> Piece | None:
-        """What has waited longest, of what is behind the piece with this ``seq``; None when there is no more, or no way to it."""
+    def oldest(self) -> Piece | None:
+        """What has waited longest, of what this process has not delivered; None when there is no more, or no way to it."""
         if not self.is_usable:
             return None
+        if self._delivered is not None and self._delivered[1] != self._place():
+            self._delivered = None
+        after = 0 if self._delivered is None else self._delivered[0]
+        self._read_from = self._place()
         piece = self._try(lambda file: file.oldest(after))
         if piece is None:
+            if self._delivered is not None and self.is_usable:
+                self._take_out()
             return None
         if piece.damaged:
             self._counters.add("dropped.damaged", piece.damaged)
@@ -131,10 +140,27 @@ class Spool:
         return piece
 
     def remove(self, piece: Piece) -> None:
-        """The chest has this piece; where the file cannot be told so, it will get it again."""
-        self._try(lambda file: file.remove(piece.seq))
+        """The chest has this piece, the oldest; where the file cannot be told so now, this process remembers it until then."""
+        self._delivered = piece.seq, self._read_from
+        self._take_out()
         self._look()
         self._full.over(f"The spool of {self._chest} has room again")
+
+    def _take_out(self) -> None:
+        """Remove what was delivered; not from a file that took the place of the one it was read from."""
+        if self._delivered is None or self._delivered[1] != self._place():
+            self._delivered = None
+            return
+        seq = self._delivered[0]
+        if self._try(lambda file: file.remove_up_to(seq) or True):
+            self._delivered = None
+
+    def _place(self) -> tuple[int, int] | None:
+        try:
+            found = os.lstat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _look(self) -> None:
         self.size = self._try(lambda file: file.size()) or self.size

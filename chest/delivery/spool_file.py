@@ -7,6 +7,7 @@ How many bytes each holds stands in ``sizes``, kept by triggers: a bound is look
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import time
@@ -26,6 +27,9 @@ _PIECE_RECORDS: Final = 250
 _WAL_BYTES_KEPT: Final = 4 * 1024 * 1024
 _VACUUM_PAGES: Final = 256
 """Given back to the disk with each piece that leaves, so that nothing waits for all of it at once."""
+RESERVE_BYTES: Final = 2 * _WAL_BYTES_KEPT
+"""What is left free of the disk: to take a piece out, SQLite writes it to the log and the log to the file. A spool that had
+filled the disk to the last byte could never be emptied again."""
 _UNUSABLE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _SCHEMA: Final = """
@@ -110,13 +114,11 @@ class SpoolFile:
 
     def add(self, records: Sequence[Record], most_bytes: int) -> int:
         """Keep the records; where that makes more than ``most_bytes``, drop the oldest, and return how many."""
+        pieces = [records[start : start + _PIECE_RECORDS] for start in range(0, len(records), _PIECE_RECORDS)]
+        rows = [(len(piece), len(lines), lines) for piece in pieces for lines in [encode([each[:] for each in piece])]]
+        self._leave_free(RESERVE_BYTES + sum(row[1] for row in rows))
         with self._transaction() as connection:
-            for start in range(0, len(records), _PIECE_RECORDS):
-                piece = records[start : start + _PIECE_RECORDS]
-                lines = encode([record[:] for record in piece])
-                connection.execute(
-                    "INSERT INTO spooled (records, bytes, lines) VALUES (?, ?, ?)", (len(piece), len(lines), lines)
-                )
+            connection.executemany("INSERT INTO spooled (records, bytes, lines) VALUES (?, ?, ?)", rows)
             return self._bounded(connection, "spooled", most_bytes)
 
     def oldest(self, after: int = 0) -> Piece | None:
@@ -127,10 +129,10 @@ class SpoolFile:
             ).fetchone()
         return None if row is None else Piece(row[0], *_records_of(row[1]))
 
-    def remove(self, seq: int) -> None:
-        """The chest has the piece."""
+    def remove_up_to(self, seq: int) -> None:
+        """The chest has the piece with this ``seq``, and all before it."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM spooled WHERE seq = ?", (seq,))
+            connection.execute("DELETE FROM spooled WHERE seq <= ?", (seq,))
         with self._explained(), self._held.use() as connection:
             # A script, as it is one page a step, and execute takes a single step where there are no columns.
             connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
@@ -152,6 +154,7 @@ class SpoolFile:
         """Keep records that were refused; where that makes more than ``most_bytes``, drop the oldest, and return how many."""
         now = time.time_ns()
         lines = [encode(record[:]) for record in records]
+        self._leave_free(RESERVE_BYTES // 2)
         with self._transaction() as connection:
             connection.executemany(
                 "INSERT INTO dead (died_ns, reason, bytes, line) VALUES (?, ?, ?, ?)",
@@ -193,6 +196,13 @@ class SpoolFile:
             )
 
     # -- the file ----------------------------------------------------------------------------------------------------
+
+    def _leave_free(self, wanted_bytes: int) -> None:
+        """Raise SpoolError where the disk has less room: what is here can be removed only where there is some."""
+        with self._explained():
+            free_bytes = shutil.disk_usage(self.path.parent).free
+            if free_bytes < wanted_bytes:
+                raise SpoolError(f"{self.path}: the disk is full but for {free_bytes >> 20} MiB, which are left free")
 
     @staticmethod
     def _bounded(connection: sqlite3.Connection, kind: str, most_bytes: int) -> int:

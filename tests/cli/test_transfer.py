@@ -74,7 +74,7 @@ def test_to_a_file_to_carry_away_and_back(run: Run, source: Path, tmp_path: Path
     assert "read: 10" in run("transfer", file, back, "--directory", str(tmp_path / "notes")).stdout
 
 
-def test_what_the_target_refuses_is_told(
+def test_what_the_target_refuses_is_told_and_a_dead_letter_that_can_be_delivered_later(
     run: Run, source: Path, shelf: MemoryChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from chest.errors import RecordRejected
@@ -87,6 +87,30 @@ def test_what_the_target_refuses_is_told(
     assert result.exit_code == 1
     assert "refused for good: 10" in result.stdout
     assert result.stderr.count("too large") == 3
+    [place] = re.findall(r"chest dead list --directory (\S+) shows", result.stderr)
+    listed = run("dead", "list", "--directory", place)
+    assert listed.stdout.count("too large") == 10
+
+    monkeypatch.undo()
+    assert "again: 10" in run("dead", "retry", "--directory", place, "--all").stdout
+    assert "recovered: 10" in run("recover", place, "--to", shelf.name).stdout
+    assert len(shelf.records) == 10
+
+
+def test_what_is_refused_and_can_be_kept_nowhere_is_told_and_stops_nothing(
+    run: Run, source: Path, shelf: MemoryChest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from chest.errors import RecordRejected
+
+    def refuse(self: MemoryChest, records: list[Record]) -> None:
+        raise RecordRejected("too large", [records[0].id])
+
+    monkeypatch.setattr(MemoryChest, "write", refuse)
+    (tmp_path / "state").touch()
+    result = run("transfer", str(source), shelf.name)
+    assert result.exit_code == 1
+    assert "refused for good: 10" in result.stdout
+    assert "10 of them are no dead letters" in result.stderr
 
 
 def test_what_cannot_be_meant_is_said_in_one_line(run: Run, source: Path, shelf: MemoryChest, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from chest.counters import Counters
 from chest.delivery.spool import Spool, spool_path
-from chest.delivery.spool_file import SpoolFile
+from chest.delivery.spool_file import SpoolError, SpoolFile
 from chest.record import Record
 from tests.processes import running_python
 from tests.support import make_record
@@ -306,3 +306,46 @@ def test_a_damaged_file_is_set_aside_once_whoever_else_had_it_open(spool: Spool,
     file.close()
     assert [record.path for record in drained(spool)] == ["/new"]
     assert not list(tmp_path.glob("*.damaged*"))
+
+
+def test_what_was_delivered_but_cannot_be_taken_out_is_not_delivered_again(
+    spool: Spool, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that somebody else has filled."""
+    spool.add([make_record(path="/1")])
+    spool.add([make_record(path="/2")])
+    remove = SpoolFile.remove_up_to
+
+    def full(file: SpoolFile, seq: int) -> None:
+        raise SpoolError("database or disk is full")
+
+    monkeypatch.setattr(SpoolFile, "remove_up_to", full)
+    for path in ("/1", "/2"):
+        assert spool.begin()
+        piece = spool.oldest()
+        assert piece is not None
+        assert piece.records[0].path == path
+        spool.remove(piece)
+        assert spool.oldest() is None, "left alone for a while"
+        spool.end()
+        clock.now += 6
+    spool.add([make_record(path="/3")])
+    assert spool.size is not None
+    assert spool.size[0] == 3
+    monkeypatch.setattr(SpoolFile, "remove_up_to", remove)
+    assert [record.path for record in drained(spool)] == ["/3"]
+    assert spool.size == (0, 0)
+
+
+def test_what_was_delivered_is_taken_out_of_no_other_file_than_the_one_it_was_read_from(spool: Spool, tmp_path: Path) -> None:
+    spool.add([make_record(path="/old")])
+    assert spool.begin()
+    piece = spool.oldest()
+    assert piece is not None
+    spool.path.rename(tmp_path / "set-aside")
+    for suffix in ("-wal", "-shm"):
+        Path(f"{spool.path}{suffix}").rename(tmp_path / f"set-aside{suffix}")
+    spool.add([make_record(path="/new")])
+    spool.remove(piece)
+    spool.end()
+    assert [record.path for record in drained(spool)] == ["/new"]

@@ -23,13 +23,13 @@ from tests.support import make_record, wait_until
 MIB = 1 << 20
 
 
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A file system of 4 MiB."""
+@contextlib.contextmanager
+def mounted(size: str) -> Iterator[Path]:
+    """A file system of its own, so large."""
     path = Path(tempfile.mkdtemp(prefix="chest-full-", dir="/tmp"))
     try:
         mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", path],
+            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", path],
             capture_output=True,
             text=True,
             check=False,
@@ -47,6 +47,12 @@ def small_disk() -> Iterator[Path]:
     finally:
         subprocess.run(["umount", "-l", path], check=True)
         path.rmdir()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    with mounted("4m") as path:
+        yield path
 
 
 def test_a_disk_without_room_for_the_ring_leaves_it_in_memory_and_the_request_unharmed(
@@ -155,3 +161,38 @@ def test_a_ring_that_is_full_drops_the_newest_and_counts_them(tmp_path: Path) ->
     assert sorted(record.id for record in chest.records) == sorted(taken)
     assert recorder.offer(make_record(recorder.record_ids))
     assert recorder.close()
+
+
+def test_a_spool_leaves_enough_of_the_disk_free_to_be_emptied_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("chest.delivery.lane.SPOOL_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr("chest.delivery.exporter.ADOPT_EVERY_SECONDS", 0.2)
+    monkeypatch.setattr("chest.delivery.backoff.LONGEST_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr("chest.delivery.spool.TRY_AGAIN_SECONDS", 0.3)
+    with mounted("16m") as disk:
+        chest = MemoryChest()
+        held, taken = chest.write, set[str]()
+
+        def unavailable(records: object) -> None:
+            raise OSError("down")
+
+        chest.write = unavailable  # type: ignore[method-assign]
+        recorder = Recorder([chest], directory=disk / "rings", service="shop", ring_bytes=MIB, flush_seconds=0.02)
+        recorder.prepare()
+
+        def fill() -> bool:
+            for _ in range(50):
+                record = make_record(recorder.record_ids, variables={"text": "x" * 2000})
+                if recorder.offer(record):
+                    taken.add(record.id)
+            return recorder.stats().get("spool_failed", 0) > 0
+
+        wait_until(fill, 60)
+        assert "left free" in caplog.text
+        assert "takes records again" not in caplog.text
+        chest.write = held  # type: ignore[method-assign]
+        wait_until(lambda: len(chest.records) >= len(taken), 60)
+        assert {record.id for record in chest.records} == taken
+        wait_until(lambda: recorder.stats()["spool"]["memory"]["records"] == 0)
+        assert recorder.close()
