@@ -51,7 +51,9 @@ class Unspeakable(BaseException):
 
 
 @pytest.mark.parametrize("others", [0, 1])
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), SystemExit(3), StopIteration(), Unspeakable()])
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), GeneratorExit(), SystemExit(3), StopIteration(), Unspeakable()]
+)
 def test_whatever_a_chest_raises_no_thread_ends_and_every_record_arrives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, others: int
 ) -> None:

@@ -294,7 +294,9 @@ def test_a_lock_that_is_none_is_said_and_delivered_when_it_is_gone(
     assert [record.path for record in drained(spool)] == ["/kept"]
 
 
-def test_a_damaged_file_is_set_aside_once_whoever_else_had_it_open(spool: Spool, tmp_path: Path, counters: Counters) -> None:
+def test_a_damaged_file_is_set_aside_once_whoever_else_had_it_open(
+    spool: Spool, tmp_path: Path, counters: Counters
+) -> None:
     """Two workers find the damage at the same moment: the second leaves the new file of the first alone."""
     file = SpoolFile(spool.path, LABEL)
     file.add([make_record(path="/old")], MIB)
@@ -337,7 +339,9 @@ def test_what_was_delivered_but_cannot_be_taken_out_is_not_delivered_again(
     assert spool.size == (0, 0)
 
 
-def test_what_was_delivered_is_taken_out_of_no_other_file_than_the_one_it_was_read_from(spool: Spool, tmp_path: Path) -> None:
+def test_what_was_delivered_is_taken_out_of_no_other_file_than_the_one_it_was_read_from(
+    spool: Spool, tmp_path: Path
+) -> None:
     spool.add([make_record(path="/old")])
     assert spool.begin()
     piece = spool.oldest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -207,6 +208,39 @@ def test_the_chests_may_come_from_an_application(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "Delivered 100 records, 100 of them of dead processes" in done.stdout
     assert len(ledger.stored()) == 100
+
+
+@pytest.mark.parametrize("place", ["environment", "application"])
+def test_the_exports_of_workers_without_a_thread_run_in_it(tmp_path: Path, place: str) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.rings.mkdir(mode=0o700)
+    copy = tmp_path / "copy.sqlite3"
+    entry = f'{{"to": "{sqlite_url(copy)}", "every": 0.3}}'
+    (tmp_path / "shop.py").write_text(
+        "from chest import ChestMiddleware\n"
+        f"app = ChestMiddleware(print, chests=[{sqlite_url(ledger.store)!r}], directory={str(ledger.rings)!r},"
+        f" exporter='external', exports=[{entry}])\n"
+    )
+    options = ["--app", "shop:app"] if place == "application" else ["--to", sqlite_url(ledger.store)]
+    exports = {"CHEST_EXPORTS": f"[{entry}]"} if place == "environment" else {}
+    with subprocess.Popen(
+        [sys.executable, "-m", "chest", "drain", str(ledger.rings), *options],
+        cwd=tmp_path, env={**clean_environment(), **exports}, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            run_python(f"{_OFFERING}\n    offer(0, 100); os._exit(0)", ledger.rings)
+            wait_until(lambda: copy.exists() and _count(copy) == 100, 30)
+            end(process)
+        finally:
+            process.kill()
+
+
+def _count(store: Path) -> int:
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        try:
+            return int(connection.execute("SELECT count(*) FROM chest_records").fetchone()[0])
+        except sqlite3.OperationalError:  # not made yet
+            return 0
 
 
 def test_no_url_and_no_password_is_in_a_ring_file(tmp_path: Path) -> None:

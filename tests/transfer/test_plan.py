@@ -118,7 +118,9 @@ def test_what_a_target_refuses_goes_where_the_recorder_keeps_such(tmp_path: Path
 
 def exporting(source: SQLChest | str, log: LogChest, directory: Path, **options: Any) -> Recorder:
     """A recorder that exports five times a second."""
-    recorder = Recorder(chests=[source], directory=directory, exports=[{"to": log, "every": 0.2, "name": "out"}], **options)
+    recorder = Recorder(
+        chests=[source], directory=directory, exports=[{"to": log, "every": 0.2, "name": "out"}], **options
+    )
     recorder.prepare()
     return recorder
 

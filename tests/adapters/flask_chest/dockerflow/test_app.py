@@ -488,3 +488,14 @@ def test_a_request_without_a_context_is_none_of_ours(app: Flask, summaries: Summ
     got_request_exception.send(app, exception=ValueError("outside of a request"))
     assert summaries == []
     assert not request
+
+
+def test_no_id_is_carried_on_to_what_the_thread_does_next(app: Flask, client: FlaskClient) -> None:
+    Dockerflow(app)
+    before = request_id_context.set("of the thread")
+    try:
+        for path in ("/", "/stream", "/nowhere"):
+            client.get(path, headers={"X-Request-ID": "order-42"}).get_data()
+            assert request_id_context.get() == "of the thread"
+    finally:
+        request_id_context.reset(before)
