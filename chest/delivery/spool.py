@@ -152,7 +152,7 @@ class Spool:
             self._delivered = None
             return
         seq = self._delivered[0]
-        if self._try(lambda file: file.remove_up_to(seq) or True):
+        if self._try(lambda file: file.remove_up_to(seq)) is not None:
             self._delivered = None
 
     def _place(self) -> tuple[int, int] | None:

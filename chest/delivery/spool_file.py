@@ -129,13 +129,14 @@ class SpoolFile:
             ).fetchone()
         return None if row is None else Piece(row[0], *_records_of(row[1]))
 
-    def remove_up_to(self, seq: int) -> None:
-        """The chest has the piece with this ``seq``, and all before it."""
+    def remove_up_to(self, seq: int) -> int:
+        """The chest has the piece with this ``seq``, and all before it; returns how many were there."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM spooled WHERE seq <= ?", (seq,))
+            removed = connection.execute("DELETE FROM spooled WHERE seq <= ?", (seq,)).rowcount
         with self._explained(), self._held.use() as connection:
             # A script, as it is one page a step, and execute takes a single step where there are no columns.
             connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        return removed
 
     def size(self, kind: str = "spooled") -> Size:
         """How much is in a table, ``spooled`` or ``dead``."""

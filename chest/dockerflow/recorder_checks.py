@@ -95,6 +95,8 @@ class RecorderChecks:
     def check_exporter_alive(self) -> list[CheckMessage]:
         """Whether somebody delivers the records that wait."""
         stats = self._recorder.stats()
+        if self._recorder.settings.exporter == "external" and stats["ring"]["is_durable"]:
+            return []  # another process does, and where none does the ring fills
         if stats["exporter_is_running"] or not stats["ring"]["pending_bytes"]:
             return []  # one that ended with nothing to do is started by the next request
         text = "Records wait, and the thread that delivers them does not run: the next request starts it again."

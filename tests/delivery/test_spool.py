@@ -318,7 +318,7 @@ def test_what_was_delivered_but_cannot_be_taken_out_is_not_delivered_again(
     spool.add([make_record(path="/2")])
     remove = SpoolFile.remove_up_to
 
-    def full(file: SpoolFile, seq: int) -> None:
+    def full(file: SpoolFile, seq: int) -> int:
         raise SpoolError("database or disk is full")
 
     monkeypatch.setattr(SpoolFile, "remove_up_to", full)

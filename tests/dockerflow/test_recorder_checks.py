@@ -14,6 +14,7 @@ from chest.chests.memory import MemoryChest
 from chest.dockerflow import checks, health
 from chest.dockerflow.recorder_checks import RecorderChecks
 from chest.record import Record
+from chest.settings import Settings
 from tests.support import make_record, wait_until
 
 
@@ -47,6 +48,7 @@ class Stub:
     """A recorder with the counters that a test gives it."""
 
     chests = ()
+    settings = Settings()
 
     def __init__(self, **counters: Any) -> None:
         self.counters = counters
@@ -191,6 +193,14 @@ def test_a_real_exporter_that_could_not_be_started_is_told(tmp_path: Path, monke
         recorder.mark[0] = 0
         recorder.prepare()
         wait_until(lambda: not ids(RecorderChecks(recorder)))
+
+
+def test_an_exporter_is_not_missed_where_another_process_delivers(tmp_path: Path) -> None:
+    with Recorder([MemoryChest()], directory=tmp_path, exporter="external") as recorder:
+        recorder.prepare()
+        recorder.offer(make_record())
+        assert recorder.stats()["ring"]["pending_bytes"] > 0
+        assert ids(RecorderChecks(recorder)) == set()
 
 
 def test_an_export_that_is_late_is_told_with_its_reason() -> None:
