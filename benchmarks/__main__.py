@@ -1,6 +1,7 @@
 """``python -m benchmarks``: every question, one after the other, in about three minutes; ``--save`` keeps the answers.
 
-With names (``middleware ring``) only those; ``peers`` and ``flask_peers`` are asked only by name, for they install what they measure.
+With names (``middleware ring``) only those; ``peers`` and ``flask_peers`` are asked only by name, for they install what they measure,
+and ``transfer``, which takes minutes.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from benchmarks import (
     bench_outage,
     bench_peers,
     bench_ring,
+    bench_transfer,
 )
 from benchmarks.report import Report, about, save
 
-INSTALLING = ("peers", "flask_peers")
+ASKED_BY_NAME = ("peers", "flask_peers", "transfer")
 BENCHMARKS = {
     "middleware": bench_middleware,
     "delivered": bench_delivered,
@@ -32,6 +34,7 @@ BENCHMARKS = {
     "chests": bench_chests,
     "memory": bench_memory,
     "outage": bench_outage,
+    "transfer": bench_transfer,
     "end_to_end": bench_end_to_end,
     "flask": bench_flask,
     "peers": bench_peers,
@@ -50,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     reports: list[Report] = []
     begin = time.monotonic()
-    for name in arguments.names or [name for name in BENCHMARKS if name not in INSTALLING]:
+    for name in arguments.names or [name for name in BENCHMARKS if name not in ASKED_BY_NAME]:
         reports.append(BENCHMARKS[name].report())
         print(reports[-1], flush=True)
     print(*about().values(), f"{time.monotonic() - begin:.0f} s", sep=" · ")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from chest.chests.base import Chest
 from chest.chests.influx_target import influx_url
-from chest.chests.registry import builtin_factory, open_chest, safe_url, variables_chest
+from chest.chests.registry import builtin_factory, open_chest, safe_url, variables_chest, variables_source
 from chest.counters import Counters
 from chest.errors import ChestWriteError, MissingDependencyError
 from chest.middleware import service_of
@@ -28,6 +28,7 @@ from chest.request.request_id import MOST_CHARACTERS
 from chest.request.sanitize import Sanitizer
 from chest.settings import Settings
 from chest.text import text
+from chest.transfer.plan import Plan as ExportPlan
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Chest",
     "ChestWriteError",
     "Counters",
+    "ExportPlan",
     "Facts",
     "MissingDependencyError",
     "Option",
@@ -62,6 +64,7 @@ __all__ = [
     "text",
     "tracked_names",
     "variables_chest",
+    "variables_source",
 ]
 
 _clean: Final = Sanitizer(Redaction((), ())).clean

@@ -38,6 +38,11 @@ def new_lock() -> Lock:
     return cast(Lock, _original("_thread", "allocate_lock")())
 
 
+def new_reentrant_lock() -> Any:
+    """As :func:`new_lock`, one that its holder may take again."""
+    return _original("_thread", "RLock")()
+
+
 def start_thread(run: Callable[[], None]) -> None:
     """Start a thread that the interpreter does not wait for at its exit. Raises RuntimeError when none can be started."""
     _original("_thread", "start_new_thread")(run, ())

@@ -21,7 +21,7 @@ _BOOLEAN_WORDS: Final = {
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 # A comma inside a URL is legal (`mongodb://a:27017,b:27017/shop`), so a comma ends a URL only where another one begins.
-_BETWEEN_URLS: Final = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.\-]*://|memory:|log:)|\s+")
+_BETWEEN_URLS: Final = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.\-]*://|memory:|log:|ndjson:)|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ def chest_list() -> OptionType:
         chests = tuple(given) if isinstance(given, Iterable) else (given,)
         for place, chest in enumerate(chests, 1):
             if isinstance(chest, str):
-                if "://" not in chest and not chest.startswith(("memory:", "log:")):
+                if "://" not in chest and not chest.startswith(("memory:", "log:", "ndjson:")):
                     raise ValueError(f"number {place} is no URL: a file is sqlite:///name.sqlite3")
             elif not callable(getattr(chest, "write", None)):
                 raise ValueError(f"number {place} is neither a URL nor a chest but of type {type(chest).__name__}")
@@ -224,6 +224,20 @@ def chest_list() -> OptionType:
         return chests
 
     return OptionType("URLs of chests, or chests (text: separated by spaces or commas)", parse, is_secret=True)
+
+
+def mapping_list() -> OptionType:
+    """Mappings; as text JSON."""
+
+    def parse(given: object) -> tuple[Mapping[str, Any], ...]:
+        if isinstance(given, str):
+            given = _without_detail(json.loads, given)
+        entries = (given,) if isinstance(given, Mapping) else tuple(given) if isinstance(given, Iterable) else ()
+        if not entries or not all(isinstance(entry, Mapping) for entry in entries):
+            raise ValueError
+        return tuple(MappingProxyType(dict(entry)) for entry in entries)
+
+    return OptionType('mappings, such as [{"to": "postgresql://…", "every": 300}] (text: JSON)', parse, is_secret=True)
 
 
 def _entries(given: object) -> tuple[str, ...]:

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from chest.chests.base import Chest
+from chest.chests.base import Chest, ReadableChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.chests.unusable import UnusableChest
 from chest.counters import Counters
 from chest.delivery.exporter import Exporter
 from chest.delivery.lanes import lanes_for
+from chest.delivery.spool import Spool, spool_path
 from chest.directory import default_directory, prepare_directory
 from chest.errors import ChestError, DirectoryError, SettingsError
+from chest.exports import Exports
 from chest.killed_request import cleaned_killed_request
 from chest.native import Lock, new_lock
 from chest.process_hooks import (
@@ -109,6 +111,8 @@ class Recorder:
         self.offer_line: Callable[[bytes], bool] = self._ring.offer_line
         """The same for a row that is encoded already; for middleware."""
         self._chests = [self._chest(chest) for chest in settings.chests]
+        self.exports = Exports(settings.exports, self._exported, lambda: self.directory, self._bury)
+        """Scheduled exporters and retentions: they begin in each process that records, and end with this recorder."""
         self._file: OwnFile | None = None
         self._exporter: Exporter | None = None
         self._ready_pid = 0
@@ -126,6 +130,24 @@ class Recorder:
     @staticmethod
     def _chest(chest: str | Chest) -> Chest:
         return open_chest(chest) if isinstance(chest, str) else chest
+
+    def _exported(self) -> str | ReadableChest:
+        """The first chest that can be read; by its URL where it has one, so that exports read on their own connections."""
+        if not self.settings.chests:
+            return default_store(self.directory)
+        for given, chest in zip(self.settings.chests, self._chests, strict=True):
+            if isinstance(chest, ReadableChest):
+                return given if isinstance(given, str) else chest
+        raise SettingsError("none of the recorder's chests can be read: name one with from=")
+
+    def _bury(self, chest: str, record: Record, reason: str) -> None:
+        """Keep what an export's chest refused with the dead letters; raises where that is not possible."""
+        spool = Spool(spool_path(self.directory, chest), chest, self.settings.spool_bytes, self.counters)
+        try:
+            if not spool.bury([record], reason):
+                raise DirectoryError(f"a record that {chest} refused cannot be kept in {spool.path}")
+        finally:
+            spool.close()
 
     # -- making a process ready --------------------------------------------------------------------------------------
 
@@ -279,7 +301,8 @@ class Recorder:
         return adopt_dead_rings(self.directory, self.counters, self.resource.service, self.name, cleaned_killed_request)
 
     def _look_after_file(self) -> None:
-        """Notice that the ring's file was taken away: it still works, and dies with the process."""
+        """Begin exports; notice that the ring's file was taken away: it still works, and dies with the process."""
+        self.exports.start()
         if self._file is None or self._file.is_intact:
             return
         file, self._file = self._file, None
@@ -357,7 +380,9 @@ class Recorder:
                     # No thread: this may be the exit of the interpreter, where none can be started.
                     self._prepare(max(0.0, deadline - time.monotonic()), with_thread=False)
                 self._is_closed = True
+                self.exports.stop()
                 self._is_delivered = self._end(deadline, is_exit)
+                self.exports.wait(deadline)
             return self._is_delivered
         finally:
             self._closing.release()
@@ -409,6 +434,7 @@ class Recorder:
             "spool": {} if self._exporter is None else self._exporter.spool_sizes(),
             "in_flight": self._ring.requests_in_flight,
             "exporter_is_running": self._exporter is not None and self._exporter.is_running,
+            "exports": self.exports.stats(),
             **self.counters.snapshot(),
         }
 

@@ -46,8 +46,8 @@ def _about(side: Side, kind: OptionType, meaning: str, unit: str, key: str = "")
 class Settings:
     """Every option of ``Recorder`` and ``ChestMiddleware``; made, and checked, by :meth:`resolve`.
 
-    The bare constructor checks nothing: ``Settings()`` is the defaults. ``repr`` leaves out ``chests``, whose URLs may
-    hold passwords.
+    The bare constructor checks nothing: ``Settings()`` is the defaults. ``repr`` leaves out ``chests`` and ``exports``, whose
+    URLs may hold passwords.
     """
 
     enabled: bool = field(
@@ -177,6 +177,13 @@ class Settings:
             types.number(0, 3600),
             "How long the end of a process may take for delivery; the next process delivers what is left then.",
             "seconds",
+        ),
+    )
+    exports: tuple[Mapping[str, Any], ...] = field(
+        default=(),
+        repr=False,
+        metadata=_recorder(
+            types.mapping_list(), "What is exported to other chests, or removed, on a timetable; see docs/transfer.md."
         ),
     )
     _sources: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)

@@ -330,6 +330,7 @@ def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
     )
     beside = {
         "ring.is_durable", "ring.capacity_bytes", "ring.pending_bytes", "exporter_is_running", "in_flight", "spool.",
+        "exports",
     }  # fmt: skip
     assert explained - beside - {"last_error", "last_error_time"} == counted
 

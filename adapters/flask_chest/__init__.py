@@ -18,11 +18,15 @@ if TYPE_CHECKING:
         FlaskChestSQLite,
     )
     from flask_chest.decorator import flask_chest
+    from flask_chest.exporters import FlaskChestExporter, FlaskChestExporterInfluxDB, FlaskChestExporterMySQL
 
 __all__ = [
     "AppRecorder",
     "FlaskChest",
     "FlaskChestCustomWriter",
+    "FlaskChestExporter",
+    "FlaskChestExporterInfluxDB",
+    "FlaskChestExporterMySQL",
     "FlaskChestInfluxDB",
     "FlaskChestMongoDB",
     "FlaskChestMySQL",
@@ -37,5 +41,5 @@ def __getattr__(name: str) -> Any:
     """Flask-Chest's names, loaded when they are used: an application with the extension alone needs none of them."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module("flask_chest.decorator" if name == "flask_chest" else "flask_chest.chests")
-    return getattr(module, name)
+    home = "decorator" if name == "flask_chest" else "exporters" if name.startswith("FlaskChestExporter") else "chests"
+    return getattr(importlib.import_module(f"flask_chest.{home}"), name)

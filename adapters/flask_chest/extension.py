@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from flask import Flask
 
 from chest import ChestMiddleware, Recorder, SettingsError
-from chest.adapter import Chest, Settings
+from chest.adapter import Chest, ExportPlan, Settings
 from flask_chest.app_settings import AppSettings
 from flask_chest.cli import add_commands
 from flask_chest.g_variables import offer_chest_on_g
@@ -58,6 +59,8 @@ class FlaskRecorder:
     ) -> None:
         self._options = options if chests is None else {**options, "chests": chests}
         self._recorder = recorder
+        self._exports: list[dict[str, Any]] = []
+        self._recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -87,9 +90,37 @@ class FlaskRecorder:
         if settings.core.enabled:
             watch.begin(middleware.recorder.counters)
             app.wsgi_app = middleware  # type: ignore[method-assign]
+        self._begin_exports(middleware.recorder)
         offer_chest_on_g(app)
         add_commands(app)
         app.extensions[EXTENSION] = AppRecorder(middleware.recorder, settings)
+
+    def scheduled(self, target: str | Chest, **options: Any) -> None:
+        """Export what is recorded to another chest on a timetable, in one of all the workers at a time.
+
+        Beside ``CHEST_EXPORTS``, of which it is one entry, and which says it without code. Before or after :meth:`init_app`.
+
+        Example::
+
+            recorder.scheduled("influxdb://metrics:8086/org/bucket", every=300)
+
+        :param target: where to: a chest's URL, or a chest.
+        :param options: ``every`` (seconds), ``cron`` (a line of a crontab) or ``trigger`` (one of APScheduler's), and what
+            else an entry has, see ``docs/transfer.md``.
+        :raises SettingsError: it cannot be meant.
+        """
+        entry = {"to": target, **options}
+        ExportPlan.of(entry)
+        self._exports.append(entry)
+        for recorder in self._recorders:
+            recorder.exports.plan(entry)
+
+    def _begin_exports(self, recorder: Recorder) -> None:
+        if recorder in self._recorders:  # shared by several applications
+            return
+        self._recorders.add(recorder)
+        for entry in self._exports:
+            recorder.exports.plan(entry)
 
 
 class AppRecorder(NamedTuple):

@@ -12,10 +12,10 @@ from chest import SettingsError
 from chest.adapter import safe_url, variables_chest
 from flask_chest.triples import FlaskChest, Triple, records_of
 
-__all__ = ["FlaskChestMySQL", "FlaskChestPostgreSQL", "FlaskChestSQLite"]
+__all__ = ["FlaskChestMySQL", "FlaskChestPostgreSQL", "FlaskChestSQLite", "VariablesTable"]
 
 
-class _VariablesTable(FlaskChest):
+class VariablesTable(FlaskChest):
     """A table of Flask-Chest's shape in some SQL database.
 
     :param url: the database's, for Chest's registry.
@@ -29,7 +29,9 @@ class _VariablesTable(FlaskChest):
         super().__init__(app, name, logger)
         self.db_uri = db_uri
         url = url or db_uri
-        self._store = variables_chest(f"{url}{'&' if '?' in url else '?'}table={name}")
+        self.url = f"{url}{'&' if '?' in url else '?'}table={name}"
+        """Of the table, as Chest's registry takes it; may hold a password."""
+        self._store = variables_chest(self.url)
 
     def write(self, context_tuple_list: Sequence[Triple]) -> None:
         self._store.write(records_of(context_tuple_list))
@@ -40,7 +42,7 @@ class _VariablesTable(FlaskChest):
         return f"{type(self).__name__}(name={self.name}, db_uri={safe_url(self.db_uri)})"
 
 
-class FlaskChestSQLite(_VariablesTable):
+class FlaskChestSQLite(VariablesTable):
     """One row a variable in a table of a SQLite file, as Flask-Chest makes it: ``unique_id, request_id, name, value``.
 
     The table, or the file, is made when the first variable is written, if it is not there; the file is put into WAL mode,
@@ -66,7 +68,7 @@ class FlaskChestSQLite(_VariablesTable):
         super().__init__(app, name, db_uri, logger, url=url)
 
 
-class _ServedTable(_VariablesTable):
+class _ServedTable(VariablesTable):
     """The same in a database that is a server."""
 
     schemes: ClassVar[tuple[str, ...]]

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 from chest.chests.query import EVERYTHING, Query
+from chest.chests.upkeep import Housekeeping, Ledger
 from chest.record import Record
 
 __all__ = ["Chest", "Cursor", "Query", "ReadableChest", "StoredRecord"]
@@ -58,6 +59,10 @@ class Chest(ABC):
             as :attr:`is_idempotent` says.
         """
 
+    def write_new(self, records: Sequence[Record]) -> None:
+        """:meth:`write`, for records that are hardly there already: quicker where the store has a way. Keeps all it says."""
+        self.write(records)
+
     @abstractmethod
     def check(self) -> None:
         """See whether records could be written, and write nothing, make nothing and leave nothing open.
@@ -104,3 +109,19 @@ class ReadableChest(Chest):
     @abstractmethod
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         """Remove records that were read, and return how many were there to remove."""
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether nothing turns up before a record that was there already, so that a reader has seen all it has passed.
+
+        Not so where transactions that overlap draw their places first and commit later.
+        """
+        return False
+
+    def ledger(self) -> Ledger | None:
+        """Where those who read this chest can agree, in the same store; None where it has no place for that."""
+        return None
+
+    def housekeeping(self) -> Housekeeping | None:
+        """How to remove much from this chest without keeping others waiting; None where there is only :meth:`remove`."""
+        return None

@@ -93,6 +93,10 @@ class MemoryChest(ReadableChest):
         with self._shelf.lock():
             return sum(self._shelf.rows.pop(row.record.id, None) is not None for row in stored)
 
+    @property
+    def is_in_order(self) -> bool:
+        return True
+
     def _snapshot(self) -> list[StoredRecord]:
         with self._shelf.lock():
             return list(self._shelf.rows.values())

@@ -114,6 +114,11 @@ class MongoChest(ReadableChest):
             newest = opened.records.find_one({"seq": seq}, {"seq": 1}, sort=[("seq", -1)])
         return None if newest is None else int(newest["seq"])
 
+    @property
+    def is_in_order(self) -> bool:
+        """Reading ends where a batch is still on its way: see :mod:`chest.chests.mongo_order`."""
+        return True
+
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         removed = 0
         for start in range(0, len(stored), _REMOVED_AT_ONCE):

@@ -23,6 +23,7 @@ __all__ = [
     "sounds_secret",
     "sqlite_url",
     "variables_chest",
+    "variables_source",
 ]
 
 ChestFactory: TypeAlias = Callable[[str], Chest]
@@ -51,6 +52,7 @@ _BUILTIN: Final = {
     "mongodb+srv": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
     "mysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "mysql+pymysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
+    "ndjson": _Builtin("chest.chests.ndjson:NdjsonChest", "wsgi-chest"),
     "postgres": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "postgresql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
     "postgresql+psycopg": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
@@ -58,6 +60,7 @@ _BUILTIN: Final = {
 }
 
 _VARIABLES_FACTORY: Final = "chest.chests.sql_variables:VariablesChest"
+_VARIABLES_SOURCE: Final = "chest.chests.sql_variables_source:VariablesSource"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _SECRET_NAME = re.compile(
@@ -141,11 +144,20 @@ def variables_chest(url: str) -> Chest:
     :raises SettingsError: no such URL can be meant.
     :raises MissingDependencyError: the database's driver is not installed.
     """
+    return _of_variables(url, _VARIABLES_FACTORY)
+
+
+def variables_source(url: str) -> Chest:
+    """The same to be read: each row as a record, for what exports it. Raises as :func:`variables_chest`."""
+    return _of_variables(url, _VARIABLES_SOURCE)
+
+
+def _of_variables(url: str, path: str) -> Chest:
     scheme = _scheme_of(url)
     if scheme not in _BUILTIN:
         raise SettingsError(_unknown_scheme(scheme))
     with _naming_what_to_install(scheme):
-        factory: ChestFactory = resolve_name(_VARIABLES_FACTORY)
+        factory: ChestFactory = resolve_name(path)
         return factory(url)
 
 

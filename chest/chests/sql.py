@@ -13,10 +13,14 @@ from sqlalchemy.exc import DBAPIError
 
 from chest.chests.base import Cursor, ReadableChest, StoredRecord
 from chest.chests.query import EVERYTHING, Query
+from chest.chests.sql_copy import copied
 from chest.chests.sql_database import STORED_COLUMNS
 from chest.chests.sql_databases import database_of
+from chest.chests.sql_housekeeping import SQLHousekeeping
+from chest.chests.sql_ledger import SQLLedger
 from chest.chests.sql_reading import pages
 from chest.chests.sql_schema import make_tables, record_table, require_fit
+from chest.chests.sql_sqlite import SQLiteDatabase
 from chest.chests.sql_url import SQLTarget
 from chest.errors import ChestUnavailable, RecordRejected
 from chest.held_connection import HeldConnection
@@ -88,6 +92,21 @@ class SQLChest(ReadableChest):
             told = str(error) if isinstance(error, RecordRejected) else f"{self.name} cannot hold a record: {error}"
             raise RecordRejected(told, refused) from error
 
+    def write_new(self, records: Sequence[Record]) -> None:
+        """By COPY where the database is PostgreSQL; a batch that does not go in so goes the usual way."""
+        if not records or self._database.target.backend != "postgresql" or not self._is_copied(records):
+            self.write(records)
+
+    def _is_copied(self, records: Sequence[Record]) -> bool:
+        with suppress(DBAPIError, TypeError, ValueError), self._writing.use() as connection:
+            rows = self._database.rows(records, datetime.now(UTC))
+            with self._database.turn(connection, self._table.name):
+                if copied(connection, self._table.name, STORED_COLUMNS, rows):
+                    connection.commit()
+                    return True
+                connection.rollback()
+        return False
+
     def check(self) -> None:
         with self._explained():
             connection = self._database.connect_to_check()
@@ -123,6 +142,18 @@ class SQLChest(ReadableChest):
                 removed += connection.execute(delete(self._table).where(self._table.c.seq.in_(places))).rowcount
                 connection.commit()
         return removed
+
+    @property
+    def is_in_order(self) -> bool:
+        """In SQLite one transaction writes at a time; on a server, one that is not of Chest may write beside ours."""
+        return isinstance(self._database, SQLiteDatabase)
+
+    def ledger(self) -> SQLLedger:
+        file = self._database.path if isinstance(self._database, SQLiteDatabase) else None
+        return SQLLedger(self._database, self._table.name, file)
+
+    def housekeeping(self) -> SQLHousekeeping:
+        return SQLHousekeeping(self._database, self._table)
 
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records are refused: each is tried by itself, and nothing is stored."""

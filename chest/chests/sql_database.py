@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from chest.chests.sql_url import SQLTarget
 from chest.encoding import encode
-from chest.errors import ChestError
+from chest.errors import ChestError, RecordRejected
 from chest.record import Record
 
 STORED_COLUMNS: Final = (*Record._fields, "stored_at")
@@ -131,3 +131,12 @@ class Database(ABC):
     @abstractmethod
     def explain(self, error: DBAPIError) -> ChestError:
         """The error of Chest that this one of the driver is, with what to do about it; without values of records."""
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """For the block, what the driver raises as errors of Chest; of a refused record without the driver's, which shows it."""
+        try:
+            yield
+        except DBAPIError as error:
+            told = self.explain(error)
+            raise told from (None if isinstance(told, RecordRejected) else error)

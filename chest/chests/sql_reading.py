@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Table, Text, cast, select
+from sqlalchemy import ColumnElement, Table, Text, cast, select
 from sqlalchemy.engine import Connection
 
 from chest.chests.base import StoredRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.sql_database import STORED_COLUMNS
+from chest.encoding import decode
 from chest.record import Record
 
 _SCANNED_AT_ONCE: Final = 1000
@@ -33,14 +34,15 @@ def pages(connection: Connection, table: Table, query: Query, after: int, limit:
     columns = (table.c.seq, *(table.c[name] for name in STORED_COLUMNS))
     statement = select(*columns).where(*_conditions(table, query)).order_by(table.c.seq).limit(size)
     while True:
-        rows = connection.execute(statement.where(table.c.seq > after)).all()
+        # As the driver gives them: a Row and a processor for each of its values take a third of the time.
+        rows = connection.execute(statement.where(table.c.seq > after)).cursor.fetchall()
         page = [_stored_record(row) for row in rows]
         if query is not EVERYTHING:
             page = [stored for stored in page if query.matches(stored.record)]
         yield page
         if not rows or len(rows) < size:
             return
-        after = rows[-1].seq
+        after = rows[-1][0]
 
 
 def _conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
@@ -90,8 +92,14 @@ def _is_number(typed: str) -> bool:
     return True
 
 
-def _stored_record(row: Row[Any]) -> StoredRecord:
-    return StoredRecord(row[0], _moment(row[-1]), Record._make(row[1:-1]))
+def _stored_record(row: Sequence[Any]) -> StoredRecord:
+    decoded = _decoded(row[11]), _decoded(row[12])
+    return StoredRecord(row[0], _moment(row[-1]), Record._make((*row[1:11], *decoded, *row[13:-1])))
+
+
+def _decoded(value: Any) -> Any:
+    """JSON as a value; psycopg has made one of it already, where the type of the column is JSON."""
+    return decode(value) if isinstance(value, str | bytes) else value
 
 
 @lru_cache(maxsize=16)

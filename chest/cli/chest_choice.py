@@ -20,7 +20,7 @@ from chest.errors import SettingsError
 from chest.recorder import default_store
 from chest.settings import Settings
 
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|memory:|log:")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|memory:|log:|ndjson:")
 
 service_option = click.option(
     "--service", metavar="NAME", help="Only records of this service; without a URL: of its default directory."
@@ -43,6 +43,14 @@ def meant_chests(url: str | None, service: str | None) -> tuple[str | Chest, ...
         return (_typed(url),)
     settings = _settings(service)
     return settings.chests or (default_store(_directory(settings)),)
+
+
+def typed_chest(text: str) -> Chest:
+    """The chest that was typed as a URL or as the path of a SQLite file, not yet open.
+
+    :raises SettingsError: it is neither.
+    """
+    return open_chest(_typed(text))
 
 
 def chest_of(meant: str | Chest) -> Chest:

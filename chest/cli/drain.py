@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import click
 
-from chest.chests.base import Chest
 from chest.chests.registry import open_chest
 from chest.counters import Counters
 from chest.delivery.lanes import lanes_for
@@ -40,14 +39,15 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     """Deliver for all processes that keep their rings in DIRECTORY.
 
     Their recorders have the option exporter="external", and run no thread. What processes left that are gone is delivered,
-    too. Ends at SIGTERM or Ctrl-C, when it has delivered what there is. May be run twice for one directory.
+    too, and exports on timetables run here. Ends at SIGTERM or Ctrl-C, when it has delivered what there is. May be run twice for one directory.
 
     Without --to and --app the records go to all of CHEST_URLS, else to chest.sqlite3 in the directory.
     """
     if urls and app:
         raise SettingsError("give --to or --app, not both: an app's recorder has chests of its own")
-    settings, chests = _of_app(app) if app else _of_environment(urls, directory)
     prepare_directory(directory)
+    recorder = _of_app(app) if app else _of_environment(urls, directory)
+    settings, chests = recorder.settings, recorder.chests or (open_chest(default_store(directory.absolute())),)
     counters = Counters()
     sidecar = Sidecar(
         directory,
@@ -63,20 +63,30 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     names = ", ".join(chest.name for chest in chests)
     told = _Told(quiet)
     told.say(f"Draining {directory} into {names}")
-    is_complete = sidecar.run(told.progress)
+
+    def after_a_round(progress: Progress) -> None:
+        if not once:
+            recorder.exports.start()
+        told.progress(progress)
+
+    try:
+        is_complete = sidecar.run(after_a_round)
+    finally:
+        recorder.exports.stop()
+        recorder.exports.wait(time.monotonic() + settings.shutdown_seconds)
     told.end(sidecar.progress, is_complete)
     if not is_complete:
         raise SystemExit(1)
 
 
-def _of_environment(urls: Sequence[str], directory: Path) -> tuple[Settings, list[Chest]]:
-    settings = Settings.resolve({"chests": tuple(urls) or None})
-    given = settings.chests or (default_store(directory.absolute()),)
-    return settings, [open_chest(chest) if isinstance(chest, str) else chest for chest in given]
+def _of_environment(urls: Sequence[str], directory: Path) -> Recorder:
+    """A recorder that records nothing: it has the chests and the timetables."""
+    settings = Settings.resolve({"chests": tuple(urls) or None, "directory": directory.absolute()})
+    return Recorder.from_settings(settings)
 
 
-def _of_app(place: str) -> tuple[Settings, list[Chest]]:
-    """The settings and chests of a recorder that a module holds, itself or in an application."""
+def _of_app(place: str) -> Recorder:
+    """The recorder that a module holds, itself or in an application."""
     module, colon, name = place.partition(":")
     if not colon:
         raise SettingsError(f"--app takes MODULE:NAME, such as shop.wsgi:app, not {place!r}")
@@ -93,7 +103,7 @@ def _of_app(place: str) -> tuple[Settings, list[Chest]]:
         recorder = getattr(extensions.get("chest"), "recorder", None)
     if not isinstance(recorder, Recorder):
         raise SettingsError(f"--app {place}: that is neither a Recorder nor an application that has one")
-    return recorder.settings, list(recorder.chests) or [open_chest(default_store(recorder.directory))]
+    return recorder
 
 
 def _end_at_signals(sidecar: Sidecar, seconds: float) -> None:

@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "show": "chest.cli.show:show",
     "settings": "chest.cli.settings:settings",
     "check": "chest.cli.check:check",
+    "transfer": "chest.cli.transfer:transfer",
     "recover": "chest.cli.recover:recover",
     "drain": "chest.cli.drain:drain",
     "dead": "chest.cli.dead:dead",

@@ -7,7 +7,7 @@ restarted because a store is down is no healthier.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -21,6 +21,8 @@ from chest.recorder import Recorder
 __all__ = ["RecorderChecks"]
 
 _FULL_SHARE: Final = 0.9
+_TICKS_BEHIND: Final = 2
+"""One may be the tick that just came, and that somebody else is at."""
 _REMEMBERED_SECONDS: Final = 300.0
 """For how long it is said that records were dropped."""
 
@@ -50,6 +52,7 @@ class RecorderChecks:
             checks[name] = ChestReachable(chest)
         return checks | {
             "check_exporter_alive": self.check_exporter_alive,
+            "check_exports_on_time": self.check_exports_on_time,
             "check_records_dropped": self.check_records_dropped,
             "check_ring_filling": self.check_ring_filling,
             "check_spool_growing": self.check_spool_growing,
@@ -83,6 +86,12 @@ class RecorderChecks:
         text = f"The spool grows, since a chest takes no records: {spooled} so far."
         return [Warning(text, id=health.WARNING_SPOOL_GROWING)]
 
+    def check_exports_on_time(self) -> list[CheckMessage]:
+        """Whether what is on a timetable was done at its ticks, by whichever process, as far as this one has seen."""
+        exports = self._recorder.stats().get("exports", {})
+        late = [_told_of_late(name, each) for name, each in exports.items() if each["ticks_behind"] >= _TICKS_BEHIND]
+        return [Warning(" ".join(late), id=health.WARNING_EXPORT_BEHIND)] if late else []
+
     def check_exporter_alive(self) -> list[CheckMessage]:
         """Whether somebody delivers the records that wait."""
         stats = self._recorder.stats()
@@ -90,6 +99,11 @@ class RecorderChecks:
             return []  # one that ended with nothing to do is started by the next request
         text = "Records wait, and the thread that delivers them does not run: the next request starts it again."
         return [Warning(text, id=health.WARNING_EXPORTER_STOPPED)]
+
+
+def _told_of_late(name: str, export: Mapping[str, Any]) -> str:
+    why = f": {export['last_error']}" if export["last_error"] else "; the log of the process that tried it says why."
+    return f"Export {name} is {export['ticks_behind']} ticks behind{why}"
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ def test_a_recorder_that_delivers_has_nothing_to_say(recorder: Recorder) -> None
     assert run(found).statuses == {
         "check_chest_memory": "ok",
         "check_exporter_alive": "ok",
+        "check_exports_on_time": "ok",
         "check_records_dropped": "ok",
         "check_ring_filling": "ok",
         "check_spool_growing": "ok",
@@ -190,3 +191,12 @@ def test_a_real_exporter_that_could_not_be_started_is_told(tmp_path: Path, monke
         recorder.mark[0] = 0
         recorder.prepare()
         wait_until(lambda: not ids(RecorderChecks(recorder)))
+
+
+def test_an_export_that_is_late_is_told_with_its_reason() -> None:
+    late = {"ticks_behind": 3, "last_error": "the target is down."}
+    on_time = {"ticks_behind": 1, "last_error": None}
+    found = RecorderChecks(Stub(exports={"archive": late, "metrics": on_time}))  # type: ignore[arg-type]
+    (message,) = found.check_exports_on_time()
+    assert message.msg == "Export archive is 3 ticks behind: the target is down."
+    assert message.id == health.WARNING_EXPORT_BEHIND

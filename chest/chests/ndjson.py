@@ -1,0 +1,162 @@
+"""``NdjsonChest``: a line of JSON a record, in a file to carry away."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, ClassVar, Final, NoReturn
+
+from chest.chests.base import Cursor, ReadableChest, StoredRecord
+from chest.chests.ndjson_file import GzipLines, PlainLines
+from chest.chests.query import EVERYTHING, Query
+from chest.encoding import decode, encode
+from chest.errors import ChestError, ChestUnavailable, RecordRejected, SchemaMismatch, SettingsError
+from chest.file_lock import wait_for_lock
+from chest.record import Record
+
+__all__ = ["NdjsonChest"]
+
+_LOCK_SECONDS: Final = 1.0
+
+
+class NdjsonChest(ReadableChest):
+    """Appends to a file, a line a record: its fields and ``stored_at``. DuckDB, pandas, jq and ``zcat`` read it.
+
+    To carry records away, and to bring them back: ``chest transfer ndjson:file.ndjson.gz sqlite:///chest.sqlite3``. A batch
+    is written whole or not at all, and one that is written again is there twice. Nothing is ever removed. To record
+    into, it is a poor chest: nothing finds a record but by reading all of it.
+
+    :param url: ``ndjson:relative/file.ndjson``, ``ndjson:/absolute/file.ndjson``; compressed where it ends in ``.gz``.
+    :raises SettingsError: the URL names no file.
+    """
+
+    is_idempotent: ClassVar[bool] = False
+
+    def __init__(self, url: str) -> None:
+        path = url.removeprefix("ndjson:")
+        if not path or "?" in path or path.startswith("//"):
+            raise SettingsError("An ndjson chest is a file: ndjson:records.ndjson.gz, or ndjson:/absolute/path.")
+        self.name = url
+        self.path = Path(os.path.abspath(path))
+        self._lines = GzipLines() if path.endswith(".gz") else PlainLines()
+        self._end = 0
+        """Where the last whole block that was seen ends."""
+
+    def open(self) -> None:
+        with self._appending():
+            pass
+
+    def write(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        block = self._lines.packed(self._text_of(records))
+        with self._appending() as file:
+            start = file.seek(0, os.SEEK_END)
+            try:
+                file.write(block)
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(start)
+                raise
+            self._end = start + len(block)
+
+    def check(self) -> None:
+        if self.path.exists() and not self.path.is_file():
+            self._fail("it is no file: name another")
+        place = self.path if self.path.exists() else self.path.parent
+        if not os.access(place, os.W_OK):
+            self._fail(f"{place} is not there or cannot be written")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
+        found: list[StoredRecord] = []
+        with self._reading() as file:
+            for stored in self._stored(file, after):
+                if query.matches(stored.record):
+                    found.append(stored)
+                    if len(found) == limit:
+                        break
+        return found
+
+    def newest(self) -> Cursor | None:
+        with self._reading() as file:
+            last = self._lines.last_block(file)
+        return None if last is None else f"{last.start}:{len(last.lines.splitlines())}"
+
+    def remove(self, stored: Sequence[StoredRecord]) -> int:
+        """Nothing can be removed.
+
+        :raises ChestError: always, but for no records.
+        """
+        if stored:
+            raise ChestError(f"{self.name} is only appended to: transfer what is to be kept to a new file.")
+        return 0
+
+    @property
+    def is_in_order(self) -> bool:
+        return True
+
+    def _text_of(self, records: Sequence[Record]) -> bytes:
+        stored_at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        lines, refused = [], []
+        for record in records:
+            try:
+                lines.append(encode({**record._asdict(), "stored_at": stored_at}))
+            except (TypeError, ValueError, OverflowError):
+                refused.append(record.id)
+        if refused:
+            raise RecordRejected(f"{self.name} cannot hold a record: it is no JSON.", refused)
+        return b"\n".join([*lines, b""])
+
+    def _stored(self, file: BinaryIO, after: Cursor | None) -> Iterator[StoredRecord]:
+        start, _, seen = str(after or "0:0").partition(":")
+        skipped = int(seen)
+        for block in self._lines.blocks(file, int(start)):
+            for place, line in enumerate(block.lines.splitlines(), 1):
+                if place > skipped:
+                    yield _stored_record(f"{block.start}:{place}", line)
+            skipped = 0
+
+    @contextmanager
+    def _appending(self) -> Iterator[BinaryIO]:
+        """The file, ours alone for the block, and ending with a whole block."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "r+b", buffering=0) as file:
+                wait_for_lock(descriptor, time.monotonic() + _LOCK_SECONDS)
+                if file.seek(0, os.SEEK_END) != self._end:
+                    self._end = self._lines.whole_end(file, self._end if self._end <= file.tell() else 0)
+                    file.truncate(self._end)
+                yield file
+        except (OSError, SchemaMismatch) as error:
+            self._fail(error)
+
+    @contextmanager
+    def _reading(self) -> Iterator[BinaryIO]:
+        try:
+            with open(self.path, "rb") as file:
+                yield file
+        except (OSError, SchemaMismatch) as error:
+            self._fail(error)
+
+    def _fail(self, why: str | Exception) -> NoReturn:
+        if isinstance(why, SchemaMismatch):
+            raise SchemaMismatch(f"{self.name} cannot be used: {why}.") from why
+        cause = why if isinstance(why, Exception) else None
+        told = why.strerror if isinstance(why, OSError) else why
+        raise ChestUnavailable(f"{self.name} cannot be used: {told}.") from cause
+
+
+def _stored_record(cursor: str, line: bytes) -> StoredRecord:
+    try:
+        fields = decode(line)
+        stored_at = datetime.fromisoformat(fields.pop("stored_at"))
+        return StoredRecord(cursor, stored_at, Record(**{name: fields[name] for name in Record._fields}))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SchemaMismatch(f"the line at {cursor} is no record of Chest") from error

@@ -1,0 +1,33 @@
+"""``copied``: many new rows into PostgreSQL by COPY, which costs the server half of an insert that knows of conflicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+__all__ = ["copied"]
+
+
+def copied(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether all rows are stored, and the transaction is still good; False: one was stored before, or is refused.
+
+    :param connection: to PostgreSQL, in a transaction, which has to be rolled back after False.
+    :param table: a checked name.
+    :raises DBAPIError: the server failed.
+    """
+    import psycopg  # the chest that calls has it
+
+    driver: Any = connection.connection.driver_connection
+    names = ", ".join(f'"{column}"' for column in columns)
+    try:
+        with driver.cursor() as cursor, cursor.copy(f'COPY "{table}" ({names}) FROM STDIN') as copy:
+            for row in rows:
+                copy.write_row(row)
+    except (psycopg.IntegrityError, psycopg.DataError):
+        return False
+    except psycopg.Error as error:  # here, as SQLAlchemy would have it
+        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
+    return True

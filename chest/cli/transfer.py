@@ -1,0 +1,150 @@
+"""``chest transfer``: stored records from one chest to another, by hand."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from chest.chests.base import Query, ReadableChest
+from chest.cli.chest_choice import typed_chest
+from chest.cli.conditions import moment_ns, typed
+from chest.directory import state_directory
+from chest.errors import SettingsError
+from chest.transfer.transfer import Transfer, TransferResult
+
+EXIT_INTERRUPTED: Final = 130
+
+
+@click.command()
+@click.argument("source", metavar="SOURCE")
+@click.argument("target", metavar="TARGET")
+@click.option(
+    "--since", callback=typed(moment_ns), metavar="2h|DATE", help="Began this long ago at most, or since then (UTC)."
+)
+@click.option("--until", callback=typed(moment_ns), metavar="2h|DATE", help="Began before that.")
+@click.option("--service", help="Only records of this service.")
+@click.option("--route", help="Only this route (the template).")
+@click.option("--outcome", help="Only what ended so: ok, error, client_disconnect, ...")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many records in this run.")
+@click.option("--batch", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="Records at once.")
+@click.option("--move", is_flag=True, help="Remove from SOURCE what TARGET has taken.")
+@click.option("--from-start", is_flag=True, help="Forget how far earlier runs came.")
+@click.option("--dry-run", is_flag=True, help="Only count, and see whether TARGET can be written.")
+@click.option("--name", help="Tells transfers between the same chests apart.")
+@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where to keep how far it came.")
+@click.pass_context
+def transfer(
+    ctx: click.Context,
+    source: str,
+    target: str,
+    since: int | None,
+    until: int | None,
+    service: str | None,
+    route: str | None,
+    outcome: str | None,
+    limit: int | None,
+    batch: int,
+    move: bool,
+    from_start: bool,
+    dry_run: bool,
+    name: str | None,
+    directory: Path | None,
+) -> None:
+    """Copy or move stored records from SOURCE to TARGET.
+
+    Both are URLs of chests, or paths of SQLite files. Run again, it goes on where it stopped: how far it came is kept in
+    SOURCE, else in --directory, for each choice of conditions, whatever --since and --until say. Ctrl-C ends it after
+    the batch in hand; what was killed loses nothing. Records that TARGET refuses are told, and stay in SOURCE.
+    """
+    query = Query(since_ns=since, until_ns=until, service=service, route=route, outcome=outcome)
+    refusals: list[str] = []
+    with typed_chest(source) as read_from, typed_chest(target) as written_to:
+        work = Transfer(
+            _readable(read_from),
+            written_to,
+            query=query,
+            limit=limit,
+            batch_records=batch,
+            remove_after=move,
+            name=name or _name_of(written_to.name, ctx.params),
+            directory=directory or _fallback(read_from),
+            reject=lambda record, why: refusals.append(f"{record.id}: {why}") if len(refusals) < 3 else None,
+        )
+        if from_start and not dry_run:
+            work.begin_anew()
+        with _interruptible() as is_interrupted:
+            result = _run(work, is_interrupted, dry_run=dry_run)
+    for refusal in refusals:
+        click.echo(f"chest: refused for good: {refusal}", err=True)
+    _say(result, dry_run=dry_run, is_interrupted=is_interrupted())
+    ctx.exit(EXIT_INTERRUPTED if is_interrupted() else 1 if result.rejected else 0)
+
+
+def _run(work: Transfer, is_interrupted: Callable[[], bool], *, dry_run: bool) -> TransferResult:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("records", total=work.estimate())
+        return work.run(
+            stop=is_interrupted, dry_run=dry_run, progress=lambda result: bar.update(task, completed=result.read)
+        )
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C is only noted, for the batch in hand to end; the second is as usual."""
+    noted: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        noted.append(number)
+        signal.signal(signal.SIGINT, previous)
+        click.echo("Stopping after this batch; Ctrl-C again stops at once.", err=True)
+
+    previous = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, note)
+    except ValueError:  # not the main thread: an application's, which has handlers of its own
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _readable(chest: Any) -> ReadableChest:
+    if isinstance(chest, ReadableChest):
+        return chest
+    raise SettingsError(f"{chest.name} can only be written; give the URL of a chest that can be read as SOURCE")
+
+
+def _fallback(source: Any) -> Path | None:
+    """Where to keep how far it came where SOURCE has no place for it."""
+    is_without = isinstance(source, ReadableChest) and source.ledger() is None
+    # Beside the directories of services, not among them.
+    return state_directory().with_name("chest-transfers") if is_without else None
+
+
+def _name_of(target: str, params: dict[str, Any]) -> str:
+    """Of conditions but not of times: ``--since 1d``, typed again tomorrow, goes on."""
+    conditions = [f"{name}={params[name]}" for name in ("service", "route", "outcome") if params[name]]
+    return " ".join([target, *conditions])
+
+
+def _say(result: TransferResult, *, dry_run: bool, is_interrupted: bool) -> None:
+    if dry_run:
+        click.echo(f"Records to transfer: {result.read:,}; nothing was written")
+        return
+    rate = f", {result.written / result.seconds:,.0f} a second" if result.seconds > 1 else ""
+    rejected = f", refused for good: {result.rejected:,}" if result.rejected else ""
+    click.echo(f"Records read: {result.read:,}, written: {result.written:,}{rejected}; {result.seconds:.1f} s{rate}")
+    if is_interrupted or not result.is_complete:
+        click.echo("There is more: the same command goes on from here.", err=True)

@@ -1,0 +1,61 @@
+"""``start_in_every_process``: for a task that no recorder begins: in this process, and in those it is forked into."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chest.transfer.scheduled_task import ScheduledTask
+
+__all__ = ["only_forks", "start_in_every_process"]
+
+
+def start_in_every_process(task: ScheduledTask) -> None:
+    """Begin here and in every process that is forked from here, as long as somebody holds the task.
+
+    A server that loads the application before it forks has it in its workers; where it does the work of no worker itself,
+    it has no tick (see :func:`only_forks`).
+    """
+    weak = weakref.ref(task)
+
+    def begin() -> None:
+        held = weak()
+        if held is not None:
+            held.start()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=begin)
+    if not _is_uwsgi_before_its_fork():
+        begin()
+        return
+    try:  # which runs no hook of Python's at its fork
+        from uwsgidecorators import postfork
+    except ImportError:
+        return
+    postfork(begin)
+
+
+def only_forks() -> bool:
+    """Whether this is a server's master, which a store that it uses while it forks would do no good."""
+    return _is_uwsgi_before_its_fork() or _is_gunicorns_master()
+
+
+def _is_gunicorns_master() -> bool:
+    """gunicorn's workers take the master's signal handlers out."""
+    if "gunicorn.arbiter" not in sys.modules:
+        return False
+    handler = signal.getsignal(signal.SIGCHLD)
+    return type(getattr(handler, "__self__", None)).__name__ == "Arbiter"
+
+
+def _is_uwsgi_before_its_fork() -> bool:
+    """Its workers, and the only process where there is no master, have a number."""
+    uwsgi: Any = sys.modules.get("uwsgi")
+    try:
+        return uwsgi is not None and not (uwsgi.worker_id() or uwsgi.mule_id() or uwsgi.i_am_the_spooler())
+    except AttributeError:  # some other module of that name
+        return False

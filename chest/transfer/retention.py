@@ -1,0 +1,186 @@
+"""``Retention``: what is too old or too much is removed from a chest, a little at a time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from chest.chests.base import Chest, ReadableChest
+from chest.chests.query import Query
+from chest.chests.registry import open_chest
+from chest.chests.upkeep import Housekeeping
+from chest.errors import SettingsError
+from chest.native import sleep
+from chest.transfer.transfer import require_readable
+
+__all__ = ["Retention", "RetentionResult"]
+
+CHUNK_RECORDS: Final = 500
+"""A few milliseconds in SQLite, where whoever writes waits for it."""
+RECLAIMED_AT_ONCE_BYTES: Final = 1024 * 1024
+_SHORTEST_PAUSE_SECONDS: Final = 0.002
+_MIB: Final = 1024 * 1024
+
+
+@dataclass
+class RetentionResult:
+    """What a run did."""
+
+    removed: int = 0
+    """Records."""
+    reclaimed_bytes: int = 0
+    """What a SQLite file became shorter by."""
+    seconds: float = 0.0
+    is_complete: bool = False
+    """Whether the bounds are met; not when it was stopped."""
+
+
+class Retention:
+    """Removes the oldest records of a chest until the bounds hold.
+
+    A chunk is a short transaction, and after each the store is left alone for as long as the chunk took: those who write,
+    read and transfer go on. In SQLite the room is then given back to the file system, in steps of 1 MiB.
+
+    Records that a transfer has not taken yet are removed like others: let ``max_age`` be far longer than its interval.
+
+    Example::
+
+        Retention("sqlite:///chest.sqlite3", max_age=timedelta(days=30), max_bytes=2 * 1024**3).run()
+
+    :param chest: a chest that can be read, or its URL.
+    :param max_age: requests that began longer ago are removed.
+    :param max_rows: the most records to keep.
+    :param max_bytes: the most room that records may take, at least 1 MiB: of a SQLite file that holds nothing else, the pages
+        in use; elsewhere an estimate from the newest records.
+    :param chunk_records: how many are removed at once.
+    :raises SettingsError: no bound is given, or one that cannot be meant, or that the chest has no means for.
+    """
+
+    def __init__(
+        self,
+        chest: str | ReadableChest,
+        *,
+        max_age: timedelta | None = None,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        chunk_records: int = CHUNK_RECORDS,
+    ) -> None:
+        _refuse_nonsense(max_age, max_rows, max_bytes, chunk_records)
+        self._own: list[Chest] = []
+        if isinstance(chest, str):
+            self._own.append(open_chest(chest))
+        self.source = require_readable(self._own[0] if isinstance(chest, str) else chest)
+        self.name = f"retention of {self.source.name}"
+        self._max_age, self._max_rows, self._max_bytes = max_age, max_rows, max_bytes
+        self._chunk_records = chunk_records
+        self._housekeeping = self.source.housekeeping()
+        if self._housekeeping is None and (max_rows is not None or max_bytes is not None):
+            raise SettingsError(f"{self.source.name} cannot tell how much it holds: give max_age= alone.")
+
+    def run(self, *, stop: Callable[[], bool] = lambda: False) -> RetentionResult:
+        """Remove what is too old or too much now.
+
+        :param stop: asked between chunks; True ends the run there.
+        :raises ChestUnavailable: the chest failed; what was removed is removed.
+        """
+        began, result = time.monotonic(), RetentionResult()
+        try:
+            if self._housekeeping is None:
+                self._remove_by_reading(result, stop)
+            else:
+                self._keep(self._housekeeping, result, stop)
+            result.is_complete = not stop()
+        finally:
+            self.close()
+        result.seconds = time.monotonic() - began
+        return result
+
+    def close(self) -> None:
+        """Let go of what was opened here; the next run opens it again."""
+        for chest in self._own:
+            chest.close()
+        if self._housekeeping is not None:
+            self._housekeeping.close()
+
+    def __repr__(self) -> str:
+        return f"<Retention of {self.source.name}>"
+
+    def _keep(self, chest: Housekeeping, result: RetentionResult, stop: Callable[[], bool]) -> None:
+        if self._max_age is not None:
+            self._remove(chest, math.inf, result, stop, before_ns=self._cutoff_ns())
+        if self._max_rows is not None:
+            self._remove(chest, chest.rows() - self._max_rows, result, stop)
+        if self._max_bytes is not None:
+            self._remove_to_bytes(chest, self._max_bytes, result, stop)
+        while not stop():
+            began = time.monotonic()
+            reclaimed = chest.reclaim(RECLAIMED_AT_ONCE_BYTES)
+            if not reclaimed:
+                return
+            result.reclaimed_bytes += reclaimed
+            _leave_alone(began)
+
+    def _remove(
+        self,
+        chest: Housekeeping,
+        excess: float,
+        result: RetentionResult,
+        stop: Callable[[], bool],
+        before_ns: int | None = None,
+    ) -> None:
+        while excess > 0 and not stop():
+            began = time.monotonic()
+            removed = chest.remove_oldest(int(min(excess, self._chunk_records)), before_ns)
+            if not removed:
+                return
+            excess -= removed
+            result.removed += removed
+            _leave_alone(began)
+
+    def _remove_to_bytes(
+        self, chest: Housekeeping, max_bytes: int, result: RetentionResult, stop: Callable[[], bool]
+    ) -> None:
+        """A share of the rows has about that share of the bytes; looked at again until it is so."""
+        while not stop() and (used := chest.used_bytes()) > max_bytes:
+            rows = chest.rows()
+            if not rows:
+                return
+            self._remove(chest, math.ceil(rows * (1 - max_bytes / used)), result, stop)
+
+    def _remove_by_reading(self, result: RetentionResult, stop: Callable[[], bool]) -> None:
+        old = Query(until_ns=self._cutoff_ns())
+        while not stop():
+            began = time.monotonic()
+            page = self.source.read(old, limit=self._chunk_records)
+            result.removed += self.source.remove(page)
+            if len(page) < self._chunk_records:
+                return
+            _leave_alone(began)
+
+    def _cutoff_ns(self) -> int:
+        age = self._max_age or timedelta()
+        return time.time_ns() - round(age.total_seconds() * 1e9)
+
+
+def _leave_alone(began: float) -> None:
+    """Sleep for as long as it took since ``began``: SQLite's writers do not queue, and one that comes back at once wins."""
+    sleep(max(_SHORTEST_PAUSE_SECONDS, time.monotonic() - began))
+
+
+def _refuse_nonsense(
+    max_age: timedelta | None, max_rows: int | None, max_bytes: int | None, chunk_records: int
+) -> None:
+    if max_age is None and max_rows is None and max_bytes is None:
+        raise SettingsError("Retention needs a bound: give max_age=, max_rows= or max_bytes=.")
+    if max_age is not None and max_age <= timedelta():
+        raise SettingsError("max_age is more than nothing, such as timedelta(days=30).")
+    if max_rows is not None and max_rows < 0:
+        raise SettingsError("max_rows is 0 or more.")
+    if max_bytes is not None and max_bytes < _MIB:
+        raise SettingsError("max_bytes is at least 1 MiB (1024 * 1024).")
+    if chunk_records < 1:
+        raise SettingsError("chunk_records is at least 1.")

@@ -1,0 +1,247 @@
+"""``Transfer``: stored records, from a chest that can be read to any other, from where it stopped the last time."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, Self, TypeAlias
+
+from chest.chests.base import Chest, Cursor, ReadableChest, StoredRecord
+from chest.chests.query import EVERYTHING, Query
+from chest.chests.registry import open_chest
+from chest.errors import SettingsError
+from chest.record import Record
+from chest.transfer.journal import Journal, ledger_of
+from chest.transfer.position import Position
+from chest.transfer.read_ahead import Page, pages_ahead
+from chest.transfer.writing import Piece, pieces
+
+__all__ = ["Transfer", "TransferResult"]
+
+logger = logging.getLogger("chest.transfer")
+
+BATCH_RECORDS: Final = 1000
+
+Change: TypeAlias = Callable[[Record], Record | None]
+Reject: TypeAlias = Callable[[Record, str], object]
+
+
+@dataclass
+class TransferResult:
+    """What a run did, or has done so far."""
+
+    read: int = 0
+    """Records that were new to this transfer."""
+    written: int = 0
+    """Records that the target has taken."""
+    rejected: int = 0
+    """Records that the target will never take."""
+    seconds: float = 0.0
+    is_complete: bool = False
+    """Whether it came to the end of the source; not when it was stopped or came to its limit."""
+
+
+class Transfer:
+    """Copies or moves stored records, in the order in which they were stored, each once.
+
+    Where it stands is kept in the source's database, else in ``directory``, and moved on only when the target has taken a
+    batch: a run that is killed loses nothing, and doubles nothing in a target that knows ``id``; in one that does not, at most
+    the batch in hand. Records that turn up late, because their transaction was slow to commit, are found for 60 s after
+    they were stored.
+
+    For records as they are made, name both chests in ``chests=``: that waits for no timetable and needs no second reading.
+
+    Example::
+
+        with Transfer("sqlite:///chest.sqlite3", "postgresql://db/archive") as transfer:
+            print(transfer.run())
+
+    :param source: a chest that can be read, or its URL.
+    :param target: a chest, or its URL.
+    :param query: which records; all conditions hold.
+    :param map: called with each record; what it returns is written, None leaves the record out. One that raises stops the
+        run. It has to keep ``id``, by which a target knows a record that comes again.
+    :param limit: the most records to take in one run.
+    :param remove_after: removes from the source what the target has taken.
+    :param batch_records: how many are written at once.
+    :param directory: where to keep the place reached, if not in the source.
+    :param name: tells transfers of one source apart; without one it follows from the target and the query, so that a changed
+        query begins anew.
+    :param reject: called with each record that the target will never take, and the reason, before the place is moved on;
+        without one, the first of a run is logged. Such a record is never removed from the source.
+    :raises SettingsError: the chests cannot be meant, or there is nowhere to keep the place reached.
+    """
+
+    def __init__(
+        self,
+        source: str | ReadableChest,
+        target: str | Chest,
+        *,
+        query: Query = EVERYTHING,
+        map: Change | None = None,  # noqa: A002 - what it is called wherever it is done
+        limit: int | None = None,
+        remove_after: bool = False,
+        batch_records: int = BATCH_RECORDS,
+        directory: Path | str | None = None,
+        name: str | None = None,
+        reject: Reject | None = None,
+    ) -> None:
+        if batch_records < 1 or (limit is not None and limit < 1):
+            raise SettingsError("batch_records and limit are at least 1.")
+        self._own: list[Chest] = []
+        self.source = require_readable(self._made(source))
+        self.target = self._made(target)
+        if self.source is self.target or (self.source.name == self.target.name and ":" in self.source.name):
+            raise SettingsError(f"{self.source.name} is source and target: name another chest as one of them.")
+        self.query, self._map, self._limit = query, map, limit
+        self._remove_after, self._batch_records, self._reject = remove_after, batch_records, reject
+        self.name = name or _name_of(self.target, query)
+        self._journal = Journal(ledger_of(self.source, directory), self.name)
+
+    def run(
+        self,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Callable[[TransferResult], object] = lambda _: None,
+        dry_run: bool = False,
+    ) -> TransferResult:
+        """Transfer what is there, from where the last run stopped.
+
+        :param stop: asked between batches; True ends the run there.
+        :param progress: called after every batch with what was done so far.
+        :param dry_run: only count what would be read; the target is checked, and nothing is written anywhere.
+        :raises ChestUnavailable: source or target failed; the next run goes on from the last batch that was taken.
+        :raises ChestError: somebody else moved this transfer on.
+        """
+        began, result = time.monotonic(), TransferResult()
+        try:
+            position = self._journal.load()
+            if dry_run:
+                self.target.check()
+            with closing(self._pages(position, result, stop)) as pages:  # before the source is
+                for page in pages:
+                    fresh = position.new_in(page.stored)
+                    result.read += len(fresh)
+                    if not dry_run:
+                        self._send(fresh, position, result)
+                        position.advance(page.stored, page.asked_at, is_in_order=self.source.is_in_order)
+                        self._journal.save(position)
+                    result.seconds = time.monotonic() - began
+                    progress(result)
+            if not dry_run:
+                self._journal.save(position)  # it moves also where nothing matched
+        finally:
+            self.close()
+        result.seconds = time.monotonic() - began
+        return result
+
+    def estimate(self) -> int | None:
+        """About how many records the next run looks at; None where the source's places are no numbers."""
+        newest, settled = self.source.newest(), self._journal.load().settled or 0
+        if not isinstance(newest, int) or not isinstance(settled, int):
+            return None
+        return min(newest - settled, sys.maxsize if self._limit is None else self._limit)
+
+    def begin_anew(self) -> None:
+        """Forget how far it came: the next run reads from the start. In a target that knows ``id`` nothing is doubled."""
+        self._journal.load()
+        self._journal.save(Position())
+
+    def close(self) -> None:
+        """Let go of what was opened here, chests given as URLs too; the next run opens it again."""
+        for chest in self._own:
+            chest.close()
+        self._journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Transfer {self.name!r} from {self.source.name} to {self.target.name}>"
+
+    def _made(self, chest: str | Chest) -> Chest:
+        if isinstance(chest, Chest):
+            return chest
+        made = open_chest(chest)
+        self._own.append(made)
+        return made
+
+    def _pages(self, position: Position, result: TransferResult, stop: Callable[[], bool]) -> Generator[Page]:
+        """What is to be looked at, a batch at a time; the last one cut at the limit."""
+        after = position.settled
+        newest = None if self.query == EVERYTHING else self.source.newest()
+        is_cut = True
+        while is_cut:
+            is_cut = False
+            for page in pages_ahead(self._read, after, self._batch_records):
+                if not page.stored and after == position.settled and self.query != EVERYTHING:
+                    position.pass_over(newest, page.asked_at, is_in_order=self.source.is_in_order)
+                taken = [] if stop() else position.first_of(page.stored, self._room(result))
+                result.is_complete = not stop() and len(taken) == len(page.stored) < self._batch_records
+                if taken:
+                    after = taken[-1].cursor
+                    yield page._replace(stored=taken)
+                if len(taken) < len(page.stored):
+                    is_cut = bool(taken)  # what was settled by this may have made room for the rest
+                    break
+
+    def _read(self, after: Cursor | None) -> list[StoredRecord]:
+        return self.source.read(self.query, after=after, limit=self._batch_records)
+
+    def _room(self, result: TransferResult) -> int:
+        """How many new records may still be taken."""
+        return sys.maxsize if self._limit is None else self._limit - result.read
+
+    def _send(self, fresh: Sequence[StoredRecord], position: Position, result: TransferResult) -> None:
+        """Write what is new. Of a batch that fails halfway, what the target has is remembered."""
+        sent = fresh if self._map is None else self._mapped(fresh, self._map)
+        done: list[StoredRecord] = []
+        try:
+            for piece in pieces(self.target, sent):
+                self._account_for(piece, result)
+                done += piece.stored
+        except Exception:
+            for stored in done:
+                position.sent.add(stored.cursor)
+            self._journal.save(position)
+            raise
+
+    @staticmethod
+    def _mapped(fresh: Sequence[StoredRecord], change: Change) -> list[StoredRecord]:
+        changed = [(stored, change(stored.record)) for stored in fresh]
+        return [stored._replace(record=record) for stored, record in changed if record is not None]
+
+    def _account_for(self, piece: Piece, result: TransferResult) -> None:
+        if piece.refusal is None:
+            result.written += len(piece.stored)
+            if self._remove_after:
+                self.source.remove(piece.stored)
+            return
+        for stored in piece.stored:
+            if self._reject is not None:
+                self._reject(stored.record, str(piece.refusal))
+            elif not result.rejected:
+                logger.error("%s refused record %s for good: %s", self.target.name, stored.record.id, piece.refusal)
+            result.rejected += 1
+
+
+def require_readable(chest: Chest) -> ReadableChest:
+    """The chest, which has to be one that can be read."""
+    if isinstance(chest, ReadableChest):
+        return chest
+    raise SettingsError(f"{chest.name} can only be written: name a chest that can be read as the source.")
+
+
+def _name_of(target: Chest, query: Query) -> str:
+    if query == EVERYTHING:
+        return target.name
+    return f"{target.name} {blake2b(repr(query).encode(), digest_size=6).hexdigest()}"

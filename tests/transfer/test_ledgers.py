@@ -1,0 +1,132 @@
+"""Every ``Ledger``: notes that two do not both change, locks that one has, and that end with the process."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chest.chests.sql import SQLChest
+from chest.chests.upkeep import Ledger, Note
+from chest.errors import ChestUnavailable
+from chest.transfer.file_ledger import FileLedger
+from tests.processes import running_python
+from tests.servers.database import DatabaseServer
+from tests.support import wait_until
+
+KINDS = ["directory", "sqlite", "postgresql", "mariadb", "mysql57"]
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, or the path of a directory."""
+    if request.param == "directory":
+        return str(tmp_path / "notes")
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'chest.sqlite3'}"
+    server: DatabaseServer = request.getfixturevalue(request.param)
+    return server.new_url()
+
+
+def _ledger(place: str) -> Ledger:
+    return SQLChest(place).ledger() if "://" in place else FileLedger(Path(place))
+
+
+@pytest.fixture
+def ledger(place: str) -> Iterator[Ledger]:
+    ledger = _ledger(place)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def other(place: str, ledger: Ledger) -> Iterator[Ledger]:
+    """Of somebody else, at the same place."""
+    other = _ledger(place)
+    yield other
+    other.close()
+
+
+def test_a_note_is_what_was_set_last(ledger: Ledger, other: Ledger) -> None:
+    first = ledger.set_note("one", "a", None)
+    assert first == Note("a", 1)
+    assert other.note("one") == first
+    second = other.set_note("one", "ü" * 100_000, first)
+    assert second is not None
+    assert ledger.note("one") == second
+    assert ledger.note("two") is None
+
+
+def test_a_note_that_somebody_changed_is_not_set(ledger: Ledger, other: Ledger) -> None:
+    first = ledger.set_note("one", "a", None)
+    assert other.set_note("one", "b", None) is None
+    assert other.set_note("one", "b", first) is not None
+    assert ledger.set_note("one", "c", first) is None
+    assert ledger.note("one") == Note("b", 2)
+
+
+def test_one_has_the_lock_and_the_next_when_it_is_given_back(ledger: Ledger, other: Ledger) -> None:
+    ledger.set_note("one", "a", None)
+    with ledger.lock("one") as is_ours:
+        assert is_ours
+        with other.lock("one") as is_theirs:
+            assert not is_theirs
+        with other.lock("two") as is_theirs:
+            assert is_theirs
+    with other.lock("one") as is_theirs:
+        assert is_theirs
+
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from chest.chests.registry import open_chest
+from chest.transfer.file_ledger import FileLedger
+
+place = sys.argv[1]
+ledger = open_chest(place).ledger() if "://" in place else FileLedger(Path(place))
+ledger.set_note("one", "a", None)
+with ledger.lock("one") as is_ours:
+    print(is_ours, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_ends_with_the_process_that_was_killed(place: str, ledger: Ledger) -> None:
+    with running_python(_HOLDER, place) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        with ledger.lock("one") as is_ours:
+            assert not is_ours
+        process.send_signal(signal.SIGKILL)
+
+        def is_free() -> bool:
+            with ledger.lock("one") as is_ours:
+                return is_ours
+
+        wait_until(is_free)
+
+
+def test_two_tables_of_a_database_have_notes_of_their_own(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'chest.sqlite3'}"
+    one, two = SQLChest(url).ledger(), SQLChest(f"{url}?table=other").ledger()
+    one.set_note("name", "a", None)
+    assert two.note("name") is None
+    one.close()
+    two.close()
+
+
+def test_a_note_that_is_damaged_says_what_to_do(tmp_path: Path) -> None:
+    ledger = FileLedger(tmp_path / "notes")
+    ledger.set_note("one", "a", None)
+    (file,) = (tmp_path / "notes").glob("*.json")
+    file.write_text("{")
+    with pytest.raises(ChestUnavailable, match="remove it"):
+        ledger.note("one")
+
+
+def test_reading_a_note_makes_nothing(tmp_path: Path) -> None:
+    assert FileLedger(tmp_path / "notes").note("one") is None
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,88 @@
+"""Transfers and retention on real database servers: what commits late, what comes again, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, insert
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.pool import NullPool
+
+from chest.chests.memory import MemoryChest
+from chest.chests.sql import SQLChest
+from chest.record import Record
+from chest.transfer import Retention, Transfer
+from tests.servers.database import DatabaseServer
+from tests.support import make_record
+from tests.transfer.conftest import LogChest
+
+SERVERS = ["postgresql", "mariadb"]
+
+
+@pytest.fixture(params=SERVERS)
+def url(request: pytest.FixtureRequest) -> str:
+    server: DatabaseServer = request.getfixturevalue(request.param)
+    return server.new_url()
+
+
+@pytest.fixture
+def chest(url: str) -> Iterator[SQLChest]:
+    with SQLChest(url) as chest:
+        yield chest
+
+
+@pytest.fixture
+def theirs(url: str, chest: SQLChest) -> Iterator[Connection]:
+    """A transaction of another program, which takes no turns with Chest."""
+    chest.open()
+    address = make_url(url)
+    driver = "postgresql+psycopg" if address.get_backend_name() == "postgresql" else "mysql+pymysql"
+    with create_engine(address.set(drivername=driver), poolclass=NullPool).connect() as connection:
+        yield connection
+
+
+def _insert(connection: Connection, chest: SQLChest, record: Record) -> None:
+    connection.execute(insert(chest._table).values(**record._asdict(), stored_at=datetime.now(UTC)))
+
+
+def test_what_another_program_commits_late_is_found_and_nothing_is_sent_twice(
+    chest: SQLChest, theirs: Connection, log: LogChest
+) -> None:
+    _insert(theirs, chest, make_record(path="late"))
+    chest.write([make_record(path="early")])
+    Transfer(chest, log).run()
+    assert log.paths == ["early"]
+    theirs.commit()
+    Transfer(chest, log).run()
+    Transfer(chest, log).run()
+    assert log.paths == ["early", "late"]
+
+
+def test_what_comes_again_is_there_once_and_what_is_refused_is_told(chest: SQLChest, tmp_path: Path) -> None:
+    source, rejected = MemoryChest(), list[str]()
+    source.write([make_record(path=str(place)) for place in range(10)])
+    chest.write([source.records[3]])
+    source.write([make_record(path="bad\0")] if chest.name.startswith("postgresql") else [])
+    transfer = Transfer(source, chest, directory=tmp_path, reject=lambda record, _: rejected.append(record.path))
+    transfer.run()
+    assert sorted(stored.record.path for stored in chest.read()) == [str(place) for place in range(10)]
+    assert rejected == (["bad\0"] if chest.name.startswith("postgresql") else [])
+    transfer.begin_anew()
+    transfer.run()
+    assert len(chest.read()) == 10
+
+
+def test_retention_keeps_the_bounds(chest: SQLChest) -> None:
+    now = datetime.now(UTC).timestamp()
+    ages = [40, 1, 2, 30, 3]
+    chest.write([make_record(path=str(age), time_ns=int((now - age * 86_400) * 1e9)) for age in ages])
+    assert Retention(chest, max_age=timedelta(days=20), chunk_records=1).run().removed == 2
+    assert Retention(chest, max_rows=2).run().removed == 1
+    assert [stored.record.path for stored in chest.read()] == ["2", "3"]
+    chest.write([make_record(variables={"text": "x" * 4000}) for _ in range(1000)])
+    result = Retention(chest, max_bytes=2**20).run()
+    assert 600 < result.removed < 900
+    assert result.reclaimed_bytes == 0
