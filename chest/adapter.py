@@ -20,9 +20,10 @@ from chest.option import PREFIX, Option, Source, places
 from chest.option_types import OptionType, tracked_names
 from chest.part_records import PartRecords
 from chest.request.context import ENVIRON_KEY, NO_REQUEST, Facts
+from chest.request.fields import ROUTE_CHARACTERS
 from chest.request.middleware import is_being_recorded
 from chest.request.part import RequestPart
-from chest.request.recording import ROUTE_CHARACTERS, Recording
+from chest.request.recording import Recording
 from chest.request.redaction import Redaction
 from chest.request.request_id import MOST_CHARACTERS
 from chest.request.sanitize import Sanitizer

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from chest.chests.base import Chest
 from chest.errors import SettingsError
 from chest.recorder import DEFAULT_SERVICE, Recorder
-from chest.request.adapted import AdaptedRecording
 from chest.request.context import ENVIRON_KEY, NO_REQUEST
-from chest.request.middleware import RequestMiddleware
+from chest.request.middleware import RequestMiddleware, is_being_recorded
 from chest.request.redaction import Redaction
 from chest.request.selection import Selection
 from chest.settings import RECORDER_SIDE, Settings
@@ -64,9 +63,6 @@ class ChestMiddleware(RequestMiddleware):
         """A middleware of settings that were resolved already; for adapters, which have a config mapping to read."""
         middleware = cls.__new__(cls)
         middleware._set_up(app, settings, recorder, service_of(app, DEFAULT_SERVICE))
-        if settings.enabled:
-            own = middleware.recorder
-            middleware._recording = AdaptedRecording(own.offer_line, _selection_of(settings), own)
         return middleware
 
     def _set_up(
@@ -104,7 +100,8 @@ class _DisabledMiddleware(ChestMiddleware):
     """With ``enabled=False``: the bare application."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[ENVIRON_KEY] = NO_REQUEST  # the application may write to it all the same
+        if ENVIRON_KEY not in environ or not is_being_recorded(environ):
+            environ[ENVIRON_KEY] = NO_REQUEST  # the application may write to it all the same
         return self.app(environ, start_response)
 
 

@@ -11,7 +11,6 @@ from chest.counters import Counters
 from chest.record import Record
 from chest.record_id import RecordIds
 from chest.recorder import Recorder
-from chest.request.adapted import AdaptedRecording
 from chest.request.part import RequestPart
 from chest.request.recording import Recording
 from chest.request.redaction import Redaction
@@ -49,7 +48,7 @@ class PartRecords:
 
     def into(self, recorder: Recorder) -> Recording:
         """What a part is to be finished as, for the recorder to take its record."""
-        return AdaptedRecording(recorder.offer_line, self._selection, recorder)
+        return Recording(recorder.offer_line, self._selection, recorder)
 
 
 class _Process:
@@ -57,6 +56,7 @@ class _Process:
 
     def __init__(self, resource: Resource) -> None:
         self.mark = bytearray(b"\1")
+        self.in_flight = None
         self.counters = Counters()
         self.request_ids = RequestIds()
         self.record_ids = RecordIds()

@@ -266,6 +266,12 @@ class Recorder:
             recorder = weak()
             return iter(()) if recorder is None else recorder._dead_rings()
 
+        def make_ready() -> None:
+            recorder = weak()
+            if recorder is not None:
+                recorder.request_ids.stock()
+                recorder.record_ids.stock()
+
         def look_after_file() -> None:
             recorder = weak()
             if recorder is not None:
@@ -277,7 +283,7 @@ class Recorder:
         lanes = lanes_for(self._chests, self.counters, directory, self.settings.spool_bytes)
         exporter = Exporter(
             self._ring, lanes, self.counters,
-            adopt=adopt, died=died, look_after_file=look_after_file,
+            adopt=adopt, died=died, look_after_file=look_after_file, make_ready=make_ready,
             flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
             must_wait=is_uwsgi_before_its_fork, notices=self._notices,
         )  # fmt: skip

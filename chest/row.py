@@ -78,7 +78,7 @@ def record_of(row: Sequence[Any], resource: tuple[str, str, str]) -> Record:
     if outcome is None:
         outcome = Outcome.ERROR if code is None or code >= 500 else Outcome.OK
     if method not in _KNOWN_METHODS:
-        method = text(method, METHOD_CHARACTERS)
+        method = text(str(method), METHOD_CHARACTERS)  # a server's that is no text
     if not path.isascii() or not path.isprintable() or len(path) > PATH_CHARACTERS:
         path = text(utf8_path(path), PATH_CHARACTERS)
     # A named tuple's own constructor is a Python call.

@@ -51,6 +51,7 @@ class ReadyProcess:
 
     def __init__(self) -> None:
         self.mark = bytearray(b"\1")
+        self.in_flight = None
         self.counters = Counters()
         self.request_ids = RequestIds()
         self.resource = Resource("shop", "1.0", "test")

@@ -329,8 +329,8 @@ def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
         re.findall(r"`([a-z_.]+)(?:<chest>)?`", "\n".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE)))
     )
     beside = {
-        "ring.is_durable", "ring.capacity_bytes", "ring.pending_bytes", "exporter_is_running", "in_flight", "spool.",
-        "exports",
+        "ring.is_durable", "ring.capacity_bytes", "ring.pending_bytes", "exporter_is_running", "exports", "in_flight",
+        "spool.",
     }  # fmt: skip
     assert explained - beside - {"last_error", "last_error_time"} == counted
 

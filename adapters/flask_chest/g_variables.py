@@ -89,7 +89,7 @@ class GVariables(Facts):
             if self.watch.takes_all:
                 names = names.copy()  # a thread of the application may set another one meanwhile
                 if not context and _variable_names.issuperset(names) and _DATA.issuperset(map(type, names.values())):
-                    context.update(names)
+                    context |= names
                 else:
                     _bring(names, context)
         except Exception as trouble:  # noqa: BLE001 - the record is made without

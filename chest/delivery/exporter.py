@@ -45,6 +45,7 @@ class Exporter:
     :param adopt: gives the rings in the directory whose owners are gone.
     :param died: called when the thread ends although nobody stopped it.
     :param look_after_file: called every few seconds, to notice when the ring's file is taken away.
+    :param make_ready: called many times a second, to do what requests would else have to wait for.
     :param flush_seconds: how old the oldest record may become before it is written.
     :param batch_records: about how many records are written in one transaction.
     :param must_wait: whether the thread must not yet open a chest: before a fork that will not ask whether it is a good moment.
@@ -60,6 +61,7 @@ class Exporter:
         adopt: Callable[[], Iterator[DeadRing]],
         died: Callable[[], None],
         look_after_file: Callable[[], None] = lambda: None,
+        make_ready: Callable[[], None] = lambda: None,
         flush_seconds: float,
         batch_records: int,
         must_wait: Callable[[], bool] = lambda: False,
@@ -73,6 +75,7 @@ class Exporter:
         self._counters = counters
         self._died = died
         self._look_after_file = look_after_file
+        self._make_ready = make_ready
         self._flush_seconds = flush_seconds
         self._batch_records = batch_records
         self._must_wait = must_wait
@@ -214,6 +217,7 @@ class Exporter:
 
     def _turn(self) -> None:
         """Once around: deliver when it is time, and look for what others have left."""
+        self._make_ready()
         if self._outstanding:
             self._outstanding.commit_settled()
         if self._delivery.is_holding:

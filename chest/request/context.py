@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from chest.counters import Counters
+from chest.request.fields import class_name
 
 ENVIRON_KEY: Final = "chest.context"
 """Under this key ``environ`` holds the request's context."""
@@ -75,13 +76,23 @@ class RequestContext(dict[str, Any]):
     """
 
     # All that the classes made of it have, so that a context can become another of them.
-    __slots__ = ("_facts", "_headers", "_request_id", "_server_start_response", "_server_write", "_status")
+    __slots__ = (
+        "_facts",
+        "_headers",
+        "_in_flight",
+        "_request_id",
+        "_server_start_response",
+        "_server_write",
+        "_status",
+    )
 
     _facts: Facts | None
     _request_id: str
     """The id that the request came with, or was given: fit for a header."""
     _status: str | None
     _headers: list[tuple[str, str]]
+    _in_flight: Any
+    """Where the request is noted for as long as it is being served; None where it is not."""
     _server_start_response: Any
     _server_write: Any
 
@@ -89,6 +100,10 @@ class RequestContext(dict[str, Any]):
         """Add ``by`` to the variable ``name``, which begins at 0; a value that is no number is replaced."""
         value = self.get(name, 0)
         self[name] = value + by if isinstance(value, (int, float)) else by
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """As a dict's, but that all is set at once: not in part before the end of the request and in part behind it."""
+        self |= dict(*args, **kwargs)
 
     def timer(self, name: str) -> Timer:
         """A context manager that adds its time to ``<name>_ms`` (milliseconds) and 1 to ``<name>_count``."""
@@ -112,7 +127,7 @@ class RequestContext(dict[str, Any]):
     def record_error(self, error: BaseException) -> None:
         """Record the class and message of an exception that was handled, and so does not reach the middleware."""
         facts = self._told()
-        facts.error = type(error).__name__
+        facts.error = class_name(error)
         facts.more()["exception.message"] = message_of(error)
 
     @property

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 from chest.record import Outcome
 from chest.request.context import RequestContext, message_of
+from chest.request.fields import class_name
 
 STATUS_OF_A_FAILURE: Final = "500 Internal Server Error"
+# Asked of the class itself: what an application's own class makes of it may raise.
+_exit_code_of: Callable[[SystemExit], Any] = SystemExit.__dict__["code"].__get__
 
 
 class Finishing(Protocol):
     """Who makes the record."""
 
-    def end(self, ending: Ending) -> None:
-        """Called once, with the end."""
+    def end(self, ending: Ending, context: RequestContext) -> None:
+        """Called with the end: once, or again where an exception of a signal handler's came in between."""
 
 
 class Ending:
@@ -23,6 +27,7 @@ class Ending:
 
     :param recording: is told of the end, once.
     :param context: the request's.
+    :param tail: of its record's id: told of the end again, the recording makes the same record and no second one.
     :param request_id: the one it came with.
     :param time_ns: when it began, Unix time.
     :param begin_ns: when it began, by ``time.perf_counter_ns``.
@@ -41,6 +46,7 @@ class Ending:
         self,
         recording: Finishing,
         context: RequestContext,
+        tail: str,
         request_id: str,
         method: str,
         path: str,
@@ -49,6 +55,7 @@ class Ending:
     ) -> None:
         self.recording = recording
         self.context: RequestContext | None = context
+        self.tail = tail
         self.request_id = request_id
         self.method = method
         self.path = path
@@ -60,11 +67,17 @@ class Ending:
 
         :param outcome: None where the status says it.
         """
-        if self.context is not None:
-            if self.outcome is None:
-                self.outcome = outcome
-            self.recording.end(self)
-            self.context = None
+        context = self.context
+        if context is None:
+            return
+        self.context = None  # first: what is called at the end may come here again
+        if self.outcome is None:
+            self.outcome = outcome
+        try:
+            self.recording.end(self, context)
+        except BaseException:  # a signal handler's: the finalizer tells it again
+            self.context = context
+            raise
 
     def failed(self, error: BaseException, *, is_answered: bool = False) -> None:
         """The application raised: how the request ended, without keeping the exception, which would keep its frames.
@@ -77,7 +90,7 @@ class Ending:
         if self.error is not None:
             return  # what follows an error is not its cause
         self.outcome = outcome_of(error)
-        self.error = type(error).__name__
+        self.error = class_name(error)
         self.message = message_of(error)
         context = self.context
         if context is None or self.outcome != Outcome.ERROR or is_answered:
@@ -95,9 +108,9 @@ def outcome_of(error: BaseException) -> str:
     view when it times out and SystemExit(0) on SIGINT and SIGQUIT; gevent kills with GreenletExit.
     """
     if isinstance(error, SystemExit):
-        by_worker_timeout = error.code == 1 and "gunicorn" in sys.modules
+        by_worker_timeout = _exit_code_of(error) == 1 and "gunicorn" in sys.modules
         return Outcome.WORKER_TIMEOUT if by_worker_timeout else Outcome.SHUTDOWN
-    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "GreenletExit":
+    if isinstance(error, KeyboardInterrupt) or class_name(error) == "GreenletExit":
         return Outcome.SHUTDOWN
     if isinstance(error, GeneratorExit):
         return Outcome.CLIENT_DISCONNECT

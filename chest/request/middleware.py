@@ -63,6 +63,7 @@ class RequestMiddleware:
         self._excluded_paths = selection.excluded_paths
         self._process = process
         self._mark = process.mark
+        self._in_flight = process.in_flight
         self._pop_request_id = process.request_ids.pop
         self._refill_request_ids = process.request_ids.refill
         self._header_key = "HTTP_" + request_id_header.upper().replace("-", "_")
@@ -74,9 +75,15 @@ class RequestMiddleware:
         path = environ.get("PATH_INFO") or ""
         if environ.get("SCRIPT_NAME"):
             path = f"{environ['SCRIPT_NAME']}{path}"
-        if self._excludes is not None and (path in self._excluded_paths or self._excludes(path)):
-            environ[ENVIRON_KEY] = UnrecordedContext()
-            return self._app(environ, start_response)
+        if self._excludes is not None:
+            try:
+                is_excluded = path in self._excluded_paths or self._excludes(path)
+            except TypeError:  # no text, and nothing that a set could hold
+                is_excluded = False
+            if is_excluded:
+                if ENVIRON_KEY not in environ or not is_being_recorded(environ):
+                    environ[ENVIRON_KEY] = UnrecordedContext()
+                return self._app(environ, start_response)
         if not self._mark[0]:
             self._process.prepare()
         if ENVIRON_KEY in environ and is_being_recorded(environ):
@@ -85,7 +92,7 @@ class RequestMiddleware:
         # What is needed of environ is copied now and environ not kept: servers use it again.
         environ[ENVIRON_KEY] = context = self._context_class()
         context._server_start_response = start_response
-        context._facts = context._status = _NOTHING
+        context._facts = context._status = context._in_flight = _NOTHING
         if self._header_key in environ or self._generator is not None:
             request_id = context._request_id = self._request_id(environ, context)
         else:
@@ -97,15 +104,29 @@ class RequestMiddleware:
             trace_id = trace_id_of(environ["HTTP_TRACEPARENT"])
             if trace_id is not None:
                 context._told().trace_id = trace_id
+        try:
+            tail = self._pop_tail()
+        except IndexError:
+            tail = self._refill_tails()
         method = environ.get("REQUEST_METHOD") or ""
+        try:
+            # Without these two there is no secret in a path; whether there is one with them is not found out here.
+            is_plain_path = "=" not in path and ":" not in path
+        except TypeError:  # no text
+            is_plain_path = False
         previous = _get_current()
-        _set_current(context)
         time_ns = _time_ns()
+        if self._in_flight is not None:
+            shown_path = path if is_plain_path else self._recording.clean_path(path)
+            context._in_flight = self._in_flight.begin(tail, request_id, time_ns, method, shown_path)
         begin_ns = _perf_counter_ns()
         try:
+            _set_current(context)
             body = self._app(environ, context)
         except BaseException as error:
-            self._raised(Ending(self._recording, context, request_id, method, path, time_ns, begin_ns), error, environ)
+            self._raised(
+                Ending(self._recording, context, tail, request_id, method, path, time_ns, begin_ns), error, environ
+            )
             raise
         finally:
             _set_current(previous)
@@ -118,12 +139,18 @@ class RequestMiddleware:
             except Exception:  # noqa: BLE001 - chunks that are no bytes: the server says so
                 pass
             facts = context._facts
+            if not body_bytes and "HTTP_UPGRADE" in environ and context._status is None:
+                ending = Ending(self._recording, context, tail, request_id, method, path, time_ns, begin_ns)
+                ending.finish(Outcome.UPGRADED)
+                return body
         else:
             facts = context._facts
             if facts is None or not facts.is_complete:
                 if type(body) is GeneratorType:
-                    return StreamedResponse(body, self._recording, context, request_id, method, path, time_ns, begin_ns)
-                ending = Ending(self._recording, context, request_id, method, path, time_ns, begin_ns)
+                    return StreamedResponse(
+                        body, self._recording, context, tail, request_id, method, path, time_ns, begin_ns
+                    )
+                ending = Ending(self._recording, context, tail, request_id, method, path, time_ns, begin_ns)
                 return self._returned(ending, body, environ)
             body_bytes = 0
         duration_ns = _perf_counter_ns() - begin_ns
@@ -131,12 +158,8 @@ class RequestMiddleware:
             if facts is None and self._is_simple:
                 # From here on what is written goes nowhere, so that another thread cannot change what was found plain.
                 context.__class__ = self._finished_context  # type: ignore[assignment]
-                context._server_start_response = None
-                if "://" not in path and self._is_plain(context):
-                    try:
-                        tail = self._pop_tail()
-                    except IndexError:
-                        tail = self._refill_tails()
+                context._server_start_response = context._server_write = None
+                if is_plain_path and self._is_plain(context) and context._facts is None:
                     try:
                         line = encode_line(
                             (
@@ -147,15 +170,17 @@ class RequestMiddleware:
                             NEWLINE,
                         )  # fmt: skip
                     except (TypeError, ValueError):
-                        pass  # a lone surrogate
+                        pass  # a lone surrogate, or a name of a class of the application's
                     else:
                         if len(line) <= PLAIN_BYTES:
                             self._offer(line)
+                            if context._in_flight is not None:
+                                self._recording.forget(context)
                             return body
         except Exception as trouble:  # noqa: BLE001 - the request goes on
             self._recording.went_wrong(context, trouble)
         else:
-            known = request_id, time_ns, time_ns % CHECK, duration_ns, method, path
+            known = tail, request_id, time_ns, time_ns % CHECK, duration_ns, method, path
             self._recording.finish(known, context, body_bytes)
         return body
 

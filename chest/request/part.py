@@ -65,12 +65,20 @@ class RequestPart(Ending):
         context = RequestContext(variables)
         context._request_id = request_id
         context._status = self.status
-        context._facts = None
+        context._facts = context._in_flight = None
         if self._route is not None:
             context._facts = facts = Facts()
             facts.route = self._route
         duration_ns = time.perf_counter_ns() - self.begin_ns
-        known = request_id, self.time_ns, self.time_ns % CHECK, duration_ns, self.method, self.path
+        known = (
+            recording.new_tail(),
+            request_id,
+            self.time_ns,
+            self.time_ns % CHECK,
+            duration_ns,
+            self.method,
+            self.path,
+        )
         if self.outcome is None and self.error is None:
             recording.finish(known, context, 0)
             return

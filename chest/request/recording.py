@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from chest.counters import Counters
+from chest.encoding import NEWLINE, encode_line
 from chest.record import Record
 from chest.record_id import RecordIds
 from chest.request.context import Facts, RequestContext, finished_context
 from chest.request.ending import Ending
+from chest.request.fields import as_text, clean_route, clean_size, clean_status
+from chest.request.notes import REDACTED_COUNT, SANITIZED
 from chest.request.request_id import MOST_CHARACTERS, RequestIds
 from chest.request.selection import SAMPLE_RATE, Selection
 from chest.row import (
@@ -27,7 +30,6 @@ from chest.row import (
 from chest.text import storable, text
 
 STATUS_INFERRED: Final = "chest.status_inferred"
-ROUTE_CHARACTERS: Final = 512
 MESSAGE_CHARACTERS: Final = 1024
 PLAIN_BYTES: Final = 4096
 """A line that is no longer holds no value, no name and no path that would have to be cut."""
@@ -48,6 +50,10 @@ class Process(Protocol):
     @property
     def resource(self) -> tuple[str, str, str]:
         """Service, release and host."""
+
+    @property
+    def in_flight(self) -> Any:
+        """Notes requests that are being served: ``begin`` gives a slot or None, ``end`` takes it; None where none is noted."""
 
     def prepare(self) -> None:
         """Make this process ready: called before a request's application whenever ``mark[0]`` is 0."""
@@ -81,38 +87,71 @@ class Recording:
 
         Of the most common kind :class:`~chest.request.middleware.RequestMiddleware` makes the line itself, in the same way.
 
-        :param known: the fields of the row from the request's id, as it came, to the path.
+        :param known: the first fields of the row, to the path, with the request's id as it came.
         :param ending: where it did not end with a complete body.
         """
         try:
+            facts = context._facts
+            if facts is not None and not facts.has_more and ending is None and self._is_simple:
+                # An adapter's, of whose requests most have a route and the attributes of an endpoint, which are the program's
+                # and clean, and nothing beside: a fifth of what such a request pays would go into finding that out.
+                facts.at_end(context)
+                context.__class__ = self.finished_context
+                context._server_start_response = context._server_write = None
+                path = known[6]
+                is_plain_path = type(path) is str and "=" not in path and ":" not in path
+                if is_plain_path and not facts.has_more and self._is_plain(context):
+                    told = facts.route, None, None, facts.known_attributes or {}
+                    if self._offered((*known, context._status, body_bytes, context, *told)):
+                        return
             self._finish(known, context, body_bytes, ending)
         except Exception as trouble:  # noqa: BLE001 - the request goes on
             self.went_wrong(context, trouble)
+        finally:
+            if context._in_flight is not None:
+                self.forget(context)
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: Ending, context: RequestContext) -> None:
         """:meth:`finish` for a request that ended in another way than most."""
         duration_ns = _perf_counter_ns() - ending.begin_ns
-        context, time_ns = ending.context, ending.time_ns
-        if context is None:
-            return
-        known = ending.request_id, time_ns, time_ns % CHECK, duration_ns, ending.method, ending.path
+        time_ns = ending.time_ns
+        known = ending.tail, ending.request_id, time_ns, time_ns % CHECK, duration_ns, ending.method, ending.path
         try:
             if not (ending.outcome is None and ending.first_byte_ns and self._offered_stream(known, context, ending)):
                 self._finish(known, context, ending.body_bytes, ending)
         except Exception as trouble:  # noqa: BLE001 - the request goes on
             self.went_wrong(context, trouble)
+        finally:
+            if context._in_flight is not None:
+                self.forget(context)
 
     def _offered_stream(self, known: Row, context: RequestContext, ending: Ending) -> bool:
         """Offer the record of a stream that ended well and of which nothing was told; False where it is no such one."""
         if context._facts is not None or not self._is_simple:
             return False
         context.__class__ = self.finished_context
-        context._server_start_response = None
-        if "://" in ending.path or not self._is_plain(context):
+        context._server_start_response = context._server_write = None
+        path = ending.path
+        if type(path) is not str or "=" in path or ":" in path or not self._is_plain(context):
             return False
         first_byte_ns = ending.first_byte_ns - ending.begin_ns
-        line = line_of((self._tail(), *known, context._status, ending.body_bytes, context, first_byte_ns))
-        if line is None or len(line) > PLAIN_BYTES:
+        row = *known, context._status, ending.body_bytes, context, first_byte_ns
+        try:  # as in `_offered`, without the call
+            line = encode_line(row, None, NEWLINE)
+        except (TypeError, ValueError):
+            return False
+        if len(line) > PLAIN_BYTES:
+            return False
+        self._offer(line)
+        return True
+
+    def _offered(self, row: Row) -> bool:
+        """Offer a row whose variables are plain; False where it is none of the most, which all can be encoded and are short."""
+        try:
+            line = encode_line(row, None, NEWLINE)
+        except (TypeError, ValueError):  # a lone surrogate, or a name of a class of the application's
+            return False
+        if len(line) > PLAIN_BYTES:
             return False
         self._offer(line)
         return True
@@ -120,35 +159,47 @@ class Recording:
     def went_wrong(self, context: RequestContext, trouble: Exception) -> None:
         """Something of ours raised: counted, and the request goes on."""
         context.__class__ = self.finished_context
+        context._server_start_response = context._server_write = None
+        if context._in_flight is not None:
+            self.forget(context)
         self._counters.add("dropped.internal_error")
         self._counters.error(f"while recording a request: {type(trouble).__name__}")
+
+    def forget(self, context: RequestContext) -> None:
+        """The request is no longer being served, and its record offered if there is to be one."""
+        slot, context._in_flight = context._in_flight, None
+        self._process.in_flight.end(slot)
+
+    def new_tail(self) -> str:
+        """The second half of a record's id."""
+        try:
+            return self._pop_tail()
+        except IndexError:
+            return self._refill_tails()
+
+    def clean_path(self, path: object) -> str:
+        """A path as it may be kept: some servers hand a target in absolute form over as it is, with whatever password it
+        holds; and a "?" that came percent-encoded is part of the path."""
+        known = as_text(path)
+        if "=" in known or "://" in known:
+            return latin1_path(self._selection.redaction.clean_url(utf8_path(known)))
+        return known
 
     def _finish(self, known: Row, context: RequestContext, body_bytes: int, ending: Ending | None) -> None:
         facts = context._facts
         if facts is not None:
             facts.at_end(context)
         context.__class__ = self.finished_context
-        context._server_start_response = None
+        context._server_start_response = context._server_write = None
         if facts is not None and facts.is_excluded:
             return
-        if "://" in known[5]:
-            # Some servers hand a target in absolute form over as it is, with whatever password it holds.
-            known = (*known[:5], latin1_path(self._selection.redaction.clean_url(utf8_path(known[5]))))
-        row: Row = (self._tail(), *known, context._status, body_bytes, context)
+        row: Row = (*known[:6], self.clean_path(known[6]), context._status, body_bytes, context)
         if self._is_simple and self._is_plain(context):
             if facts is not None or ending is not None:
                 row = self._told(row, facts, ending, {})
-            line = line_of(row)
-            if line is not None and len(line) <= PLAIN_BYTES:
-                self._offer(line)
+            if self._offered(row):
                 return
-        self._offer_clean(row, facts, ending)
-
-    def _tail(self) -> str:
-        try:
-            return self._pop_tail()
-        except IndexError:
-            return self._refill_tails()
+        self._offer_clean((*row[:8], body_bytes, context), facts, ending)
 
     def _offer_clean(self, row: Row, facts: Facts | None, ending: Ending | None) -> None:
         """Offer a row of which nothing is known, if it is kept."""
@@ -156,8 +207,8 @@ class Recording:
         if not self._tracks_all:
             variables = self._selection.tracked(row[5], variables)
         variables, notes = self._clean(variables)
-        method, path = text(row[5], METHOD_CHARACTERS), storable(row[6])
-        row = (*row[:5], method, path, row[7], row[8], variables)
+        method, path = text(as_text(row[5]), METHOD_CHARACTERS), storable(row[6])
+        row = (*row[:5], method, path, clean_status(row[7]), clean_size(row[8]), variables)
         row = self._told(row, facts, ending, notes or {})
         if self._is_judged:
             record = record_of(row, self._process.resource)
@@ -179,8 +230,8 @@ class Recording:
             error = facts.error
             body_bytes += facts.written_bytes
             if facts.request_id is not None:
-                request_id = text(_text_of(facts.request_id), MOST_CHARACTERS)
-            route = _clean_route(facts.route)
+                request_id = text(as_text(facts.request_id), MOST_CHARACTERS)
+            route = clean_route(facts.route)
             if facts.known_attributes is not None:
                 attributes.update(facts.known_attributes)
             if facts.trace_id is not None:
@@ -196,21 +247,27 @@ class Recording:
                 attributes[STATUS_INFERRED] = True
             if ending.message:
                 self._tell({"exception.message": ending.message}, attributes)
-        if "exception.message" in attributes:
+        message = as_text(attributes.get("exception.message", ""))
+        if len(message) > MESSAGE_CHARACTERS:
             # Cut only now: half a URL would keep half its password.
-            attributes["exception.message"] = text(str(attributes["exception.message"]), MESSAGE_CHARACTERS)
+            attributes["exception.message"] = message[:MESSAGE_CHARACTERS]
+            sanitized = attributes[SANITIZED] = dict(attributes.get(SANITIZED, ()))
+            before = sanitized.get("exception.message")
+            sanitized["exception.message"] = f"{before}, value_bytes" if before else "value_bytes"
         return (row[0], request_id, *row[2:8], body_bytes, row[9], route, outcome, error, attributes)
 
     def _tell(self, told: dict[str, Any], attributes: dict[str, Any]) -> None:
         """Add attributes, as clean as variables are, and what was done to them to what was done to the variables."""
+        told.pop(SANITIZED, None)  # these two are nobody else's to tell
+        told.pop(REDACTED_COUNT, None)
         clean, notes = self._clean(told)
         attributes.update(clean)
         if notes is None:
             return
-        if "chest.sanitized" in notes:
-            attributes["chest.sanitized"] = attributes.get("chest.sanitized", {}) | notes["chest.sanitized"]
-        if "chest.redacted" in notes:
-            attributes["chest.redacted"] = attributes.get("chest.redacted", 0) + notes["chest.redacted"]
+        if SANITIZED in notes:
+            attributes[SANITIZED] = attributes.get(SANITIZED, {}) | notes[SANITIZED]
+        if REDACTED_COUNT in notes:
+            attributes[REDACTED_COUNT] = attributes.get(REDACTED_COUNT, 0) + notes[REDACTED_COUNT]
 
     def _judged(self, record: Record) -> bool:
         """Whether the record is kept by the sample, and by the user's last word: False, and only False, drops it."""
@@ -228,19 +285,3 @@ class Recording:
             self._counters.add("before_record_failed")
             self._counters.error(f"before_record raised {error!r}")
             return True
-
-
-def _clean_route(route: object) -> str | None:
-    if route is None or (
-        type(route) is str and len(route) <= ROUTE_CHARACTERS and route.isascii() and route.isprintable()
-    ):
-        return route
-    return text(str(route), ROUTE_CHARACTERS)
-
-
-def _text_of(request_id: object) -> str:
-    """What the application set, as text; its class where its ``__str__`` raises."""
-    try:
-        return str(request_id)
-    except Exception:  # noqa: BLE001 - the application's
-        return f"<{type(request_id).__name__}>"

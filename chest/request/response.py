@@ -17,6 +17,9 @@ _set_current = current_context.set
 _perf_counter_ns = time.perf_counter_ns
 
 _OF_FILES: Final = frozenset(("fileno", "read", "filelike"))
+_BYTES: Final = (bytes, bytearray)
+_MOST_DIGITS: Final = 18
+"""Of a length that can be counted in 64 bits."""
 
 
 class StreamedResponse(Ending):
@@ -34,6 +37,7 @@ class StreamedResponse(Ending):
         body: Any,
         recording: Finishing,
         context: RequestContext,
+        tail: str,
         request_id: str,
         method: str,
         path: str,
@@ -43,6 +47,7 @@ class StreamedResponse(Ending):
         # The same as in Ending, without the call.
         self.recording = recording
         self.context = context
+        self.tail = tail
         self.request_id = request_id
         self.method = method
         self.path = path
@@ -94,7 +99,7 @@ class StreamedResponse(Ending):
         context = self.context
         if context is None:
             return
-        body, self._body = self._body, None
+        body, self._body = self._body, ()
         self._asked = None
         if self._is_exhausted and type(body) is GeneratorType:  # closed already: asking it would change nothing
             self.finish(None)
@@ -116,7 +121,7 @@ class StreamedResponse(Ending):
 
         But for what would have a server read a file past this object.
         """
-        if name.startswith("_") or name in _OF_FILES or self._body is None:
+        if name.startswith("_") or name in _OF_FILES or self.context is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
         return getattr(self._body, name)
 
@@ -132,8 +137,15 @@ class StreamedResponse(Ending):
         return self.method == "HEAD" or (status or "")[:3] in ("204", "304")
 
     def __del__(self) -> None:
-        if self.context is not None:
-            self.finish(None if self._is_exhausted else Outcome.ABANDONED)
+        context = self.context
+        if context is None:
+            return
+        # Another request may be current on this thread: what a generator says at its own end, which is here, is not that one's.
+        previous = _get_current()
+        _set_current(context)
+        self._body = ()
+        _set_current(previous)
+        self.finish(None if self._is_exhausted else Outcome.ABANDONED)
 
 
 class SizedStreamedResponse(StreamedResponse):
@@ -183,7 +195,20 @@ def returned(ending: Ending, body: Any, environ: WSGIEnvironment) -> Iterable[by
         # No body at all, or the sentinel of a server that has taken the connection over: by identity, untouched.
         ending.finish(Outcome.ERROR if "HTTP_UPGRADE" not in environ else Outcome.UPGRADED)
         return body  # type: ignore[no-any-return]
-    made_of = ending.recording, context, ending.request_id, ending.method, ending.path, ending.time_ns, ending.begin_ns
+    if isinstance(body, _BYTES):  # no body that PEP 3333 knows, but uWSGI sends it: as it is, else uWSGI would not
+        ending.body_bytes = len(body)
+        ending.finish(None)
+        return body  # type: ignore[return-value]
+    made_of = (
+        ending.recording,
+        context,
+        ending.tail,
+        ending.request_id,
+        ending.method,
+        ending.path,
+        ending.time_ns,
+        ending.begin_ns,
+    )
     return (SizedStreamedResponse if hasattr(type(body), "__len__") else StreamedResponse)(body, *made_of)
 
 
@@ -212,6 +237,6 @@ def _watch_file(ending: Ending, body: Any) -> None:
 def _said_length(headers: list[tuple[str, str]]) -> int:
     """The ``Content-Length`` of a file that the server sends by itself; 0 where none was said."""
     for name, value in headers:
-        if name.lower() == "content-length" and value.isdigit():
+        if name.lower() == "content-length" and value.isdecimal() and len(value) <= _MOST_DIGITS:
             return int(value)
     return 0

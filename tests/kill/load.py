@@ -68,7 +68,11 @@ class Load:
             connection.request("GET", path, headers={"X-Request-ID": request_id})
             response = connection.getresponse()
             body = response.read()
-        except (OSError, http.client.HTTPException):
+        except (
+            OSError,
+            http.client.HTTPException,
+            ValueError,
+        ):  # the last: an error page amid the chunks of another answer
             self.failed += 1
             return False
         if response.status != 200 or len(body) != int(response.headers["Content-Length"]):

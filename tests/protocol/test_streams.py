@@ -153,7 +153,7 @@ def test_a_body_that_cannot_be_iterated_leaves_no_request_behind_in_its_thread()
             begin(body)  # type: ignore[no-untyped-call]
         assert current() is NO_REQUEST
     body.close()  # type: ignore[attr-defined]
-    with pytest.raises(TypeError):
+    with pytest.raises(StopIteration):
         next(body)  # type: ignore[call-overload]
     assert current() is NO_REQUEST
     assert (app.record.status, app.record.error) == (500, "LookupError")

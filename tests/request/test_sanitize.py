@@ -9,11 +9,11 @@ import threading
 from decimal import Decimal
 from typing import Any, NoReturn
 
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chest.encoding import decode, encode
 from chest.request.redaction import Redaction
 from chest.request.sanitize import Limits, Sanitizer
 from chest.settings import REDACTED_BY_DEFAULT
@@ -127,7 +127,7 @@ def test_containers_changed_by_another_thread_raise_nothing() -> None:
         for _ in range(300):
             kept, _ = sanitizer.clean(dict(shared))
             assert set(kept) == {"dict", "list", "nested"}
-            orjson.dumps(kept)
+            encode(kept)
     finally:
         stop.set()
         thread.join()
@@ -229,7 +229,7 @@ def test_whatever_is_recorded_becomes_json_within_limits(variables: dict[Any, An
     given_values = list(variables.values())
     kept, notes = sanitizer.clean(variables)
 
-    assert orjson.loads(orjson.dumps(kept)) == kept
+    assert decode(encode(kept)) == kept
     assert json.loads(json.dumps(kept, allow_nan=False)) == kept
     json.dumps(notes, allow_nan=False).encode()
     assert len(kept) <= limits.keys_per_record

@@ -1,4 +1,4 @@
-"""``AdaptedRecording``: an adapter's requests leave the same records, whichever way they are made."""
+"""``Recording``: an adapter's requests leave the same records, whichever way they are made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from chest.record import Record
-from chest.request.adapted import AdaptedRecording
 from chest.request.context import Facts, FinishedContext, RequestContext
 from chest.request.recording import Recording
 from chest.request.selection import Selection
@@ -30,16 +29,23 @@ class AdapterFacts(Facts):
 
 
 def record_made_by(
-    kind: type[Recording], say: Callable[[RequestContext], object], last_word: dict[str, Any], path: str = "/items/3"
+    say: Callable[[RequestContext], object],
+    last_word: dict[str, Any],
+    path: str = "/items/3",
+    *,
+    is_looked_at: bool = False,
 ) -> tuple[Record | None, RequestContext]:
     lines: list[bytes] = []
     process = ReadyProcess()
-    recording = kind(lines.append, Selection(), process)
+    recording = Recording(lines.append, Selection(), process)
     context = RequestContext({"user_id": "123"})
-    context._request_id, context._status, context._facts = "r-1", "200 OK", None
+    context._request_id, context._status, context._facts, context._in_flight = "r-1", "200 OK", None, None
     context.tell(AdapterFacts(last_word))
     say(context)
-    recording.finish(("r-1", 1_000, 1_000, 5, "GET", path), context, 0)
+    if is_looked_at:
+        assert context._facts is not None
+        context._facts.has_more = True
+    recording.finish((recording.new_tail(), "r-1", 1_000, 1_000, 5, "GET", path), context, 0)
     records = decode_lines(b"".join(lines), process.resource)
     assert len(records) <= 1
     return (records[0] if records else None), context
@@ -54,6 +60,8 @@ def record_made_by(
         (lambda context: None, {"surrogate": "\ud800"}, "/items/3"),
         (lambda context: None, {"password": "hunter2"}, "/items/3"),
         (lambda context: None, {}, "http://ada:hunter2@host/items"),
+        (lambda context: None, {}, "/reset?token=x"),
+        (lambda context: None, {}, "/items/v1:3"),
         (lambda context: context.record_error(LookupError("no")), {"rows": 2}, "/items/3"),
         (lambda context: setattr(context, "route", "/o\nther\0"), {}, "/items/3"),
         (lambda context: setattr(context, "request_id", "r-2"), {}, "/items/3"),
@@ -61,11 +69,11 @@ def record_made_by(
         (lambda context: context.exclude(), {"rows": 2}, "/items/3"),
     ],
 )
-def test_the_record_is_the_one_that_is_made_without_it(
+def test_the_record_is_the_one_that_is_made_of_facts_that_are_looked_at(
     say: Callable[[RequestContext], object], last_word: dict[str, Any], path: str
 ) -> None:
-    mine, context = record_made_by(AdaptedRecording, say, last_word, path)
-    plain, _ = record_made_by(Recording, say, last_word, path)
+    mine, context = record_made_by(say, last_word, path)
+    plain, _ = record_made_by(say, last_word, path, is_looked_at=True)
     assert isinstance(context, FinishedContext)
     if plain is None:
         assert mine is None
@@ -76,12 +84,12 @@ def test_the_record_is_the_one_that_is_made_without_it(
 def test_names_that_were_seen_take_the_short_way_and_leave_the_same_record() -> None:
     lines: list[bytes] = []
     process = ReadyProcess()
-    recording = AdaptedRecording(lines.append, Selection(), process)
+    recording = Recording(lines.append, Selection(), process)
     for _ in range(3):
         context = RequestContext({"user_id": "123"})
-        context._request_id, context._status, context._facts = "r-1", "200 OK", None
+        context._request_id, context._status, context._facts, context._in_flight = "r-1", "200 OK", None, None
         context.tell(AdapterFacts({"rows": 2}))
-        recording.finish(("r-1", 1_000, 1_000, 5, "GET", "/items/3"), context, 0)
+        recording.finish((recording.new_tail(), "r-1", 1_000, 1_000, 5, "GET", "/items/3"), context, 0)
     first, *others = decode_lines(b"".join(lines), process.resource)
     assert first.variables == {"user_id": "123", "rows": 2}
     assert (first.route, first.attributes) == ("/items/<int:id>", {"endpoint": "item"})
@@ -94,9 +102,9 @@ def test_an_adapter_whose_last_word_raises_costs_the_record_and_no_request() -> 
             raise LookupError
 
     process = ReadyProcess()
-    recording = AdaptedRecording(lambda line: pytest.fail("nothing can be made of it"), Selection(), process)
+    recording = Recording(lambda line: pytest.fail("nothing can be made of it"), Selection(), process)
     context = RequestContext()
-    context._request_id, context._status, context._facts = "r-1", "200 OK", None
+    context._request_id, context._status, context._facts, context._in_flight = "r-1", "200 OK", None, None
     context.tell(Broken({}))
-    recording.finish(("r-1", 1_000, 1_000, 5, "GET", "/"), context, 0)
+    recording.finish((recording.new_tail(), "r-1", 1_000, 1_000, 5, "GET", "/"), context, 0)
     assert process.counters.get("dropped.internal_error") == 1
