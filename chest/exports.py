@@ -8,15 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chest.chests.base import Chest, ReadableChest
-from chest.errors import SettingsError
+from chest.chests.base import ReadableChest
 from chest.record import Record
 from chest.transfer.plan import Plan
 
 if TYPE_CHECKING:
     from chest.transfer.scheduled_task import ScheduledTask
 
-__all__ = ["Exports", "exported"]
+__all__ = ["Exports"]
 
 logger = logging.getLogger("chest.transfer")
 
@@ -91,16 +90,3 @@ class Exports:
     def stats(self) -> dict[str, Any]:
         """How each is, by name: see ``ticks_behind`` and ``last_error``."""
         return {task.name: task.stats() for task in tuple(self._tasks)}
-
-
-def exported(given: Sequence[str | Chest], chests: Sequence[Chest]) -> str | ReadableChest:
-    """The first chest that can be read; by its URL where it has one, so that exports read on their own connections.
-
-    :param given: chests as they were named, by URL or themselves.
-    :param chests: the same, opened.
-    :raises SettingsError: there is none.
-    """
-    for each, chest in zip(given, chests, strict=True):
-        if isinstance(chest, ReadableChest):
-            return each if isinstance(each, str) else chest
-    raise SettingsError("none of the recorder's chests can be read: name one with from=")

@@ -22,7 +22,7 @@ from chest.delivery.exporter import Exporter
 from chest.delivery.lanes import lanes_for
 from chest.directory import default_directory, prepare_directory
 from chest.errors import ChestError, DirectoryError, SettingsError
-from chest.exports import Exports, exported
+from chest.exports import Exports
 from chest.killed_request import cleaned_killed_request
 from chest.native import Lock, new_lock
 from chest.process_hooks import (
@@ -134,9 +134,13 @@ class Recorder:
         return open_chest(chest) if isinstance(chest, str) else chest
 
     def _exported(self) -> str | ReadableChest:
+        """The first chest that can be read; by its URL where it has one, so that exports read on their own connections."""
         if not self.settings.chests:
             return default_store(self.directory)
-        return exported(self.settings.chests, self._chests)
+        for given, chest in zip(self.settings.chests, self._chests, strict=True):
+            if isinstance(chest, ReadableChest):
+                return given if isinstance(given, str) else chest
+        raise SettingsError("none of the recorder's chests can be read: name one with from=")
 
     # -- making a process ready --------------------------------------------------------------------------------------
 

@@ -15,22 +15,18 @@ from typing import Any, Final
 
 import click
 
-from chest.chests.base import Chest
 from chest.chests.registry import open_chest
 from chest.counters import Counters
-from chest.delivery.dead_letters import DeadLetters
 from chest.delivery.lanes import lanes_for
 from chest.delivery.sidecar import Progress, Sidecar
 from chest.directory import prepare_directory
 from chest.errors import SettingsError
-from chest.exports import Exports, exported
 from chest.killed_request import cleaned_killed_request
 from chest.recorder import Recorder, default_store
 from chest.ring.recovery import adopt_dead_rings
 from chest.settings import Settings
 
 _TELL_EVERY_SECONDS: Final = 10.0
-_BEGIN_EVERY_SECONDS: Final = 5.0
 
 
 @click.command()
@@ -43,16 +39,17 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     """Deliver for all processes that keep their rings in DIRECTORY.
 
     Their recorders have the option exporter="external", and run no thread. What processes left that are gone is delivered,
-    too. Ends at SIGTERM or Ctrl-C, when it has delivered what there is. May be run twice for one directory.
+    too, and exports on timetables run here. Ends at SIGTERM or Ctrl-C, when it has delivered what there is. May be run
+    twice for one directory.
 
-    Without --to and --app the records go to all of CHEST_URLS, else to chest.sqlite3 in the directory. The exports and
-    retentions of the app, else of CHEST_EXPORTS, run here, too.
+    Without --to and --app the records go to all of CHEST_URLS, else to chest.sqlite3 in the directory.
     """
     if urls and app:
         raise SettingsError("give --to or --app, not both: an app's recorder has chests of its own")
-    counters = Counters()
-    settings, chests, exports = _of_app(app) if app else _of_environment(urls, directory, counters)
     prepare_directory(directory)
+    recorder = _of_app(app) if app else _of_environment(urls, directory)
+    settings, chests = recorder.settings, recorder.chests or (open_chest(default_store(directory.absolute())),)
+    counters = Counters()
     sidecar = Sidecar(
         directory,
         lanes_for(chests, counters, directory, settings.spool_bytes),
@@ -67,24 +64,30 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     names = ", ".join(chest.name for chest in chests)
     told = _Told(quiet)
     told.say(f"Draining {directory} into {names}")
-    beside = _Beside(exports, told)
-    is_complete = sidecar.run(told.progress if once else beside.go_on)
-    beside.end(settings.shutdown_seconds)
+
+    def after_a_round(progress: Progress) -> None:
+        if not once:
+            recorder.exports.start()
+        told.progress(progress)
+
+    try:
+        is_complete = sidecar.run(after_a_round)
+    finally:
+        recorder.exports.stop()
+        recorder.exports.wait(time.monotonic() + settings.shutdown_seconds)
     told.end(sidecar.progress, is_complete)
     if not is_complete:
         raise SystemExit(1)
 
 
-def _of_environment(urls: Sequence[str], directory: Path, counters: Counters) -> tuple[Settings, list[Chest], Exports]:
-    settings = Settings.resolve({"chests": tuple(urls) or None})
-    given = settings.chests or (default_store(directory.absolute()),)
-    chests = [open_chest(chest) if isinstance(chest, str) else chest for chest in given]
-    bury = DeadLetters(lambda: directory, counters).bury if settings.spool_bytes else None
-    return settings, chests, Exports(settings.exports, lambda: exported(given, chests), lambda: directory, bury)
+def _of_environment(urls: Sequence[str], directory: Path) -> Recorder:
+    """A recorder that records nothing: it has the chests and the timetables."""
+    settings = Settings.resolve({"chests": tuple(urls) or None, "directory": directory.absolute()})
+    return Recorder.from_settings(settings)
 
 
-def _of_app(place: str) -> tuple[Settings, list[Chest], Exports]:
-    """The settings, chests and exports of a recorder that a module holds, itself or in an application."""
+def _of_app(place: str) -> Recorder:
+    """The recorder that a module holds, itself or in an application."""
     module, colon, name = place.partition(":")
     if not colon:
         raise SettingsError(f"--app takes MODULE:NAME, such as shop.wsgi:app, not {place!r}")
@@ -101,8 +104,7 @@ def _of_app(place: str) -> tuple[Settings, list[Chest], Exports]:
         recorder = getattr(extensions.get("chest"), "recorder", None)
     if not isinstance(recorder, Recorder):
         raise SettingsError(f"--app {place}: that is neither a Recorder nor an application that has one")
-    chests = list(recorder.chests) or [open_chest(default_store(recorder.directory))]
-    return recorder.settings, chests, recorder.exports
+    return recorder
 
 
 def _end_at_signals(sidecar: Sidecar, seconds: float) -> None:
@@ -111,25 +113,6 @@ def _end_at_signals(sidecar: Sidecar, seconds: float) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-
-
-class _Beside:
-    """What is done beside draining: exports are begun, again every few seconds where one could not; and it is said how far it is."""
-
-    def __init__(self, exports: Exports, told: _Told) -> None:
-        self._exports = exports
-        self._told = told
-        self._begin_at = 0.0
-
-    def go_on(self, progress: Progress) -> None:
-        if time.monotonic() >= self._begin_at:
-            self._begin_at = time.monotonic() + _BEGIN_EVERY_SECONDS
-            self._exports.start()
-        self._told.progress(progress)
-
-    def end(self, seconds: float) -> None:
-        self._exports.stop()
-        self._exports.wait(time.monotonic() + seconds)
 
 
 class _Told:

@@ -11,8 +11,8 @@ from chest.counters import Counters
 from chest.delivery.lane import Lane
 from chest.delivery.spool import Spool, spool_path
 
-_HELD_FOR_ONE: Final = 2
-"""Batches in memory, decoded: one that is being written, and the next. The others wait in the ring, where they cost no more."""
+_HELD_FOR_ONE: Final = 1
+"""Batches in memory, decoded: the one that is being written. The others wait in the ring, where they cost no more."""
 _HELD_FOR_SEVERAL: Final = 4
 """A chest that is late for a moment is not to hold up those beside it."""
 

@@ -64,6 +64,7 @@ class RequestMiddleware:
         self._process = process
         self._mark = process.mark
         self._in_flight = process.in_flight
+        self._end_in_flight: Any = None if self._in_flight is None else self._in_flight.end
         self._pop_request_id = process.request_ids.pop
         self._refill_request_ids = process.request_ids.refill
         self._header_key = "HTTP_" + request_id_header.upper().replace("-", "_")
@@ -174,8 +175,10 @@ class RequestMiddleware:
                     else:
                         if len(line) <= PLAIN_BYTES:
                             self._offer(line)
-                            if context._in_flight is not None:
-                                self._recording.forget(context)
+                            slot = context._in_flight
+                            if slot is not None:
+                                context._in_flight = None
+                                self._end_in_flight(slot)
                             return body
         except Exception as trouble:  # noqa: BLE001 - the request goes on
             self._recording.went_wrong(context, trouble)

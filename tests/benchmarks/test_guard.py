@@ -39,12 +39,12 @@ def added(name: str) -> float:
     return found[name].p50_ns / found[bench_middleware.BY_NAME].p50_ns
 
 
-def test_a_request_costs_no_more_than_counting_it_with_prometheus_costs() -> None:
-    require(lambda: added(bench_middleware.COMPLETE), at_most=1.05)  # [0.66]
+def test_a_request_costs_about_what_counting_it_with_prometheus_costs() -> None:
+    require(lambda: added(bench_middleware.COMPLETE), at_most=1.25)  # [0.85]
 
 
-def test_a_streamed_request_costs_no_more_than_twice_that() -> None:
-    require(lambda: added(bench_middleware.STREAMED), at_most=1.9)  # [1.1]
+def test_a_streamed_request_costs_about_twice_that() -> None:
+    require(lambda: added(bench_middleware.STREAMED), at_most=2.2)  # [1.5]
 
 
 def test_flask_pays_for_its_extension_no_more_than_four_times_what_counting_costs() -> None:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import signal
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,7 +129,35 @@ def test_uwsgi_stopped_and_reloaded_under_load_loses_and_doubles_nothing(
     require_conserved(ledger, load)
 
 
-def test_a_worker_of_uwsgi_that_harakiri_kills_loses_nothing_that_was_answered(tmp_path: Path, ledger: Ledger) -> None:
+def killed_requests(ledger: Ledger) -> list[str]:
+    """The paths of the requests that were being served when their process was killed."""
+    with contextlib.closing(sqlite3.connect(ledger.store)) as connection:
+        return [row[0] for row in connection.execute("SELECT path FROM chest_records WHERE outcome = 'killed'")]
+
+
+def busy_workers(server: Server, load: Load) -> set[int]:
+    """The workers that answer nobody while the others answer many."""
+    load.workers.clear()
+    load.wait_for(100)
+    return set(children_of(server.process.pid)) - set(load.workers)
+
+
+def test_a_worker_of_gunicorn_killed_in_a_request_leaves_a_record_of_it(tmp_path: Path, ledger: Ledger) -> None:
+    options = "--workers=2"
+    with gunicorn(APP, tmp_path / "server", options, environ=ledger.environ()) as server, Load(server.port, 2) as load:
+        wait_until(lambda: len(load.workers) == 2, 30)
+        with slow_request(server, load, 60):
+            wait_until(lambda: busy_workers(server, load), 30)
+            [busy] = busy_workers(server, load)
+            os.kill(busy, signal.SIGKILL)
+        require_alive(ledger, load)
+    require_conserved(ledger, load)
+    assert "/slow" in killed_requests(ledger)
+
+
+def test_a_worker_of_uwsgi_that_harakiri_kills_loses_nothing_and_leaves_a_record_of_the_request(
+    tmp_path: Path, ledger: Ledger
+) -> None:
     options = "--processes=2", "--harakiri=1"
     with uwsgi(APP, tmp_path / "server", *options, environ=ledger.environ()) as server, Load(server.port, 2) as load:
         load.wait_for(50)
@@ -137,6 +166,7 @@ def test_a_worker_of_uwsgi_that_harakiri_kills_loses_nothing_that_was_answered(t
         require_alive(ledger, load)
         server.stop()
     require_conserved(ledger, load)
+    assert "/slow" in killed_requests(ledger)
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda sign: sign.name)
