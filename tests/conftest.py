@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.servers.database import DatabaseServer
 from tests.servers.process import Server
+
+
+def pytest_configure() -> None:
+    """A run in the background is started with SIGINT ignored, and so would be all that the tests start and interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -68,14 +68,11 @@ class Load:
             connection.request("GET", path, headers={"X-Request-ID": request_id})
             response = connection.getresponse()
             body = response.read()
-        except (
-            OSError,
-            http.client.HTTPException,
-            ValueError,
-        ):  # the last: an error page amid the chunks of another answer
+        except (OSError, http.client.HTTPException):
             self.failed += 1
             return False
-        if response.status != 200 or len(body) != int(response.headers["Content-Length"]):
+        # A worker that is ended between the headers and the body may send an error page in the body's place.
+        if response.status != 200 or len(body) != int(response.headers["Content-Length"]) or not body.isdigit():
             self.failed += 1
             return False
         self.workers[int(body)] += 1
