@@ -180,6 +180,11 @@ class Recorder:
             self.mark[0] = 1
             self._ring.adopt_early()
             return
+        if is_uwsgi_before_its_fork():
+            # A thread might hold the interpreter's lock at the moment of the fork, and every worker would wait for it for good.
+            # The mark stays 0, so that the process asks again: without a master it becomes the worker itself.
+            self._ring.adopt_early()
+            return
         if self._exporter is None:
             # Kept for the life of the process, also when its thread ends: it may hold a batch that it took from the ring.
             self._exporter = self._new_exporter()

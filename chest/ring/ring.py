@@ -175,6 +175,10 @@ class Ring:
         if self._is_closed:
             self._counters.add("dropped.closed")
             return False
+        if self.is_open:  # only without a consumer yet, or for the moment: it is as safe in there
+            write = self._any_segment()
+            if write is not None:
+                return self._write_line(line, write)
         if len(self._early) >= EARLY_RECORDS:
             self._counters.add("dropped.before_open")
             return False

@@ -326,13 +326,22 @@ def test_an_end_does_not_wait_for_a_segment_that_nobody_holds_any_more(ring: Rin
 
 
 def test_early_records_are_adopted_by_whoever_comes_first_and_none_is_lost(ring: Ring) -> None:
-    ring._mark[0] = 0
+    ring._mark[0], ring._owner_pid = 0, 0
     records = [make_record(duration_ns=number) for number in range(EARLY_RECORDS)]
     for record in records:
         ring.offer(record)
+    ring._owner_pid = os.getpid()
     threads = [threading.Thread(target=ring.adopt_early) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(record.duration_ns for record in drain(ring)) == list(range(EARLY_RECORDS))
+
+
+def test_an_offer_while_the_ring_has_no_consumer_is_in_the_file_at_once(ring: Ring) -> None:
+    ring._mark[0] = 0
+    record = make_record()
+    assert ring.offer(record)
+    assert not ring.has_early
+    assert drain(ring) == [record]
