@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -333,6 +334,22 @@ def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
         "spool.",
     }  # fmt: skip
     assert explained - beside - {"last_error", "last_error_time"} == counted
+
+
+def test_every_dependency_has_its_reason_among_the_decisions_and_no_other_has() -> None:
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = about["project"]
+    lists = [
+        about["build-system"]["requires"],
+        project["dependencies"],
+        *project["optional-dependencies"].values(),
+        *about["dependency-groups"].values(),
+    ]
+    needed = {re.split(r"[^\w-]", text)[0] for texts in lists for text in texts} - {project["name"]}
+    table = (ROOT / "docs" / "decisions.md").read_text().partition("| package |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| ([a-z].*?) \|", table, re.MULTILINE)
+    explained = {name.split()[0] for row in rows for name in re.sub(r"\(.*\)", "", row).split(", ")}
+    assert explained == needed
 
 
 # -- links -----------------------------------------------------------------------------------------------------------------

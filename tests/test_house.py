@@ -24,6 +24,8 @@ _BUILD_SECONDS = 100
 DRIVERS_AND_FRAMEWORKS = (
     "sqlalchemy",
     "sqlite3",
+    "psycopg",
+    "pymysql",
     "flask",
     "werkzeug",
     "gunicorn",
@@ -33,6 +35,8 @@ DRIVERS_AND_FRAMEWORKS = (
     "bson",
     "influxdb_client",
     "httpx",
+    "apscheduler",
+    "blinker",
 )
 
 
