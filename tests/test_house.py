@@ -87,6 +87,19 @@ def test_importing_loads_no_driver_and_no_framework(module: str, tmp_path: Path)
     assert _python(code, *DRIVERS_AND_FRAMEWORKS, home=tmp_path).split() == []
 
 
+@pytest.mark.parametrize("module", ["flask_chest", "flask_chest.dockerflow"])
+def test_the_adapter_without_flask_says_what_to_install(module: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["flask"] = None
+try:
+    import {module}
+except ImportError as error:
+    print(error)
+"""
+    assert _python(code, home=tmp_path) == "flask_chest needs Flask: pip install 'wsgi-chest[flask]'\n"
+
+
 _WATCHED_IMPORT = """
 import _thread, atexit, importlib, os, signal, sys, threading
 import concurrent.futures.thread, logging

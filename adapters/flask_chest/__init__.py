@@ -5,7 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flask_chest.extension import AppRecorder, FlaskRecorder
+from chest.adapter import MissingDependencyError
+
+try:
+    from flask_chest.extension import AppRecorder, FlaskRecorder
+except ModuleNotFoundError as error:
+    if error.name != "flask":
+        raise
+    raise MissingDependencyError("flask_chest needs Flask: pip install 'wsgi-chest[flask]'") from error
 
 if TYPE_CHECKING:
     from flask_chest.chests import (
