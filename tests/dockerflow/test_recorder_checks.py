@@ -210,3 +210,15 @@ def test_an_export_that_is_late_is_told_with_its_reason() -> None:
     (message,) = found.check_exports_on_time()
     assert message.msg == "Export archive is 3 ticks behind: the target is down."
     assert message.id == health.WARNING_EXPORT_BEHIND
+
+
+def test_the_spool_of_a_recorder_whose_chest_is_down_is_told(tmp_path: Path) -> None:
+    down = Troubled("down:", ChestUnavailable("the store is down"))
+    with Recorder([down], directory=tmp_path, service="shop") as recorder:
+        of_recorder = RecorderChecks(recorder)
+        assert of_recorder.check_spool_growing() == []
+        recorder.prepare()
+        assert recorder.offer(make_record(recorder.record_ids))
+        wait_until(lambda: "spooled" in recorder.stats(), seconds=30)
+        [message] = of_recorder.check_spool_growing()
+        assert (message.id, message.level) == ("chest.health.W004", checks.WARNING)
