@@ -283,7 +283,7 @@ class Recorder:
             self._ring, lanes, self.counters,
             adopt=adopt, died=died, look_after_file=look_after_file, make_ready=make_ready,
             flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
-            must_wait=is_uwsgi_before_its_fork, notices=self._notices,
+            notices=self._notices,
         )  # fmt: skip
         if self._finalizer is not None:
             self._finalizer.detach()
@@ -395,10 +395,12 @@ class Recorder:
         if self._drains_elsewhere and self._ready_pid == os.getpid():
             return self._leave_to_others(is_exit)
         if self._ready_pid != os.getpid() or self._exporter is None:
+            # Nothing was offered here, or it waits in the file: in the process that uWSGI forks no thread delivers.
+            has_left = self._ring.is_open and self._ring.undelivered_bytes() > 0
             file, self._file = self._file, None
             if file is not None:
                 file.let_go()
-            return not self._ring.has_early
+            return not (has_left or self._ring.has_early)
         self._ring.adopt_early()  # what came after the exporter died, while there is room for it
         is_complete = self._ring.retract()
         is_delivered = self._exporter.stop(deadline) and is_complete

@@ -592,3 +592,34 @@ def test_recovering_into_a_chest_that_takes_nothing_raises_and_keeps_the_ring(tm
         recover_directory(tmp_path / "rings", [ScriptedChest(*[ChestUnavailable("down", 0.01)] * 10)])
     chest = MemoryChest()
     assert recover_directory(tmp_path / "rings", [chest]).records == 50
+
+
+def test_in_the_process_that_uwsgi_forks_no_thread_is_started_and_what_it_records_waits_in_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chest.recorder.is_uwsgi_before_its_fork", lambda: True)
+    chest = MemoryChest()
+    recorder = Recorder([chest], directory=tmp_path, service="shop")
+    recorder.prepare()
+    record = make_record(recorder.record_ids, service="shop", release="", host=recorder.resource.host)
+    assert recorder.offer(record)
+    assert not recorder.stats()["exporter_is_running"]
+    assert not recorder.close(), "it is not in its chest"
+    assert chest.records == []
+    recovered = recover_directory(tmp_path, [chest])
+    assert (recovered.records, [stored.id for stored in chest.records]) == (1, [record.id])
+
+
+def test_a_process_that_turns_out_not_to_be_forked_starts_its_thread_with_the_next_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_before = [True]
+    monkeypatch.setattr("chest.recorder.is_uwsgi_before_its_fork", lambda: is_before[0])
+    chest = MemoryChest()
+    with Recorder([chest], directory=tmp_path, service="shop") as recorder:
+        recorder.prepare()
+        assert recorder.offer(make_record(recorder.record_ids))
+        is_before[0] = False
+        recorder.prepare()
+        assert recorder.flush(10)
+        assert len(chest.records) == 1

@@ -48,7 +48,6 @@ class Exporter:
     :param make_ready: called many times a second, to do what requests would else have to wait for.
     :param flush_seconds: how old the oldest record may become before it is written.
     :param batch_records: about how many records are written in one transaction.
-    :param must_wait: whether the thread must not yet open a chest: before a fork that will not ask whether it is a good moment.
     :param notices: warnings to log once the thread runs, and which are taken out then: nothing is logged in a request's time, nor after a fork.
     """
 
@@ -64,7 +63,6 @@ class Exporter:
         make_ready: Callable[[], None] = lambda: None,
         flush_seconds: float,
         batch_records: int,
-        must_wait: Callable[[], bool] = lambda: False,
         notices: list[str] | None = None,
     ) -> None:
         self._ring = ring
@@ -78,7 +76,6 @@ class Exporter:
         self._make_ready = make_ready
         self._flush_seconds = flush_seconds
         self._batch_records = batch_records
-        self._must_wait = must_wait
         self._notices = [] if notices is None else notices
         self._nap = Nap()
         self._is_running = False
@@ -197,8 +194,6 @@ class Exporter:
         try:
             while self._notices:
                 logger.warning(self._notices.pop(0))
-            while self._must_wait() and self._stop_by is None:
-                self._nap.take(POLL_SECONDS)
             self._delivery.open()
             while self._stop_by is None:
                 self._turn()
