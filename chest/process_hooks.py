@@ -6,7 +6,9 @@ import atexit
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+_UWSGI_WITH_THREADS: Final = (2, 0, 27)
 
 _fork_hooks: list[Callable[[], None]] = []
 
@@ -49,6 +51,30 @@ def is_uwsgi_before_its_fork() -> bool:
         return uwsgi is not None and not (uwsgi.worker_id() or uwsgi.mule_id() or uwsgi.i_am_the_spooler())
     except AttributeError:  # some other module of that name
         return False
+
+
+def lack_of_threads() -> str | None:
+    """What is to be said where uWSGI lets Python's threads run only while a request does; None where they run by themselves.
+
+    Before its release 2.0.27 it hands the interpreter's lock to no thread between two requests, unless ``--enable-threads`` or
+    ``--threads`` asked for it. Since then it always does, and ``--enable-threads`` means nothing.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    try:
+        release, options = tuple(uwsgi.version_info[:3]), uwsgi.opt
+    except (AttributeError, TypeError):  # not under uWSGI, or some other module of that name
+        return None
+    if release >= _UWSGI_WITH_THREADS or any(_is_set(options.get(name)) for name in ("enable-threads", "threads")):
+        return None
+    return (
+        f"uWSGI {'.'.join(map(str, release))} runs threads only while it serves a request, so records reach their chests "
+        "late. Start it with --enable-threads, or set CHEST_EXPORTER=external and run `chest drain` beside it."
+    )
+
+
+def _is_set(value: object) -> bool:
+    """Whether an option of uWSGI is on: True from the command line, bytes from a file."""
+    return bool(value) and value not in (b"false", b"off", b"no", b"0")
 
 
 def _chain_uwsgi_atexit(close: Callable[[], None]) -> None:

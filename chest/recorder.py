@@ -30,6 +30,7 @@ from chest.process_hooks import (
     call_in_forked_children,
     effective_user,
     is_uwsgi_before_its_fork,
+    lack_of_threads,
     may_yet_change_user,
 )
 from chest.record import Record
@@ -188,10 +189,17 @@ class Recorder:
         if self._exporter is None:
             # Kept for the life of the process, also when its thread ends: it may hold a batch that it took from the ring.
             self._exporter = self._new_exporter()
+            self._warn_of_lack_of_threads()
         if with_thread and not self._exporter.is_running:
             self._start_exporter(self._exporter)
         self.mark[0] = 1
         self._ring.adopt_early()
+
+    def _warn_of_lack_of_threads(self) -> None:
+        notice = lack_of_threads()
+        if notice is not None:
+            self.counters.error(notice)
+            self._say_later(notice)
 
     @property
     def _is_external(self) -> bool:

@@ -20,7 +20,7 @@ import pytest
 from tests.kill.load import Ledger, Load, children_of
 from tests.kill.test_gunicorn import WORKER_CLASSES, connection_to
 from tests.processes import ROOT, run_python
-from tests.servers import Server, gunicorn, uwsgi, waitress
+from tests.servers import Server, gunicorn, uwsgi, uwsgi_without_threads, waitress
 from tests.support import wait_until
 
 APP = "tests.kill.app:app"
@@ -127,6 +127,53 @@ def test_uwsgi_stopped_and_reloaded_under_load_loses_and_doubles_nothing(
             require_alive(ledger, load)
         server.stop()
     require_conserved(ledger, load)
+
+
+THREADS_ARE_OFF = "uWSGI 2.0.26 runs threads only while it serves a request"
+
+
+@pytest.mark.parametrize("options", [(), ("--lazy-apps",)], ids=["prefork", "lazy-apps"])
+def test_uwsgi_in_which_no_thread_runs_between_requests_loses_nothing_and_says_what_to_do(
+    tmp_path: Path, ledger: Ledger, options: tuple[str, ...]
+) -> None:
+    server_directory = tmp_path / "server"
+    with (
+        uwsgi_without_threads(APP, server_directory, "--processes=2", *options, environ=ledger.environ()) as server,
+        Load(server.port) as load,
+    ):
+        wait_until(lambda: len(load.workers) == 2, 30)
+        load.wait_for(200)
+        os.kill(next(iter(load.workers)), signal.SIGKILL)
+        load.wait_for(200)
+        before = set(load.workers)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: load.workers.keys() - before, 30)
+        load.wait_for(50)
+    assert THREADS_ARE_OFF in server.log()
+    assert "--enable-threads" in server.log()
+    require_conserved(ledger, load)
+
+
+def test_uwsgi_in_which_no_thread_runs_delivers_what_is_left_when_it_is_stopped(tmp_path: Path, ledger: Ledger) -> None:
+    with uwsgi_without_threads(APP, tmp_path / "server", environ=ledger.environ()) as server:
+        with Load(server.port, 1) as load:
+            load.wait_for(200)
+        server.stop()
+    ledger.require(load)
+    assert ledger.rings_left() == []
+
+
+@pytest.mark.parametrize("option", ["--enable-threads", "--threads=2"])
+def test_a_uwsgi_that_was_asked_for_threads_delivers_as_any_other_and_is_told_nothing(
+    tmp_path: Path, ledger: Ledger, option: str
+) -> None:
+    with uwsgi_without_threads(APP, tmp_path / "server", option, environ=ledger.environ()) as server:
+        with Load(server.port) as load:
+            load.wait_for(100)
+        wait_until(lambda: set(load.answered) <= set(ledger.stored()), 30)  # with nobody asking any more
+        server.stop()
+    require_conserved(ledger, load)
+    assert THREADS_ARE_OFF not in server.log()
 
 
 def killed_requests(ledger: Ledger) -> list[str]:

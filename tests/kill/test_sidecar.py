@@ -8,7 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from chest.chests.registry import sqlite_url
 from tests.kill.load import Ledger, Load, children_of, kill_workers
 from tests.processes import clean_environment, run_python, running_python
-from tests.servers import gunicorn, uwsgi
+from tests.servers import Server, gunicorn, uwsgi, uwsgi_without_threads
 from tests.support import wait_until
 
 APP = "tests.kill.app:app"
@@ -144,12 +145,15 @@ def test_gunicorn_s_workers_killed_at_random_with_a_sidecar_that_is_killed_too(
     assert ledger.rings_left() == []
 
 
-def test_uwsgi_s_workers_without_an_exporter_are_delivered_by_a_sidecar(tmp_path: Path) -> None:
+@pytest.mark.parametrize("serve", [uwsgi, uwsgi_without_threads])
+def test_uwsgi_s_workers_without_an_exporter_are_delivered_by_a_sidecar(
+    tmp_path: Path, serve: Callable[..., AbstractContextManager[Server]]
+) -> None:
     ledger = Ledger(tmp_path)
     ledger.rings.mkdir(mode=0o700)
     with (
         sidecar(ledger) as process,
-        uwsgi(APP, tmp_path / "server", "--processes=2", environ=external(ledger)) as server,
+        serve(APP, tmp_path / "server", "--processes=2", environ=external(ledger)) as server,
     ):
         with Load(server.port) as load:
             load.wait_for(200)
@@ -159,6 +163,7 @@ def test_uwsgi_s_workers_without_an_exporter_are_delivered_by_a_sidecar(tmp_path
         wait_until(lambda: not ledger.rings_left(), 20)
         end(process)
     ledger.require(load)
+    assert "runs threads only" not in server.log()
 
 
 def test_rings_of_workers_with_a_thread_of_their_own_are_left_to_them(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
+from tests.processes import ROOT
 from tests.servers.process import HOST, Server, is_missing, needs, running
 
 _WSGIREF: Final = """
@@ -66,20 +68,40 @@ def gunicorn(
 def uwsgi(
     app: str, directory: Path, *options: str, environ: Mapping[str, str] | None = None
 ) -> AbstractContextManager[Server]:
-    """uWSGI with a master, one worker process and threads, as :func:`gunicorn` otherwise."""
+    """uWSGI with a master and one worker process, as :func:`gunicorn` otherwise. Python's threads run in it, as in all since 2.0.27."""
     program = shutil.which("uwsgi", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if program is None:
         is_missing("uwsgi", "pip install uwsgi (it needs a C compiler)")
+    return running("uwsgi", lambda port: [str(program), *_uwsgi_options(app, port), *options], directory, environ)
 
-    def command(port: int) -> list[str]:
-        # The interpreter that was compiled in finds the environment of this one by --virtualenv.
-        fixed = [
-            f"--http-socket={HOST}:{port}", "--master", "--die-on-term", "--need-app", "--processes=1",
-            "--enable-threads", f"--virtualenv={sys.prefix}", f"--module={app}",
-        ]  # fmt: skip
-        return [str(program), *fixed, *options]
 
-    return running("uwsgi", command, directory, environ)
+def uwsgi_without_threads(
+    app: str, directory: Path, *options: str, environ: Mapping[str, str] | None = None
+) -> AbstractContextManager[Server]:
+    """The last uWSGI in which Python's threads do not run unless an option asks for them, as :func:`uwsgi` otherwise.
+
+    No option of a later one turns them off. ``make`` puts it beside the other packages, which have a ``uwsgi`` of their own.
+    """
+    home = Path(sys.prefix) / "uwsgi-2.0.26"
+    program = home / "bin" / "uwsgi"
+    if not program.is_file():
+        is_missing("uWSGI 2.0.26", f"pip install --no-deps --target {home} pyuwsgi==2.0.26 (make does)")
+    # Reloaded, it starts the interpreter behind the environment's, which knows nothing of the environment.
+    path = os.pathsep.join([str(ROOT), str(home), sysconfig.get_path("purelib")])
+    return running(
+        "uwsgi 2.0.26",
+        lambda port: [sys.executable, str(program), *_uwsgi_options(app, port), *options],
+        directory,
+        {"PYTHONPATH": path, **(environ or {})},
+    )
+
+
+def _uwsgi_options(app: str, port: int) -> list[str]:
+    # The interpreter that was compiled in finds the environment of this one by --virtualenv.
+    return [
+        f"--http-socket={HOST}:{port}", "--master", "--die-on-term", "--need-app", "--processes=1",
+        f"--virtualenv={sys.prefix}", f"--module={app}",
+    ]  # fmt: skip
 
 
 def waitress(
