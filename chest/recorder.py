@@ -411,7 +411,7 @@ class Recorder:
             return not (has_left or self._ring.has_early)
         self._ring.adopt_early()  # what came after the exporter died, while there is room for it
         is_complete = self._ring.retract()
-        is_delivered = self._exporter.stop(deadline) and is_complete
+        is_delivered = self._exporter.stop(deadline, is_durable=self._file is not None) and is_complete
         if self._exporter.is_running:
             return False
         if self._finalizer is not None:

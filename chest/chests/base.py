@@ -70,6 +70,14 @@ class Chest(ABC):
         :raises ChestError: what is wrong, and what to do about it.
         """
 
+    def wait_at_most(self, seconds: float) -> bool:
+        """From now on let no call wait for the store longer than about so long in all; whether the chest can promise that.
+
+        Asked at the end of a process that cannot have a thread: nobody could end a call from outside. A chest that cannot
+        promise it is not written to there, and what it lacks waits on disk for the next start.
+        """
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Let the store go. Closing twice does nothing; the next write opens again."""

@@ -129,6 +129,10 @@ class HttpChest(Chest):
         if answer.status in _SAYS_NO or (answer.status >= 500 and answer.status != _NOT_IMPLEMENTED):
             raise error_of(self.name, answer.status, answer.said, answer.retry_after)
 
+    def wait_at_most(self, seconds: float) -> bool:
+        self._client.wait_at_most(seconds)
+        return True
+
     def close(self) -> None:
         self._client.close()
 

@@ -94,6 +94,10 @@ class HttpClient:
         """Read the certificates to trust, which takes some milliseconds; connects to nothing."""
         self._transport()
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Have no request take longer than so long in all."""
+        self._timeout_seconds = min(self._timeout_seconds, seconds / 2)
+
     def close(self) -> None:
         """Close the connections that were made here; the next request makes others."""
         transport = self._transports.pop(socket_home(), None)

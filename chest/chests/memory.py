@@ -77,6 +77,9 @@ class MemoryChest(ReadableChest):
     def check(self) -> None:
         """Memory can always be written."""
 
+    def wait_at_most(self, seconds: float) -> bool:
+        return True  # it waits for nothing
+
     def close(self) -> None:
         """What is held stays, for the test that looks at it after the application has ended."""
 

@@ -89,6 +89,13 @@ class MongoChest(ReadableChest):
         finally:
             opened.client.close()
 
+    def wait_at_most(self, seconds: float) -> bool:
+        self.close()
+        # That of each batch as a whole; another half for what stays to be asked of a server that is lost.
+        longest = seconds / 2
+        self._target = self._target._replace(timeout_seconds=min(self._target.timeout_seconds, longest))
+        return True
+
     def close(self) -> None:
         home = socket_home()
         self._ready_homes.discard(home)

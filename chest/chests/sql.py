@@ -115,6 +115,10 @@ class SQLChest(ReadableChest):
                     if inspect(connection).has_table(self._table.name):
                         require_fit(connection, self._table, self._database)
 
+    def wait_at_most(self, seconds: float) -> bool:
+        self._writing.close()  # the next connection waits no longer
+        return self._database.wait_at_most(seconds)
+
     def close(self) -> None:
         self._writing.close()
         self._reading.close()

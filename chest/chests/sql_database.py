@@ -48,6 +48,10 @@ class Database(ABC):
         self.name = target.name
         self.target = target
 
+    @abstractmethod
+    def wait_at_most(self, seconds: float) -> bool:
+        """As ``Chest.wait_at_most``, for connections that are made from now on."""
+
     # -- connections ---------------------------------------------------------------------------------------------------
 
     @abstractmethod

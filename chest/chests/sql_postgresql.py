@@ -47,6 +47,12 @@ _SAID_BEFORE_LOGIN: Final = (
 """What is found in the message of a connection that was not made: libpq gives no code with it. In this order."""
 
 
+_LEAST_CONNECT_SECONDS: Final = 2
+"""libpq's."""
+_LEAST_ANSWER_SECONDS: Final = 0.1
+"""A server that is well answers in a fraction of it."""
+
+
 class _BoundedConnection(psycopg.Connection[Any]):
     """A connection that waits for each answer only so long: the driver by itself would wait for ever."""
 
@@ -64,9 +70,13 @@ class PostgreSQLDatabase(ServerDatabase):
         counter=BigInteger(), id=Text(), short_text=Text(), text=Text(), json=JSONB(), moment=TIMESTAMP(timezone=True)
     )
 
+    def wait_at_most(self, seconds: float) -> bool:
+        longest = min(seconds / 2, seconds - _LEAST_CONNECT_SECONDS)
+        return longest >= _LEAST_ANSWER_SECONDS and super().wait_at_most(2 * longest)
+
     def connect_driver(self, arguments: dict[str, Any]) -> Any:
         arguments |= {
-            "connect_timeout": max(2, round(self.connect_seconds)),  # libpq's least
+            "connect_timeout": max(_LEAST_CONNECT_SECONDS, round(self.connect_seconds)),
             "client_encoding": "utf8",
             "keepalives_idle": _KEEPALIVE_SECONDS,
             "tcp_user_timeout": round(self.target.timeout_seconds * 1000),

@@ -62,6 +62,11 @@ class ServerDatabase(Database):
         self._engine: Engine | None = None
         self._engine_pid = 0
 
+    def wait_at_most(self, seconds: float) -> bool:
+        longest = seconds / 2  # to connect, and for the first answer that does not come
+        self.target = self.target._replace(timeout_seconds=min(self.target.timeout_seconds, longest))
+        return True
+
     @property
     def connect_seconds(self) -> float:
         """How long connecting may take."""

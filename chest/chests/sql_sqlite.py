@@ -72,6 +72,11 @@ class SQLiteDatabase(Database):
         self.path = _path(target)
         self._warned = False
 
+    def wait_at_most(self, seconds: float) -> bool:
+        longest_ms = round(seconds * 1000 / 2)  # to connect, and to write
+        self.target = self.target._replace(busy_timeout_ms=min(self.target.busy_timeout_ms, longest_ms))
+        return True
+
     def prepare(self) -> None:
         """Make the file where there is none."""
         if not self.path.exists():

@@ -79,6 +79,10 @@ class VariablesChest(Chest):
                     if inspect(connection).has_table(self._table.name):
                         self._require_columns(connection)
 
+    def wait_at_most(self, seconds: float) -> bool:
+        self._writing.close()
+        return self._database.wait_at_most(seconds)
+
     def close(self) -> None:
         self._writing.close()
 

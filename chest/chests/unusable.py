@@ -29,6 +29,9 @@ class UnusableChest(Chest):
     def check(self) -> None:
         self._refuse()
 
+    def wait_at_most(self, seconds: float) -> bool:
+        return True  # it waits for nothing
+
     def close(self) -> None: ...
 
     def _refuse(self) -> NoReturn:

@@ -113,6 +113,13 @@ class Exporter:
             self._ended.release()
             raise
 
+    def _can_start(self) -> bool:
+        try:
+            self.start()
+        except RuntimeError:
+            return False
+        return True
+
     def wake(self) -> None:
         """Let the thread look at the ring at once."""
         self._nap.end()
@@ -137,14 +144,18 @@ class Exporter:
             finally:
                 self._ended.release()
 
-    def stop(self, deadline: float) -> bool:
+    def stop(self, deadline: float, *, is_durable: bool) -> bool:
         """Deliver what there is until ``deadline`` (monotonic seconds), then end and close the chests.
 
         The thread does it, and the caller waits no longer than a quarter of a second beyond the deadline, whatever a chest
-        does; where there is no thread the caller does it. True when nothing was left.
+        does; one is started where there is none. Where none can be had the caller does it. True when nothing was left.
+
+        :param is_durable: whether what is left is on disk: then the caller writes to no chest that may keep it longer.
         """
         self._stop_by = deadline
-        if not self._is_running:
+        if not self._is_running and not self._can_start():
+            if is_durable:
+                self._delivery.hurry(deadline)
             return self._finish()
         self.wake()
         if not self._ended.acquire(timeout=max(0.0, deadline - time.monotonic()) + _GRACE_SECONDS):
@@ -176,7 +187,7 @@ class Exporter:
             self._delivery.close(deadline)
         self._outstanding.commit_settled()
         self._adoption.release()
-        return not (self._outstanding or self._chunks or self._chunk or self._ring.pending_bytes())
+        return not self._has_work()
 
     def _is_all_delivered(self) -> bool:
         """Of what this process recorded, and of what it has found that processes left which are gone."""
@@ -194,7 +205,8 @@ class Exporter:
         try:
             while self._notices:
                 logger.warning(self._notices.pop(0))
-            self._delivery.open()
+            if self._stop_by is None or self._has_work():
+                self._delivery.open()
             while self._stop_by is None:
                 self._turn()
                 self._nap.take(POLL_SECONDS)
@@ -209,6 +221,9 @@ class Exporter:
                 self._died()
             elif self._at_end is not None:
                 self._at_end(self._is_drained)
+
+    def _has_work(self) -> bool:
+        return bool(self._outstanding or self._chunks or self._chunk or self._ring.pending_bytes())
 
     def _turn(self) -> None:
         """Once around: deliver when it is time, and look for what others have left."""

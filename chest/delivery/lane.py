@@ -28,6 +28,9 @@ SPOOL_SOON_SECONDS: Final = 1.0
 """The same where others have to wait for it: the chests beside it, or requests for room in a ring that is half full. Not at
 once: a chest that is only slower than the others is not to have every burst written to disk twice."""
 
+_LATE_SECONDS: Final = 0.25
+"""How much beyond the end a chest may wait. It is not asked to hurry before each batch: it connects anew each time."""
+
 
 class _Held:
     """A batch that this lane has not settled."""
@@ -82,6 +85,9 @@ class Lane:
         self._is_draining = False
         self._is_spool_s_turn = False
         self._last: tuple[Sequence[Record], Writing] | None = None
+        self._deadline: float | None = None
+        self._longest_wait: float | None = None
+        self._is_late = False
 
     # -- for the thread that takes from the ring ---------------------------------------------------------------------
 
@@ -184,7 +190,7 @@ class Lane:
 
     def step(self) -> bool:
         """Write one batch, or one piece of the spool; False when there is nothing to do, or it did not succeed."""
-        if self.seconds_to_wait():
+        if self.seconds_to_wait() or not self._is_in_time():
             return False
         if self._is_spool_s_turn or not self._waiting:
             self._is_spool_s_turn = False
@@ -288,6 +294,27 @@ class Lane:
         self._backoff.failed(retry_after)
         self._failing.tell(f"{self.chest.name} takes no records, which are kept and tried again", error)
 
+    def hurry(self, deadline: float) -> None:
+        """Have the chest itself end by then (in the clock's seconds): it is to be stepped in a thread that nobody can leave behind."""
+        self._deadline = deadline
+
+    def _is_in_time(self) -> bool:
+        if self._deadline is None:
+            return True
+        left_seconds = self._deadline - self._clock()
+        if self._longest_wait is None or self._longest_wait > left_seconds + _LATE_SECONDS:
+            self._is_late = left_seconds <= 0 or not self._keeps_to(left_seconds)
+            self._longest_wait = left_seconds
+        return not self._is_late
+
+    def _keeps_to(self, seconds: float) -> bool:
+        self._is_open = False
+        try:
+            return self.chest.wait_at_most(seconds)
+        except Exception as error:  # noqa: BLE001 - it gave up a connection, or is a guest's
+            self._counters.error(f"{self.chest.name}: {plain_words(error)}")
+            return False
+
     def try_now(self) -> None:
         """Forget the wait: at the end there is no later."""
         self._has_tried = False
@@ -295,8 +322,8 @@ class Lane:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the chest failed since :meth:`try_now`: at the end it is not tried again."""
-        return self._has_tried and self.is_failing
+        """Whether the chest failed since :meth:`try_now`, or would take too long: at the end it is not tried again."""
+        return self._is_late or (self._has_tried and self.is_failing)
 
     def close(self) -> None:
         """Close the chest and the spool; what that raises is counted."""

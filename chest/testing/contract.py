@@ -197,6 +197,12 @@ class ChestContract:
         assert len(self.stored_records(chest)) == 2
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+    def test_a_chest_that_is_told_to_wait_less_goes_on_writing(self, chest: Chest) -> None:
+        chest.write([make_record()])
+        assert chest.wait_at_most(30) in (True, False)
+        chest.write([make_record()])
+        assert len(self.stored_records(chest)) == 2
+
     def test_an_open_chest_goes_on_after_a_fork_in_child_and_parent(self, chest: Chest, chest_url: str | None) -> None:
         chest.write([make_record(request_id="before")])
         in_child(lambda: chest.write([make_record(request_id="child")]))

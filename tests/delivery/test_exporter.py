@@ -48,7 +48,7 @@ def make(ring: Ring) -> Iterator[Make]:
 
     yield make
     for exporter in made:
-        exporter.stop(time.monotonic() + 2)
+        exporter.stop(time.monotonic() + 2, is_durable=False)
 
 
 def test_records_reach_every_chest(ring: Ring, make: Make) -> None:
@@ -89,7 +89,7 @@ def test_stopping_delivers_what_there_is(ring: Ring, make: Make) -> None:
     exporter.start()
     for _ in range(1000):
         ring.offer(make_record())
-    assert exporter.stop(time.monotonic() + 5)
+    assert exporter.stop(time.monotonic() + 5, is_durable=False)
     assert not exporter.is_running
     assert len(chest.kept) == 1000
 
@@ -97,7 +97,7 @@ def test_stopping_delivers_what_there_is(ring: Ring, make: Make) -> None:
 def test_stopping_before_the_thread_was_started_delivers_in_the_calling_thread(ring: Ring, make: Make) -> None:
     chest = ScriptedChest()
     ring.offer(make_record())
-    assert make(chest).stop(time.monotonic() + 5)
+    assert make(chest).stop(time.monotonic() + 5, is_durable=False)
     assert len(chest.kept) == 1
 
 
@@ -108,7 +108,7 @@ def test_stopping_with_a_dead_chest_ends_by_the_deadline_and_says_that_something
     exporter.start()
     ring.offer(make_record())
     begin = time.monotonic()
-    assert not exporter.stop(begin + 0.3)
+    assert not exporter.stop(begin + 0.3, is_durable=False)
     assert time.monotonic() < begin + 5
 
 
