@@ -12,6 +12,9 @@ from chest.delivery.lane import Lane
 from chest.delivery.lane_thread import LaneThread
 from chest.record import Record
 
+PRESSED_SHARE: Final = 1 / 2
+"""How full the ring may become before what a late chest has not taken is put on disk: as much is left for what comes meanwhile."""
+NEARLY_FULL_SHARE: Final = 3 / 4
 _SLOW_SECONDS: Final = 0.5
 """From when on a write is too slow to be done in the thread that takes from the ring."""
 
@@ -78,6 +81,16 @@ class Delivery:
         for lane in self._lanes:
             if lane.must_spool(is_pressed or holds_others_up):
                 lane.spool_waiting()
+
+    def make_room(self) -> bool:
+        """The ring is nearly full: what waits behind a write that is under way goes to disk, as the next batch will.
+
+        Not earlier: what a chest that is only slow could have taken in time would be written twice. False where nothing can
+        be put on disk.
+        """
+        late = [lane for lane in self._lanes if not lane.has_room]
+        have_room = [lane.spool is not None and lane.spool_waiting() for lane in late]
+        return all(have_room)
 
     def sacrifice(self) -> None:
         """The ring is nearly full, and what some lanes hold can go nowhere: they lose it, so that the others lose nothing."""

@@ -10,7 +10,7 @@ from typing import Final
 from chest.counters import Counters
 from chest.delivery.adoption import Adoption
 from chest.delivery.batch import Outstanding
-from chest.delivery.delivery import Delivery
+from chest.delivery.delivery import NEARLY_FULL_SHARE, PRESSED_SHARE, Delivery
 from chest.delivery.lane import Lane
 from chest.delivery.losses import Losses
 from chest.delivery.nap import Nap
@@ -27,9 +27,6 @@ POLL_SECONDS: Final = 0.05
 ADOPT_EVERY_SECONDS: Final = 5.0
 _CHUNK_BYTES: Final = 32 * 1024
 """About a hundred records are decoded in one go: the interpreter lock is held some 50 µs, and a request never waits longer."""
-_PRESSED_SHARE: Final = 1 / 2
-"""How full the ring may become before what a late chest has not taken is put on disk: as much is left for what comes meanwhile."""
-_NEARLY_FULL_SHARE: Final = 3 / 4
 _GRACE_SECONDS: Final = 0.25
 """How long the thread may take, at the deadline, to leave everything in order: else its ring would not be let go."""
 
@@ -232,7 +229,7 @@ class Exporter:
             self._outstanding.commit_settled()
         if self._delivery.is_holding:
             self._delivery.work()
-            self._delivery.relieve(self._is_fuller_than(_PRESSED_SHARE))
+            self._delivery.relieve(self._is_fuller_than(PRESSED_SHARE))
         if self._is_due() or self._asked > self._done:
             self._hand_out()
         if self._stop_by is not None:
@@ -286,8 +283,10 @@ class Exporter:
     def _has_room(self) -> bool:
         if self._delivery.has_room:
             return True
-        self._delivery.relieve(self._is_fuller_than(_PRESSED_SHARE))
-        if not self._delivery.has_room and self._is_fuller_than(_NEARLY_FULL_SHARE):
+        self._delivery.relieve(self._is_fuller_than(PRESSED_SHARE))
+        if not self._delivery.has_room and self._is_fuller_than(NEARLY_FULL_SHARE):
+            if self._delivery.make_room():
+                return True
             self._delivery.sacrifice()
         return self._delivery.has_room
 

@@ -92,9 +92,9 @@ class Lane:
     # -- for the thread that takes from the ring ---------------------------------------------------------------------
 
     def put(self, batch: Batch) -> None:
-        """Take a batch over; settled when the chest has it, or the spool."""
+        """Take a batch over; settled when the chest has it, or the spool. Where there is no room for it, it is spooled at once."""
         held = _Held(batch, self._clock())
-        if self._is_spooling and not self._may_probe() and self._is_spooled(held):
+        if ((self._is_spooling and not self._may_probe()) or not self.has_room) and self._is_spooled(held):
             return
         self._waiting.append(held)
 

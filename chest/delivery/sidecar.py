@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from chest.counters import Counters
 from chest.delivery.adoption import Adoption
 from chest.delivery.batch import Outstanding
-from chest.delivery.delivery import Delivery
+from chest.delivery.delivery import NEARLY_FULL_SHARE, PRESSED_SHARE, Delivery
 from chest.delivery.lane import Lane
 from chest.delivery.losses import Losses
 from chest.delivery.nap import Nap
@@ -146,7 +146,7 @@ class Sidecar:
             self._look_at_dead_at = now + _LOOK_AT_DEAD_EVERY_SECONDS
         if self._delivery.is_holding:
             self._delivery.work()
-            self._delivery.relieve(is_pressed=False)
+            self._delivery.relieve(self._are_fuller_than(PRESSED_SHARE))
         self._commit_settled()
         if now >= self._hand_out_at and self._hand_out():  # else the lanes have no room: again as soon as they have
             self._hand_out_at = now + self._flush_seconds
@@ -195,9 +195,16 @@ class Sidecar:
         return True
 
     def _has_room(self) -> bool:
-        if not self._delivery.has_room:
-            self._delivery.relieve(is_pressed=False)
+        if self._delivery.has_room:
+            return True
+        self._delivery.relieve(self._are_fuller_than(PRESSED_SHARE))
+        if not self._delivery.has_room and self._are_fuller_than(NEARLY_FULL_SHARE):
+            return self._delivery.make_room()
         return self._delivery.has_room
+
+    def _are_fuller_than(self, share: float) -> bool:
+        """Whether one of the rings is."""
+        return any(source.ring.full_share > share for source in self._sources.values())
 
     def _hand_out_batch(self, source: _Source) -> bool:
         """False when the ring has no more."""

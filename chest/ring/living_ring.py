@@ -62,6 +62,12 @@ class LivingRing:
         """Whether the process that writes into it still lives, and has not removed it."""
         return self._lock.is_linked() and not self._lock.try_lock(OWNER)
 
+    @property
+    def full_share(self) -> float:
+        """How much of it is written full and not delivered, as far as its file tells."""
+        states = self._file.states()
+        return sum(state == RETIRED for state in states) / len(states)
+
     def take(self, most_bytes: int) -> tuple[list[Record], int, int] | None:
         """Records of one segment, about ``most_bytes`` of them, with the segment and the position for :meth:`commit_to`."""
         count = len(self._file.segments)

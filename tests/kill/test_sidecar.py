@@ -8,23 +8,27 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from chest.chests.registry import sqlite_url
+from chest.chests.base import ReadableChest
+from chest.chests.registry import open_chest, sqlite_url
 from tests.kill.load import Ledger, Load, children_of, kill_workers
 from tests.processes import clean_environment, run_python, running_python
 from tests.servers import Server, gunicorn, uwsgi, uwsgi_without_threads
+from tests.servers.database import DatabaseServer
+from tests.servers.fault_proxy import Fault, fault_proxy
 from tests.support import wait_until
 
 APP = "tests.kill.app:app"
 
 
 @contextlib.contextmanager
-def sidecar(ledger: Ledger, *options: str) -> Iterator[subprocess.Popen[str]]:
+def sidecar(ledger: Ledger, *options: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """A process that drains, for the block; killed at the end of it if it is still there."""
     command = [
         sys.executable,
@@ -34,7 +38,7 @@ def sidecar(ledger: Ledger, *options: str) -> Iterator[subprocess.Popen[str]]:
         str(ledger.rings),
         *(options or ("--to", sqlite_url(ledger.store))),
     ]
-    with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=clean_environment(**environ), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline().startswith("Draining")
@@ -164,6 +168,33 @@ def test_uwsgi_s_workers_without_an_exporter_are_delivered_by_a_sidecar(
         end(process)
     ledger.require(load)
     assert "runs threads only" not in server.log()
+
+
+def test_a_store_that_takes_one_write_a_second_fills_the_disk_of_the_sidecar_and_not_the_rings(
+    postgresql: DatabaseServer, tmp_path: Path
+) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.rings.mkdir(mode=0o700)
+    code = f"""{_OFFERING}
+    for number in range(16_000):  # three times what the ring holds
+        recorder.offer(numbered(recorder.record_ids, 0, number))
+        time.sleep(0.0002)
+    print(recorder.stats().get("dropped"))
+    """
+    database = postgresql.new_database()
+    with fault_proxy(postgresql.port) as proxy:
+        store = postgresql.url(database, port=proxy.port)
+        with open_chest(postgresql.url(database)) as chest:
+            chest.open()
+            with sidecar(ledger, "--to", store, CHEST_BATCH_RECORDS="100") as process:
+                proxy.set(Fault.SLOW, b"COMMIT")
+                assert run_python(code, ledger.rings).strip() == "None"
+                proxy.heal()
+                assert isinstance(chest, ReadableChest)
+                wait_until(lambda: len(chest.read(limit=100_000)) >= 16_000, 60)
+                end(process)
+            stored = Counter(stored.record.request_id for stored in chest.read(limit=100_000))
+    assert (len(stored), set(stored.values())) == (16_000, {1})
 
 
 def test_rings_of_workers_with_a_thread_of_their_own_are_left_to_them(tmp_path: Path) -> None:

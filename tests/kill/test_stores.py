@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import sqlite3
 import statistics
@@ -19,6 +20,7 @@ import psycopg
 import pytest
 
 from chest import ChestMiddleware, Recorder
+from chest.chests.base import ReadableChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.delivery.spool import spool_path
 from chest.delivery.spool_file import SpoolFile
@@ -160,6 +162,96 @@ def test_a_connection_that_is_cut_at_the_commit_doubles_and_loses_nothing(
         shop.ask(50)
         wait_until(lambda cuts=cuts: database.proxy.cuts > cuts)  # type: ignore[misc]
         wait_until_all_arrived(shop, database.request_ids)
+
+
+@pytest.mark.parametrize("name", ["postgresql", "mariadb"])
+def test_a_store_that_takes_one_write_a_second_keeps_no_request_waiting_and_gets_everything(
+    make_shop: Callable[..., Shop], name: str, request: pytest.FixtureRequest
+) -> None:
+    server: DatabaseServer = request.getfixturevalue(name)
+    database = server.new_database()
+
+    def request_ids() -> list[str]:
+        with closing_chest(server.url(database)) as chest:
+            return [stored.record.request_id for stored in chest.read(limit=100_000)]
+
+    with fault_proxy(server.port) as proxy:
+        shop = make_shop(server.url(database, port=proxy.port), batch_records=100)
+        shop.ask(500)
+        assert shop.recorder.flush(30)
+        fast = p99(shop.ask(2000, pause=0.0003))
+        wait_until_all_arrived(shop, request_ids)
+        proxy.set(Fault.SLOW, b"COMMIT")
+        written = len(request_ids())
+        slow = p99(shop.ask(12_000, pause=0.0003))  # more than the ring holds: 120 writes, in the time of a few
+        wait_until(lambda: shop.spooled() > 0)
+        assert shop.failures() == 0, "it is slow, not away"
+        assert written <= len(request_ids()) < len(shop.asked)
+        assert slow < 3 * fast + 100_000
+        proxy.heal()
+        wait_until_all_arrived(shop, request_ids)
+
+
+@contextlib.contextmanager
+def closing_chest(url: str) -> Iterator[ReadableChest]:
+    chest = open_chest(url)
+    assert isinstance(chest, ReadableChest)
+    try:
+        yield chest
+    finally:
+        chest.close()
+
+
+def p99(took_ns: list[int]) -> int:
+    return sorted(took_ns)[len(took_ns) * 99 // 100]
+
+
+def test_a_database_that_became_read_only_gets_everything_when_it_can_be_written(
+    make_shop: Callable[..., Shop], database: Database
+) -> None:
+    """As one that failed over, and the address leads to the standby."""
+    shop = make_shop(database.url)
+    shop.ask(10)
+    wait_until_all_arrived(shop, database.request_ids)
+    database.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
+    database.proxy.set(Fault.RESET)
+    database.proxy.heal()
+    shop.ask(500, pause=0.0001)
+    wait_until(lambda: shop.failures() > 1)
+    assert "read-only" in shop.recorder.stats()["last_error"]
+    assert "dead_letters" not in shop.recorder.stats()
+    database.execute(f"BEGIN READ WRITE; ALTER DATABASE {database.name} RESET ALL; COMMIT")
+    database.proxy.set(Fault.RESET)
+    database.proxy.heal()
+    wait_until_all_arrived(shop, database.request_ids)
+
+
+def test_a_database_whose_disk_is_full_gets_everything_when_there_is_room(
+    make_shop: Callable[..., Shop], database: Database, small_disk: Path
+) -> None:
+    account = pwd.getpwnam("postgres")
+    small_disk.chmod(0o755)
+    place = small_disk / "tablespace"
+    place.mkdir()
+    os.chown(place, account.pw_uid, account.pw_gid)
+    shop = make_shop(database.url)
+    shop.ask(10)
+    wait_until_all_arrived(shop, database.request_ids)
+    space = f"small_{database.name}"
+    database.execute(f"CREATE TABLESPACE {space} LOCATION '{place}'")
+    try:
+        database.execute(f"ALTER TABLE chest_records SET TABLESPACE {space}")
+        (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+        shop.ask(3000, pause=0.0001)
+        wait_until(lambda: shop.failures() > 1)
+        assert "No space left" in shop.recorder.stats()["last_error"]
+        assert "dead_letters" not in shop.recorder.stats()
+        (small_disk / "ballast").unlink()
+        wait_until_all_arrived(shop, database.request_ids)
+    finally:
+        shop.recorder.close(1)
+        database.execute("DROP TABLE chest_records CASCADE")
+        database.execute(f"DROP TABLESPACE {space}")
 
 
 def test_a_table_that_is_dropped_under_us_is_made_again_or_waited_for(
@@ -342,23 +434,38 @@ def test_a_spool_that_cannot_be_written_breaks_nothing(
 # -- the clock ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_a_wall_clock_that_steps_back_and_forth_delays_nothing(
-    make_shop: Callable[..., Shop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_shop: Callable[..., Shop],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    store: str,
+    request: pytest.FixtureRequest,
 ) -> None:
-    store = tmp_path / "store.sqlite3"
-    shop = make_shop(sqlite_url(store))
+    if store == "sqlite":
+        url = sqlite_url(tmp_path / "store.sqlite3")
+    else:
+        url = request.getfixturevalue("postgresql").new_url()
+    shop = make_shop(url)
     shop.ask(10)
-    real, offset = time.time, [0.0]
-    monkeypatch.setattr(time, "time", lambda: real() + offset[0])
-    for offset[0] in (-86_400.0, 86_400.0, -3600.0, 0.0):
-        shop.ask(50)
-        wait_until_all_arrived(shop, lambda: in_sqlite(store), 10)
-    assert all(0 <= row[0] < 60e9 for row in durations(store))
+    shop.recorder.flush()
+    with closing_chest(url) as chest:
 
+        def request_ids() -> list[str]:
+            return [stored.record.request_id for stored in chest.read(limit=1000)]
 
-def durations(store: Path) -> list[tuple[int]]:
-    with contextlib.closing(sqlite3.connect(store)) as connection:
-        return connection.execute("SELECT duration_ns FROM chest_records").fetchall()
+        real, real_ns, offset = time.time, time.time_ns, [0]
+        monkeypatch.setattr(time, "time", lambda: real() + offset[0])
+        monkeypatch.setattr("chest.request.middleware._time_ns", lambda: real_ns() + offset[0] * 10**9)
+        for offset[0] in (-86_400, 86_400, -3600, 0):
+            shop.ask(50)
+            wait_until_all_arrived(shop, request_ids, 10)
+        records = [stored.record for stored in chest.read(limit=1000)]
+    assert all(0 <= record.duration_ns < 60e9 for record in records)
+    assert (
+        max(record.time_ns for record in records) - min(record.time_ns for record in records)
+        > 2 * 86_400 * 10**9 * 0.99
+    )
 
 
 def test_a_store_in_a_read_only_file_system_gets_everything_when_it_can_be_written(

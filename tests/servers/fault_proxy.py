@@ -11,6 +11,7 @@ import enum
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -18,6 +19,7 @@ from typing import Final
 from tests.servers.process import HOST
 
 _CHUNK_BYTES: Final = 65536
+_SLOW_SECONDS: Final = 1.0
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER for a close that sends a reset."""
 
@@ -29,6 +31,7 @@ class Fault(enum.Enum):
     REFUSE = "reset every new connection; those that are there go on"
     RESET = "reset every connection, at once"
     BLACKHOLE = "take connections and bytes, and never answer"
+    SLOW = "pass what holds the marker on, one a second over all connections"
     CUT_BEFORE = "reset the connection instead of passing on what holds the marker"
     REPLY_LOST = "pass on what holds the marker, wait for the server's answer, and reset instead of passing it back"
 
@@ -67,6 +70,7 @@ class FaultProxy:
         self._links: set[_Link] = set()
         self._changed = threading.Condition()
         self._is_ended = False
+        self._next_turn = 0.0
         self.cuts = 0
         """How often a connection was cut by ``CUT_BEFORE`` or ``REPLY_LOST``."""
         self.connections = 0
@@ -78,11 +82,12 @@ class FaultProxy:
     def set(self, fault: Fault, marker: bytes = b"") -> None:
         """From now on, do this.
 
-        :param marker: bytes of a request, in any case of letters, for the faults that cut; they cut once, and pass
-            everything on afterwards, so that the retry comes through. Empty: whatever comes first.
+        :param marker: bytes of a request, in any case of letters, for the faults that cut, or hold up, what carries it; they
+            cut once, and pass everything on afterwards, so that the retry comes through. Empty: whatever comes first.
         """
         with self._changed:
             self._fault, self._marker = fault, marker.upper()
+            self._next_turn = 0.0
             self._changed.notify_all()
         if fault is Fault.RESET:
             self._cut_all()
@@ -139,6 +144,9 @@ class FaultProxy:
             if self._takes(Fault.CUT_BEFORE, seen):
                 link.cut()
                 return
+            if self._fault is Fault.SLOW and self._marker in seen:
+                seen = b""
+                self._wait_for_turn()
             link.is_reply_unwanted = link.is_reply_unwanted or self._takes(Fault.REPLY_LOST, seen)
             link.server.sendall(sent)
 
@@ -157,6 +165,12 @@ class FaultProxy:
             self._fault = Fault.NONE
             self.cuts += 1
             return True
+
+    def _wait_for_turn(self) -> None:
+        with self._changed:
+            now = time.monotonic()
+            turn = self._next_turn = max(now, self._next_turn + _SLOW_SECONDS)
+            self._changed.wait_for(lambda: self._fault is not Fault.SLOW or self._is_ended, turn - now)
 
     def _wait_while_swallowing(self) -> None:
         with self._changed:
