@@ -37,7 +37,7 @@ from chest.record import Record
 from chest.record_id import RecordIds
 from chest.request.request_id import RequestIds
 from chest.ring.in_flight import InFlight
-from chest.ring.line import Resource
+from chest.ring.line import Lineage, Resource
 from chest.ring.living_ring import EXTERNAL
 from chest.ring.lock_file import locks_are_available
 from chest.ring.own_file import OwnFile
@@ -118,6 +118,7 @@ class Recorder:
         """Scheduled exporters and retentions: they begin in each process that records, and end with this recorder."""
         self._file: OwnFile | None = None
         self._exporter: Exporter | None = None
+        self._lineage = Lineage(self.record_ids.process)
         self._ready_pid = 0
         self._ready_uid = -1
         self._is_closed = False
@@ -223,6 +224,9 @@ class Recorder:
             inherited.let_go()
         self.record_ids.renew()
         self.request_ids.renew()
+        self._lineage = (
+            self._lineage.child_of(self.record_ids.process) if self._ready_pid else Lineage(self.record_ids.process)
+        )
         self._exporter = None
         segments = self._new_segments()
         self._ring.open(segments, self.resource, drains_elsewhere=self._drains_elsewhere)
@@ -232,7 +236,7 @@ class Recorder:
         """Of a ring file; in memory, with a warning, where none can be had."""
         description = {
             "service": self.resource.service, "release": self.resource.release, "host": self.resource.host,
-            "recorder": self.name, "process": self.record_ids.process, "pid": os.getpid(),
+            "recorder": self.name, "process": self._lineage.process, "parents": self._lineage.parents, "pid": os.getpid(),
             "created_ns": time.time_ns(), "boot_id": _boot_id(), "exporter": self.settings.exporter,
         }  # fmt: skip
         reason = "this platform has no record locks"
@@ -291,7 +295,7 @@ class Recorder:
             self._ring, lanes, self.counters,
             adopt=adopt, died=died, look_after_file=look_after_file, make_ready=make_ready,
             flush_seconds=self.settings.flush_seconds, batch_records=self.settings.batch_records,
-            notices=self._notices,
+            lineage=self._lineage, notices=self._notices,
         )  # fmt: skip
         if self._finalizer is not None:
             self._finalizer.detach()

@@ -16,7 +16,7 @@ from chest.delivery.losses import Losses
 from chest.delivery.nap import Nap
 from chest.native import new_lock, start_thread
 from chest.record import Record
-from chest.ring.line import decode_lines
+from chest.ring.line import Lineage, decode_lines
 from chest.ring.recovery import DeadRing
 from chest.ring.ring import Chunk, Ring, Written
 
@@ -45,6 +45,7 @@ class Exporter:
     :param make_ready: called many times a second, to do what requests would else have to wait for.
     :param flush_seconds: how old the oldest record may become before it is written.
     :param batch_records: about how many records are written in one transaction.
+    :param lineage: tells records of requests that a parent process began, and which get an id of this one's.
     :param notices: warnings to log once the thread runs, and which are taken out then: nothing is logged in a request's time, nor after a fork.
     """
 
@@ -60,6 +61,7 @@ class Exporter:
         make_ready: Callable[[], None] = lambda: None,
         flush_seconds: float,
         batch_records: int,
+        lineage: Lineage,
         notices: list[str] | None = None,
     ) -> None:
         self._ring = ring
@@ -73,6 +75,7 @@ class Exporter:
         self._make_ready = make_ready
         self._flush_seconds = flush_seconds
         self._batch_records = batch_records
+        self._lineage = lineage
         self._notices = [] if notices is None else notices
         self._nap = Nap()
         self._is_running = False
@@ -309,7 +312,8 @@ class Exporter:
                 self._chunk = self._ring.take(_CHUNK_BYTES)
             if self._chunk is None:
                 break
-            self._batch += self._decoded(self._chunk)
+            records = self._decoded(self._chunk)
+            self._batch += map(self._lineage.own, records) if self._lineage.parents else records
             self._chunks.append(self._chunk)
             self._chunk = None
         self._counters.add("taken", len(self._batch))

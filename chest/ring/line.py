@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, Self
 
 from chest.encoding import decode
 from chest.record import Record
 from chest.record_id import is_tail
 from chest.row import ALL_FIELDS, CHECK, SHORT_FIELDS, STREAMED_FIELDS, record_of
+
+_MOST_PARENTS: Final = 8
+"""Forks within forks, amid one request: a description has room for no endless list."""
 
 
 class Resource(NamedTuple):
@@ -28,12 +31,41 @@ def decode_lines(data: bytes, resource: Resource) -> list[Record]:
     return [record_of(row, resource) for row in rows]
 
 
-def decode_foreign_lines(data: bytes, resource: Resource, process: str) -> tuple[list[Record], int]:
+class Lineage(NamedTuple):
+    """The process parts of the ids in a ring: whose it is, and from which processes that one was forked.
+
+    A process that was forked amid a request ends that request as its parent does, under the id that the parent gave it. Of
+    two records with one id a store keeps one, and that might be the child's. So the child's is stored under an id of its own.
+    """
+
+    process: str
+    parents: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any]) -> Self:
+        """What a ring's description says."""
+        process, parents = description.get("process"), description.get("parents")
+        return cls(
+            process if isinstance(process, str) else "",
+            tuple(each for each in parents if isinstance(each, str)) if isinstance(parents, list) else (),
+        )
+
+    def child_of(self, process: str) -> Self:
+        """That of a process that was forked from this one."""
+        return self._replace(process=process, parents=(self.process, *self.parents)[:_MOST_PARENTS])
+
+    def own(self, record: Record) -> Record:
+        """The record under an id of this process: the same one wherever it is asked for."""
+        id_ = record.id
+        return record._replace(id=id_[:16] + self.process + id_[24:]) if id_[16:24] in self.parents else record
+
+
+def decode_foreign_lines(data: bytes, resource: Resource, lineage: Lineage) -> tuple[list[Record], int]:
     """The records of lines from another process's file, and how many lines were damaged and left out."""
     records: list[Record] = []
     damaged = 0
     for line in _lines(data):
-        record = _checked(line, resource, process)
+        record = _checked(line, resource, lineage)
         if record is None:
             damaged += 1
         else:
@@ -45,7 +77,7 @@ def _lines(data: bytes) -> Iterable[bytes]:
     return (line for line in data.split(b"\n") if line)
 
 
-def _checked(line: bytes, resource: Resource, process: str) -> Record | None:
+def _checked(line: bytes, resource: Resource, lineage: Lineage) -> Record | None:
     try:
         row = decode(line)
     except (ValueError, RecursionError):
@@ -55,7 +87,13 @@ def _checked(line: bytes, resource: Resource, process: str) -> Record | None:
         return None
     if not all(type(value) in types for value, types in zip(row, shapes, strict=True)):
         return None
-    return record_of(row, resource) if is_tail(row[0], process) and row[2] % CHECK == row[3] else None
+    if row[2] % CHECK != row[3]:
+        return None
+    if is_tail(row[0], lineage.process):
+        return record_of(row, resource)
+    if any(is_tail(row[0], parent) for parent in lineage.parents):
+        return lineage.own(record_of(row, resource))
+    return None
 
 
 _TEXT = (str,)

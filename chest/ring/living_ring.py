@@ -13,7 +13,7 @@ from typing import Final
 
 from chest.counters import Counters
 from chest.record import Record
-from chest.ring.line import Resource, decode_foreign_lines
+from chest.ring.line import Lineage, Resource, decode_foreign_lines
 from chest.ring.lock_file import DRAIN, OWNER, LockFile
 from chest.ring.recovery import LOCK_SUFFIX
 from chest.ring.segments import ACTIVE, DRAINED, RETIRED, SegmentFile, UnreadableRingError
@@ -35,7 +35,7 @@ class LivingRing:
         self._counters = counters
         text = {key: value for key, value in file.description.items() if isinstance(value, str)}
         self._resource = Resource(text.get("service", ""), text.get("release", ""), text.get("host", ""))
-        self._process = text.get("process", "")
+        self._lineage = Lineage.of(file.description)
         self._read = [file.committed(index) for index in range(len(file.segments))]
         self._next = 0
 
@@ -96,7 +96,7 @@ class LivingRing:
         if not end:
             return None
         self._read[index] = begin + end
-        records, damaged = decode_foreign_lines(data[:end], self._resource, self._process)
+        records, damaged = decode_foreign_lines(data[:end], self._resource, self._lineage)
         if damaged:
             self._counters.add("dropped.damaged", damaged)
         return records, index, begin + end

@@ -17,7 +17,7 @@ from typing import Any, Final
 from chest.counters import Counters
 from chest.record import Record
 from chest.ring.in_flight import clear_killed_requests, killed_requests
-from chest.ring.line import Resource, decode_foreign_lines
+from chest.ring.line import Lineage, Resource, decode_foreign_lines
 from chest.ring.lock_file import DRAIN, OWNER, LockFile, locks_are_available
 from chest.ring.segments import LaterFormatError, SegmentFile, UnreadableRingError
 
@@ -46,7 +46,7 @@ class DeadRing:
         text = {key: value for key, value in file.description.items() if isinstance(value, str)}
         self.resource = Resource(text.get("service", ""), text.get("release", ""), text.get("host", ""))
         self.recorder = text.get("recorder", "")
-        self._process = text.get("process", "")
+        self._lineage = Lineage.of(file.description)
 
     def pieces(self) -> Iterator[tuple[list[Record], int, int]]:
         """Records not yet committed, with the segment and position for :meth:`commit`, some hundred at a time.
@@ -70,7 +70,7 @@ class DeadRing:
             yield list(killed.values()), _IN_FLIGHT, len(killed)
 
     def _killed(self) -> dict[str, Record]:
-        killed = killed_requests(self._file, self.resource, self._process)
+        killed = killed_requests(self._file, self.resource, self._lineage.process)
         return {record.id: self._clean(record) for record in killed}
 
     def _begin(self, index: int, segment: Any) -> int:
@@ -88,7 +88,7 @@ class DeadRing:
             hole = window.find(b"\0")
         readable = window if hole < 0 else window[:hole]
         lines = readable[: readable.rfind(b"\n") + 1]
-        records, damaged = decode_foreign_lines(lines, self.resource, self._process)
+        records, damaged = decode_foreign_lines(lines, self.resource, self._lineage)
         if damaged:
             self._damaged += damaged
             self._counters.add("dropped.damaged", damaged)

@@ -6,7 +6,7 @@ Layout (little-endian)::
           segment length u64, in-flight slot length u32, length of the description u32
     64    a state byte for each segment: free, active, retired, drained
     128   committed u64 for each segment: how far its lines are in every chest
-    1024  description as JSON: service, release, host, recorder, process part of record ids, pid, created_ns, boot id
+    1024  description as JSON: service, release, host, recorder, process part of record ids and those of its parents, pid, created_ns, boot id
     4096  the in-flight area: slots for requests that are being served, see chest/ring/in_flight.py
     then, at a multiple of the page size, the segments
 

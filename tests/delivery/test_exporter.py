@@ -12,7 +12,7 @@ from chest.counters import Counters
 from chest.delivery.exporter import Exporter
 from chest.delivery.lane import Lane
 from chest.errors import ChestUnavailable
-from chest.ring.line import Resource
+from chest.ring.line import Lineage, Resource
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
 from tests.delivery.test_lane import ScriptedChest
@@ -42,6 +42,7 @@ def make(ring: Ring) -> Iterator[Make]:
             died=died,
             flush_seconds=options.get("flush_seconds", 0.05),
             batch_records=int(options.get("batch_records", 100)),
+            lineage=Lineage("01234567"),
         )
         made.append(exporter)
         return exporter
@@ -133,7 +134,7 @@ def test_what_is_committed_is_what_every_chest_has(tmp_path: Path) -> None:
     counters = Counters()
     exporter = Exporter(
         ring, [Lane(chest, counters)], counters, adopt=lambda: iter(()), died=lambda: None, flush_seconds=0.05,
-        batch_records=10,
+        batch_records=10, lineage=Lineage("01234567"),
     )  # fmt: skip
     ring.offer(make_record())
     index = next(index for index, segment in enumerate(file.segments) if segment.tell())

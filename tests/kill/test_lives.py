@@ -279,19 +279,54 @@ def test_an_application_that_forks_in_a_request_records_it_once_and_its_child_s_
     assert sorted(ledger.stored().elements()) == sorted(names)
 
 
-def test_a_child_that_leaves_the_request_by_its_end_like_its_parent_is_told_apart_by_its_own_record(
-    tmp_path: Path, ledger: Ledger
+@pytest.mark.parametrize("end", ["os._exit(0)", "pass", "recorder.close()"], ids=["killed", "exit", "close"])
+def test_a_child_that_leaves_the_request_by_its_end_like_its_parent_has_a_record_of_its_own(
+    tmp_path: Path, ledger: Ledger, end: str
 ) -> None:
-    """Whoever forks in a request and lets both go on has answered it twice: what is promised is that nothing breaks."""
+    """Both end one request, under one id: whichever came second would not be stored. With children of children, too."""
     code = f"""{_APP}
     def ACT(environ):
-        environ["child"] = not os.fork()
-    ask("both")
-    os._exit(0)
+        environ["chest.context"]["generation"] = 0
+        for generation in (1, 2):
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+                break
+            environ["chest.context"]["generation"] = generation
+    recorder = app.recorder
+    ask("all")
+    ask(f"alone-{{os.getpid()}}")
+    {end}
+    """
+    run_python(code, tmp_path)
+    recovered = ledger.recover()
+    assert (recovered.damaged, ledger.rings_left()) == (0, [])
+    with contextlib.closing(sqlite3.connect(ledger.store)) as connection:
+        found = connection.execute(
+            "SELECT variables ->> 'generation', substr(id, 17, 8) FROM chest_records WHERE path = '/all'"
+        ).fetchall()
+    assert sorted(generation for generation, _ in found) == [0, 1, 2]
+    assert len({process for _, process in found}) == 3
+    assert ledger.stored()["all"] == 3
+    assert len(ledger.stored()) == 1 + 3
+
+
+def test_a_child_that_ends_by_sys_exit_in_a_request_takes_nothing_from_the_record_of_its_parent(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    code = f"""{_APP}
+    def ACT(environ):
+        child = os.fork()
+        if not child:
+            sys.exit(0)
+        os.waitpid(child, 0)
+    ask("one")
     """
     run_python(code, tmp_path)
     ledger.recover()
-    assert set(ledger.stored()) == {"both"}
+    with contextlib.closing(sqlite3.connect(ledger.store)) as connection:
+        found = connection.execute("SELECT status, outcome FROM chest_records ORDER BY outcome").fetchall()
+    assert found == [(200, "ok"), (200, "shutdown")]
 
 
 def test_a_request_that_ends_its_process_without_a_word_loses_nothing_that_was_answered_before(
