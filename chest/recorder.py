@@ -443,7 +443,7 @@ class Recorder:
 
     def stats(self) -> dict[str, Any]:
         """The counters of this process, and how full its ring is. Costs a copy; fit for a health check."""
-        return {
+        stats: dict[str, Any] = {
             "ring": {
                 "is_durable": self._file is not None,
                 "capacity_bytes": self._ring.capacity_bytes,
@@ -455,6 +455,11 @@ class Recorder:
             "exports": self.exports.stats(),
             **self.counters.snapshot(),
         }
+        for chest in self._chests:
+            for reason, count in chest.counts().items():
+                if count:
+                    stats.setdefault(reason, {})[chest.name] = count
+        return stats
 
     def __enter__(self) -> Recorder:
         return self

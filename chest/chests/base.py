@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import ClassVar, NamedTuple, Self, TypeAlias
@@ -69,6 +69,10 @@ class Chest(ABC):
 
         :raises ChestError: what is wrong, and what to do about it.
         """
+
+    def counts(self) -> Mapping[str, int]:
+        """What this chest did to values in this process that somebody should know of, by reason, for ``Recorder.stats()``."""
+        return {}
 
     def wait_at_most(self, seconds: float) -> bool:
         """From now on let no call wait for the store longer than about so long in all; whether the chest can promise that.

@@ -83,6 +83,9 @@ class InfluxChest(Chest):
         """By tag (``variable`` for variables' names), how many values of this process became ``_overflow``."""
         return dict(self._bucket.overflows)
 
+    def counts(self) -> Mapping[str, int]:
+        return {"type_conflicts": self.type_conflicts, "overflows": sum(self.overflows.values())}
+
     def open(self) -> None:
         """Connects to nothing: that is done when there is something to write."""
         self._client()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from chest import Recorder
 from chest.chests.influx import InfluxChest
 from chest.chests.influx_line import timestamp
 from chest.errors import ChestUnavailable, RecordRejected
@@ -282,6 +284,18 @@ def test_routes_variables_and_services_without_end_make_no_series_and_fields_wit
     assert sorted(value for each in kept for value in each.values()) == list(range(10, 300))
     assert overflows == {"route": 290, "variable": 290, "service": 150}
     assert len(v2.series()) <= 11 * 11
+
+
+def test_what_became_of_values_is_told_by_the_recorder(v2: InfluxV2, tmp_path: Path) -> None:
+    with Recorder([v2.url("most_values=10")], directory=tmp_path, service="shop") as recorder:
+        recorder.prepare()
+        for place in range(30):
+            variables = {"user": place if place else "nobody"}
+            assert recorder.offer(make_record(route=f"/users/{place}", variables=variables))
+        assert recorder.flush(30)
+        stats, [chest] = recorder.stats(), recorder.chests
+    assert stats["overflows"] == {chest.name: 20}
+    assert stats["type_conflicts"] == {chest.name: 29}
 
 
 def test_in_the_shape_of_variables_names_without_end_become_one_measurement(v2: InfluxV2) -> None:
