@@ -13,6 +13,7 @@ from chest.counters import Counters
 from chest.delivery.lane import Lane
 from chest.delivery.lanes import lanes_for
 from chest.delivery.spool import SUFFIX as SPOOL_SUFFIX
+from chest.delivery.spool import Spool
 from chest.errors import DirectoryError
 from chest.killed_request import cleaned_killed_request
 from chest.native import sleep
@@ -40,12 +41,14 @@ class Recovered(NamedTuple):
     """Spools of other chests than these, or such that another process delivers."""
 
 
-def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
+def recover_directory(directory: Path, chests: Sequence[Chest], spooled_for: str | None = None) -> Recovered:
     """Deliver what dead processes left in a directory, of whatever service, and what is spooled for these very chests.
 
     Records that were delivered before are not doubled where the chest knows ``id``.
 
-    :raises DirectoryError: when the directory cannot be read.
+    :param spooled_for: part of another chest's label, such as the host that a store had before it moved: what is spooled for
+        that one is delivered to these, too.
+    :raises DirectoryError: when the directory, or such a spool, cannot be read.
     :raises ChestError: from a chest that takes nothing.
     """
     if not os.path.isdir(directory):  # Path.is_dir raises where a directory above may not be looked into
@@ -57,7 +60,10 @@ def recover_directory(directory: Path, chests: Sequence[Chest]) -> Recovered:
         _deliver_ring(ring, lanes, counters)
         rings += 1
     for lane in lanes:
-        _deliver_spool(lane, counters)
+        _deliver_spool(lane.spool, [lane], counters)
+    if spooled_for:
+        for spool in _spools_of(spooled_for, directory, counters):
+            _deliver_spool(spool, lanes, counters)
     left = sum(path.suffix == SUFFIX for path in directory.iterdir())
     spools_left = sum(_holds_records(path) for path in directory.glob("*" + SPOOL_SUFFIX))
     damaged = counters.get("dropped.damaged")
@@ -82,17 +88,32 @@ def _deliver_ring(ring: DeadRing, lanes: Sequence[Lane], counters: Counters) -> 
             ring.release()
 
 
-def _deliver_spool(lane: Lane, counters: Counters) -> None:
-    spool = lane.spool
+def _deliver_spool(spool: Spool | None, lanes: Sequence[Lane], counters: Counters) -> None:
     if spool is None:
         return
     try:
         while spool.begin() and (piece := spool.oldest()) is not None:
-            _deliver_patiently(lane, piece.records)
+            for lane in lanes:
+                _deliver_patiently(lane, piece.records)
             spool.remove(piece)
             counters.add("recovered", len(piece.records))
     finally:
         spool.close()
+
+
+def _spools_of(text: str, directory: Path, counters: Counters) -> list[Spool]:
+    from chest.delivery.spool_file import SpoolError, SpoolFile
+
+    found = []
+    for path in sorted(directory.glob("*" + SPOOL_SUFFIX)):
+        with closing(SpoolFile(path)) as file:
+            try:
+                label = file.chest()
+            except SpoolError as error:
+                raise DirectoryError(f"{path} cannot be read: {error}") from error
+        if text in label:
+            found.append(Spool(path, label, _SPOOL_BYTES, counters))
+    return found
 
 
 def _holds_records(path: Path) -> bool:

@@ -19,6 +19,7 @@ import click
 import pytest
 from flask_chest.app_settings import G_OPTION
 
+from chest.chests.influx import InfluxChest
 from chest.chests.registry import schemes
 from chest.cli.main import COMMANDS, commands
 from chest.record import Outcome, Record
@@ -325,6 +326,7 @@ def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
     files = [path for package in packages for path in package.rglob("*.py") if "cli" not in path.parts]
     code = "\n".join(path.read_text() for path in files)
     counted = set(re.findall(r'ounters\.add\(\s*f?"([a-z_.]+)', code)) | set(re.findall(r'"(dropped\.[a-z_]+)"', code))
+    counted |= {f"{reason}." for reason in InfluxChest("influxdb://host/org/bucket").counts()}
     section = HOW_IT_WORKS.read_text().partition("is the state of this process")[2].partition("A count that is 0")[0]
     explained = set(
         re.findall(r"`([a-z_.]+)(?:<chest>)?`", "\n".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE)))

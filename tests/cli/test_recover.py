@@ -12,6 +12,8 @@ import pytest
 from click.testing import Result
 
 from chest.chests.memory import MemoryChest
+from chest.counters import Counters
+from chest.delivery.spool import Spool, spool_path
 from chest.record import Record
 from chest.recorder import Recorder
 
@@ -104,3 +106,23 @@ def test_a_directory_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> N
     result = run("recover", str(tmp_path / "no-such"))
     assert result.exit_code == 2
     assert "does not exist" in result.stderr
+
+
+def test_what_is_spooled_for_a_store_that_moved_goes_to_its_new_place(
+    run: Run, tmp_path: Path, shelf: MemoryChest, record: MakeRecord
+) -> None:
+    records = [record(), record()]
+    for host in ("old-host", "other-host"):
+        chest = f"postgresql://shop:***@{host}/shop"
+        spool = Spool(spool_path(tmp_path, chest), chest, 1 << 20, Counters())
+        assert spool.add(records if host == "old-host" else [record()])
+        spool.close()
+    told = run("recover", str(tmp_path), "--to", shelf.name)
+    assert "other chests than these: 2; see --spooled-for" in told.stderr
+    assert shelf.records == []
+    moved = run("recover", str(tmp_path), "--to", shelf.name, "--spooled-for", "old-host")
+    assert (moved.exit_code, moved.stdout) == (0, "Records recovered: 2, from ring files: 0\n")
+    assert shelf.records == records
+    assert "other chests than these: 1" in moved.stderr
+    again = run("recover", str(tmp_path), "--to", shelf.name, "--spooled-for", "old-host")
+    assert again.stdout == "Records recovered: 0, from ring files: 0\n"
