@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterable
@@ -11,9 +12,11 @@ from chest.wsgi import StartResponse, WSGIEnvironment
 
 
 def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Which process answered; ``/slow`` takes as many seconds as the query says."""
+    """Which process answered; ``/slow`` takes as many seconds as the query says, ``/stuck`` has no end and no Python in it."""
     if environ["PATH_INFO"] == "/slow":
         time.sleep(float(environ["QUERY_STRING"]))
+    if environ["PATH_INFO"] == "/stuck":
+        sum(itertools.repeat(0))
     environ["chest.context"]["user_id"] = "123"
     body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])

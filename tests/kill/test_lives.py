@@ -97,6 +97,26 @@ def test_a_worker_of_gunicorn_that_times_out_loses_nothing_of_the_others_and_ano
     assert load.failed >= 1
 
 
+@pytest.mark.parametrize("worker_class", ["sync", "gevent"])
+def test_a_worker_of_gunicorn_that_times_out_without_a_word_leaves_a_record_of_its_request(
+    tmp_path: Path, ledger: Ledger, worker_class: str
+) -> None:
+    """Blocked in C code, so that no signal handler runs, nor any thread: it is killed a second later."""
+    options = "--workers=2", "--timeout=1", "--graceful-timeout=1"
+    with (
+        gunicorn(APP, tmp_path / "server", *options, worker_class=worker_class, environ=ledger.environ()) as server,
+        Load(server.port, 2) as load,
+    ):
+        load.wait_for(50)
+        thread = threading.Thread(target=load.ask, args=(connection_to(server), "/stuck"))
+        thread.start()
+        wait_until(lambda: "WORKER TIMEOUT" in server.log(), 20)
+        thread.join()
+        require_alive(ledger, load)
+    require_conserved(ledger, load)
+    assert "/stuck" in killed_requests(ledger)
+
+
 def test_an_application_that_gunicorn_s_master_has_imported_and_asked_is_recorded_in_each_process(
     tmp_path: Path, ledger: Ledger
 ) -> None:
@@ -154,8 +174,11 @@ def test_uwsgi_in_which_no_thread_runs_between_requests_loses_nothing_and_says_w
     require_conserved(ledger, load)
 
 
-def test_uwsgi_in_which_no_thread_runs_delivers_what_is_left_when_it_is_stopped(tmp_path: Path, ledger: Ledger) -> None:
-    with uwsgi_without_threads(APP, tmp_path / "server", environ=ledger.environ()) as server:
+@pytest.mark.parametrize("options", [(), ("--lazy-apps",)], ids=["prefork", "lazy-apps"])
+def test_uwsgi_in_which_no_thread_runs_delivers_what_is_left_when_it_is_stopped(
+    tmp_path: Path, ledger: Ledger, options: tuple[str, ...]
+) -> None:
+    with uwsgi_without_threads(APP, tmp_path / "server", *options, environ=ledger.environ()) as server:
         with Load(server.port, 1) as load:
             load.wait_for(200)
         server.stop()
@@ -329,13 +352,22 @@ def test_a_child_that_ends_by_sys_exit_in_a_request_takes_nothing_from_the_recor
     assert found == [(200, "ok"), (200, "shutdown")]
 
 
+@pytest.mark.parametrize(
+    "end", ["os._exit(0)", "ctypes.string_at(0)", "os.abort()"], ids=["_exit", "segfault", "abort"]
+)
 def test_a_request_that_ends_its_process_without_a_word_loses_nothing_that_was_answered_before(
-    tmp_path: Path, ledger: Ledger
+    tmp_path: Path, ledger: Ledger, end: str
 ) -> None:
     code = f"""{_APP}
+    import ctypes, resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     def ACT(environ):
         if environ["PATH_INFO"] == "/last":
-            os._exit(0)
+            {end}
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        os._exit(0)
     for number in range(50):
         ask(f"before-{{number}}")
     ask("last")

@@ -9,9 +9,11 @@ import shutil
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -296,6 +298,31 @@ def test_one_store_that_is_blackholed_does_not_hold_up_another(
     for _ in range(10):
         shop.ask(800)
         wait_until(lambda: len(in_sqlite(store)) == len(shop.asked))
+    database.proxy.heal()
+    wait_until_all_arrived(shop, database.request_ids)
+
+
+def test_a_request_that_starts_a_process_does_not_wait_for_a_store_that_is_silent(
+    make_shop: Callable[..., Shop], database: Database
+) -> None:
+    """The exporter is inside the store, and holds what a fork has to hold still."""
+    shop = make_shop(database.url.replace("timeout_seconds=1", "timeout_seconds=30"))
+    shop.ask(10)
+    wait_until_all_arrived(shop, database.request_ids)
+    database.proxy.set(Fault.BLACKHOLE)
+    connections = database.proxy.connections
+    shop.ask(10)
+    wait_until(lambda: shop.recorder._exporter._delivery.is_holding)  # type: ignore[union-attr]
+    began = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that a process with threads forks
+        child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    subprocess.run([sys.executable, "-S", "-c", ""], check=True)
+    assert time.monotonic() - began < 3
+    assert database.proxy.connections == connections
     database.proxy.heal()
     wait_until_all_arrived(shop, database.request_ids)
 
