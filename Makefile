@@ -53,7 +53,7 @@ stress: $(VENV)/dev.stamp ## Kill, fork and interrupt for a minute, and count wh
 	$(BIN)/python -m benchmarks.stress
 
 soak: $(VENV)/dev.stamp ## For ten minutes (SECONDS=600), a store that goes up and down: memory, disk, and what arrives
-	$(BIN)/python -m benchmarks.soak --seconds $(or $(SECONDS),600)
+	$(BIN)/python -m benchmarks.soak --seconds $(or $(SECONDS),600) $(if $(SAVE),--save)
 
 servers: ## Debian, as root: install the servers and tools that the tests use
 	sh tests/install_servers.sh

@@ -110,14 +110,14 @@ def commit() -> str:
     return found.stdout.strip() + ("+" if changed.returncode == 1 else "")
 
 
-def save(reports: Sequence[Report], remark: str = "") -> Path:
-    """Write the reports to ``results/<date>-<commit>.json``."""
+def save(reports: Sequence[Report], remark: str = "", name: str = "") -> Path:
+    """Write the reports to ``results/<date>-<commit><name>.json``."""
     here = about()
     now = dt.datetime.now(dt.UTC)
     content: dict[str, Any] = {"time": now.isoformat(timespec="seconds"), **here, "remark": remark}
     content["reports"] = [report.as_json() for report in reports]
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{now:%Y-%m-%d}-{here['commit'].rstrip('+') or 'unknown'}.json"
+    path = RESULTS / f"{now:%Y-%m-%d}-{here['commit'].rstrip('+') or 'unknown'}{name}.json"
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     return path
 

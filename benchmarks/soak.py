@@ -1,6 +1,6 @@
 """Do memory and disk stay bounded, and does every record arrive, while a store goes up and down for a long time?
 
-``python -m benchmarks.soak [--seconds N] [--rate R]`` asks an application all the time, in a process of its own with two
+``python -m benchmarks.soak [--seconds N] [--rate R] [--save]`` asks an application all the time, in a process of its own with two
 chests: a SQLite file, and one that is taken away and comes back at random, for up to half a minute. Every few seconds it
 shows resident memory, the bytes of the spool, and how many requests were made and are in each store. At the end both are
 to have every one of them once; it ends with 1 where that is not so.
@@ -18,11 +18,12 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from benchmarks.application import app
 from benchmarks.measure import Requests
-from chest import ChestMiddleware, ChestUnavailable
+from benchmarks.report import Report, Target, question_of, save
+from chest import ChestMiddleware, ChestUnavailable, Recorder
 from chest.chests.base import Chest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.record import Record
@@ -32,6 +33,8 @@ _LONGEST_OUTAGE_SECONDS: Final = 30.0
 _LONGEST_HEALTH_SECONDS: Final = 30.0
 _SETTLE_SECONDS: Final = 120.0
 _MIB: Final = 1024 * 1024
+_MOST_GROWTH_MIB: Final = 24.0
+"""The ring's pages, 16 MiB, are touched one after the other; the rest is an allocator's."""
 
 
 class FlappingChest(Chest):
@@ -101,16 +104,41 @@ def resident_bytes() -> int:
     return 0
 
 
+class Sample(NamedTuple):
+    """What there is at one moment."""
+
+    seconds: float
+    resident_bytes: int
+    spool_bytes: int
+    taken: int
+    steady: int
+    flapping: int
+    state: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seconds:6.0f} {self.resident_bytes / _MIB:8.1f} {self.spool_bytes / _MIB:10.2f} {self.taken:10,}"
+            f" {self.steady:10,} {self.flapping:10,}  {self.state}"
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600.0, help="how long (600)")
     parser.add_argument("--rate", type=float, default=1000.0, help="requests a second (1000)")
+    parser.add_argument("--save", action="store_true", help="write what was found to benchmarks/results/")
+    parser.add_argument("--remark", default="", help="what to say of the machine in that file")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="chest-soak-") as directory:
-        return soak(Path(directory), given.seconds, given.rate)
+        report = soak(Path(directory), given.seconds, given.rate)
+    print(report)
+    if given.save:
+        print(f"saved as {save([report], given.remark, '-soak')}")
+    return 0 if all(target.is_met for target in report.targets) else 1
 
 
-def soak(directory: Path, seconds: float, rate: float) -> int:
+def soak(directory: Path, seconds: float, rate: float) -> Report:
+    """Ask for so long, and see what is in both stores when they are well again."""
     steady_path, flapping_path = directory / "steady.sqlite3", directory / "flapping.sqlite3"
     flapping = FlappingChest(flapping_path)
     middleware = ChestMiddleware(
@@ -128,34 +156,65 @@ def soak(directory: Path, seconds: float, rate: float) -> int:
     for thread in threads:
         thread.start()
     begin = time.monotonic()
+    samples = []
     print(f"{'s':>6} {'RSS MiB':>8} {'spool MiB':>10} {'taken':>10} {'steady':>10} {'flapping':>10}  store")
     while time.monotonic() - begin < seconds:
         time.sleep(min(_TELL_EVERY_SECONDS, seconds))
-        stats = recorder.stats()
-        spool = stats["spool"].get(flapping.name, {}).get("bytes", 0)
-        state = "down" if flapping.is_down else "slow" if flapping.slow_seconds else "up"
-        print(
-            f"{time.monotonic() - begin:6.0f} {resident_bytes() / _MIB:8.1f} {spool / _MIB:10.2f} {stats.get('taken', 0):10,}"
-            f" {stats.get('written', {}).get('sqlite:///' + str(steady_path), 0):10,}"
-            f" {stats.get('written', {}).get(flapping.name, 0):10,}  {state}",
-            flush=True,
-        )
+        samples.append(_sample(recorder, flapping, time.monotonic() - begin))
+        print(samples[-1], flush=True)
     over.set()
     for thread in threads:
         thread.join()
-    return verdict(recorder, asked, steady_path, flapping_path)
+    return verdict(recorder, asked, samples, steady_path, flapping_path)
 
 
-def verdict(recorder: object, asked: int, *paths: Path) -> int:
-    """0 when each of the stores comes to have every request once."""
+def _sample(recorder: Recorder, flapping: FlappingChest, seconds: float) -> Sample:
+    stats = recorder.stats()
+    written = stats.get("written", {})
+    return Sample(
+        seconds,
+        resident_bytes(),
+        stats["spool"].get(flapping.name, {}).get("bytes", 0),
+        stats.get("taken", 0),
+        sum(count for name, count in written.items() if name != flapping.name),
+        written.get(flapping.name, 0),
+        "down" if flapping.is_down else "slow" if flapping.slow_seconds else "up",
+    )
+
+
+def verdict(recorder: Recorder, asked: int, samples: Sequence[Sample], *paths: Path) -> Report:
+    """What came of it, once each of the stores had time to get every request."""
     deadline = time.monotonic() + _SETTLE_SECONDS
     while any(stored(path)[1] < asked for path in paths) and time.monotonic() < deadline:
         time.sleep(0.5)
     found = [stored(path) for path in paths]
-    stats = recorder.stats()  # type: ignore[attr-defined]
-    recorder.close()  # type: ignore[attr-defined]
-    print(f"{asked:,} requests; rows and different ids in each store: {found}; dropped: {stats.get('dropped', {})}")
-    return 0 if all(rows == ids == asked for rows, ids in found) else 1
+    dropped = sum(recorder.stats().get("dropped", {}).values())
+    recorder.close()
+    return report_of(asked, found, dropped, samples)
+
+
+def report_of(asked: int, found: Sequence[tuple[int, int]], dropped: int, samples: Sequence[Sample]) -> Report:
+    """A row for about each thirtieth of the time, and the promises."""
+    settled = samples[len(samples) // 10 :]
+    growth_mib = (max(sample.resident_bytes for sample in settled) - settled[0].resident_bytes) / _MIB
+    return Report(
+        question_of(__doc__),
+        ("seconds, store", "RSS MiB", "spool MiB", "taken", "steady", "flapping"),
+        [
+            (
+                f"{sample.seconds:.0f}, {sample.state}", sample.resident_bytes / _MIB, sample.spool_bytes / _MIB,
+                sample.taken, sample.steady, sample.flapping,
+            )
+            for sample in samples[:: max(1, len(samples) // 30)]
+        ],
+        targets=[
+            Target("requests that a store lacks at the end", sum(asked - ids for _, ids in found), "at most", 0),
+            Target("rows that are there twice", sum(rows - ids for rows, ids in found), "at most", 0),
+            Target("records dropped", dropped, "at most", 0),
+            Target("memory grown after the first tenth of the time", growth_mib, "at most", _MOST_GROWTH_MIB, " MiB"),
+        ],
+        notes=[f"Requests: {asked:,}; the most on disk: {max(s.spool_bytes for s in samples) / _MIB:.1f} MiB."],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
