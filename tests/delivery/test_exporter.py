@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from chest.counters import Counters
 from chest.delivery.exporter import Exporter
 from chest.delivery.lane import Lane
 from chest.errors import ChestUnavailable
+from chest.record import Record
 from chest.ring.line import Lineage, Resource
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
@@ -95,11 +97,56 @@ def test_stopping_delivers_what_there_is(ring: Ring, make: Make) -> None:
     assert len(chest.kept) == 1000
 
 
-def test_stopping_before_the_thread_was_started_delivers_in_the_calling_thread(ring: Ring, make: Make) -> None:
-    chest = ScriptedChest()
+class Watched(ScriptedChest):
+    """Remembers who wrote to it, and what it was told to wait."""
+
+    def __init__(self, promises: bool = True) -> None:
+        super().__init__()
+        self.promises = promises
+        self.writers: list[int] = []
+        self.told: list[float] = []
+
+    def write(self, records: Sequence[Record]) -> None:
+        self.writers.append(threading.get_ident())
+        super().write(records)
+
+    def wait_at_most(self, seconds: float) -> bool:
+        self.told.append(seconds)
+        return self.promises
+
+
+def test_stopping_before_the_thread_was_started_has_one_started_for_the_last_round(ring: Ring, make: Make) -> None:
+    chest = Watched()
     ring.offer(make_record())
-    assert make(chest).stop(time.monotonic() + 5, is_durable=False)
+    assert make(chest).stop(time.monotonic() + 5, is_durable=True)
     assert len(chest.kept) == 1
+    assert chest.writers != [threading.get_ident()]
+    assert chest.told == []
+
+
+def test_stopping_with_nothing_to_deliver_opens_no_chest(ring: Ring, make: Make) -> None:
+    chest = Watched()
+    assert make(chest).stop(time.monotonic() + 5, is_durable=True)
+    assert not chest.is_open
+    assert chest.writes == 0
+
+
+@pytest.mark.parametrize("is_durable", [True, False])
+@pytest.mark.parametrize("promises", [True, False])
+def test_where_no_thread_can_be_had_the_caller_writes_to_chests_that_keep_it_no_longer_or_whose_records_would_be_lost(
+    ring: Ring, make: Make, monkeypatch: pytest.MonkeyPatch, is_durable: bool, promises: bool
+) -> None:
+    def refuse(run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("chest.delivery.exporter.start_thread", refuse)
+    chest = Watched(promises)
+    ring.offer(make_record())
+    is_written = promises or not is_durable
+    assert make(chest).stop(time.monotonic() + 5, is_durable=is_durable) == is_written
+    assert chest.writers == [threading.get_ident()] * is_written
+    assert len(chest.told) == is_durable
+    assert all(4 < seconds <= 5 for seconds in chest.told)
 
 
 def test_stopping_with_a_dead_chest_ends_by_the_deadline_and_says_that_something_is_left(

@@ -11,6 +11,7 @@ import pytest
 from chest.chests.base import Chest
 from chest.counters import Counters
 from chest.delivery.backoff import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
+from chest.delivery.batch import Batch
 from chest.delivery.lane import Lane
 from chest.errors import ChestUnavailable, RecordRejected
 from chest.record import Record
@@ -159,3 +160,28 @@ def test_a_handler_of_the_application_s_that_raises_ends_nothing(caplog: pytest.
     finally:
         logging.getLogger("chest.delivery").removeHandler(handler)
     assert counters.get("failed_writes.scripted:") == 1
+
+
+def test_a_chest_in_a_hurry_is_told_what_is_left_and_again_when_that_is_much_less() -> None:
+    class Told(ScriptedChest):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[float] = []
+
+        def wait_at_most(self, seconds: float) -> bool:
+            self.told.append(seconds)
+            return seconds > 1
+
+    chest = Told()
+    lane, _, clock = lane_of(chest)
+    lane.hurry(clock.now + 3)
+    for seconds in (0.0, 0.1, 0.1, 1.0, 1.0):
+        clock.now += seconds
+        lane.put(Batch([make_record()], 1))
+        lane.step()
+    assert chest.told == [3.0, pytest.approx(1.8), pytest.approx(0.8)]
+    assert len(chest.kept) == 4, "the last is left to the next start"
+    assert lane.is_hopeless
+    clock.now += 1
+    assert not lane.step()
+    assert len(chest.told) == 3
