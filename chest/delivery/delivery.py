@@ -27,20 +27,25 @@ class Delivery:
     the ring has room for what comes during one write.
 
     :param progressed: called from another thread when a lane has settled something.
+    :param waits_for_none: whether also the only chest has a thread from the start: the thread that gives is to be free to
+        end whatever a chest does.
     """
 
-    def __init__(self, lanes: Sequence[Lane], counters: Counters, progressed: Callable[[], None]) -> None:
+    def __init__(
+        self, lanes: Sequence[Lane], counters: Counters, progressed: Callable[[], None], *, waits_for_none: bool = False
+    ) -> None:
         self._lanes = lanes
         self._counters = counters
         self._progressed = progressed
         self._threads: dict[Lane, LaneThread] = {}
         self._has_threads = False
+        self._are_given_threads = waits_for_none or len(lanes) > 1
 
     def open(self) -> None:
         """Open the chests before there is anything to write; from here on threads may be started."""
         self._has_threads = True
         for lane in self._lanes:
-            if len(self._lanes) == 1 or not self._is_given_thread(lane):
+            if not self._are_given_threads or not self._is_given_thread(lane):
                 lane.open()
 
     def _is_given_thread(self, lane: Lane) -> bool:
@@ -153,7 +158,8 @@ class Delivery:
     def hurry(self, deadline: float) -> None:
         """The last round is in a thread that must not be kept beyond this (monotonic seconds): chests are to see to it themselves."""
         for lane in self._lanes:
-            lane.hurry(deadline)
+            if lane not in self._threads:
+                lane.hurry(deadline)
 
     @property
     def is_hopeless(self) -> bool:

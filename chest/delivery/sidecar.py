@@ -70,7 +70,7 @@ class Sidecar:
         self._flush_seconds = flush_seconds
         self._batch_records = batch_records
         self._nap = Nap()
-        self._delivery = Delivery(lanes, counters, self.wake)
+        self._delivery = Delivery(lanes, counters, self.wake, waits_for_none=True)
         self._adoption = Adoption(adopt, self._delivery, counters)
         self._losses = Losses(counters)
         self._sources: dict[Path, _Source] = {}
@@ -116,6 +116,7 @@ class Sidecar:
 
     def _finish(self, deadline: float) -> bool:
         self._delivery.try_now()
+        self._delivery.hurry(deadline)
         while self._look():
             pass
         self._adoption.look()

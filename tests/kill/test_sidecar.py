@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -19,7 +20,8 @@ from chest.chests.base import ReadableChest
 from chest.chests.registry import open_chest, sqlite_url
 from tests.kill.load import Ledger, Load, children_of, kill_workers
 from tests.processes import clean_environment, run_python, running_python
-from tests.servers import Server, gunicorn, uwsgi, uwsgi_without_threads
+from tests.recording_server import recording_server
+from tests.servers import HOST, Server, gunicorn, uwsgi, uwsgi_without_threads
 from tests.servers.database import DatabaseServer
 from tests.servers.fault_proxy import Fault, fault_proxy
 from tests.support import wait_until
@@ -195,6 +197,24 @@ def test_a_store_that_takes_one_write_a_second_fills_the_disk_of_the_sidecar_and
                 end(process)
             stored = Counter(stored.record.request_id for stored in chest.read(limit=100_000))
     assert (len(stored), set(stored.values())) == (16_000, {1})
+
+
+def test_a_sidecar_ends_in_its_time_whatever_the_store_does_and_leaves_the_rest_to_the_next(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.rings.mkdir(mode=0o700)
+    run_python(f"{_OFFERING}\n    offer(0, 100)\n    os._exit(0)", ledger.rings)
+    with recording_server() as server, fault_proxy(server.port) as proxy:
+        proxy.set(Fault.BLACKHOLE)
+        with sidecar(ledger, "--to", f"http://{HOST}:{proxy.port}/records", CHEST_SHUTDOWN_SECONDS="1") as process:
+            wait_until(lambda: proxy.connections, 20)  # it is inside the store, which answers nothing for ten seconds
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+            assert time.monotonic() - began < 1 + 0.5 + 1  # the last for the interpreter's own end on a busy machine
+            assert process.returncode == 1, "something was left"
+    with sidecar(ledger, "--to", sqlite_url(ledger.store), "--once") as last:
+        assert last.wait(20) == 0
+    assert len(ledger.stored()) == 100
 
 
 def test_rings_of_workers_with_a_thread_of_their_own_are_left_to_them(tmp_path: Path) -> None:
