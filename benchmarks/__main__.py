@@ -52,13 +52,14 @@ def main() -> None:
     parser.add_argument("--remark", default="", help="what to say of the machine in that file")
     arguments = parser.parse_args()
     reports: list[Report] = []
+    here = about()
     begin = time.monotonic()
     for name in arguments.names or [name for name in BENCHMARKS if name not in ASKED_BY_NAME]:
         reports.append(BENCHMARKS[name].report())
         print(reports[-1], flush=True)
-    print(*about().values(), f"{time.monotonic() - begin:.0f} s", sep=" · ")
+    print(*here.values(), f"{time.monotonic() - begin:.0f} s", sep=" · ")
     if arguments.save:
-        print(f"saved as {save(reports, arguments.remark)}")
+        print(f"saved as {save(reports, here, arguments.remark)}")
 
 
 if __name__ == "__main__":

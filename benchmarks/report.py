@@ -110,9 +110,11 @@ def commit() -> str:
     return found.stdout.strip() + ("+" if changed.returncode == 1 else "")
 
 
-def save(reports: Sequence[Report], remark: str = "", name: str = "") -> Path:
-    """Write the reports to ``results/<date>-<commit><name>.json``."""
-    here = about()
+def save(reports: Sequence[Report], here: dict[str, str], remark: str = "", name: str = "") -> Path:
+    """Write the reports to ``results/<date>-<commit><name>.json``.
+
+    :param here: what :func:`about` said when the measuring began.
+    """
     now = dt.datetime.now(dt.UTC)
     content: dict[str, Any] = {"time": now.isoformat(timespec="seconds"), **here, "remark": remark}
     content["reports"] = [report.as_json() for report in reports]

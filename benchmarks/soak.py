@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from benchmarks.application import app
 from benchmarks.measure import Requests
-from benchmarks.report import Report, Target, question_of, save
+from benchmarks.report import Report, Target, about, question_of, save
 from chest import ChestMiddleware, ChestUnavailable, Recorder
 from chest.chests.base import Chest
 from chest.chests.registry import open_chest, sqlite_url
@@ -129,11 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--save", action="store_true", help="write what was found to benchmarks/results/")
     parser.add_argument("--remark", default="", help="what to say of the machine in that file")
     given = parser.parse_args(arguments)
+    here = about()
     with tempfile.TemporaryDirectory(prefix="chest-soak-") as directory:
         report = soak(Path(directory), given.seconds, given.rate)
     print(report)
     if given.save:
-        print(f"saved as {save([report], given.remark, '-soak')}")
+        print(f"saved as {save([report], here, given.remark, '-soak')}")
     return 0 if all(target.is_met for target in report.targets) else 1
 
 

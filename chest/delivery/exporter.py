@@ -153,15 +153,22 @@ class Exporter:
         :param is_durable: whether what is left is on disk: then the caller writes to no chest that may keep it longer.
         """
         self._stop_by = deadline
-        if not self._is_running and not self._can_start():
-            if is_durable:
-                self._delivery.hurry(deadline)
-            return self._finish()
+        if not self._is_running:
+            if not self._has_ended_by(deadline):
+                return False  # a flush that runs in another thread, for want of ours, is inside a chest
+            if not self._can_start():
+                if is_durable:
+                    self._delivery.hurry(deadline)
+                return self._finish()
         self.wake()
+        # Else it is inside a chest; what it has not committed is adopted by the next process.
+        return self._has_ended_by(deadline) and self._is_drained
+
+    def _has_ended_by(self, deadline: float) -> bool:
         if not self._ended.acquire(timeout=max(0.0, deadline - time.monotonic()) + _GRACE_SECONDS):
-            return False  # it is inside a chest; what it has not committed is adopted by the next process
+            return False
         self._ended.release()
-        return self._is_drained
+        return True
 
     def end_soon(self, deadline: float, at_end: Callable[[bool], None]) -> None:
         """Have the thread deliver what there is and end, without waiting for it.
