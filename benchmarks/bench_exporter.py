@@ -29,7 +29,7 @@ from chest.delivery.lane import Lane
 from chest.encoding import encode
 from chest.record import Record
 from chest.record_id import RecordIds
-from chest.ring.line import Resource
+from chest.ring.line import Lineage, Resource
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
 from chest.settings import Settings
@@ -87,8 +87,9 @@ def _exporter_speed(path: Path, ring_bytes: int, records: Sequence[Record], ches
         died=lambda: None,
         flush_seconds=settings.flush_seconds,
         batch_records=settings.batch_records,
+        lineage=Lineage(""),
     )
-    speed = _timed(len(records), lambda: exporter.stop(time.monotonic() + 60))
+    speed = _timed(len(records), lambda: exporter.stop(time.monotonic() + 60, is_durable=False))
     ring.close()
     chest.close()
     path.unlink()

@@ -108,7 +108,7 @@ def test_offers_cut_short_by_exceptions_of_a_signal_handler_leave_the_ring_as_la
     assert set(taken) <= set(found) <= offered
     # And the ring takes as much as one that nobody has interrupted.
     room = 0
-    recorder._exporter.stop(time.monotonic() + 5)
+    recorder._exporter.stop(time.monotonic() + 5, is_durable=True)
     for _ in range(2):  # as the exporter does every few seconds
         recorder._ring.reclaim()
     recorder._exporter._hand_out()

@@ -310,7 +310,6 @@ def test_a_request_that_starts_a_process_does_not_wait_for_a_store_that_is_silen
     shop.ask(10)
     wait_until_all_arrived(shop, database.request_ids)
     database.proxy.set(Fault.BLACKHOLE)
-    connections = database.proxy.connections
     shop.ask(10)
     wait_until(lambda: shop.recorder._exporter._delivery.is_holding)  # type: ignore[union-attr]
     began = time.monotonic()
@@ -322,7 +321,6 @@ def test_a_request_that_starts_a_process_does_not_wait_for_a_store_that_is_silen
     os.waitpid(child, 0)
     subprocess.run([sys.executable, "-S", "-c", ""], check=True)
     assert time.monotonic() - began < 3
-    assert database.proxy.connections == connections
     database.proxy.heal()
     wait_until_all_arrived(shop, database.request_ids)
 
