@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from chest.chests.registry import open_chest, sqlite_url
 from tests.kill.load import Ledger, Load, children_of
 from tests.kill.test_gunicorn import WORKER_CLASSES, connection_to
 from tests.processes import ROOT, run_python
@@ -193,6 +194,8 @@ def test_a_uwsgi_that_was_asked_for_threads_delivers_as_any_other_and_is_told_no
     with uwsgi_without_threads(APP, tmp_path / "server", option, environ=ledger.environ()) as server:
         with Load(server.port) as load:
             load.wait_for(100)
+        with open_chest(sqlite_url(ledger.store)) as chest:
+            chest.open()  # whose table may not be there yet
         wait_until(lambda: set(load.answered) <= set(ledger.stored()), 30)  # with nobody asking any more
         server.stop()
     require_conserved(ledger, load)
