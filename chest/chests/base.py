@@ -41,6 +41,13 @@ class Chest(ABC):
     is_idempotent: ClassVar[bool] = True
     """Whether a record that is written twice, told by ``Record.id``, is stored once."""
 
+    @property
+    def takes_encoded(self) -> bool:
+        """Whether it also writes :class:`~chest.chests.encoded.EncodedRecord`, as :meth:`ReadableChest.read_encoded` may give
+        them; not so where nobody would see that their JSON is none.
+        """
+        return False
+
     @abstractmethod
     def open(self) -> None:
         """Connect, and make what is missing to write into. Opening an open chest does nothing.
@@ -101,6 +108,12 @@ class ReadableChest(Chest):
         :param after: the cursor of the last record seen; None begins at the start.
         :param limit: the most records to return, at least 1.
         """
+
+    def read_encoded(
+        self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000
+    ) -> list[StoredRecord]:
+        """:meth:`read`, for who only hands the records on: they may come as they are stored, with their JSON encoded."""
+        return self.read(query, after=after, limit=limit)
 
     @abstractmethod
     def newest(self) -> Cursor | None:

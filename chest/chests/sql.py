@@ -120,10 +120,18 @@ class SQLChest(ReadableChest):
         self._reading.close()
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
+        return self._read(query, after, limit, is_encoded=False)
+
+    def read_encoded(
+        self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000
+    ) -> list[StoredRecord]:
+        return self._read(query, after, limit, is_encoded=True)
+
+    def _read(self, query: Query, after: Cursor | None, limit: int, *, is_encoded: bool) -> list[StoredRecord]:
         found: list[StoredRecord] = []
         # A text that is no Unicode (a byte of a command line) is not taken, and no record has it.
         with suppress(UnicodeEncodeError, RecordRejected), self._explained(), self._reading.use() as connection:
-            for page in pages(connection, self._table, query, int(after or 0), limit):
+            for page in pages(connection, self._table, query, int(after or 0), limit, is_encoded=is_encoded):
                 found += page
                 if len(found) >= limit:
                     break
@@ -142,6 +150,10 @@ class SQLChest(ReadableChest):
                 removed += connection.execute(delete(self._table).where(self._table.c.seq.in_(places))).rowcount
                 connection.commit()
         return removed
+
+    @property
+    def takes_encoded(self) -> bool:
+        return self._database.checks_json
 
     @property
     def is_in_order(self) -> bool:

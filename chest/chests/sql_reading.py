@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, Text, cast, select
+from sqlalchemy import JSON, ColumnElement, Table, Text, cast, select
 from sqlalchemy.engine import Connection
 
 from chest.chests.base import StoredRecord
+from chest.chests.encoded import EncodedRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.sql_database import STORED_COLUMNS
 from chest.encoding import decode
@@ -20,29 +21,41 @@ from chest.record import Record
 _SCANNED_AT_ONCE: Final = 1000
 """Rows a statement where variables have to be looked at: how many of them will match is not known."""
 
+_new = tuple.__new__
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 
 
-def pages(connection: Connection, table: Table, query: Query, after: int, limit: int) -> Iterator[list[StoredRecord]]:
+def pages(
+    connection: Connection, table: Table, query: Query, after: int, limit: int, *, is_encoded: bool = False
+) -> Iterator[list[StoredRecord]]:
     """What matches, in order of ``seq`` and page after page until there is no more; values are bound, never text.
 
     Whether the conditions hold is looked at here again. Of those on variables, SQL only looks for their words: what a
     person types says several values, and SQL compares one. And MySQL takes ``"shop "`` for ``"shop"``.
+
+    :param is_encoded: gives :class:`~chest.chests.encoded.EncodedRecord` instead of plain records.
     """
     size = _SCANNED_AT_ONCE if query.variables else limit
-    columns = (table.c.seq, *(table.c[name] for name in STORED_COLUMNS))
+    columns = _columns(table, is_encoded=is_encoded)
+    stored_record = _stored_encoded if is_encoded else _stored_record
     statement = select(*columns).where(*_conditions(table, query)).order_by(table.c.seq).limit(size)
     while True:
         # As the driver gives them: a Row and a processor for each of its values take a third of the time.
         rows = connection.execute(statement.where(table.c.seq > after)).cursor.fetchall()
-        page = [_stored_record(row) for row in rows]
+        page = [stored_record(row) for row in rows]
         if query is not EVERYTHING:
             page = [stored for stored in page if query.matches(stored.record)]
         yield page
         if not rows or len(rows) < size:
             return
         after = rows[-1][0]
+
+
+def _columns(table: Table, *, is_encoded: bool) -> list[ColumnElement[Any]]:
+    """In the order of a row; JSON as text, where the driver would make values of it."""
+    columns: list[ColumnElement[Any]] = [table.c.seq, *(table.c[name] for name in STORED_COLUMNS)]
+    return [cast(each, Text) if is_encoded and isinstance(each.type, JSON) else each for each in columns]
 
 
 def _conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
@@ -95,6 +108,11 @@ def _is_number(typed: str) -> bool:
 def _stored_record(row: Sequence[Any]) -> StoredRecord:
     decoded = _decoded(row[11]), _decoded(row[12])
     return StoredRecord(row[0], _moment(row[-1]), Record._make((*row[1:11], *decoded, *row[13:-1])))
+
+
+def _stored_encoded(row: Sequence[Any]) -> StoredRecord:
+    # A named tuple's own constructor is a Python call.
+    return _new(StoredRecord, (row[0], _moment(row[-1]), _new(EncodedRecord, row[1:-1])))
 
 
 def _decoded(value: Any) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from chest.chests.base import Chest, Cursor, ReadableChest, StoredRecord
+from chest.chests.encoded import EncodedRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.registry import open_chest
 from chest.errors import SettingsError
@@ -195,7 +196,9 @@ class Transfer:
                     break
 
     def _read(self, after: Cursor | None) -> list[StoredRecord]:
-        return self.source.read(self.query, after=after, limit=self._batch_records)
+        is_handed_on = self._map is None and self.target.takes_encoded
+        read = self.source.read_encoded if is_handed_on else self.source.read
+        return read(self.query, after=after, limit=self._batch_records)
 
     def _room(self, result: TransferResult) -> int:
         """How many new records may still be taken."""
@@ -228,7 +231,8 @@ class Transfer:
             return
         for stored in piece.stored:
             if self._reject is not None:
-                self._reject(stored.record, str(piece.refusal))
+                record = stored.record
+                self._reject(record.decoded() if isinstance(record, EncodedRecord) else record, str(piece.refusal))
             elif not result.rejected:
                 logger.error("%s refused record %s for good: %s", self.target.name, stored.record.id, piece.refusal)
             result.rejected += 1
