@@ -24,25 +24,29 @@ class EncodedRecord(Record):
     __slots__ = ()
 
     @property
-    def variables(self) -> dict[str, Any]:  # type: ignore[override]
+    def variables(self) -> dict[str, Any]:
         """Decoded anew each time; ``ValueError`` where the text is no JSON."""
-        found: dict[str, Any] = decode(self[VARIABLES_PLACE])
-        return found
+        return _decoded(self[VARIABLES_PLACE])
 
     @property
-    def attributes(self) -> dict[str, Any]:  # type: ignore[override]
+    def attributes(self) -> dict[str, Any]:
         """As :attr:`variables`."""
-        found: dict[str, Any] = decode(self[ATTRIBUTES_PLACE])
-        return found
+        return _decoded(self[ATTRIBUTES_PLACE])
 
     def decoded(self) -> Record:
         """The plain record; what is no JSON is left out, and said in ``chest.sanitized``."""
-        values, damaged = list(self), {}
+        values: list[Any] = list(self)
+        damaged = {}
         for name, place in (("variables", VARIABLES_PLACE), ("attributes", ATTRIBUTES_PLACE)):
             try:
-                values[place] = decode(self[place])
+                values[place] = decode(values[place])
             except ValueError:
                 values[place], damaged[name] = {}, "not_decodable"
         if damaged:
             values[ATTRIBUTES_PLACE]["chest.sanitized"] = damaged
         return Record._make(values)
+
+
+def _decoded(json: Any) -> dict[str, Any]:
+    value: dict[str, Any] = decode(json)
+    return value

@@ -214,7 +214,7 @@ class Transfer:
                 done += piece.stored
         except Exception:
             for stored in done:
-                position.sent.add(stored.cursor)
+                position.sent.add(stored)
             self._journal.save(position)
             raise
 

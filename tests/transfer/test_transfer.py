@@ -15,7 +15,7 @@ from chest.chests.query import Query
 from chest.chests.sql import SQLChest
 from chest.errors import ChestError, ChestUnavailable, SettingsError
 from chest.record import Record
-from chest.transfer import position
+from chest.transfer import position, sent
 from chest.transfer.transfer import Transfer, TransferResult
 from tests.support import make_record
 from tests.transfer.conftest import LateChest, LogChest, paths
@@ -214,6 +214,31 @@ def test_a_late_record_is_found_and_nothing_is_sent_twice(late: LateChest, log: 
     result = Transfer(late, log, batch_records=2).run()
     assert log.paths == ["1", "2", "4", "5", "3", "6"]
     assert result.read == 2
+
+
+def test_what_was_sent_is_known_by_its_id_wherever_it_stands(late: LateChest, log: LogChest) -> None:
+    """A server that was restored, or a replica that took over, gives places again."""
+    for place in (1, 2, 3):
+        late.put(place, make_record(path=str(place)))
+    Transfer(late, log).run()
+    late.put(4, late.rows[3].record)
+    late.put(3, make_record(path="another"))
+    result = Transfer(late, log).run()
+    assert log.paths == ["1", "2", "3", "another"]
+    assert result.read == 1
+
+
+def test_many_that_are_not_settled_are_remembered_from_run_to_run(
+    late: LateChest, log: LogChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sent, "PIECE_IDS", 7)
+    for place in range(1, 101):
+        late.put(place, make_record(path=str(place)))
+        if place % 40 == 0:
+            Transfer(late, log, batch_records=9).run()
+    Transfer(late, log, batch_records=9).run()
+    assert Transfer(late, log).run().read == 0
+    assert log.paths == [str(place) for place in range(1, 101)]
 
 
 def test_a_record_that_turns_up_while_a_slow_target_writes_is_found(
