@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import ClassVar, NamedTuple, Self, TypeAlias
@@ -66,8 +66,14 @@ class Chest(ABC):
             as :attr:`is_idempotent` says.
         """
 
-    def write_new(self, records: Sequence[Record]) -> None:
-        """:meth:`write`, for records that are hardly there already: quicker where the store has a way. Keeps all it says."""
+    def write_new(self, records: Sequence[Record], meanwhile: Callable[[], object] = lambda: None) -> None:
+        """:meth:`write`, for records that are hardly there already: quicker where the store has a way. Keeps all it says.
+
+        :param meanwhile: begins what the caller has to do beside; called when this thread will mostly wait for the store,
+            perhaps more than once, perhaps never. Does not raise.
+        """
+        if records:
+            meanwhile()
         self.write(records)
 
     @abstractmethod
@@ -111,7 +117,7 @@ class ReadableChest(Chest):
 
     def read_encoded(
         self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000
-    ) -> list[StoredRecord]:
+    ) -> Sequence[StoredRecord]:
         """:meth:`read`, for who only hands the records on: they may come as they are stored, with their JSON encoded."""
         return self.read(query, after=after, limit=limit)
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
-from chest.chests.encoded import EncodedRecord
+from chest.chests.encoded import EncodedRecord, EncodedRecords
 from chest.chests.sql_url import SQLTarget
 from chest.encoding import encode
 from chest.errors import ChestError, RecordRejected
@@ -112,12 +112,11 @@ class Database(ABC):
         """SQL that makes the view of one row a variable."""
 
     def rows(self, records: Sequence[Record], moment: datetime) -> list[tuple[Any, ...]]:
-        """The records as :meth:`insert` takes them, in ``STORED_COLUMNS``, stored at this moment.
-
-        Either all of them are encoded or none.
-        """
+        """The records as :meth:`insert` takes them, in ``STORED_COLUMNS``, stored at this moment; all encoded, or none."""
         stored_at = (self.stored_at_value(moment),)
-        if records and type(records[0]) is EncodedRecord:
+        if isinstance(records, EncodedRecords):
+            return [row[1:-1] + stored_at for row in records.rows]
+        if records and isinstance(records[0], EncodedRecord):
             return [(*record, *stored_at) for record in records]
         return [
             (

@@ -27,7 +27,7 @@ __all__ = ["Transfer", "TransferResult"]
 
 logger = logging.getLogger("chest.transfer")
 
-BATCH_RECORDS: Final = 1000
+BATCH_RECORDS: Final = 2000
 
 Change: TypeAlias = Callable[[Record], Record | None]
 Reject: TypeAlias = Callable[[Record, str], object]
@@ -130,7 +130,7 @@ class Transfer:
                     fresh = position.new_in(page.stored)
                     result.read += len(fresh)
                     if not dry_run:
-                        self._send(fresh, position, result)
+                        self._send(fresh, position, result, page.read_on)
                         position.advance(page.stored, page.asked_at, is_in_order=self.source.is_in_order)
                         self._journal.save(position)
                     result.seconds = time.monotonic() - began
@@ -195,7 +195,7 @@ class Transfer:
                     is_cut = bool(taken)  # what was settled by this may have made room for the rest
                     break
 
-    def _read(self, after: Cursor | None) -> list[StoredRecord]:
+    def _read(self, after: Cursor | None) -> Sequence[StoredRecord]:
         is_handed_on = self._map is None and self.target.takes_encoded
         read = self.source.read_encoded if is_handed_on else self.source.read
         return read(self.query, after=after, limit=self._batch_records)
@@ -204,16 +204,22 @@ class Transfer:
         """How many new records may still be taken."""
         return sys.maxsize if self._limit is None else self._limit - result.read
 
-    def _send(self, fresh: Sequence[StoredRecord], position: Position, result: TransferResult) -> None:
+    def _send(
+        self,
+        fresh: Sequence[StoredRecord],
+        position: Position,
+        result: TransferResult,
+        read_on: Callable[[], None],
+    ) -> None:
         """Write what is new. Of a batch that fails halfway, what the target has is remembered."""
         sent = fresh if self._map is None else self._mapped(fresh, self._map)
-        done: list[StoredRecord] = []
+        done: list[Piece] = []
         try:
-            for piece in pieces(self.target, sent):
+            for piece in pieces(self.target, sent, read_on):
                 self._account_for(piece, result)
-                done += piece.stored
+                done.append(piece)
         except Exception:
-            for stored in done:
+            for stored in (stored for piece in done for stored in piece.stored):
                 position.sent.add(stored)
             self._journal.save(position)
             raise
