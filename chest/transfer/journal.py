@@ -45,19 +45,29 @@ class Journal:
             if piece.slot is None:
                 piece.slot = self._keep(piece, _slots_of(position))
         text = position.as_text()
-        if text == (self._note.text if self._note else Position().as_text()):
-            return
+        if text != (self._note.text if self._note else Position().as_text()):
+            self._set(text)
+            self._slots = _slots_of(position)
+
+    def confirm(self) -> None:
+        """See that the place can be kept, before something is sent to a target that would take it again and again.
+
+        :raises ChestError: it cannot.
+        """
+        self._set(self._note.text if self._note else Position().as_text())
+
+    def close(self) -> None:
+        """Let the ledger go."""
+        self._ledger.close()
+
+    def _set(self, text: str) -> None:
         kept = self._ledger.set_note(f"transfer {self._name}", text, self._note)
         if kept is None:
             raise ChestError(
                 f"Another run of the transfer {self._name!r} went on from the same place: this one ends, and nothing is"
                 " lost. Let one run at a time, or give each a name= of its own."
             )
-        self._note, self._slots = kept, _slots_of(position)
-
-    def close(self) -> None:
-        """Let the ledger go."""
-        self._ledger.close()
+        self._note = kept
 
     def _piece_in(self, slot: int) -> str:
         note = self._ledger.note(self._slot_name(slot))

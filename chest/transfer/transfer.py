@@ -214,6 +214,8 @@ class Transfer:
         """Write what is new. Of a batch that fails halfway, what the target has is remembered."""
         sent = fresh if self._map is None else self._mapped(fresh, self._map)
         done: list[Piece] = []
+        if sent and not result.written and not self.target.is_idempotent:
+            self._journal.confirm()
         try:
             for piece in pieces(self.target, sent, read_on):
                 self._account_for(piece, result)

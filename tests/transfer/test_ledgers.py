@@ -20,6 +20,7 @@ from chest.transfer.file_ledger import FileLedger
 from tests.processes import running_python
 from tests.servers import HOST
 from tests.servers.database import DatabaseServer
+from tests.servers.fault_proxy import Fault, fault_proxy
 from tests.support import wait_until
 
 KINDS = ["directory", "sqlite", "postgresql", "mariadb", "mysql57", "mongodb"]
@@ -122,6 +123,18 @@ def test_a_lock_ends_with_the_process_that_was_killed(place: str, ledger: Ledger
                 return is_ours
 
         wait_until(is_free)
+
+
+def test_a_lock_that_was_lost_on_the_way_does_no_harm(postgresql: DatabaseServer) -> None:
+    with fault_proxy(postgresql.port) as proxy:
+        ledger = SQLChest(postgresql.url(postgresql.new_database(), port=proxy.port)).ledger()
+        with ledger.lock("one") as is_ours:
+            assert is_ours
+            proxy.set(Fault.RESET)
+            proxy.heal()
+        with ledger.lock("one") as is_ours:
+            assert is_ours
+        ledger.close()
 
 
 @pytest.mark.parametrize("place", ["mongodb"], indirect=True)
