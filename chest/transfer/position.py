@@ -17,7 +17,8 @@ SETTLED_AFTER: Final = timedelta(seconds=60)
 """How long a record may turn up late: what was stored longer ago is complete. Half of it for a transaction that draws its
 place in the sequence and commits later, half for the one behind it and for clocks of hosts that differ."""
 MOST_REMEMBERED: Final = 200_000
-"""Records that were sent and are not settled: 3,000 a second may be stored where not all are in order."""
+"""Records that were sent and are not settled: 3,000 a second may be stored where not all are in order. Of more, a target
+that knows ``id`` gets some again, and any other is kept waiting."""
 
 
 class Position:
@@ -64,14 +65,17 @@ class Position:
         """What of the page was not sent."""
         return [stored for stored in page if stored.record.id not in self.sent] if len(self.sent) else page
 
-    def first_of(self, page: Sequence[StoredRecord], room: int) -> Sequence[StoredRecord]:
+    def first_of(self, page: Sequence[StoredRecord], room: int, *, may_repeat: bool) -> Sequence[StoredRecord]:
         """The page up to the last record that is new and for which there is room.
 
-        :param room: for how many new ones; or less, where no more can be remembered before some of it is settled.
+        :param room: for how many new ones.
+        :param may_repeat: whether records may be sent again. If not, the page ends where no more can be remembered before
+            some of it is settled.
         """
-        if len(self.sent) >= MOST_REMEMBERED:
-            self.sent.forget_oldest()
-        room = min(room, max(0, MOST_REMEMBERED - len(self.sent)))
+        if not may_repeat:
+            if len(self.sent) >= MOST_REMEMBERED:
+                self.sent.forget_oldest()
+            room = min(room, max(0, MOST_REMEMBERED - len(self.sent)))
         if room >= len(page):
             return page
         for place, stored in enumerate(page):
@@ -96,7 +100,7 @@ class Position:
                 self.settled = stored.cursor
                 self.passed = None
                 done.append(stored)
-            else:
+            elif len(self.sent) < MOST_REMEMBERED:
                 self.sent.add(stored)
         if done and len(self.sent):
             self.sent.forget(done)

@@ -186,7 +186,7 @@ class Transfer:
             for page in pages_ahead(self._read, after, self._batch_records):
                 if not page.stored and after == position.settled and self.query != EVERYTHING:
                     position.pass_over(newest, page.asked_at, is_in_order=self.source.is_in_order)
-                taken = [] if stop() else position.first_of(page.stored, self._room(result))
+                taken = [] if stop() else self._first_of(page.stored, position, result)
                 result.is_complete = not stop() and len(taken) == len(page.stored) < self._batch_records
                 if taken:
                     after = taken[-1].cursor
@@ -200,9 +200,12 @@ class Transfer:
         read = self.source.read_encoded if is_handed_on else self.source.read
         return read(self.query, after=after, limit=self._batch_records)
 
-    def _room(self, result: TransferResult) -> int:
-        """How many new records may still be taken."""
-        return sys.maxsize if self._limit is None else self._limit - result.read
+    def _first_of(
+        self, page: Sequence[StoredRecord], position: Position, result: TransferResult
+    ) -> Sequence[StoredRecord]:
+        """What may be taken of the page."""
+        room = sys.maxsize if self._limit is None else self._limit - result.read
+        return position.first_of(page, room, may_repeat=self.target.is_idempotent)
 
     def _send(
         self,

@@ -317,6 +317,17 @@ def test_no_more_is_remembered_than_there_is_room_for(
     assert log.paths == [str(place) for place in range(0, 40, 2)]
 
 
+def test_a_target_that_knows_ids_is_not_kept_waiting_where_no_more_can_be_remembered(
+    late: LateChest, target: MemoryChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(position, "MOST_REMEMBERED", 3)
+    for place in range(1, 21):
+        late.put(place, make_record(path=str(place)))
+    assert Transfer(late, target, batch_records=2).run().is_complete
+    assert Transfer(late, target, batch_records=2).run().read == 17
+    assert paths(target) == [str(place) for place in range(1, 21)]
+
+
 def test_two_runs_at_once_do_not_both_go_on(source: SQLChest, log: LogChest) -> None:
     source.write(_records(*"abcd"))
     first, second = (Transfer(source, log, batch_records=2) for _ in range(2))
