@@ -19,7 +19,8 @@ from chest.delivery.plain_words import plain_words
 from chest.directory import state_directory
 from chest.errors import DirectoryError, SettingsError
 from chest.record import Record
-from chest.transfer.transfer import BATCH_RECORDS, Transfer, TransferResult
+from chest.transfer.result import TransferResult
+from chest.transfer.transfer import BATCH_RECORDS, Transfer
 
 EXIT_INTERRUPTED: Final = 130
 _MOST_TOLD: Final = 3

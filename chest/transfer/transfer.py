@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self, TypeAlias
@@ -21,9 +20,10 @@ from chest.record import Record
 from chest.transfer.journal import Journal, ledger_of
 from chest.transfer.position import Position
 from chest.transfer.read_ahead import Page, pages_ahead
+from chest.transfer.result import TransferResult
 from chest.transfer.writing import Piece, pieces
 
-__all__ = ["Transfer", "TransferResult"]
+__all__ = ["BATCH_RECORDS", "Transfer"]
 
 logger = logging.getLogger("chest.transfer")
 
@@ -31,21 +31,6 @@ BATCH_RECORDS: Final = 2000
 
 Change: TypeAlias = Callable[[Record], Record | None]
 Reject: TypeAlias = Callable[[Record, str], object]
-
-
-@dataclass
-class TransferResult:
-    """What a run did, or has done so far."""
-
-    read: int = 0
-    """Records that were new to this transfer."""
-    written: int = 0
-    """Records that the target has taken."""
-    rejected: int = 0
-    """Records that the target will never take."""
-    seconds: float = 0.0
-    is_complete: bool = False
-    """Whether it came to the end of the source; not when it was stopped or came to its limit."""
 
 
 class Transfer:

@@ -16,7 +16,8 @@ from chest.chests.sql import SQLChest
 from chest.errors import ChestError, ChestUnavailable, SettingsError
 from chest.record import Record
 from chest.transfer import position, sent
-from chest.transfer.transfer import Transfer, TransferResult
+from chest.transfer.result import TransferResult
+from chest.transfer.transfer import Transfer
 from tests.support import make_record
 from tests.transfer.conftest import LateChest, LogChest, paths
 
