@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from chest.chests.sql import SQLChest
 from chest.chests.upkeep import Ledger, Note
 from chest.errors import ChestUnavailable
 from chest.transfer.file_ledger import FileLedger
-from tests.processes import running_python
+from tests.processes import run_python, running_python
 from tests.servers import HOST
 from tests.servers.database import DatabaseServer
 from tests.servers.fault_proxy import Fault, fault_proxy
@@ -161,6 +162,50 @@ def test_a_lease_that_was_lost_is_not_given_back_for_the_next(place: str, ledger
             with third.lock("one") as is_thirds:
                 assert not is_thirds
     third.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize("place", ["mongodb"], indirect=True)
+def test_under_gevent_the_thread_of_a_tick_leaves_nothing_open(place: str) -> None:
+    pytest.importorskip("gevent")
+    said = run_python(
+        """
+        from gevent import monkey
+
+        monkey.patch_all()
+        import os
+        import sys
+        import time
+
+        from chest.chests.registry import open_chest
+        from chest.native import new_lock, sleep, start_thread
+
+        ledger = open_chest(sys.argv[1]).ledger()
+
+        def tick():
+            with ledger.lock("one") as is_ours:
+                print(is_ours)
+            ledger.close()
+            over.release()
+
+        def left_open():
+            return len(os.listdir("/proc/self/fd")) + len(os.listdir("/proc/self/task"))
+
+        before = left_open()
+        for _ in range(10):
+            over = new_lock()
+            over.acquire()
+            start_thread(tick)
+            over.acquire()
+        deadline = time.monotonic() + 30
+        while left_open() > before + 8 and time.monotonic() < deadline:
+            sleep(0.1)
+        print("more open by", left_open() - before)
+        """,
+        place,
+    )
+    assert said.count("True") == 10
+    assert int(said.split()[-1]) <= 8
 
 
 def test_two_tables_of_a_database_have_notes_of_their_own(tmp_path: Path) -> None:
