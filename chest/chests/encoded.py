@@ -30,7 +30,7 @@ class EncodedRecord(Record):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """Decoded anew each time; ``ValueError`` where the text is no JSON."""
+        """Decoded anew each time; ``ValueError`` where the text is no JSON object."""
         return _decoded(self[_VARIABLES])
 
     @property
@@ -39,12 +39,12 @@ class EncodedRecord(Record):
         return _decoded(self[_ATTRIBUTES])
 
     def decoded(self) -> Record:
-        """The plain record; what is no JSON is left out, and said in ``chest.sanitized``."""
+        """The plain record; what is no JSON object is left out, and said in ``chest.sanitized``."""
         values: list[Any] = list(self)
         damaged = {}
         for name, place in (("variables", _VARIABLES), ("attributes", _ATTRIBUTES)):
             try:
-                values[place] = decode(values[place])
+                values[place] = _decoded(values[place])
             except ValueError:
                 values[place], damaged[name] = {}, "not_decodable"
         if damaged:
@@ -112,5 +112,7 @@ def encoded_record(row: Row) -> EncodedRecord:
 
 
 def _decoded(json: Any) -> dict[str, Any]:
-    value: dict[str, Any] = decode(json)
+    value = decode(json)
+    if not isinstance(value, dict):
+        raise ValueError("that is no JSON object")
     return value

@@ -75,6 +75,17 @@ def test_what_comes_again_is_there_once_and_what_is_refused_is_told(chest: SQLCh
     assert len(chest.read()) == 10
 
 
+def test_a_batch_that_is_copied_begins_what_is_to_be_done_beside(chest: SQLChest) -> None:
+    begun: list[int] = []
+    records = [make_record() for _ in range(3)]
+    chest.write_new(records, lambda: begun.append(1))
+    assert begun == [1]
+    chest.write_new([*records, make_record()], lambda: begun.append(1))
+    chest.write_new([], lambda: begun.append(1))
+    assert len(begun) >= 2
+    assert len(chest.read()) == 4
+
+
 def test_what_is_no_json_in_the_source_is_refused_and_marked_and_the_others_arrive(
     chest: SQLChest, source: SQLChest, execute: Callable[[str], None]
 ) -> None:
