@@ -40,8 +40,12 @@ class Piece:
     def add(self, stored: StoredRecord) -> None:
         """Remember a record."""
         self.ids.add(stored.record.id)
-        if isinstance(stored.cursor, int):
-            self.highest = max(stored.cursor, self.highest or 0)
+        self.see(stored.cursor)
+
+    def see(self, place: Cursor) -> None:
+        """One of its records stands at this place, where it may not have stood before."""
+        if isinstance(place, int) and (self.highest is None or place > self.highest):
+            self.highest, self.slot = place, None
 
     def is_settled(self, place: Cursor) -> bool:
         """Whether nothing of it is read again after this place."""
@@ -60,23 +64,25 @@ class Sent:
     def __init__(self, full: Iterable[Piece] = (), last: Piece | None = None) -> None:
         self.full = list(full)
         self.last = Piece() if last is None else last
-        self._ids = {each for piece in self for each in piece.ids}
+        self._pieces = {each: piece for piece in self for each in piece.ids}
 
     def __iter__(self) -> Iterator[Piece]:
         yield from self.full
         yield self.last
 
     def __contains__(self, record_id: str) -> bool:
-        return record_id in self._ids
+        return record_id in self._pieces
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._pieces)
 
     def add(self, stored: StoredRecord) -> None:
         """Remember a record."""
-        if stored.record.id in self._ids:
+        piece = self._pieces.get(stored.record.id)
+        if piece is not None:
+            piece.see(stored.cursor)
             return
-        self._ids.add(stored.record.id)
+        self._pieces[stored.record.id] = self.last
         self.last.add(stored)
         if len(self.last.ids) >= PIECE_IDS:
             self.full.append(self.last)
@@ -94,7 +100,7 @@ class Sent:
         if not over:
             return
         for piece in over:
-            self._ids -= piece.ids
+            self._drop(piece.ids)
         self.full = [piece for piece in self.full if piece not in over]
         if self.last in over:
             self.last = Piece()
@@ -102,11 +108,15 @@ class Sent:
     def forget_oldest(self) -> None:
         """Make room where places are no numbers: records that were removed from such a source are never seen settled."""
         if self.full and self.full[0].highest is None:
-            self._ids -= self.full.pop(0).ids
+            self._drop(self.full.pop(0).ids)
 
     def _forget_ids(self, ids: set[str]) -> None:
-        self._ids -= ids
+        self._drop(ids)
         for piece in self:
             if not piece.ids.isdisjoint(ids):
                 piece.ids -= ids
                 piece.slot = None
+
+    def _drop(self, ids: Iterable[str]) -> None:
+        for each in ids:
+            self._pieces.pop(each, None)

@@ -43,6 +43,21 @@ def test_pieces_are_full_or_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(piece.ids) for piece in sent] == [PIECE_IDS, PIECE_IDS, 1]
 
 
+def test_a_record_that_turns_up_at_a_higher_place_is_remembered_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sent_module, "PIECE_IDS", 1)
+    sent = Sent()
+    sent.add(_stored(1, "a"))
+    sent.full[0].slot = 5
+    sent.add(_stored(1, "a"))
+    assert sent.full[0].slot == 5
+    sent.add(_stored(3, "a"))
+    assert sent.full[0].slot is None, "what is kept would forget it too early"
+    sent.forget([_stored(2)])
+    assert "a" in sent
+    sent.forget([_stored(3)])
+    assert len(sent) == 0
+
+
 def test_where_places_are_no_numbers_each_is_forgotten_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sent_module, "PIECE_IDS", 2)
     sent = Sent()
