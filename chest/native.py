@@ -10,7 +10,9 @@ import os
 import select
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
+
+_HUB_END_SECONDS: Final = 1.0
 
 
 class Lock(Protocol):
@@ -45,7 +47,24 @@ def new_reentrant_lock() -> Any:
 
 def start_thread(run: Callable[[], None]) -> None:
     """Start a thread that the interpreter does not wait for at its exit. Raises RuntimeError when none can be started."""
-    _original("_thread", "start_new_thread")(run, ())
+    _original("_thread", "start_new_thread")(_without_hub_at_end(run) if "gevent.monkey" in sys.modules else run, ())
+
+
+def _without_hub_at_end(run: Callable[[], None]) -> Callable[[], None]:
+    """What gevent made for the sockets of a thread outlives it: its hub, with threads of its own, and what still waits on it.
+
+    A driver's own threads are greenlets there, and get a moment to notice that their client was closed.
+    """
+
+    def run_and_end() -> None:
+        try:
+            run()
+        finally:
+            hub = sys.modules["gevent"].get_hub()
+            hub.join(_HUB_END_SECONDS)
+            hub.destroy(destroy_loop=True)
+
+    return run_and_end
 
 
 def socket_home() -> tuple[int, int]:

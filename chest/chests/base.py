@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import ClassVar, NamedTuple, Self, TypeAlias
@@ -41,6 +41,13 @@ class Chest(ABC):
     is_idempotent: ClassVar[bool] = True
     """Whether a record that is written twice, told by ``Record.id``, is stored once."""
 
+    @property
+    def takes_encoded(self) -> bool:
+        """Whether it also writes :class:`~chest.chests.encoded.EncodedRecord`, as :meth:`ReadableChest.read_encoded` may give
+        them; not so where nobody would see that their JSON is none.
+        """
+        return False
+
     @abstractmethod
     def open(self) -> None:
         """Connect, and make what is missing to write into. Opening an open chest does nothing.
@@ -59,8 +66,14 @@ class Chest(ABC):
             as :attr:`is_idempotent` says.
         """
 
-    def write_new(self, records: Sequence[Record]) -> None:
-        """:meth:`write`, for records that are hardly there already: quicker where the store has a way. Keeps all it says."""
+    def write_new(self, records: Sequence[Record], meanwhile: Callable[[], object] = lambda: None) -> None:
+        """:meth:`write`, for records that are hardly there already: quicker where the store has a way. Keeps all it says.
+
+        :param meanwhile: begins what the caller has to do beside; called when this thread will mostly wait for the store,
+            perhaps more than once, perhaps never. Does not raise.
+        """
+        if records:
+            meanwhile()
         self.write(records)
 
     @abstractmethod
@@ -113,6 +126,12 @@ class ReadableChest(Chest):
         :param after: the cursor of the last record seen; None begins at the start.
         :param limit: the most records to return, at least 1.
         """
+
+    def read_encoded(
+        self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000
+    ) -> Sequence[StoredRecord]:
+        """:meth:`read`, for who only hands the records on: they may come as they are stored, with their JSON encoded."""
+        return self.read(query, after=after, limit=limit)
 
     @abstractmethod
     def newest(self) -> Cursor | None:

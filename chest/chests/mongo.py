@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, NamedTuple
 
-import pymongo
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure
 from pymongo.read_preferences import ReadPreference
 
 from chest.chests.base import Cursor, ReadableChest, StoredRecord
+from chest.chests.mongo_asking import asking
 from chest.chests.mongo_document import STORED_NAMES, documents_of, filter_of, rejection_of, stored_record_of
-from chest.chests.mongo_failure import error_of, failure_of
+from chest.chests.mongo_failure import failure_of
 from chest.chests.mongo_indexes import make_indexes
+from chest.chests.mongo_ledger import MongoLedger
 from chest.chests.mongo_order import SEQUENCES, StoringOrder
 from chest.chests.mongo_target import MongoTarget
 from chest.chests.query import EVERYTHING, Query
@@ -126,6 +127,9 @@ class MongoChest(ReadableChest):
         """Reading ends where a batch is still on its way: see :mod:`chest.chests.mongo_order`."""
         return True
 
+    def ledger(self) -> MongoLedger:
+        return MongoLedger(self._target)
+
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         removed = 0
         for start in range(0, len(stored), _REMOVED_AT_ONCE):
@@ -214,18 +218,5 @@ class MongoChest(ReadableChest):
             dict(each) for each in database.list_collections(filter=name, nameOnly=True, authorizedCollections=True)
         ]
 
-    @contextmanager
-    def _asking(self, opened: _Opened) -> Iterator[None]:
-        """Errors of the driver as errors of Chest, and an end to every wait.
-
-        Where no server is known that takes writes, one is waited for first: within the time out the driver would wait for
-        one all of that time.
-        """
-        target = self._target
-        try:
-            if not opened.client.topology_description.has_writable_server():
-                opened.client.admin.command("ping")
-            with pymongo.timeout(target.timeout_seconds):
-                yield
-        except PyMongoError as error:
-            raise error_of(self.name, error, target.timeout_seconds, target.without_secrets) from None
+    def _asking(self, opened: _Opened) -> AbstractContextManager[None]:
+        return asking(opened.client, self._target)

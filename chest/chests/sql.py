@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
-from sqlalchemy import delete, func, inspect, select
+from sqlalchemy import Table, delete, func, inspect, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from chest.chests.base import Cursor, ReadableChest, StoredRecord
+from chest.chests.encoded import EncodedPage
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.sql_copy import copied
 from chest.chests.sql_database import STORED_COLUMNS
 from chest.chests.sql_databases import database_of
 from chest.chests.sql_housekeeping import SQLHousekeeping
 from chest.chests.sql_ledger import SQLLedger
-from chest.chests.sql_reading import pages
+from chest.chests.sql_reading import encoded_pages, moment_of, pages
 from chest.chests.sql_schema import make_tables, record_table, require_fit
 from chest.chests.sql_sqlite import SQLiteDatabase
 from chest.chests.sql_url import SQLTarget
@@ -27,6 +28,9 @@ from chest.held_connection import HeldConnection
 from chest.record import Record
 
 __all__ = ["SQLChest"]
+
+T = TypeVar("T")
+Pages: TypeAlias = Callable[[Connection, Table, Query, int, int], Iterator[list[T]]]
 
 _REMOVED_AT_ONCE: Final = 500
 """Rows a transaction: between two of them, those who write get their turn."""
@@ -92,16 +96,17 @@ class SQLChest(ReadableChest):
             told = str(error) if isinstance(error, RecordRejected) else f"{self.name} cannot hold a record: {error}"
             raise RecordRejected(told, refused) from error
 
-    def write_new(self, records: Sequence[Record]) -> None:
+    def write_new(self, records: Sequence[Record], meanwhile: Callable[[], object] = lambda: None) -> None:
         """By COPY where the database is PostgreSQL; a batch that does not go in so goes the usual way."""
-        if not records or self._database.target.backend != "postgresql" or not self._is_copied(records):
-            self.write(records)
+        is_postgresql = self._database.target.backend == "postgresql"
+        if not records or not is_postgresql or not self._is_copied(records, meanwhile):
+            super().write_new(records, meanwhile)
 
-    def _is_copied(self, records: Sequence[Record]) -> bool:
+    def _is_copied(self, records: Sequence[Record], meanwhile: Callable[[], object]) -> bool:
         with suppress(DBAPIError, TypeError, ValueError), self._writing.use() as connection:
             rows = self._database.rows(records, datetime.now(UTC))
             with self._database.turn(connection, self._table.name):
-                if copied(connection, self._table.name, STORED_COLUMNS, rows):
+                if copied(connection, self._table.name, STORED_COLUMNS, rows, meanwhile):
                     connection.commit()
                     return True
                 connection.rollback()
@@ -124,10 +129,18 @@ class SQLChest(ReadableChest):
         self._reading.close()
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
-        found: list[StoredRecord] = []
+        return self._read(pages, query, after, limit)
+
+    def read_encoded(
+        self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000
+    ) -> Sequence[StoredRecord]:
+        return EncodedPage(self._read(encoded_pages, query, after, limit), moment_of)
+
+    def _read(self, pages_of: Pages[T], query: Query, after: Cursor | None, limit: int) -> list[T]:
+        found: list[T] = []
         # A text that is no Unicode (a byte of a command line) is not taken, and no record has it.
         with suppress(UnicodeEncodeError, RecordRejected), self._explained(), self._reading.use() as connection:
-            for page in pages(connection, self._table, query, int(after or 0), limit):
+            for page in pages_of(connection, self._table, query, int(after or 0), limit):
                 found += page
                 if len(found) >= limit:
                     break
@@ -146,6 +159,10 @@ class SQLChest(ReadableChest):
                 removed += connection.execute(delete(self._table).where(self._table.c.seq.in_(places))).rowcount
                 connection.commit()
         return removed
+
+    @property
+    def takes_encoded(self) -> bool:
+        return self._database.checks_json
 
     @property
     def is_in_order(self) -> bool:

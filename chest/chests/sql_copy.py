@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -11,11 +11,18 @@ from sqlalchemy.exc import DBAPIError
 __all__ = ["copied"]
 
 
-def copied(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
+def copied(
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    meanwhile: Callable[[], object],
+) -> bool:
     """Whether all rows are stored, and the transaction is still good; False: one was stored before, or is refused.
 
     :param connection: to PostgreSQL, in a transaction, which has to be rolled back after False.
     :param table: a checked name.
+    :param meanwhile: called when all is sent, and the server works on it.
     :raises DBAPIError: the server failed.
     """
     import psycopg  # the chest that calls has it
@@ -26,6 +33,7 @@ def copied(connection: Connection, table: str, columns: Sequence[str], rows: Seq
         with driver.cursor() as cursor, cursor.copy(f'COPY "{table}" ({names}) FROM STDIN') as copy:
             for row in rows:
                 copy.write_row(row)
+            meanwhile()
     except (psycopg.IntegrityError, psycopg.DataError):
         return False
     except psycopg.Error as error:  # here, as SQLAlchemy would have it

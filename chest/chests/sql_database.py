@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
+from chest.chests.encoded import EncodedRecord, EncodedRecords
 from chest.chests.sql_url import SQLTarget
 from chest.encoding import encode
 from chest.errors import ChestError, RecordRejected
@@ -43,6 +44,8 @@ class Database(ABC):
     """
 
     types: ClassVar[ColumnTypes]
+    checks_json: ClassVar[bool]
+    """Whether the database refuses text that is no JSON."""
 
     def __init__(self, target: SQLTarget) -> None:
         self.name = target.name
@@ -113,8 +116,12 @@ class Database(ABC):
         """SQL that makes the view of one row a variable."""
 
     def rows(self, records: Sequence[Record], moment: datetime) -> list[tuple[Any, ...]]:
-        """The records as :meth:`insert` takes them, in ``STORED_COLUMNS``, stored at this moment."""
+        """The records as :meth:`insert` takes them, in ``STORED_COLUMNS``, stored at this moment; all encoded, or none."""
         stored_at = (self.stored_at_value(moment),)
+        if isinstance(records, EncodedRecords):
+            return [row[1:-1] + stored_at for row in records.rows]
+        if records and isinstance(records[0], EncodedRecord):
+            return [(*record, *stored_at) for record in records]
         return [
             (
                 *record[:10],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text, insert, inspect, select, update
 from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.schema import CreateTable
 
 from chest.chests.sql_database import Database
@@ -94,6 +94,9 @@ class SQLLedger(Ledger):
             with self._database.explained():
                 is_ours = _take(held_on.enter_context(self._locking.use()), key)
             yield is_ours
+            # A lock that was lost on the way cannot be given back; what was done is done all the same.
+            with suppress(DBAPIError):
+                held_on.close()
 
     def _connect_to_write(self) -> Connection:
         connection = self._database.connect_to_write()

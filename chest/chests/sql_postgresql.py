@@ -39,6 +39,7 @@ _SAID_BEFORE_LOGIN: Final = (
     ("no password supplied", LoginRefused),
     ("no pg_hba.conf entry", LoginRefused),
     ("permission denied for database", LoginRefused),
+    ("the database system is", ChestUnavailable),  # starting up, shutting down, in recovery
     ("role ", LoginRefused),
     ("database ", UnknownDatabase),
     ("SSL", TLSRefused),

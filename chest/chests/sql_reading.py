@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, Text, cast, select
+from sqlalchemy import JSON, ColumnElement, Table, Text, cast, select
 from sqlalchemy.engine import Connection
 
 from chest.chests.base import StoredRecord
+from chest.chests.encoded import Row, encoded_record
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.sql_database import STORED_COLUMNS
 from chest.encoding import decode
@@ -30,19 +31,36 @@ def pages(connection: Connection, table: Table, query: Query, after: int, limit:
     Whether the conditions hold is looked at here again. Of those on variables, SQL only looks for their words: what a
     person types says several values, and SQL compares one. And MySQL takes ``"shop "`` for ``"shop"``.
     """
+    for rows in _pages_of_rows(connection, table, query, after, limit, is_encoded=False):
+        page = [_stored_record(row) for row in rows]
+        yield page if query is EVERYTHING else [stored for stored in page if query.matches(stored.record)]
+
+
+def encoded_pages(connection: Connection, table: Table, query: Query, after: int, limit: int) -> Iterator[list[Row]]:
+    """As :func:`pages`, but rows as they are, JSON as text."""
+    for rows in _pages_of_rows(connection, table, query, after, limit, is_encoded=True):
+        yield rows if query is EVERYTHING else [row for row in rows if query.matches(encoded_record(row))]
+
+
+def _pages_of_rows(
+    connection: Connection, table: Table, query: Query, after: int, limit: int, *, is_encoded: bool
+) -> Iterator[list[Row]]:
     size = _SCANNED_AT_ONCE if query.variables else limit
-    columns = (table.c.seq, *(table.c[name] for name in STORED_COLUMNS))
+    columns = _columns(table, is_encoded=is_encoded)
     statement = select(*columns).where(*_conditions(table, query)).order_by(table.c.seq).limit(size)
     while True:
         # As the driver gives them: a Row and a processor for each of its values take a third of the time.
-        rows = connection.execute(statement.where(table.c.seq > after)).cursor.fetchall()
-        page = [_stored_record(row) for row in rows]
-        if query is not EVERYTHING:
-            page = [stored for stored in page if query.matches(stored.record)]
-        yield page
+        rows: list[Row] = list(connection.execute(statement.where(table.c.seq > after)).cursor.fetchall())
+        yield rows
         if not rows or len(rows) < size:
             return
         after = rows[-1][0]
+
+
+def _columns(table: Table, *, is_encoded: bool) -> list[ColumnElement[Any]]:
+    """In the order of a row; JSON as text, where the driver would make values of it."""
+    columns: list[ColumnElement[Any]] = [table.c.seq, *(table.c[name] for name in STORED_COLUMNS)]
+    return [cast(each, Text) if is_encoded and isinstance(each.type, JSON) else each for each in columns]
 
 
 def _conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
@@ -94,7 +112,7 @@ def _is_number(typed: str) -> bool:
 
 def _stored_record(row: Sequence[Any]) -> StoredRecord:
     decoded = _decoded(row[11]), _decoded(row[12])
-    return StoredRecord(row[0], _moment(row[-1]), Record._make((*row[1:11], *decoded, *row[13:-1])))
+    return StoredRecord(row[0], moment_of(row[-1]), Record._make((*row[1:11], *decoded, *row[13:-1])))
 
 
 def _decoded(value: Any) -> Any:
@@ -103,7 +121,7 @@ def _decoded(value: Any) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _moment(stored_at: datetime | str) -> datetime:
+def moment_of(stored_at: datetime | str) -> datetime:
     """In UTC, whether the database has a type for moments or keeps them as text; remembered: a batch shares one."""
     moment = datetime.fromisoformat(stored_at) if isinstance(stored_at, str) else stored_at
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -51,6 +51,7 @@ CURES: Final[dict[type[ChestError], str]] = {
 class ServerDatabase(Database):
     """A database behind a socket. Connecting takes at most 5 s, and each answer at most ``?timeout_seconds=10``."""
 
+    checks_json: ClassVar[bool] = True
     driver: str
     """SQLAlchemy's name of dialect and driver."""
 

@@ -67,6 +67,8 @@ class SQLiteDatabase(Database):
         counter=Integer(), id=Text(), short_text=Text(), text=Text(), json=JSON(), moment=Text()
     )
 
+    checks_json: ClassVar[bool] = False
+
     def __init__(self, target: SQLTarget) -> None:
         super().__init__(target)
         self.path = _path(target)

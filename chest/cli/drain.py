@@ -27,6 +27,8 @@ from chest.ring.recovery import adopt_dead_rings
 from chest.settings import Settings
 
 _TELL_EVERY_SECONDS: Final = 10.0
+_BEGIN_EXPORTS_EVERY_SECONDS: Final = 5.0
+"""One that cannot begin is tried again, as in a process that records."""
 
 
 @click.command()
@@ -65,8 +67,12 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     told = _Told(quiet)
     told.say(f"Draining {directory} into {names}")
 
+    begin_exports_at = time.monotonic()
+
     def after_a_round(progress: Progress) -> None:
-        if not once:
+        nonlocal begin_exports_at
+        if not once and time.monotonic() >= begin_exports_at:
+            begin_exports_at = time.monotonic() + _BEGIN_EXPORTS_EVERY_SECONDS
             recorder.exports.start()
         told.progress(progress)
 

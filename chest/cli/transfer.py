@@ -19,7 +19,8 @@ from chest.delivery.plain_words import plain_words
 from chest.directory import state_directory
 from chest.errors import DirectoryError, SettingsError
 from chest.record import Record
-from chest.transfer.transfer import Transfer, TransferResult
+from chest.transfer.result import TransferResult
+from chest.transfer.transfer import BATCH_RECORDS, Transfer
 
 EXIT_INTERRUPTED: Final = 130
 _MOST_TOLD: Final = 3
@@ -36,7 +37,9 @@ _MOST_TOLD: Final = 3
 @click.option("--route", help="Only this route (the template).")
 @click.option("--outcome", help="Only what ended so: ok, error, client_disconnect, ...")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many records in this run.")
-@click.option("--batch", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="Records at once.")
+@click.option(
+    "--batch", default=BATCH_RECORDS, show_default=True, type=click.IntRange(1, 10_000), help="Records at once."
+)
 @click.option("--move", is_flag=True, help="Remove from SOURCE what TARGET has taken.")
 @click.option("--from-start", is_flag=True, help="Forget how far earlier runs came.")
 @click.option("--dry-run", is_flag=True, help="Only count, and see whether TARGET can be written.")

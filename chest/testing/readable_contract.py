@@ -18,6 +18,7 @@ from typing import Any, Final
 import pytest
 
 from chest.chests.base import Chest, Cursor, ReadableChest, StoredRecord
+from chest.chests.encoded import EncodedRecord, records_of
 from chest.chests.query import EVERYTHING, Query
 from chest.record import Outcome, Record
 from chest.testing.contract import ChestContract
@@ -75,6 +76,24 @@ class ReadableChestContract(ChestContract):
                 found = [stored.record for page in _pages(chest, query, limit) for stored in page]
                 assert found == expected, (query, limit)
 
+    def test_what_is_read_to_be_handed_on_is_the_same(self, chest: ReadableChest) -> None:
+        chest.write(_different_records())
+        for query in (EVERYTHING, Query(service="blog"), Query(service="blog", variables={"plan": "premium"})):
+            expected, found = chest.read(query), chest.read_encoded(query)
+            assert [each._replace(record=_plain(each.record)) for each in found] == expected
+            assert [each.record.variables for each in found] == [each.record.variables for each in expected]
+
+    def test_what_was_read_to_be_handed_on_can_be_stored(self, chest: ReadableChest) -> None:
+        records = _different_records()
+        chest.write(records)
+        if not chest.takes_encoded:
+            pytest.skip("it takes plain records only")
+        page = chest.read_encoded()
+        assert chest.remove(page[:30]) == 30
+        chest.write_new(records_of(page[:20]))
+        chest.write([each.record for each in page])
+        assert sorted(self.stored_records(chest)) == sorted(records)
+
     def test_conditions_all_hold_at_once(self, chest: ReadableChest) -> None:
         chest.write(_different_records())
         query = Query(service="blog", statuses=range(500, 600), slower_than_ns=1, variables={"plan": "premium"})
@@ -97,6 +116,10 @@ class ReadableChestContract(ChestContract):
         chest.remove(chest.read())
         chest.write([make_record(request_id="next")])
         assert [stored.record.request_id for stored in chest.read(after=newest)] == ["next"]
+
+
+def _plain(record: Record) -> Record:
+    return record.decoded() if isinstance(record, EncodedRecord) else record
 
 
 def _different_records() -> list[Record]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from chest.transfer.every_process import start_in_every_process
+    from chest.transfer.result import TransferResult
     from chest.transfer.retention import Retention, RetentionResult
     from chest.transfer.scheduled_exporter import ScheduledExporter, ScheduledRetention
-    from chest.transfer.transfer import Transfer, TransferResult
+    from chest.transfer.transfer import Transfer
 
 __all__ = [
     "Retention",
@@ -27,7 +28,7 @@ _HOMES: Final = {
     "ScheduledExporter": "scheduled_exporter",
     "ScheduledRetention": "scheduled_exporter",
     "Transfer": "transfer",
-    "TransferResult": "transfer",
+    "TransferResult": "result",
     "start_in_every_process": "every_process",
 }
 

@@ -1,4 +1,4 @@
-"""``pages_ahead``: pages of a source, each read while the one before it is written."""
+"""``pages_ahead``: pages of a source, each of which may be read while the one before it is written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chest.native import new_lock, socket_home, start_thread
 
 __all__ = ["Page", "pages_ahead"]
 
-Read = Callable[[Cursor | None], list[StoredRecord]]
+Read = Callable[[Cursor | None], Sequence[StoredRecord]]
 
 
 class Page(NamedTuple):
@@ -21,23 +21,26 @@ class Page(NamedTuple):
     stored: Sequence[StoredRecord]
     asked_at: datetime
     """Before it was read: what is stored later may be missing from it."""
+    read_on: Callable[[], None] = lambda: None
+    """Begins to read the page after it, if that has not begun."""
 
 
 def pages_ahead(read: Read, after: Cursor | None, size: int) -> Iterator[Page]:
     """Page after page; the last one is shorter than ``size``, and may be empty.
 
-    One page at a time is read in a thread of its own: a target that is a server keeps this process waiting, not computing.
+    A page is read in a thread of its own from when :attr:`Page.read_on` is called, best while a server works on the page
+    before: the thread holds the interpreter for milliseconds, and whoever computes beside it waits. Else it is read when
+    it is wanted.
 
     :param read: gives the page after a cursor; may be called from another thread, one call at a time.
     """
     page = _page(read, after)
     while len(page.stored) == size:
-        following = _Reading(read, page.stored[-1].cursor)
+        following = _Following(read, page.stored[-1].cursor)
         try:
-            yield page
+            yield page._replace(read_on=following.begin)
         except BaseException:  # nobody wants more: what is read must have ended before the source is closed
-            with suppress(Exception):
-                following.page()
+            following.end()
             raise
         page = following.page()
     yield page
@@ -46,6 +49,32 @@ def pages_ahead(read: Read, after: Cursor | None, size: int) -> Iterator[Page]:
 def _page(read: Read, after: Cursor | None) -> Page:
     asked_at = datetime.now(UTC)
     return Page(read(after), asked_at)
+
+
+class _Following:
+    """The page after a cursor, which somebody may begin to read before it is wanted."""
+
+    def __init__(self, read: Read, after: Cursor) -> None:
+        self._read, self._after = read, after
+        self._reading: _Reading | None = None
+
+    def begin(self) -> None:
+        """Read it now, beside whoever calls."""
+        if (
+            self._reading is None and not socket_home()[1]
+        ):  # under gevent each thread would need a connection of its own
+            with suppress(RuntimeError):  # the system gives no thread
+                self._reading = _Reading(self._read, self._after)
+
+    def page(self) -> Page:
+        """The page; raises what reading it raised."""
+        return _page(self._read, self._after) if self._reading is None else self._reading.page()
+
+    def end(self) -> None:
+        """Wait until nothing is read."""
+        if self._reading is not None:
+            with suppress(Exception):
+                self._reading.page()
 
 
 class _Reading:
@@ -57,13 +86,7 @@ class _Reading:
         self._error: BaseException | None = None
         self._done = new_lock()
         self._done.acquire()
-        if socket_home()[1]:  # under gevent a thread of its own would need a connection of its own for each page
-            self._run()
-            return
-        try:
-            start_thread(self._run)
-        except RuntimeError:  # the system gives none
-            self._run()
+        start_thread(self._run)
 
     def page(self) -> Page:
         """The page, when it is there; raises what reading it raised."""

@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from chest.chests.base import Chest, Cursor, ReadableChest, StoredRecord
+from chest.chests.encoded import EncodedRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.registry import open_chest
 from chest.errors import SettingsError
@@ -20,31 +20,17 @@ from chest.record import Record
 from chest.transfer.journal import Journal, ledger_of
 from chest.transfer.position import Position
 from chest.transfer.read_ahead import Page, pages_ahead
+from chest.transfer.result import TransferResult
 from chest.transfer.writing import Piece, pieces
 
-__all__ = ["Transfer", "TransferResult"]
+__all__ = ["BATCH_RECORDS", "Transfer"]
 
 logger = logging.getLogger("chest.transfer")
 
-BATCH_RECORDS: Final = 1000
+BATCH_RECORDS: Final = 2000
 
 Change: TypeAlias = Callable[[Record], Record | None]
 Reject: TypeAlias = Callable[[Record, str], object]
-
-
-@dataclass
-class TransferResult:
-    """What a run did, or has done so far."""
-
-    read: int = 0
-    """Records that were new to this transfer."""
-    written: int = 0
-    """Records that the target has taken."""
-    rejected: int = 0
-    """Records that the target will never take."""
-    seconds: float = 0.0
-    is_complete: bool = False
-    """Whether it came to the end of the source; not when it was stopped or came to its limit."""
 
 
 class Transfer:
@@ -129,7 +115,7 @@ class Transfer:
                     fresh = position.new_in(page.stored)
                     result.read += len(fresh)
                     if not dry_run:
-                        self._send(fresh, position, result)
+                        self._send(fresh, position, result, page.read_on)
                         position.advance(page.stored, page.asked_at, is_in_order=self.source.is_in_order)
                         self._journal.save(position)
                     result.seconds = time.monotonic() - began
@@ -185,7 +171,7 @@ class Transfer:
             for page in pages_ahead(self._read, after, self._batch_records):
                 if not page.stored and after == position.settled and self.query != EVERYTHING:
                     position.pass_over(newest, page.asked_at, is_in_order=self.source.is_in_order)
-                taken = [] if stop() else position.first_of(page.stored, self._room(result))
+                taken = [] if stop() else self._first_of(page.stored, position, result)
                 result.is_complete = not stop() and len(taken) == len(page.stored) < self._batch_records
                 if taken:
                     after = taken[-1].cursor
@@ -194,24 +180,37 @@ class Transfer:
                     is_cut = bool(taken)  # what was settled by this may have made room for the rest
                     break
 
-    def _read(self, after: Cursor | None) -> list[StoredRecord]:
-        return self.source.read(self.query, after=after, limit=self._batch_records)
+    def _read(self, after: Cursor | None) -> Sequence[StoredRecord]:
+        is_handed_on = self._map is None and self.target.takes_encoded
+        read = self.source.read_encoded if is_handed_on else self.source.read
+        return read(self.query, after=after, limit=self._batch_records)
 
-    def _room(self, result: TransferResult) -> int:
-        """How many new records may still be taken."""
-        return sys.maxsize if self._limit is None else self._limit - result.read
+    def _first_of(
+        self, page: Sequence[StoredRecord], position: Position, result: TransferResult
+    ) -> Sequence[StoredRecord]:
+        """What may be taken of the page."""
+        room = sys.maxsize if self._limit is None else self._limit - result.read
+        return position.first_of(page, room, may_repeat=self.target.is_idempotent)
 
-    def _send(self, fresh: Sequence[StoredRecord], position: Position, result: TransferResult) -> None:
+    def _send(
+        self,
+        fresh: Sequence[StoredRecord],
+        position: Position,
+        result: TransferResult,
+        read_on: Callable[[], None],
+    ) -> None:
         """Write what is new. Of a batch that fails halfway, what the target has is remembered."""
         sent = fresh if self._map is None else self._mapped(fresh, self._map)
-        done: list[StoredRecord] = []
+        done: list[Piece] = []
+        if sent and not result.written and not self.target.is_idempotent:
+            self._journal.confirm()
         try:
-            for piece in pieces(self.target, sent):
+            for piece in pieces(self.target, sent, read_on):
                 self._account_for(piece, result)
-                done += piece.stored
+                done.append(piece)
         except Exception:
-            for stored in done:
-                position.sent.add(stored.cursor)
+            for stored in (stored for piece in done for stored in piece.stored):
+                position.sent.add(stored)
             self._journal.save(position)
             raise
 
@@ -228,7 +227,8 @@ class Transfer:
             return
         for stored in piece.stored:
             if self._reject is not None:
-                self._reject(stored.record, str(piece.refusal))
+                record = stored.record
+                self._reject(record.decoded() if isinstance(record, EncodedRecord) else record, str(piece.refusal))
             elif not result.rejected:
                 logger.error("%s refused record %s for good: %s", self.target.name, stored.record.id, piece.refusal)
             result.rejected += 1

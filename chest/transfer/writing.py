@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from chest.chests.base import Chest, StoredRecord
+from chest.chests.encoded import records_of
 from chest.errors import RecordRejected
 
 __all__ = ["Piece", "pieces"]
@@ -19,17 +20,20 @@ class Piece(NamedTuple):
     """Why the target will never take them; None: it has them."""
 
 
-def pieces(target: Chest, stored: Sequence[StoredRecord]) -> Iterator[Piece]:
+def pieces(
+    target: Chest, stored: Sequence[StoredRecord], meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[Piece]:
     """Write the records; what the target has and what it refuses comes out as soon as it is known.
 
     A target that does not tell which of the records it refuses gets halves, until those that are refused stand alone.
 
+    :param meanwhile: see :meth:`~chest.chests.base.Chest.write_new`.
     :raises ChestUnavailable: from the target; what did not come out was not written.
     """
     if not stored:
         return
     try:
-        target.write_new([each.record for each in stored])
+        target.write_new(records_of(stored), meanwhile)
     except RecordRejected as refusal:
         yield from _around(target, stored, refusal)
     else:

@@ -15,7 +15,15 @@ import pytest
 
 pytest.importorskip("prometheus_client", reason="the references come with the group bench")
 
-from benchmarks import bench_delivered, bench_exporter, bench_flask, bench_memory, bench_middleware, bench_ring
+from benchmarks import (
+    bench_delivered,
+    bench_exporter,
+    bench_flask,
+    bench_memory,
+    bench_middleware,
+    bench_ring,
+    bench_transfer,
+)
 from benchmarks.application import app
 from benchmarks.contenders import chest_around
 from benchmarks.measure import Requests, calls
@@ -106,6 +114,11 @@ def test_the_exporter_takes_no_more_than_three_times_the_cpu_of_sqlite_alone() -
         return found[bench_exporter.TO_SQLITE].cpu_ns_per_record / alone
 
     require(ratio, at_most=3)  # [1.5]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read from /proc")
+def test_a_transfer_into_postgresql_takes_no_more_than_two_and_a_half_times_a_copy_by_hand() -> None:
+    require(lambda: 1 / bench_transfer.transfer_speed(records=50_000, rounds=1).ratio, at_most=2.5)  # [1.4]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read from /proc")

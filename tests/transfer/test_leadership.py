@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -143,10 +144,19 @@ def test_every_record_arrives_once_although_the_leader_is_killed_twice(tmp_path:
     assert sum(sent.values()) - len(sent) <= 200, "more was sent twice than the two batches in hand"
 
 
+@pytest.fixture(params=["postgresql", "mongodb"])
+def shared(request: pytest.FixtureRequest) -> str:
+    """The URL of a database that hosts share."""
+    server = request.getfixturevalue(request.param)
+    if isinstance(server, DatabaseServer):
+        return server.new_url()
+    return f"mongodb://{HOST}:{server.port}/chest_{uuid.uuid4().hex[:12]}"
+
+
 def test_a_target_that_knows_no_id_gets_every_record_once_from_two_hosts_on_one_database(
-    tmp_path: Path, notes: Notes, postgresql: DatabaseServer
+    tmp_path: Path, notes: Notes, shared: str
 ) -> None:
-    source, target = postgresql.new_url(), f"ndjson:{tmp_path / 'target.ndjson'}"
+    source, target = shared, f"ndjson:{tmp_path / 'target.ndjson'}"
     with ExitStack() as stack:
         servers = [stack.enter_context(host) for host in _two_hosts(tmp_path, source, target, notes)]
         with Traffic(*servers) as traffic:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import signal
+import sys
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from chest.chests.base import ReadableChest
+from chest.chests.mongo_ledger import LEASE_SECONDS, MongoLedger
+from chest.chests.registry import open_chest
 from chest.chests.sql import SQLChest
 from chest.chests.upkeep import Ledger, Note
 from chest.errors import ChestUnavailable
 from chest.transfer.file_ledger import FileLedger
-from tests.processes import running_python
+from tests.processes import run_python, running_python
+from tests.servers import HOST
 from tests.servers.database import DatabaseServer
+from tests.servers.fault_proxy import Fault, fault_proxy
 from tests.support import wait_until
 
-KINDS = ["directory", "sqlite", "postgresql", "mariadb", "mysql57"]
+KINDS = ["directory", "sqlite", "postgresql", "mariadb", "mysql57", "mongodb"]
 
 
 @pytest.fixture(params=KINDS)
@@ -26,12 +34,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "notes")
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'chest.sqlite3'}"
+    if request.param == "mongodb":
+        server = request.getfixturevalue("mongodb")
+        return f"mongodb://{HOST}:{server.port}/chest_{uuid.uuid4().hex[:12]}"
     server: DatabaseServer = request.getfixturevalue(request.param)
     return server.new_url()
 
 
 def _ledger(place: str) -> Ledger:
-    return SQLChest(place).ledger() if "://" in place else FileLedger(Path(place))
+    if "://" not in place:
+        return FileLedger(Path(place))
+    chest = open_chest(place)
+    assert isinstance(chest, ReadableChest)
+    ledger = chest.ledger()
+    assert ledger is not None
+    return ledger
 
 
 @pytest.fixture
@@ -107,6 +124,88 @@ def test_a_lock_ends_with_the_process_that_was_killed(place: str, ledger: Ledger
                 return is_ours
 
         wait_until(is_free)
+
+
+def test_a_lock_that_was_lost_on_the_way_does_no_harm(postgresql: DatabaseServer) -> None:
+    with fault_proxy(postgresql.port) as proxy:
+        ledger = SQLChest(postgresql.url(postgresql.new_database(), port=proxy.port)).ledger()
+        with ledger.lock("one") as is_ours:
+            assert is_ours
+            proxy.set(Fault.RESET)
+            proxy.heal()
+        with ledger.lock("one") as is_ours:
+            assert is_ours
+        ledger.close()
+
+
+@pytest.mark.parametrize("place", ["mongodb"], indirect=True)
+def test_a_lease_lasts_for_as_long_as_it_is_held(ledger: Ledger, other: Ledger) -> None:
+    with ledger.lock("one") as is_ours:
+        assert is_ours
+        until = time.monotonic() + 1.5 * LEASE_SECONDS
+        while time.monotonic() < until:
+            with other.lock("one") as is_theirs:
+                assert not is_theirs
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("place", ["mongodb"], indirect=True)
+def test_a_lease_that_was_lost_is_not_given_back_for_the_next(place: str, ledger: Ledger, other: Ledger) -> None:
+    third = _ledger(place)
+    with ledger.lock("one"):
+        assert isinstance(ledger, MongoLedger)
+        with ledger._asked() as documents:  # as if this process had been stopped for long
+            documents.update_many({}, {"$unset": {"until": 1, "holder": 1}})
+        with other.lock("one") as is_theirs:
+            assert is_theirs
+            ledger.renew("lock chest_records:one", "ours")
+            with third.lock("one") as is_thirds:
+                assert not is_thirds
+    third.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize("place", ["mongodb"], indirect=True)
+def test_under_gevent_the_thread_of_a_tick_leaves_nothing_open(place: str) -> None:
+    pytest.importorskip("gevent")
+    said = run_python(
+        """
+        from gevent import monkey
+
+        monkey.patch_all()
+        import os
+        import sys
+        import time
+
+        from chest.chests.registry import open_chest
+        from chest.native import new_lock, sleep, start_thread
+
+        ledger = open_chest(sys.argv[1]).ledger()
+
+        def tick():
+            with ledger.lock("one") as is_ours:
+                print(is_ours)
+            ledger.close()
+            over.release()
+
+        def left_open():
+            return len(os.listdir("/proc/self/fd")) + len(os.listdir("/proc/self/task"))
+
+        before = left_open()
+        for _ in range(10):
+            over = new_lock()
+            over.acquire()
+            start_thread(tick)
+            over.acquire()
+        deadline = time.monotonic() + 30
+        while left_open() > before + 8 and time.monotonic() < deadline:
+            sleep(0.1)
+        print("more open by", left_open() - before)
+        """,
+        place,
+    )
+    assert said.count("True") == 10
+    assert int(said.split()[-1]) <= 8
 
 
 def test_two_tables_of_a_database_have_notes_of_their_own(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -73,6 +73,30 @@ def test_what_comes_again_is_there_once_and_what_is_refused_is_told(chest: SQLCh
     transfer.begin_anew()
     transfer.run()
     assert len(chest.read()) == 10
+
+
+def test_a_batch_that_is_copied_begins_what_is_to_be_done_beside(chest: SQLChest) -> None:
+    begun: list[int] = []
+    records = [make_record() for _ in range(3)]
+    chest.write_new(records, lambda: begun.append(1))
+    assert begun == [1]
+    chest.write_new([*records, make_record()], lambda: begun.append(1))
+    chest.write_new([], lambda: begun.append(1))
+    assert len(begun) >= 2
+    assert len(chest.read()) == 4
+
+
+def test_what_is_no_json_in_the_source_is_refused_and_marked_and_the_others_arrive(
+    chest: SQLChest, source: SQLChest, execute: Callable[[str], None]
+) -> None:
+    source.write([make_record(path=str(place), variables={"place": place}) for place in range(10)])
+    execute("UPDATE chest_records SET variables = '{' WHERE path = '3'")
+    rejected: list[Record] = []
+    Transfer(source, chest, reject=lambda record, _: rejected.append(record)).run()
+    found = {stored.record.path: stored.record.variables for stored in chest.read()}
+    assert found == {str(place): {"place": place} for place in range(10) if place != 3}
+    assert [(type(record), record.path, record.variables) for record in rejected] == [(Record, "3", {})]
+    assert rejected[0].attributes["chest.sanitized"] == {"variables": "not_decodable"}
 
 
 def test_retention_keeps_the_bounds(chest: SQLChest) -> None:

@@ -15,8 +15,9 @@ from chest.chests.query import Query
 from chest.chests.sql import SQLChest
 from chest.errors import ChestError, ChestUnavailable, SettingsError
 from chest.record import Record
-from chest.transfer import position
-from chest.transfer.transfer import Transfer, TransferResult
+from chest.transfer import position, sent
+from chest.transfer.result import TransferResult
+from chest.transfer.transfer import Transfer
 from tests.support import make_record
 from tests.transfer.conftest import LateChest, LogChest, paths
 
@@ -216,6 +217,31 @@ def test_a_late_record_is_found_and_nothing_is_sent_twice(late: LateChest, log: 
     assert result.read == 2
 
 
+def test_what_was_sent_is_known_by_its_id_wherever_it_stands(late: LateChest, log: LogChest) -> None:
+    """A server that was restored, or a replica that took over, gives places again."""
+    for place in (1, 2, 3):
+        late.put(place, make_record(path=str(place)))
+    Transfer(late, log).run()
+    late.put(4, late.rows[3].record)
+    late.put(3, make_record(path="another"))
+    result = Transfer(late, log).run()
+    assert log.paths == ["1", "2", "3", "another"]
+    assert result.read == 1
+
+
+def test_many_that_are_not_settled_are_remembered_from_run_to_run(
+    late: LateChest, log: LogChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sent, "PIECE_IDS", 7)
+    for place in range(1, 101):
+        late.put(place, make_record(path=str(place)))
+        if place % 40 == 0:
+            Transfer(late, log, batch_records=9).run()
+    Transfer(late, log, batch_records=9).run()
+    assert Transfer(late, log).run().read == 0
+    assert log.paths == [str(place) for place in range(1, 101)]
+
+
 def test_a_record_that_turns_up_while_a_slow_target_writes_is_found(
     late: LateChest, log: LogChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +316,17 @@ def test_no_more_is_remembered_than_there_is_room_for(
     monkeypatch.setattr(position, "SETTLED_AFTER", timedelta())
     assert Transfer(late, log, batch_records=2).run().is_complete
     assert log.paths == [str(place) for place in range(0, 40, 2)]
+
+
+def test_a_target_that_knows_ids_is_not_kept_waiting_where_no_more_can_be_remembered(
+    late: LateChest, target: MemoryChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(position, "MOST_REMEMBERED", 3)
+    for place in range(1, 21):
+        late.put(place, make_record(path=str(place)))
+    assert Transfer(late, target, batch_records=2).run().is_complete
+    assert Transfer(late, target, batch_records=2).run().read == 17
+    assert paths(target) == [str(place) for place in range(1, 21)]
 
 
 def test_two_runs_at_once_do_not_both_go_on(source: SQLChest, log: LogChest) -> None:

@@ -1,0 +1,118 @@
+"""``EncodedRecord``: a record on its way from one database to another, whose JSON nobody has looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeAlias, overload
+
+from chest.chests.base import StoredRecord
+from chest.encoding import decode
+from chest.record import Record
+
+__all__ = ["EncodedPage", "EncodedRecord", "EncodedRecords", "Row", "encoded_record", "records_of"]
+
+Row: TypeAlias = tuple[Any, ...]
+"""Of a database: the cursor, the fields of a record with JSON as text, when it was stored."""
+
+_VARIABLES: Final = Record._fields.index("variables")
+_ATTRIBUTES: Final = Record._fields.index("attributes")
+
+
+class EncodedRecord(Record):
+    """A record that holds the JSON text of its variables and attributes, and decodes them only when they are asked for.
+
+    As a tuple it has the texts in their places, so it is only for chests that say
+    :attr:`~chest.chests.base.Chest.takes_encoded`; for everyone else there is :meth:`decoded`.
+    """
+
+    __slots__ = ()
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Decoded anew each time; ``ValueError`` where the text is no JSON object."""
+        return _decoded(self[_VARIABLES])
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """As :attr:`variables`."""
+        return _decoded(self[_ATTRIBUTES])
+
+    def decoded(self) -> Record:
+        """The plain record; what is no JSON object is left out, and said in ``chest.sanitized``."""
+        values: list[Any] = list(self)
+        damaged = {}
+        for name, place in (("variables", _VARIABLES), ("attributes", _ATTRIBUTES)):
+            try:
+                values[place] = _decoded(values[place])
+            except ValueError:
+                values[place], damaged[name] = {}, "not_decodable"
+        if damaged:
+            values[_ATTRIBUTES]["chest.sanitized"] = damaged
+        return Record._make(values)
+
+
+class EncodedRecords(Sequence[Record]):
+    """Rows as records, each made when it is looked at.
+
+    Decoding JSON and encoding it again, and the objects that are made for it, are more than half of what a record costs
+    between two SQL databases.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> EncodedRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> EncodedRecords: ...
+    def __getitem__(self, place: int | slice) -> EncodedRecord | EncodedRecords:
+        return EncodedRecords(self.rows[place]) if isinstance(place, slice) else encoded_record(self.rows[place])
+
+
+class EncodedPage(Sequence[StoredRecord]):
+    """A page of a database's rows; its stored records, too, are made when they are looked at.
+
+    :param moment_of: from the database's value to when a record was stored.
+    """
+
+    def __init__(self, rows: Sequence[Row], moment_of: Callable[[Any], datetime]) -> None:
+        self._rows, self._moment_of = rows, moment_of
+
+    @property
+    def records(self) -> EncodedRecords:
+        """The records alone."""
+        return EncodedRecords(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> StoredRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> EncodedPage: ...
+    def __getitem__(self, place: int | slice) -> StoredRecord | EncodedPage:
+        if isinstance(place, slice):
+            return EncodedPage(self._rows[place], self._moment_of)
+        row = self._rows[place]
+        return StoredRecord(row[0], self._moment_of(row[-1]), encoded_record(row))
+
+
+def records_of(stored: Sequence[StoredRecord]) -> Sequence[Record]:
+    """The records alone, as a chest that takes them encoded writes them quickest."""
+    return stored.records if isinstance(stored, EncodedPage) else [each.record for each in stored]
+
+
+def encoded_record(row: Row) -> EncodedRecord:
+    """The record of a row."""
+    return tuple.__new__(EncodedRecord, row[1:-1])
+
+
+def _decoded(json: Any) -> dict[str, Any]:
+    value = decode(json)
+    if not isinstance(value, dict):
+        raise ValueError("that is no JSON object")
+    return value
