@@ -24,6 +24,11 @@ logger = logging.getLogger("chest.delivery")
 
 POLL_SECONDS: Final = 0.05
 """Waking the exporter for each record would cost the request 5 to 7 µs; asking twenty times a second costs 0.15 % of a core."""
+_REST_SECONDS: Final = 0.2
+"""How long it sleeps where nothing was offered for a while: what comes meanwhile is written at the end of it."""
+_TURNS_UNTIL_REST: Final = 20
+_BYTES_FOR_A_REST: Final = 8 << 20
+"""A smaller ring could be full when it wakes."""
 ADOPT_EVERY_SECONDS: Final = 5.0
 _CHUNK_BYTES: Final = 32 * 1024
 """About a hundred records are decoded in one go: the interpreter lock is held some 50 µs, and a request never waits longer."""
@@ -87,6 +92,8 @@ class Exporter:
         self._asking = new_lock()
         self._flush: tuple[int, Written] | None = None
         self._pending_since: float | None = None
+        self._empty_at = 0.0
+        self._turns_at_rest = 0
         self._is_backlogged = False
         self._look_at = 0.0
         self._batch: list[Record] = []
@@ -216,7 +223,7 @@ class Exporter:
                 self._delivery.open()
             while self._stop_by is None:
                 self._turn()
-                self._nap.take(POLL_SECONDS)
+                self._nap.take(self._nap_seconds())
             self._is_drained = self._finish()
         except BaseException as error:  # noqa: BLE001 - MemoryError, SystemExit: a new thread is started at the next request
             self._counters.add("exporter_restarts")
@@ -249,6 +256,14 @@ class Exporter:
         while self._adoption.has_work and not self._is_due() and self._stop_by is None and self._adoption.step():
             pass
 
+    def _nap_seconds(self) -> float:
+        """Longer where there was nothing to do for a while."""
+        is_busy = self._pending_since is not None or self._outstanding or self._delivery.is_holding
+        self._turns_at_rest = 0 if is_busy or self._adoption.has_work else self._turns_at_rest + 1
+        if self._turns_at_rest < _TURNS_UNTIL_REST or self._ring.capacity_bytes < _BYTES_FOR_A_REST:
+            return POLL_SECONDS
+        return max(POLL_SECONDS, min(_REST_SECONDS, self._flush_seconds))
+
     def _look_around(self) -> None:
         self._look_after_file()
         self._ring.reclaim()
@@ -265,19 +280,17 @@ class Exporter:
         if self._batch or self._chunk is not None or self._is_backlogged:
             return True
         pending = self._ring.pending_bytes()
-        if not pending and not self._ring.has_early:
-            self._pending_since = None
-            return False
         now = time.monotonic()
+        if not pending and not self._ring.has_early:
+            self._pending_since, self._empty_at = None, now
+            return False
         if self._pending_since is None:
-            self._pending_since = now
-        return (
-            now - self._pending_since >= self._flush_seconds - POLL_SECONDS or pending >= self._ring.capacity_bytes // 4
-        )
+            self._pending_since = self._empty_at  # since then, at most: it may have come right after that
+        return now - self._pending_since >= self._flush_seconds or pending >= self._ring.capacity_bytes // 4
 
     def _hand_out(self) -> bool:
         """Give what is in the ring to the lanes; False when they have no room for all of it, or there is no more time."""
-        self._pending_since = None
+        self._pending_since, self._empty_at = None, time.monotonic()
         while True:
             self._outstanding.commit_settled()
             self._answer_flush()
