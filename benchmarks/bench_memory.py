@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmarks.application import VARIABLES, App, app
-from benchmarks.contenders import DiscardingChest, StoppedChest, settle
+from benchmarks.contenders import DiscardingChest, StoppableChest, settle
 from benchmarks.measure import Requests
 from benchmarks.report import Report, Target, question_of
 from chest import ChestMiddleware
@@ -48,19 +48,22 @@ class Growth(NamedTuple):
 
 
 def growth_while_stopped(requests: int = PENDING) -> Growth:
-    """Requests through Chest with its store down."""
+    """Requests through Chest with its store down, which took what came before: a service that has run for a while."""
     with tempfile.TemporaryDirectory(prefix="chest-bench-") as directory:
-        middleware = ChestMiddleware(app, chests=[StoppedChest()], directory=directory, service="bench")
+        store = StoppableChest(Path(directory))
+        middleware = ChestMiddleware(app, chests=[store], directory=directory, service="bench")
         call, recorder = Requests(middleware), middleware.recorder
-        _repeat(call, 100)
-        recorder.flush(1)
+        for _ in range(3):
+            _repeat(call, _SETTLED_EVERY)
+            settle(recorder)
+        store.is_stopped = True
         before, ring_before = _resident(), _resident(".ring")
         _repeat(call, requests)
         ring = _resident(".ring") - ring_before
         stats = recorder.stats()
         dropped = stats.get("dropped", {}).get("ring_full", 0)
         file_bytes = sum(path.stat().st_size for path in Path(directory).glob("*.ring"))
-        growth = Growth(_resident() - before, ring, requests + 100 - dropped, file_bytes)
+        growth = Growth(_resident() - before, ring, requests - dropped, file_bytes)
         recorder.close(0)
     return growth
 

@@ -16,6 +16,7 @@ from benchmarks.measure import Requests
 from chest import ChestMiddleware, Recorder
 from chest.chests.base import Chest
 from chest.chests.memory import MemoryChest
+from chest.chests.registry import open_chest
 from chest.errors import ChestUnavailable
 from chest.record import Record
 
@@ -132,13 +133,25 @@ class DiscardingChest(Chest):
         pass
 
 
-class StoppedChest(DiscardingChest):
-    """A store that is down."""
+class StoppableChest(DiscardingChest):
+    """SQLite, until it is stopped; then a store that is down."""
 
     name = "stopped"
 
+    def __init__(self, place: Path) -> None:
+        self._store = open_chest(f"sqlite:///{place / 'chest.sqlite3'}")
+        self.is_stopped = False
+
+    def open(self) -> None:
+        self._store.open()
+
     def write(self, records: Any) -> None:
-        raise ChestUnavailable("the store is down")
+        if self.is_stopped:
+            raise ChestUnavailable("the store is down")
+        self._store.write(records)
+
+    def close(self) -> None:
+        self._store.close()
 
 
 def sample_record(directory: Path) -> Record:
