@@ -14,7 +14,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv $(VENV); }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
+COMPILED := $(wildcard chest/speedups/*.[ch]) chest/speedups/build_hook.py
+
+$(VENV)/demo.stamp: pyproject.toml $(COMPILED) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[demo]'
 	@touch $@
 
@@ -22,7 +24,7 @@ $(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
 $(VENV)/uwsgi-2.0.26: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-deps --prefer-binary --target $@ pyuwsgi==2.0.26 || echo "no uWSGI 2.0.26 for this Python: its tests are skipped"
 
-$(VENV)/dev.stamp: pyproject.toml | $(BIN)/python $(VENV)/uwsgi-2.0.26
+$(VENV)/dev.stamp: pyproject.toml $(COMPILED) | $(BIN)/python $(VENV)/uwsgi-2.0.26
 	$(BIN)/python -m pip install --quiet --editable '.[demo]' --group test --group bench --group lint
 	@touch $@
 

@@ -31,32 +31,33 @@ class RecordIds:
     """
 
     def __init__(self) -> None:
-        self._tails: list[str] = []
-        self.pop_tail: Callable[[], str] = self._tails.pop
+        self.tails: list[str] = []
+        """Those that are ready; always this one list."""
+        self.pop_tail: Callable[[], str] = self.tails.pop
         """The part of an id behind the time; raises IndexError when :meth:`refill` has to be called instead."""
         self.renew()
 
     def renew(self) -> None:
         """Begin anew with a process part of this process's own."""
         self.process = os.urandom(4).hex()
-        self._tails.clear()
+        self.tails.clear()
         begin = int.from_bytes(os.urandom(3), "big")
         self._next_block = itertools.count(begin).__next__
         # Out of step with the pool of request ids, so that no request pays for refilling both.
         self.refill()
-        del self._tails[_TAILS_AT_ONCE // 2 :]
+        del self.tails[_TAILS_AT_ONCE // 2 :]
 
     def refill(self) -> str:
         """Make more tails, and return one."""
         tails = self._block()
         last = tails.pop()
-        self._tails.extend(tails)
+        self.tails.extend(tails)
         return last
 
     def stock(self) -> None:
         """Make as many as may be needed until the next call, in the time of a thread that nobody waits for."""
-        for _ in range((_TAILS_IN_STOCK - len(self._tails)) // _TAILS_AT_ONCE):
-            self._tails.extend(self._block())
+        for _ in range((_TAILS_IN_STOCK - len(self.tails)) // _TAILS_AT_ONCE):
+            self.tails.extend(self._block())
 
     def _block(self) -> list[str]:
         block = STEP * _TAILS_AT_ONCE

@@ -45,8 +45,8 @@ def test_any_changed_digit_of_the_second_half_is_noticed() -> None:
 def test_a_stock_of_tails_is_made_once_and_holds_no_tail_twice() -> None:
     ids = RecordIds()
     ids.stock()
-    before = len(ids._tails)
+    before = len(ids.tails)
     ids.stock()
-    assert len(ids._tails) == before >= 1000
+    assert len(ids.tails) == before >= 1000
     made = [ids.new(7) for _ in range(before + 100)]
     assert len(set(made)) == len(made)

@@ -13,6 +13,7 @@ from chest import __version__
 from chest.cli.record_text import printable
 from chest.errors import ChestError, SettingsError
 from chest.option import nearest
+from chest.speedups import IS_NATIVE
 
 COMMANDS: Final[Mapping[str, str]] = {
     "demo": "chest.cli.demo:demo",
@@ -66,8 +67,11 @@ class ChestCommands(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
 
 
+_BUILT: Final = "with its compiled part" if IS_NATIVE else "without its compiled part"
+
+
 @click.group(cls=ChestCommands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="chest")
+@click.version_option(__version__, prog_name="chest", message=f"%(prog)s, version %(version)s, {_BUILT}")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
     """Look at the records of your requests, and take care of them.

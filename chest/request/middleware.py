@@ -5,30 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from types import GeneratorType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from chest import speedups
 from chest.encoding import NEWLINE, encode_line
 from chest.record import Outcome
 from chest.request.context import ENVIRON_KEY, RequestContext, UnrecordedContext, current_context
 from chest.request.ending import Ending
 from chest.request.recording import PLAIN_BYTES, Process, Recording
 from chest.request.request_id import MOST_CHARACTERS, accepted, generated, is_echoable
-from chest.request.response import StreamedResponse, returned
+from chest.request.response import STREAM, returned
 from chest.request.selection import Selection
-from chest.request.served import ServedContext, echoing_context
+from chest.request.served import echoing_context, served_context
 from chest.request.trace import trace_id_of
 from chest.row import CHECK
+from chest.speedups import IS_NATIVE, Serving
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_perf_counter_ns = time.perf_counter_ns
+_perf_counter_ns = speedups.perf_counter_ns
 _time_ns = time.time_ns
 _COMPLETE: Final = frozenset((list, tuple))
 _NOTHING: Final[Any] = None
+Known: TypeAlias = tuple[RequestContext, str, str, str, str, int, int]
+"""What an :class:`~chest.request.ending.Ending` is made of, behind who is told of it."""
 _get_current = current_context.get
 _set_current = current_context.set
 
 
-class RequestMiddleware:
+class RequestMiddleware(Serving):
     """Gives each request of ``app`` a context, and hands what one leaves to ``offer``.
 
     :param app: any WSGI application (PEP 3333).
@@ -68,10 +72,20 @@ class RequestMiddleware:
         self._pop_request_id = process.request_ids.pop
         self._refill_request_ids = process.request_ids.refill
         self._header_key = "HTTP_" + request_id_header.upper().replace("-", "_")
-        self._context_class = echoing_context(request_id_header) if echo_request_id else ServedContext
+        self._context_class = echoing_context(request_id_header) if echo_request_id else served_context()
         self._generator = request_id_generator
+        if IS_NATIVE and request_id_generator is None:
+            self._quicken(
+                is_simple=self._is_simple, app=app, offer=offer, recording=self._recording, current=current_context,
+                mark=process.mark, in_flight=process.in_flight,
+                request_ids=process.request_ids.pool, refill_request_ids=process.request_ids.refill,
+                tails=process.record_ids.tails, refill_tails=process.record_ids.refill,
+                context_class=self._context_class, finished_context=self._finished_context,
+                unrecorded_context=UnrecordedContext, stream_class=STREAM, excludes=self._excludes, excluded_paths=self._excluded_paths,
+                header_key=self._header_key, known_names=selection.sanitizer.known_names,
+            )  # fmt: skip
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # One function, long for this house: each call that it saves is a thirtieth of what a request pays for us.
         path = environ.get("PATH_INFO") or ""
         if environ.get("SCRIPT_NAME"):
@@ -148,9 +162,7 @@ class RequestMiddleware:
             facts = context._facts
             if facts is None or not facts.is_complete:
                 if type(body) is GeneratorType:
-                    return StreamedResponse(
-                        body, self._recording, context, tail, request_id, method, path, time_ns, begin_ns
-                    )
+                    return STREAM(body, self._recording, context, tail, request_id, method, path, time_ns, begin_ns)
                 ending = Ending(self._recording, context, tail, request_id, method, path, time_ns, begin_ns)
                 return self._returned(ending, body, environ)
             body_bytes = 0
@@ -186,6 +198,23 @@ class RequestMiddleware:
             known = tail, request_id, time_ns, time_ns % CHECK, duration_ns, method, path
             self._recording.finish(known, context, body_bytes)
         return body
+
+    if not IS_NATIVE:
+        __call__ = _serve
+
+    def _ended(self, known: Known, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
+        """For what serves in C: a request of which more is to come, or that was no request."""
+        if type(body) is GeneratorType:
+            return STREAM(body, self._recording, *known)
+        ending = Ending(self._recording, *known)
+        if type(body) in _COMPLETE:
+            ending.finish(Outcome.UPGRADED)
+            return body  # type: ignore[no-any-return]
+        return self._returned(ending, body, environ)
+
+    def _failed(self, known: Known, error: BaseException, environ: WSGIEnvironment) -> None:
+        """For what serves in C: the application raised."""
+        self._raised(Ending(self._recording, *known), error, environ)
 
     def _returned(self, ending: Ending, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
         """A body of which more is to come, so that its end is seen."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from chest import speedups
 from chest.counters import Counters
 from chest.encoding import NEWLINE, encode_line
 from chest.record import Record
@@ -34,7 +34,7 @@ MESSAGE_CHARACTERS: Final = 1024
 PLAIN_BYTES: Final = 4096
 """A line that is no longer holds no value, no name and no path that would have to be cut."""
 
-_perf_counter_ns = time.perf_counter_ns
+_perf_counter_ns = speedups.perf_counter_ns
 _copy = dict.copy
 
 

@@ -31,21 +31,22 @@ class RequestIds:
     """
 
     def __init__(self) -> None:
-        self._pool: list[str] = []
-        self.pop: Callable[[], str] = self._pool.pop
+        self.pool: list[str] = []
+        """Those that are ready; always this one list."""
+        self.pop: Callable[[], str] = self.pool.pop
         """A ready id; raises IndexError when :meth:`refill` has to be called instead. One C call, atomic in any thread."""
 
     def refill(self) -> str:
         """Make more ids, and return one."""
         ids = _uuid4s(_IDS_AT_ONCE)
         last = ids.pop()
-        self._pool.extend(ids)
+        self.pool.extend(ids)
         return last
 
     def stock(self) -> None:
         """Make as many as may be needed until the next call, in the time of a thread that nobody waits for."""
-        for _ in range((_IDS_IN_STOCK - len(self._pool)) // _IDS_A_BLOCK):
-            self._pool.extend(_uuid4s(_IDS_A_BLOCK))
+        for _ in range((_IDS_IN_STOCK - len(self.pool)) // _IDS_A_BLOCK):
+            self.pool.extend(_uuid4s(_IDS_A_BLOCK))
 
     def new(self) -> str:
         """An id."""
@@ -56,7 +57,7 @@ class RequestIds:
 
     def renew(self) -> None:
         """Forget what was made before a fork."""
-        self._pool.clear()
+        self.pool.clear()
 
 
 def _uuid4s(count: int) -> list[str]:

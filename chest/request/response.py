@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from types import GeneratorType
 from typing import Any, Final
 
+from chest import speedups
 from chest.record import Outcome
 from chest.request.context import RequestContext, current_context
 from chest.request.ending import Ending, Finishing
+from chest.speedups import IS_NATIVE, Stream
 from chest.wsgi import WSGIEnvironment
 
 _get_current = current_context.get
 _set_current = current_context.set
-_perf_counter_ns = time.perf_counter_ns
+_perf_counter_ns = speedups.perf_counter_ns
 
 _OF_FILES: Final = frozenset(("fileno", "read", "filelike"))
 _BYTES: Final = (bytes, bytearray)
@@ -116,6 +117,9 @@ class StreamedResponse(Ending):
             _set_current(previous)
             self.finish(None if self._is_exhausted or self._needs_no_body() else Outcome.CLIENT_DISCONNECT)
 
+    _end_unusually = close
+    """What is not done in C, where the rest is."""
+
     def __getattr__(self, name: str) -> Any:
         """Whatever else the application's object is asked for: Django's own tests read the status of what it returned.
 
@@ -137,12 +141,17 @@ class StreamedResponse(Ending):
         return self.method == "HEAD" or (status or "")[:3] in ("204", "304")
 
     def __del__(self) -> None:
+        self._abandoned()
+
+    def _abandoned(self) -> None:
+        """Nobody will close it any more."""
         context = self.context
         if context is None:
             return
         # Another request may be current on this thread: what a generator says at its own end, which is here, is not that one's.
         previous = _get_current()
         _set_current(context)
+        self._asked = None
         self._body = ()
         _set_current(previous)
         self.finish(None if self._is_exhausted else Outcome.ABANDONED)
@@ -153,6 +162,23 @@ class SizedStreamedResponse(StreamedResponse):
 
     def __len__(self) -> int:
         return len(self._body)
+
+
+if IS_NATIVE:
+
+    class _QuickStream(Stream, StreamedResponse):
+        """The same with the chunks handed through in C."""
+
+        def __init__(self, *made_of: Any) -> None:
+            StreamedResponse.__init__(self, *made_of)
+            self._current = current_context
+
+    class _QuickSizedStream(_QuickStream, SizedStreamedResponse):
+        """The same of a body with a length."""
+
+
+STREAM: Final[type[StreamedResponse]] = _QuickStream if IS_NATIVE else StreamedResponse
+_SIZED_STREAM: Final[type[StreamedResponse]] = _QuickSizedStream if IS_NATIVE else SizedStreamedResponse
 
 
 class ServedFile:
@@ -209,7 +235,7 @@ def returned(ending: Ending, body: Any, environ: WSGIEnvironment) -> Iterable[by
         ending.time_ns,
         ending.begin_ns,
     )
-    return (SizedStreamedResponse if hasattr(type(body), "__len__") else StreamedResponse)(body, *made_of)
+    return (_SIZED_STREAM if hasattr(type(body), "__len__") else STREAM)(body, *made_of)
 
 
 def is_served_file(body: Any, environ: WSGIEnvironment) -> bool:

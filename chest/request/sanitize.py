@@ -35,18 +35,19 @@ class Sanitizer:
 
     __slots__ = (
         "_entry_bytes",
-        "_known_names",
         "_limits",
         "_plain_characters",
         "_plain_entries",
         "_plain_items",
         "_redaction",
+        "known_names",
     )
 
     def __init__(self, redaction: Redaction, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
         self._redaction = redaction
         self._limits = limits
-        self._known_names: set[str] = set()
+        self.known_names: set[str] = set()
+        """Names that were seen and are good; more are added as they come."""
         # So few and so short that they are within every limit, whatever they hold: nothing needs to be added up.
         self._plain_characters = min(_PLAIN_CHARACTERS, limits.value_bytes // (2 * _UTF8_BYTES_OF_A_CHARACTER))
         characters = self._plain_characters + limits.name_characters
@@ -63,7 +64,7 @@ class Sanitizer:
 
         :param variables: a dict that nobody writes to any more.
         """
-        if not self._known_names.issuperset(variables):
+        if not self.known_names.issuperset(variables):
             return False
         for value in variables.values():
             kind = type(value)
@@ -95,7 +96,7 @@ class Sanitizer:
         try:
             if len(variables) > self._plain_entries:
                 return self._walked(variables)
-            known_names = self._known_names
+            known_names = self.known_names
             longest = self._plain_characters
             type_of, text_type = type, str  # each is used ten times for five variables
             # A call a value would cost more than all of these tests, so `_are_plain` has them once more.
@@ -140,10 +141,10 @@ class Sanitizer:
         result = variables.copy()
         walk: Walk | None = None
         for name, value in odd:
-            copy = self._plain_copy(value) if name in self._known_names else None
+            copy = self._plain_copy(value) if name in self.known_names else None
             if copy is None:
                 if walk is None:
-                    walk = Walk(limits, self._redaction, self._known_names)
+                    walk = Walk(limits, self._redaction, self.known_names)
                 if not walk.replace(result, name, value):
                     return None
             else:
@@ -151,7 +152,7 @@ class Sanitizer:
         return result, None if walk is None else walk.notes.attributes()
 
     def _walked(self, variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        walk = Walk(self._limits, self._redaction, self._known_names)
+        walk = Walk(self._limits, self._redaction, self.known_names)
         return walk.record(variables), walk.notes.attributes()
 
     def _plain_copy(self, container: Any) -> dict[str, Any] | list[Any] | None:
@@ -164,7 +165,7 @@ class Sanitizer:
             return None
         values: Iterable[Any] = copy
         if type(copy) is dict:
-            known_names = self._known_names
+            known_names = self.known_names
             for name in copy:
                 if type(name) is not str or name not in known_names:
                     return None

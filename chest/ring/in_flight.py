@@ -13,11 +13,13 @@ by SIGKILL has no end, and is left out; one that was too long for its slot fills
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from chest import speedups
 from chest.counters import Counters
 from chest.encoding import NEWLINE, decode, encode_line
 from chest.record import Outcome, Record
@@ -32,15 +34,18 @@ _LONGEST_CUT: Final = 12
 _TIME_BITS: Final = 63
 
 
-class Slot:
+class SlotInPython:
     """Room for one request; belongs to whoever popped it from ``home``."""
 
     __slots__ = ("clear", "home", "write")
 
-    def __init__(self, write: Callable[[bytes], object], clear: Callable[[], object], home: list[Slot]) -> None:
-        self.write = write
-        self.clear = clear
+    def __init__(self, memory: mmap.mmap, offset: int, length: int, home: list[Any]) -> None:
+        self.write: Callable[[bytes], object] = partial(struct.Struct(f"{length}s").pack_into, memory, offset)
+        self.clear: Callable[[], object] = partial(_CLEAR.pack_into, memory, offset)
         self.home = home
+
+
+Slot: TypeAlias = speedups.Slot if speedups.IS_NATIVE else SlotInPython  # type: ignore[valid-type]
 
 
 class InFlight:
@@ -58,10 +63,9 @@ class InFlight:
     def open(self, file: SegmentFile) -> None:
         """Take the slots of a fresh file into use."""
         header, begin, count, length = file.in_flight_area
-        pack = struct.Struct(f"{length}s").pack_into
         idle: list[Slot] = []
         for offset in range(begin + (count - 1) * length, begin - length, -length):
-            idle.append(Slot(partial(pack, header, offset), partial(_CLEAR.pack_into, header, offset), idle))
+            idle.append(Slot(header, offset, length, idle))
         self.idle, self._slots = idle, count
 
     def close(self) -> None:

@@ -334,18 +334,17 @@ def test_a_signal_in_the_end_of_a_stream_costs_no_record_and_makes_no_second(is_
             current().route = "/"
         yield b"a"
 
-    client = Client(app)
-    keep = client.app._recording._offer
     offered: list[bytes] = []
 
-    def offer(line: bytes) -> None:
-        offered.append(line)
-        if len(offered) > 1 or is_offered:
-            keep(line)
-        if len(offered) == 1:
-            raise Interrupted
+    class Interrupting(Client):
+        def _keep(self, line: bytes) -> None:
+            offered.append(line)
+            if len(offered) > 1 or is_offered:
+                super()._keep(line)
+            if len(offered) == 1:
+                raise Interrupted
 
-    client.app._recording._offer = offer
+    client = Interrupting(app)
     body: Any = client.open()
     assert list(body) == [b"a"]
     with pytest.raises(Interrupted):

@@ -33,8 +33,8 @@ def test_every_random_bit_is_0_and_1_in_turn() -> None:
 def test_a_stock_is_not_made_again_while_it_lasts_and_is_gone_after_a_fork() -> None:
     ids = RequestIds()
     ids.stock()
-    before = list(ids._pool)
+    before = list(ids.pool)
     ids.stock()
-    assert ids._pool == before
+    assert ids.pool == before
     ids.renew()
-    assert ids._pool == []
+    assert ids.pool == []

@@ -95,13 +95,13 @@ def test_a_flood_of_names_is_not_all_remembered() -> None:
     sanitizer = Sanitizer(REDACTION)
     for number in range(6_000):
         sanitizer.clean({f"n{number}": 1})
-    assert len(sanitizer._known_names) == 4096
+    assert len(sanitizer.known_names) == 4096
 
 
 def test_names_that_are_hidden_or_have_to_be_changed_are_not_remembered() -> None:
     sanitizer = Sanitizer(REDACTION)
     sanitizer.clean({"x" * 1000: 1, "token": 1, "a\0": 1, "good": 1})
-    assert sanitizer._known_names == {"good"}
+    assert sanitizer.known_names == {"good"}
 
 
 def test_containers_changed_by_another_thread_raise_nothing() -> None:

@@ -1,0 +1,52 @@
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from mmap import mmap
+from typing import Any, Self
+
+from chest.wsgi import StartResponse as WSGIStartResponse
+from chest.wsgi import WSGIEnvironment
+
+def perf_counter_ns() -> int: ...
+
+class Slot:
+    home: list[Slot]
+    def __new__(cls, memory: mmap, offset: int, length: int, home: list[Any]) -> Self: ...
+    def write(self, line: bytes, /) -> None: ...
+    def clear(self) -> None: ...
+
+class StartResponse:
+    def __new__(cls, context_class: type, header: str | None, /) -> Self: ...
+    def __call__(self, *args: Any) -> Callable[[bytes], object]: ...
+    def __get__(self, context: Any, owner: type | None = None) -> Any: ...
+
+class Stream:
+    _current: ContextVar[Any]
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
+    def close(self) -> None: ...
+
+class Serving:
+    def __call__(self, environ: WSGIEnvironment, start_response: WSGIStartResponse) -> Iterable[bytes]: ...
+    def _quicken(
+        self,
+        *,
+        is_simple: bool,
+        app: Callable[..., Any],
+        mark: Any,
+        in_flight: Any,
+        request_ids: list[str],
+        refill_request_ids: Callable[[], str],
+        tails: list[str],
+        refill_tails: Callable[[], str],
+        context_class: type,
+        finished_context: type,
+        unrecorded_context: Callable[[], object],
+        stream_class: type,
+        excludes: Callable[[Any], object] | None,
+        excluded_paths: frozenset[str],
+        header_key: str,
+        known_names: set[str],
+        offer: Callable[[bytes], object],
+        recording: Any,
+        current: ContextVar[Any],
+    ) -> None: ...

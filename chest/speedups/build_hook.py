@@ -1,0 +1,62 @@
+"""Compiles ``chest.speedups._native`` while Chest is being built or installed; where that fails, it is installed without."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from setuptools import Distribution, Extension
+from setuptools.command.build_ext import build_ext
+
+MODULE = "chest.speedups._native"
+SOURCES = "chest/speedups"
+UNWANTED = "WSGI_CHEST_PURE_PYTHON"
+"""With this in the environment, and not empty or 0, nothing is compiled."""
+
+
+class BuildHook(BuildHookInterface[Any]):
+    """Adds the compiled module to a wheel; for an editable installation it lies beside its sources."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Called by hatchling before each build.
+
+        :param version: ``editable`` or ``standard``.
+        :param build_data: what goes into the wheel besides what is there; read by hatchling.
+        """
+        sources = Path(self.root, SOURCES)
+        if version == "editable":
+            for stale in sources.glob("_native.*.so"):
+                stale.unlink()
+        if os.environ.get(UNWANTED, "0") not in ("", "0"):
+            return
+        self._place = tempfile.mkdtemp(prefix="chest-build-")
+        try:
+            compiled = self._compile(sources)
+        except Exception as error:  # noqa: BLE001 - whatever a compiler that is not there, or another one, leads to
+            self.app.display_warning(f"Chest is installed without its compiled part, and is slower for it: {error}")
+            return
+        if version == "editable":
+            beside = sources / f".{compiled.name}.new"
+            shutil.copy2(compiled, beside)
+            beside.replace(sources / compiled.name)  # a process that has the other one open keeps it
+        else:
+            build_data["force_include"][str(compiled)] = f"{SOURCES}/{compiled.name}"
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Called by hatchling when the wheel is made."""
+        shutil.rmtree(getattr(self, "_place", ""), ignore_errors=True)
+
+    def _compile(self, sources: Path) -> Path:
+        extension = Extension(MODULE, [str(sources / "module.c")], extra_compile_args=["-std=c11", "-O2"])
+        command = build_ext(Distribution({"name": "wsgi-chest", "ext_modules": [extension]}))
+        command.build_lib = command.build_temp = self._place
+        command.ensure_finalized()
+        command.run()
+        return Path(self._place, *MODULE.split(".")).with_name(f"_native{sysconfig.get_config_var('EXT_SUFFIX')}")

@@ -1,0 +1,46 @@
+/* An exception that is under way, put aside while something else runs. */
+#ifndef CHEST_ERRORS_H
+#define CHEST_ERRORS_H
+
+#include <Python.h>
+
+#if PY_VERSION_HEX >= 0x030C0000
+
+static inline PyObject *
+take_error(void)
+{
+    return PyErr_GetRaisedException();
+}
+
+static inline void
+raise_again(PyObject *error)
+{
+    PyErr_SetRaisedException(error);
+}
+
+#else
+
+static inline PyObject *
+take_error(void)
+{
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(error, trace);
+        Py_DECREF(trace);
+    }
+    Py_XDECREF(type);
+    return error;
+}
+
+/* Takes the reference. */
+static inline void
+raise_again(PyObject *error)
+{
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error, PyException_GetTraceback(error));
+}
+
+#endif
+
+#endif

@@ -1,0 +1,264 @@
+/* Line: one line of JSON, written into memory that is there already.
+ *
+ * What a line cannot hold (too long, no plain value) is no error: the caller is told, and has Python make the record, which
+ * knows every case. Nothing in here runs Python code, raises, or gives up the interpreter's lock.
+ */
+#ifndef CHEST_LINE_H
+#define CHEST_LINE_H
+
+#include <Python.h>
+
+#include <math.h>
+#include <string.h>
+
+/* A line that is no longer holds no value, no name and no path that would have to be cut: `recording.PLAIN_BYTES`. */
+#define LINE_BYTES 4096
+/* Longer texts are not looked through twice: `sanitize._MOST_CHARACTERS`. */
+#define MOST_CHARACTERS 4096
+#define CHECK 65521 /* `row.CHECK` */
+
+typedef struct {
+    char *begin;
+    char *at;
+    char *end;
+} Line;
+
+static inline void
+line_begin(Line *line, char *memory, Py_ssize_t size)
+{
+    line->begin = line->at = memory;
+    line->end = memory + size;
+}
+
+static inline Py_ssize_t
+line_length(const Line *line)
+{
+    return line->at - line->begin;
+}
+
+/* Each of these returns 1, or 0 where it does not fit or is not plain. */
+
+static inline int
+put_bytes(Line *line, const char *bytes, Py_ssize_t count)
+{
+    if (line->end - line->at < count) {
+        return 0;
+    }
+    memcpy(line->at, bytes, (size_t)count);
+    line->at += count;
+    return 1;
+}
+
+#define put_literal(line, literal) put_bytes(line, literal, (Py_ssize_t)sizeof(literal) - 1)
+
+static inline int
+put_digits(Line *line, unsigned long long number, int is_negative)
+{
+    char digits[24];
+    char *first = digits + sizeof(digits);
+    do {
+        *--first = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    if (is_negative) {
+        *--first = '-';
+    }
+    return put_bytes(line, first, digits + sizeof(digits) - first);
+}
+
+static inline int
+put_number(Line *line, long long number)
+{
+    return put_digits(line, number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number, number < 0);
+}
+
+static int
+put_escaped(Line *line, unsigned char byte)
+{
+    static const char hex[] = "0123456789abcdef";
+    char escape[6] = {'\\', 'u', '0', '0', 0, 0};
+    switch (byte) {
+    case '"':
+        return put_literal(line, "\\\"");
+    case '\\':
+        return put_literal(line, "\\\\");
+    case '\n':
+        return put_literal(line, "\\n");
+    case '\r':
+        return put_literal(line, "\\r");
+    case '\t':
+        return put_literal(line, "\\t");
+    default:
+        escape[4] = hex[byte >> 4];
+        escape[5] = hex[byte & 15];
+        return put_bytes(line, escape, 6);
+    }
+}
+
+/* UTF-8, between quotes. */
+static int
+put_quoted(Line *line, const char *text, Py_ssize_t size)
+{
+    if (line->end - line->at < size + 2) {
+        return 0;
+    }
+    *line->at++ = '"';
+    const char *last = text + size, *from = text;
+    for (; text < last; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (byte < 0x20 || byte == '"' || byte == '\\') {
+            if (!put_bytes(line, from, text - from) || !put_escaped(line, byte)) {
+                return 0;
+            }
+            from = text + 1;
+        }
+    }
+    return put_bytes(line, from, last - from) && put_literal(line, "\"");
+}
+
+/* Whether a text of more than ASCII holds only what can be printed (a letter, then, or a mark, but no lone surrogate). */
+static int
+is_printable(PyObject *text)
+{
+    int kind = PyUnicode_KIND(text);
+    const void *data = PyUnicode_DATA(text);
+    Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        if (!Py_UNICODE_ISPRINTABLE(PyUnicode_READ(kind, data, i))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* The UTF-8 of an exact `str`; NULL, and no error set, where there is none. */
+static const char *
+utf8_of(PyObject *text, Py_ssize_t *size)
+{
+    if (PyUnicode_IS_COMPACT_ASCII(text)) {
+        *size = PyUnicode_GET_LENGTH(text);
+        return (const char *)PyUnicode_DATA(text);
+    }
+    const char *utf8 = PyUnicode_AsUTF8AndSize(text, size);
+    if (utf8 == NULL) {
+        PyErr_Clear();
+    }
+    return utf8;
+}
+
+/* A text of which is known that it may be kept, or that has been looked at. */
+static int
+put_text(Line *line, PyObject *text)
+{
+    Py_ssize_t size;
+    if (text == NULL || !PyUnicode_CheckExact(text)) {
+        return 0;
+    }
+    const char *utf8 = utf8_of(text, &size);
+    return utf8 != NULL && put_quoted(line, utf8, size);
+}
+
+/* A text as the application gave it: `Sanitizer.is_plain` says which are plain. */
+static int
+put_plain_text(Line *line, PyObject *text)
+{
+    Py_ssize_t size;
+    if (PyUnicode_GET_LENGTH(text) > MOST_CHARACTERS) {
+        return 0;
+    }
+    if (!PyUnicode_IS_COMPACT_ASCII(text) && !is_printable(text)) {
+        return 0;
+    }
+    const char *utf8 = utf8_of(text, &size);
+    if (utf8 == NULL || memchr(utf8, '\0', (size_t)size) != NULL) {
+        return 0;
+    }
+    if (memchr(utf8, '/', (size_t)size) != NULL
+        && (memchr(utf8, '@', (size_t)size) != NULL || memchr(utf8, '=', (size_t)size) != NULL)) {
+        return 0; /* a URL, it may be, with a password */
+    }
+    return put_quoted(line, utf8, size);
+}
+
+static int
+put_float(Line *line, double number)
+{
+    if (!isfinite(number)) {
+        return 0;
+    }
+    char *digits = PyOS_double_to_string(number, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
+    if (digits == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    int is_put = put_bytes(line, digits, (Py_ssize_t)strlen(digits));
+    PyMem_Free(digits);
+    return is_put;
+}
+
+static int
+put_plain_value(Line *line, PyObject *value)
+{
+    if (PyUnicode_CheckExact(value)) {
+        return put_plain_text(line, value);
+    }
+    if (PyLong_CheckExact(value)) {
+        int is_out_of_range;
+        long long number = PyLong_AsLongLongAndOverflow(value, &is_out_of_range);
+        return !is_out_of_range && number != LLONG_MIN && put_number(line, number);
+    }
+    if (PyFloat_CheckExact(value)) {
+        return put_float(line, PyFloat_AS_DOUBLE(value));
+    }
+    if (value == Py_None) {
+        return put_literal(line, "null");
+    }
+    if (value == Py_True) {
+        return put_literal(line, "true");
+    }
+    return value == Py_False && put_literal(line, "false");
+}
+
+/* The variables of a request that is over, as JSON, where all are plain and all names were found good before. */
+static int
+put_plain_variables(Line *line, PyObject *variables, PyObject *known_names)
+{
+    Py_ssize_t position = 0;
+    PyObject *name, *value;
+    char separator = '{';
+    while (PyDict_Next(variables, &position, &name, &value)) {
+        if (!PyUnicode_CheckExact(name) || PySet_Contains(known_names, name) != 1) {
+            return 0;
+        }
+        if (!put_bytes(line, &separator, 1) || !put_text(line, name) || !put_literal(line, ":")
+            || !put_plain_value(line, value)) {
+            return 0;
+        }
+        separator = ',';
+    }
+    return (separator == ',' || put_literal(line, "{")) && put_literal(line, "}");
+}
+
+/* Attributes that are the program's, of exact texts: `Facts.known_attributes`. */
+static int
+put_known_attributes(Line *line, PyObject *attributes)
+{
+    Py_ssize_t position = 0;
+    PyObject *name, *value;
+    char separator = '{';
+    if (attributes == Py_None) {
+        return put_literal(line, "{}");
+    }
+    if (!PyDict_CheckExact(attributes)) {
+        return 0;
+    }
+    while (PyDict_Next(attributes, &position, &name, &value)) {
+        if (!put_bytes(line, &separator, 1) || !put_text(line, name) || !put_literal(line, ":") || !put_text(line, value)) {
+            return 0;
+        }
+        separator = ',';
+    }
+    return (separator == ',' || put_literal(line, "{")) && put_literal(line, "}");
+}
+
+#endif

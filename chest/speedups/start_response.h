@@ -1,0 +1,234 @@
+/* StartResponse: what a context's class has as `__call__`, where the application says nothing unusual.
+ *
+ * `chest/request/served.py` is the same in Python, and is asked wherever something is: `exc_info`, headers that are no list of
+ * pairs of texts, an id that the application changed.
+ */
+#ifndef CHEST_START_RESPONSE_H
+#define CHEST_START_RESPONSE_H
+
+#include <Python.h>
+
+#include <structmember.h>
+
+#include "layout.h"
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    Layout layout;
+    PyObject *in_python;
+    PyObject *write;
+    PyObject *header; /* None where no id is echoed */
+} StartResponse;
+
+static PyTypeObject *start_response_type;
+static PyObject *name_request_id;
+
+static inline char
+lower(char letter)
+{
+    return (letter >= 'A' && letter <= 'Z') ? (char)(letter + ('a' - 'A')) : letter;
+}
+
+static int
+is_same_header(PyObject *name, PyObject *header)
+{
+    Py_ssize_t length = PyUnicode_GET_LENGTH(header);
+    if (PyUnicode_GET_LENGTH(name) != length) {
+        return 0;
+    }
+    const char *a = PyUnicode_DATA(name), *b = PyUnicode_DATA(header);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        if (lower(a[i]) != lower(b[i])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* 1 where the application set the header itself, 0 where not, -1 where Python has to look. */
+static int
+has_header(PyObject *headers, PyObject *header)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        PyObject *pair = PyList_GET_ITEM(headers, i);
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) {
+            return -1;
+        }
+        PyObject *name = PyTuple_GET_ITEM(pair, 0);
+        if (!PyUnicode_CheckExact(name) || !PyUnicode_IS_COMPACT_ASCII(name)) {
+            return -1;
+        }
+        if (is_same_header(name, header)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A new reference to the headers as they are sent; NULL, and perhaps no exception, where Python has to make them. */
+static PyObject *
+headers_with_id(StartResponse *self, PyObject *context, PyObject *headers)
+{
+    if (self->header == Py_None) {
+        return Py_NewRef(headers);
+    }
+    PyObject *facts = FIELD(context, self->layout.facts);
+    if (!PyList_CheckExact(headers) || facts == NULL) {
+        return NULL;
+    }
+    if (facts != Py_None) {
+        Py_INCREF(facts);
+        PyObject *said = PyObject_GetAttr(facts, name_request_id);
+        Py_DECREF(facts);
+        Py_XDECREF(said);
+        if (said != Py_None) {
+            return NULL;
+        }
+    }
+    int is_set = has_header(headers, self->header);
+    if (is_set) {
+        return is_set < 0 ? NULL : Py_NewRef(headers);
+    }
+    /* Held: the allocation may collect garbage, whose finalizers may do anything, the end of this request included. */
+    PyObject *request_id = Py_XNewRef(FIELD(context, self->layout.request_id));
+    PyObject *pair = request_id == NULL ? NULL : PyTuple_Pack(2, self->header, request_id);
+    Py_XDECREF(request_id);
+    if (pair == NULL) {
+        return NULL;
+    }
+    /* The application's own list is never changed. */
+    Py_ssize_t count = PyList_GET_SIZE(headers);
+    PyObject *with_id = PyList_New(count + 1);
+    if (with_id == NULL || PyList_GET_SIZE(headers) != count) { /* a finalizer changed it */
+        Py_XDECREF(with_id);
+        Py_DECREF(pair);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyList_SET_ITEM(with_id, i, Py_NewRef(PyList_GET_ITEM(headers, i)));
+    }
+    PyList_SET_ITEM(with_id, count, pair);
+    return with_id;
+}
+
+static PyObject *
+start_response_vectorcall(PyObject *callable, PyObject *const *args, size_t flags, PyObject *names)
+{
+    StartResponse *self = (StartResponse *)callable;
+    PyObject *server = NULL, *headers = NULL;
+    if (names == NULL && PyVectorcall_NARGS(flags) == 3 && PyObject_TypeCheck(args[0], self->layout.type)) {
+        server = Py_XNewRef(FIELD(args[0], self->layout.server_start_response)); /* it may be changed in between */
+        headers = server == NULL || server == Py_None ? NULL : headers_with_id(self, args[0], args[2]);
+    }
+    if (headers == NULL) {
+        Py_XDECREF(server);
+        if (PyErr_Occurred()) {
+            if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+                return NULL;
+            }
+            PyErr_Clear();
+        }
+        return PyObject_Vectorcall(self->in_python, args, flags, names);
+    }
+    PyObject *context = args[0], *status = args[1], *passed[2] = {status, headers};
+    PyObject *server_write = PyObject_Vectorcall(server, passed, 2, NULL);
+    Py_DECREF(server);
+    if (server_write == NULL) {
+        Py_DECREF(headers);
+        return NULL;
+    }
+    set_field(context, self->layout.server_write, server_write);
+    set_field(context, self->layout.headers, headers);
+    /* Only now: what the server refused (said twice, or after it sent the first) is not sent. */
+    set_field(context, self->layout.status, Py_NewRef(status));
+    return PyMethod_New(self->write, context);
+}
+
+static PyObject *
+start_response_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *context_class, *header;
+    if (!PyArg_ParseTuple(args, "OO", &context_class, &header)) {
+        return NULL;
+    }
+    if (header != Py_None && (!PyUnicode_CheckExact(header) || !PyUnicode_IS_COMPACT_ASCII(header))) {
+        PyErr_SetString(PyExc_TypeError, "the name of a header is ASCII");
+        return NULL;
+    }
+    StartResponse *self = (StartResponse *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->vectorcall = start_response_vectorcall;
+    self->header = Py_NewRef(header);
+    self->in_python = PyObject_GetAttrString(context_class, "__call__");
+    self->write = PyObject_GetAttrString(context_class, "_write");
+    if (self->in_python == NULL || self->write == NULL || layout_of(&self->layout, context_class) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int
+start_response_traverse(StartResponse *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->layout.type);
+    Py_VISIT(self->in_python);
+    Py_VISIT(self->write);
+    return 0;
+}
+
+static int
+start_response_clear(StartResponse *self)
+{
+    Py_CLEAR(self->in_python);
+    Py_CLEAR(self->write);
+    return 0;
+}
+
+static void
+start_response_dealloc(StartResponse *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)start_response_clear(self);
+    Py_XDECREF(self->layout.type);
+    Py_XDECREF(self->header);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+start_response_get(PyObject *self, PyObject *context, PyObject *Py_UNUSED(type))
+{
+    return context == NULL || context == Py_None ? Py_NewRef(self) : PyMethod_New(self, context);
+}
+
+static PyMemberDef start_response_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(StartResponse, vectorcall), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot start_response_slots[] = {
+    {Py_tp_doc, PyDoc_STR("The start_response of a context's class; see chest.request.served.")},
+    {Py_tp_new, start_response_new},
+    {Py_tp_dealloc, start_response_dealloc},
+    {Py_tp_traverse, start_response_traverse},
+    {Py_tp_clear, start_response_clear},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_descr_get, start_response_get},
+    {Py_tp_members, start_response_members},
+    {0, NULL},
+};
+
+static PyType_Spec start_response_spec = {
+    .name = "chest.speedups._native.StartResponse",
+    .basicsize = sizeof(StartResponse),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
+    .slots = start_response_slots,
+};
+
+#endif

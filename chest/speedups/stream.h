@@ -1,0 +1,324 @@
+/* Stream: a body of which more is to come, handed through chunk for chunk, until `close()` ends the request.
+ *
+ * `chest/request/response.py` is the same in Python, and the class that is made of both ends whatever did not end well.
+ */
+#ifndef CHEST_STREAM_H
+#define CHEST_STREAM_H
+
+#include <Python.h>
+
+#include <structmember.h>
+
+#include "errors.h"
+#include "current.h"
+#include "end.h"
+#include "request.h"
+
+typedef struct {
+    PyObject_HEAD
+    Serving *serving; /* NULL where Python made it */
+    PyObject *recording;
+    PyObject *current; /* the ContextVar */
+    PyObject *context; /* None once the request has ended */
+    PyObject *tail;
+    PyObject *request_id;
+    PyObject *method;
+    PyObject *path;
+    PyObject *body;
+    PyObject *chunks; /* NULL before the first is asked for, and after the last */
+    long long time_ns;
+    long long begin_ns;
+    long long first_byte_ns;
+    Py_ssize_t body_bytes;
+    char is_started;
+    char is_over; /* there are no more chunks, or no one may ask for them */
+    char is_exhausted;
+    char is_running;
+} Stream;
+
+static PyTypeObject *stream_type;
+static PyObject *name_failed_stream, *name_end_unusually, *name_abandoned;
+
+static inline int
+has_ended(Stream *self)
+{
+    return self->context == NULL || self->context == Py_None;
+}
+
+/* The chunk was handed out by the application, and goes to the server; -1 where its length raised what is no TypeError. */
+static int
+count(Stream *self, PyObject *chunk)
+{
+    Py_ssize_t size = PyBytes_CheckExact(chunk) ? PyBytes_GET_SIZE(chunk) : PyObject_Size(chunk);
+    if (size < 0) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
+            return -1;
+        }
+        PyErr_Clear(); /* no bytes at all: the server says so */
+        return 0;
+    }
+    if (size && !self->first_byte_ns) {
+        self->first_byte_ns = now_ns(CLOCK_MONOTONIC);
+    }
+    self->body_bytes = size > PY_SSIZE_T_MAX - self->body_bytes ? PY_SSIZE_T_MAX : self->body_bytes + size;
+    return 0;
+}
+
+/* The application raised: how the request ended is noted, and the exception is raised again. */
+static void
+note_failure(Stream *self)
+{
+    PyObject *error = take_error();
+    PyObject *answer = PyObject_CallMethodOneArg((PyObject *)self, name_failed_stream, error);
+    if (answer == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) { /* a signal handler's, in the place of the application's */
+            Py_DECREF(error);
+            return;
+        }
+        PyErr_Clear();
+    }
+    Py_XDECREF(answer);
+    raise_again(error);
+}
+
+static PyObject *
+next_chunk(Stream *self)
+{
+    self->is_started = 1;
+    if (self->chunks == NULL && (self->chunks = PyObject_GetIter(self->body)) == NULL) {
+        return NULL;
+    }
+    PyObject *chunks = Py_NewRef(self->chunks); /* the application may close this response while it works */
+    PyObject *chunk = PyIter_Check(chunks) ? Py_TYPE(chunks)->tp_iternext(chunks) : NULL;
+    Py_DECREF(chunks);
+    if (chunk != NULL && count(self, chunk) == 0) {
+        return chunk;
+    }
+    self->is_over = 1;
+    if (chunk != NULL) {
+        Py_DECREF(chunk);
+        Py_CLEAR(self->chunks);
+        return NULL;
+    }
+    Py_CLEAR(self->chunks);
+    if (PyErr_Occurred() == NULL || PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        PyErr_Clear();
+        self->is_exhausted = 1;
+    }
+    return NULL;
+}
+
+/* `current()` is this request's while the application works, and the server's own in between. */
+static PyObject *
+stream_next(Stream *self)
+{
+    if (has_ended(self) || self->is_over) {
+        return NULL;
+    }
+    if (self->is_running) { /* by the application itself, or another thread: as a generator has it, and nothing ends of it */
+        PyErr_SetString(PyExc_ValueError, "generator already executing");
+        return NULL;
+    }
+    self->is_running = 1;
+    Current current = {0};
+    PyObject *context = Py_NewRef(self->context);
+    int is_begun = current_begin(&current, self->current, context);
+    Py_DECREF(context); /* it is in the variable */
+    PyObject *chunk = is_begun < 0 ? NULL : next_chunk(self);
+    self->is_running = 0;
+    if (chunk == NULL && PyErr_Occurred()) {
+        note_failure(self);
+    }
+    PyObject *error = chunk == NULL && PyErr_Occurred() ? take_error() : NULL;
+    if (is_begun == 0 && current_end(&current) < 0) {
+        PyErr_Clear();
+    }
+    if (error != NULL) {
+        raise_again(error);
+    }
+    return chunk;
+}
+
+/* 1 where the record was offered; 0 where Python has to make it; -1 with an exception. */
+static int
+finish_stream(Stream *self, PyObject *context)
+{
+    Serving *serving = self->serving;
+    if (serving == NULL || !self->first_byte_ns || Py_TYPE(context) != (PyTypeObject *)serving->context_class
+        || FIELD(context, serving->layout.facts) != Py_None) {
+        return 0;
+    }
+    Request request = {.path = self->path, .method = self->method, .request_id = self->request_id, .tail = self->tail,
+                       .context = context, .time_ns = self->time_ns, .begin_ns = self->begin_ns};
+    long long duration_ns = now_ns(CLOCK_MONOTONIC) - self->begin_ns;
+    Py_XINCREF(request.path), Py_XINCREF(request.method), Py_XINCREF(request.request_id), Py_XINCREF(request.tail);
+    int is_finished = finish(serving, &request, duration_ns, self->body_bytes, self->first_byte_ns - self->begin_ns);
+    Py_XDECREF(request.path), Py_XDECREF(request.method), Py_XDECREF(request.request_id), Py_XDECREF(request.tail);
+    return is_finished;
+}
+
+static PyObject *
+stream_close(Stream *self, PyObject *Py_UNUSED(ignored))
+{
+    if (has_ended(self)) {
+        Py_RETURN_NONE;
+    }
+    if (!self->is_exhausted || self->body == NULL || !PyGen_CheckExact(self->body)) { /* a generator at its end is closed already */
+        return PyObject_CallMethodNoArgs((PyObject *)self, name_end_unusually);
+    }
+    PyObject *context = self->context, *answer = NULL;
+    self->context = Py_NewRef(Py_None); /* first: what is called at the end may come here again */
+    Py_CLEAR(self->chunks);
+    int is_finished = finish_stream(self, context);
+    if (is_finished < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyObject *error = take_error();
+        answer = PyObject_CallMethodObjArgs(self->recording, name_went_wrong, context, error, NULL);
+        Py_DECREF(error);
+    }
+    else if (is_finished == 0) {
+        answer = PyObject_CallMethodObjArgs(self->recording, name_end, self, context, NULL);
+    }
+    else if (is_finished == 1) {
+        answer = Py_NewRef(Py_None);
+    }
+    if (answer == NULL) { /* a signal handler's: the finalizer tells it again */
+        set_field((PyObject *)self, offsetof(Stream, context), context);
+        return NULL;
+    }
+    Py_DECREF(answer);
+    Py_DECREF(context);
+    set_field((PyObject *)self, offsetof(Stream, body), Py_NewRef(nothing));
+    Py_RETURN_NONE;
+}
+
+static void
+stream_finalize(Stream *self)
+{
+    if (has_ended(self)) {
+        return;
+    }
+    PyObject *error = PyErr_Occurred() ? take_error() : NULL;
+    PyObject *answer = PyObject_CallMethodNoArgs((PyObject *)self, name_abandoned);
+    if (answer == NULL) {
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+    Py_XDECREF(answer);
+    if (error != NULL) {
+        raise_again(error);
+    }
+}
+
+#define EACH_FIELD(do)                                                                                                      \
+    do(self->serving) do(self->recording) do(self->current) do(self->context) do(self->tail) do(self->request_id) do(self->method)            \
+        do(self->path) do(self->body) do(self->chunks)
+
+static int
+stream_traverse(Stream *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+#define VISIT(field) Py_VISIT(field);
+    EACH_FIELD(VISIT)
+#undef VISIT
+    return 0;
+}
+
+static int
+stream_clear(Stream *self)
+{
+#define CLEAR(field) Py_CLEAR(field);
+    EACH_FIELD(CLEAR)
+#undef CLEAR
+    return 0;
+}
+
+static void
+stream_dealloc(Stream *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)stream_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+/* A stream of a request that `Serving` has begun. */
+static PyObject *
+stream_of(Serving *serving, Request *request, PyObject *body)
+{
+    PyTypeObject *type = (PyTypeObject *)serving->stream_class;
+    Stream *self = (Stream *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->serving = (Serving *)Py_NewRef(serving);
+    self->recording = Py_NewRef(serving->recording);
+    self->current = Py_NewRef(serving->current);
+    self->context = Py_NewRef(request->context);
+    self->tail = Py_NewRef(request->tail);
+    self->request_id = Py_NewRef(request->request_id);
+    self->method = Py_NewRef(request->method);
+    self->path = Py_NewRef(request->path);
+    self->body = Py_NewRef(body);
+    self->time_ns = request->time_ns;
+    self->begin_ns = request->begin_ns;
+    return (PyObject *)self;
+}
+
+/* A body that can be iterated anew is, once it was to its end; amid the chunks whoever asks again goes on where it was. */
+static PyObject *
+stream_iter(Stream *self)
+{
+    if (self->is_over && !self->is_running && self->body != NULL && !PyGen_CheckExact(self->body)) {
+        self->is_over = 0;
+        Py_CLEAR(self->chunks);
+    }
+    return Py_NewRef(self);
+}
+
+static PyMethodDef stream_methods[] = {
+    {"close", (PyCFunction)stream_close, METH_NOARGS,
+     PyDoc_STR("The end: closes the application's iterable, once, and records, whatever that raises.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef stream_members[] = {
+    {"recording", T_OBJECT, offsetof(Stream, recording), 0, NULL},
+    {"context", T_OBJECT, offsetof(Stream, context), 0, NULL},
+    {"_current", T_OBJECT, offsetof(Stream, current), 0, NULL},
+    {"tail", T_OBJECT, offsetof(Stream, tail), 0, NULL},
+    {"request_id", T_OBJECT, offsetof(Stream, request_id), 0, NULL},
+    {"method", T_OBJECT, offsetof(Stream, method), 0, NULL},
+    {"path", T_OBJECT, offsetof(Stream, path), 0, NULL},
+    {"_body", T_OBJECT, offsetof(Stream, body), 0, NULL},
+    {"_asked", T_OBJECT, offsetof(Stream, chunks), 0, NULL},
+    {"time_ns", T_LONGLONG, offsetof(Stream, time_ns), 0, NULL},
+    {"begin_ns", T_LONGLONG, offsetof(Stream, begin_ns), 0, NULL},
+    {"first_byte_ns", T_LONGLONG, offsetof(Stream, first_byte_ns), 0, NULL},
+    {"body_bytes", T_PYSSIZET, offsetof(Stream, body_bytes), 0, NULL},
+    {"_is_started", T_BOOL, offsetof(Stream, is_started), 0, NULL},
+    {"_is_exhausted", T_BOOL, offsetof(Stream, is_exhausted), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot stream_slots[] = {
+    {Py_tp_doc, PyDoc_STR("A body of which more is to come; see chest.request.response.")},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_dealloc, stream_dealloc},
+    {Py_tp_finalize, stream_finalize},
+    {Py_tp_traverse, stream_traverse},
+    {Py_tp_clear, stream_clear},
+    {Py_tp_iter, stream_iter},
+    {Py_tp_iternext, stream_next},
+    {Py_tp_methods, stream_methods},
+    {Py_tp_members, stream_members},
+    {0, NULL},
+};
+
+static PyType_Spec stream_spec = {
+    .name = "chest.speedups._native.Stream",
+    .basicsize = sizeof(Stream),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = stream_slots,
+};
+
+#endif

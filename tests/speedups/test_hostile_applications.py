@@ -1,0 +1,206 @@
+"""Applications that no one writes on purpose: the process lives on, and signals come through."""
+
+from __future__ import annotations
+
+import enum
+import gc
+import mmap
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from chest.request.context import Facts
+from chest.request.middleware import RequestMiddleware
+from chest.request.selection import Selection
+from chest.ring.in_flight import InFlight
+from tests.request.test_middleware import Client, hello
+from tests.support import ReadyProcess
+
+
+class Ended(BaseException):
+    """What the handler of a signal raises."""
+
+
+class Huge:
+    def __len__(self) -> int:
+        return sys.maxsize
+
+
+class InCycle:
+    """Garbage that only the collector finds, and that does something then."""
+
+    def __init__(self, end: Callable[[], object]) -> None:
+        self.itself = self
+        self._end = end
+
+    def __del__(self) -> None:
+        self._end()
+
+
+@pytest.fixture
+def _collector() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_collector")
+@pytest.mark.parametrize("allocations", range(8))
+def test_garbage_that_ends_the_request_amid_a_late_start_response(allocations: int) -> None:
+    said: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        said.append(start_response)
+        return map(bytes, [])
+
+    client = Client(app)
+    body: Any = client.open()
+    gc.collect()
+    gc.disable()
+    InCycle(body.close)
+    gc.set_threshold(gc.get_count()[0] + allocations, 100_000, 100_000)
+    gc.enable()
+    try:
+        said.pop()("200 OK", [("a", "b")])
+    except (TypeError, AttributeError):  # the request was over
+        pass
+    body.close()
+    gc.collect()
+    assert len(client.records) == 1
+
+
+@pytest.mark.parametrize("name", ["context", "_body", "_current", "_asked", "tail", "path", "recording"])
+@pytest.mark.parametrize("value", [{}, None, 3])
+def test_a_stream_whose_attributes_are_no_longer_its_own(name: str, value: object) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"a"
+
+    for is_deleted in (False, True):
+        body: Any = Client(app).open()
+        assert next(iter(body)) == b"a"
+        if is_deleted:
+            delattr(body, name)
+        else:
+            setattr(body, name, value)
+        for last in (lambda body: list(body), lambda body: body.close()):
+            try:
+                last(body)
+            except (AttributeError, TypeError, RuntimeError):
+                pass
+        body.context = None
+
+
+def test_bodies_longer_than_can_be_counted() -> None:
+    def streamed(environ: dict[str, Any], start_response: Any) -> Iterator[Any]:
+        start_response("200 OK", [])
+        yield Huge()
+        yield Huge()
+
+    def whole(environ: dict[str, Any], start_response: Any) -> list[Any]:
+        start_response("200 OK", [])
+        return [Huge(), Huge()]
+
+    for app in (streamed, whole):
+        client = Client(app)
+        body: Any = client.open()
+        assert len(list(body)) == 2
+        if hasattr(body, "close"):
+            body.close()
+        assert client.record.attributes["http.response.body.size"] == sys.maxsize
+
+
+def test_a_signal_in_the_text_of_an_exception_comes_through() -> None:
+    class Failure(Exception):
+        def __str__(self) -> str:
+            raise Ended
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"a"
+        raise Failure
+
+    client = Client(app)
+    body: Any = client.open()
+    with pytest.raises(Ended):
+        list(body)
+    body.close()
+    assert len(client.records) == 1
+
+
+def test_a_signal_in_an_adapter_s_last_word_comes_through_and_leaves_no_note_behind() -> None:
+    class LastWord(Facts):
+        def at_end(self, context: Any) -> None:
+            raise Ended
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        environ["chest.context"].tell(LastWord())
+        return [b"a"]
+
+    process = ReadyProcess()
+    process.in_flight = InFlight(process.counters)
+    process.in_flight.open(_Slots())  # type: ignore[arg-type]
+    middleware = RequestMiddleware(app, [].append, Selection(), process)
+    with pytest.raises(Ended):
+        middleware({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, lambda *said: [].append)
+    assert process.in_flight.count == 0
+
+
+class _Slots:
+    in_flight_area = mmap.mmap(-1, 4096), 0, 8, 512
+
+
+def test_an_application_that_asks_its_own_response_for_chunks_goes_on() -> None:
+    own: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"a"
+        with pytest.raises(ValueError, match="already executing"):
+            next(own[0])
+        yield b"b"
+        yield b"c"
+
+    client = Client(app)
+    body: Any = client.open()
+    own.append(body)
+    assert list(body) == [b"a", b"b", b"c"]
+    body.close()
+    assert client.record.error is None
+
+
+def test_a_body_that_can_be_iterated_again_is() -> None:
+    class Rows(list[bytes]):
+        pass
+
+    def app(environ: dict[str, Any], start_response: Any) -> Rows:
+        start_response("200 OK", [])
+        return Rows([b"a", b"b"])
+
+    body: Any = Client(app).open()
+    first = iter(body)
+    assert next(first) == b"a"
+    assert list(first) == [b"b"]  # whoever buffers the first chunk goes on with the second
+    assert list(body) == [b"a", b"b"]
+    body.close()
+
+
+def test_the_name_of_the_header_may_be_a_member_of_an_enum() -> None:
+    class Header(enum.StrEnum):
+        REQUEST_ID = "X-Trace"
+
+    client = Client(hello, request_id_header=Header.REQUEST_ID)
+    client.get(HTTP_X_TRACE="order-42")
+    assert ("X-Trace", "order-42") in client.headers
+
+
+def test_a_middleware_may_be_made_twice() -> None:
+    client = Client(hello)
+    lines: list[bytes] = []
+    client.app.__init__(hello, lines.append, Selection(), client.process)  # type: ignore[misc]
+    client.get()
+    assert (len(lines), client.records) == (1, [])

@@ -1,0 +1,351 @@
+"""What is served in C leaves the same behind as what is served in Python, which the rest of the tests hold to its word."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chest import current
+from chest.chests.memory import MemoryChest
+from chest.middleware import ChestMiddleware
+from chest.record import Record
+from chest.recorder import Recorder
+from chest.request import middleware, response, served
+from chest.speedups import IS_NATIVE
+from tests.request.test_middleware import Client
+
+ROOT = Path(__file__).parents[2]
+
+if not IS_NATIVE and "CI" not in os.environ:
+    pytest.skip(
+        "Chest was installed without its compiled part: install a C compiler, and Chest again", allow_module_level=True
+    )
+
+
+def test_the_compiled_part_is_there() -> None:
+    assert IS_NATIVE
+
+
+# -- the same record -----------------------------------------------------------------------------------------------------
+
+plain = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63) - 1, 2**63), st.floats(), st.text(max_size=300),
+    st.sampled_from(["", "a" * 4096, "a" * 4097, "\0", "é", "\ud800", "https://a:b@c/?d=e", 'say "hi"\\\n', "\x7f\u2028\U0001f600"]),
+)  # fmt: skip
+odd = st.one_of(
+    plain, st.lists(plain, max_size=3), st.dictionaries(st.text(max_size=5), plain, max_size=3), st.binary(max_size=9)
+)
+names = st.sampled_from(["user_id", "password", "é", 'a"b', "a\0", "", "x" * 300, "plan", "cart"])
+paths = st.sampled_from(
+    ["", "/", "/a b", "/caf\xc3\xa9", "/\xff", "/a=b", "/a:b", "http://u:p@h/", "/" + "p" * 3000, "/\0"]
+)
+
+
+class Said:
+    """One request: what comes in, and what the application makes of it."""
+
+    def __init__(self, environ: dict[str, Any], variables: dict[str, Any], how: str, status: Any) -> None:
+        self.environ = environ
+        self.variables = variables
+        self.how = how
+        self.status = status
+
+    def __repr__(self) -> str:
+        return repr(vars(self))
+
+    def app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """As many ways to answer as there are branches."""
+        context = environ["chest.context"]
+        context.update(self.variables)
+        if self.how == "raises before":
+            raise LookupError("before")
+        headers = [("X-Request-Id", "mine")] if self.how == "own id" else [("Content-Type", "text/plain")]
+        write = start_response(self.status, headers)
+        if self.how == "writes":
+            write(b"written")
+        if self.how == "raises":
+            raise LookupError("after")
+        if self.how == "says more":
+            current().route, current().request_id = "/<it>", "told\n"
+        if self.how == "says it twice":
+            start_response("503 Busy", [], (None, None, None))
+        if self.how == "is excluded":
+            context.exclude()
+        if self.how.startswith("streams"):
+            return self._stream()
+        return {"tuple": (b"a", b"bc"), "nothing": [], "no bytes": [1, 2], "text": ["é"]}.get(self.how, [b"hello"])
+
+    def _stream(self) -> Iterator[bytes]:
+        yield b"" if self.how == "streams nothing" else b"a"
+        current()["streamed"] = True
+        if self.how == "streams and raises":
+            raise LookupError("amid")
+        yield b"b"
+
+
+said = st.builds(
+    Said,
+    st.fixed_dictionaries(
+        {"PATH_INFO": paths, "REQUEST_METHOD": st.sampled_from(["GET", "HEAD", "", "BREW", "é"])},
+        optional={
+            "SCRIPT_NAME": st.sampled_from(["", "/shop", "/a=b"]),
+            "HTTP_X_REQUEST_ID": st.sampled_from(["order-42", "no good", "a" * 128, "a" * 129, "", "é"]),
+            "HTTP_TRACEPARENT": st.sampled_from(["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "x"]),
+            "HTTP_UPGRADE": st.just("websocket"),
+        },
+    ),
+    st.dictionaries(names, odd, max_size=5),
+    st.sampled_from(
+        [
+            "usually", "usually", "usually", "tuple", "nothing", "no bytes", "text", "raises before", "raises", "own id",
+            "writes", "says more", "says it twice", "is excluded", "streams", "streams nothing", "streams and raises",
+            "streams and is left", "streams and is forgotten", "is iterable",
+        ]
+    ),
+    st.sampled_from(["200 OK", "404 Not Found", "500 Oh", "odd", "200 \xc3\xa9"]),
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def in_python() -> Iterator[None]:
+    """Middlewares that are made and called here have nothing in C but the notes of requests in flight."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(middleware, "IS_NATIVE", False)
+        patch.setattr(served, "IS_NATIVE", False)
+        patch.setattr(middleware, "STREAM", response.StreamedResponse)
+        patch.setattr(response, "STREAM", response.StreamedResponse)
+        patch.setattr(response, "_SIZED_STREAM", response.SizedStreamedResponse)
+        yield
+
+
+class Both:
+    """Two clients of one middleware's kind: the one is served in C where it can be, the other in Python throughout."""
+
+    def __init__(self, **options: Any) -> None:
+        quick = Client(self._app, **options)
+        with in_python():
+            self.sides = quick, Client(self._app, **options)
+
+    def _app(self, environ: dict[str, Any], start_response: Any) -> Any:
+        return self._said.app(environ, start_response)
+
+    def answers(self, request: Said) -> list[tuple[Any, ...]]:
+        """What the server sees, and what was recorded."""
+        self._said = request
+        quick = _exchange(self.sides[0], request)
+        with in_python():
+            return [quick, _exchange(self.sides[1], request)]
+
+
+def _exchange(client: Client, request: Said) -> tuple[Any, ...]:
+    client.records.clear()
+    client.headers, client.status, sent, raised = [], "", [], None
+    environ: dict[str, Any] = dict(request.environ)
+    path, method = environ.pop("PATH_INFO"), environ.pop("REQUEST_METHOD")
+    try:
+        body: Any = client.open(path, **environ, REQUEST_METHOD=method)
+        if request.how == "streams and is left":
+            sent.append(next(iter(body)))
+        elif request.how != "streams and is forgotten":
+            sent.extend(body)
+        if hasattr(body, "close") and request.how != "streams and is forgotten":
+            body.close()
+        del body
+    except LookupError as error:
+        raised = error.args
+    headers = [(name, _masked(value)) for name, value in client.headers]
+    return client.status, headers, sent, raised, [_comparable(record) for record in client.records], current()
+
+
+def _masked(request_id: str) -> str:
+    """Ids that are made up differ."""
+    return _MADE_UP.sub("made up", request_id)
+
+
+_MADE_UP = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _comparable(record: Record) -> Any:
+    """All but the times."""
+    attributes = {name: value for name, value in record.attributes.items() if name != "chest.time_to_first_byte_ns"}
+    times = "chest.time_to_first_byte_ns" in record.attributes, record.duration_ns > 0, len(record.id)
+    request_id = _masked(record.request_id)
+    return record._replace(id="", request_id=request_id, time_ns=0, duration_ns=0, attributes=attributes), times
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"echo_request_id": False}, {"exclude_paths": ["/", "/a*"]}, {"sample": 0.5}, {"tracked_vars": ["plan"]}],
+    ids=repr,
+)
+def test_a_request_is_answered_and_recorded_alike(options: dict[str, Any]) -> None:
+    both = Both(**options)
+
+    @settings(max_examples=500, deadline=None)
+    @given(said)
+    def holds(request: Said) -> None:
+        for _ in range(2):  # a name is known the second time
+            quick, slow = both.answers(request)
+            if "sample" not in options:  # of which the id decides
+                assert quick == slow
+
+    holds()
+
+
+def test_what_an_adapter_says_is_recorded_alike() -> None:
+    from flask import Flask, g
+    from flask_chest import FlaskRecorder
+
+    found = []
+    for way in (contextlib.nullcontext, in_python):
+        chest = MemoryChest()
+        app = Flask("tests.shop")
+
+        @app.get("/items/<int:number>")
+        def item(number: int) -> str:
+            g.user_id, g.plan = "123", "prémium"
+            return "hello"
+
+        with way():
+            recorder = Recorder([chest], service="shop")
+            FlaskRecorder(app, recorder=recorder)
+            client = app.test_client()
+            for path in ("/items/3", "/items/3", "/nothing"):
+                client.get(path, headers={"X-Request-ID": "order-42"})
+            recorder.close()
+        found.append([_comparable(record)[0] for record in chest.records])
+    assert found[0] == found[1]
+    assert [record.route for record in found[0]] == ["/items/<int:number>", "/items/<int:number>", None]
+
+
+# -- what must not happen ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["usually", "tuple", "no bytes", "raises before", "raises", "own id", "writes", "says more", "streams",
+                                 "streams and raises", "streams and is left", "streams and is forgotten"])  # fmt: skip
+def test_nothing_that_a_request_touches_is_referred_to_once_too_often_nor_too_seldom(how: str) -> None:
+    both = Both()
+    both._said = request = Said({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, {"plan": "a"}, how, "200 OK")
+    client = both.sides[0]
+    app, process = client.app, client.process
+    things = (
+        None, app, app._recording, app._finished_context, app._context_class, process.mark, process.record_ids.tails,
+        process.request_ids.pool, "/", "GET", "200 OK", "plan", "a",
+    )  # fmt: skip
+
+    def references() -> list[int]:
+        for _ in range(1000):
+            _exchange(client, request)
+        gc.collect()
+        return [sys.getrefcount(thing) for thing in things]
+
+    before = references()
+    assert all(abs(count - was) < 100 for count, was in zip(references(), before, strict=True))
+
+
+def test_a_private_field_that_somebody_deleted_ends_no_process() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        context = environ["chest.context"]
+        start_response("200 OK", [])
+        for name in ("_facts", "_status", "_headers", "_request_id", "_in_flight", "_server_start_response"):
+            delattr(context, name)
+        return [b"a"]
+
+    with contextlib.suppress(AttributeError):
+        Client(app).get()
+
+
+def test_a_middleware_whose_parts_are_not_what_they_should_be_is_refused_with_an_exception() -> None:
+    client = Client(lambda environ, start_response: [])
+    with pytest.raises(TypeError):
+        client.app._quicken(is_simple=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        client.app({}, lambda *said: None, "one too many")  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        client.app()  # type: ignore[call-arg]
+
+
+def test_an_environ_that_is_no_dict_or_holds_no_texts_is_served_all_the_same() -> None:
+    class Environ(dict[str, Any]):
+        pass
+
+    for environ in (
+        {},
+        {"PATH_INFO": None},
+        {"PATH_INFO": 3, "SCRIPT_NAME": 4},
+        {"REQUEST_METHOD": 5},
+        Environ(PATH_INFO="/"),
+    ):
+        client = Client(_nested(0))
+        assert client.app(environ, client.start_response) == [b"a"]
+        assert len(client.records) == 1
+
+
+def test_middlewares_and_their_classes_come_and_go(tmp_path: Path) -> None:
+    """Each has classes of its own, which contexts that became finished still belong to."""
+    for number in range(200):
+        app = ChestMiddleware(_nested(number), chests=["memory:"], directory=tmp_path / "rings", ring_bytes=1 << 20)
+        environ: dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        contexts = []
+        for _ in range(3):
+            environ.pop("chest.context", None)
+            app(environ, _start_response)
+            contexts.append(environ["chest.context"])
+        app.recorder.close()
+        del app
+        assert [context["number"] for context in contexts] == [number] * 3
+
+
+def _start_response(*said: Any) -> Callable[[bytes], object]:
+    return [].append
+
+
+def _nested(number: int) -> Callable[..., Any]:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["chest.context"]["number"] = number
+        start_response("200 OK", [])
+        return [b"a"]
+
+    return app
+
+
+def test_the_rest_of_the_tests_hold_in_python_too() -> None:
+    program = """
+import sys
+sys.modules["chest.speedups._native"] = None
+import pytest
+from chest.speedups import IS_NATIVE
+assert not IS_NATIVE
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
+"""
+    files = ("tests/request", "tests/ring", "tests/protocol/test_streams.py", "tests/protocol/test_start_response.py",
+             "tests/protocol/test_errors.py", "tests/adapters/flask_chest/test_extension.py")  # fmt: skip
+    present = [file for file in files if (ROOT / file).exists()]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *present], capture_output=True, text=True, timeout=600, cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_a_compiler_chest_is_installed_all_the_same(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)],
+        capture_output=True, text=True, timeout=300, env=os.environ | {"CC": shutil.which("false") or "false"},
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert [file.name.split("-", 2)[2] for file in tmp_path.iterdir()] == ["py3-none-any.whl"]
