@@ -190,3 +190,26 @@ def test_what_is_committed_is_what_every_chest_has(tmp_path: Path) -> None:
     exporter._delivery.try_now()
     exporter._hand_out()
     assert file.committed(index) == file.segments[index].tell()
+
+
+def test_where_nothing_comes_it_looks_more_seldom_and_a_record_ends_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = Ring(Counters(), bytearray(b"\1"))
+    ring.open(SegmentFile.in_memory(8 << 20, {}), Resource("shop", "1.0", "test"))
+    chest, counters, naps = ScriptedChest(), Counters(), []
+    exporter = Exporter(
+        ring, [Lane(chest, counters)], counters, adopt=lambda: iter(()), died=lambda: None, flush_seconds=0.2,
+        batch_records=100, lineage=Lineage("01234567"),
+    )  # fmt: skip
+    take = exporter._nap.take
+
+    def noted(seconds: float | None) -> None:
+        naps.append(seconds)
+        take(0.001)
+
+    monkeypatch.setattr(exporter._nap, "take", noted)
+    exporter.start()
+    wait_until(lambda: naps[-3:] == [0.2] * 3)
+    ring.offer(make_record())
+    wait_until(lambda: chest.kept)
+    assert 0.05 in naps[naps.index(0.2) :]
+    exporter.stop(time.monotonic() + 2, is_durable=False)
