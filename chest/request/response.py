@@ -120,7 +120,7 @@ class StreamedResponse(Ending):
     _end_unusually = close
     """What is not done in C, where the rest is."""
 
-    def __getattr__(self, name: str) -> Any:
+    def _ask_application(self, name: str) -> Any:
         """Whatever else the application's object is asked for: Django's own tests read the status of what it returned.
 
         But for what would have a server read a file past this object.
@@ -157,7 +157,13 @@ class StreamedResponse(Ending):
         self.finish(None if self._is_exhausted else Outcome.ABANDONED)
 
 
-class SizedStreamedResponse(StreamedResponse):
+class StreamInPython(StreamedResponse):
+    """Where nothing could be compiled."""
+
+    __getattr__ = StreamedResponse._ask_application
+
+
+class SizedStreamInPython(StreamInPython):
     """For a body with a length: servers make ``Content-Length`` of ``len() == 1`` (PEP 3333), so it is kept, if accurate."""
 
     def __len__(self) -> int:
@@ -167,18 +173,21 @@ class SizedStreamedResponse(StreamedResponse):
 if IS_NATIVE:
 
     class _QuickStream(Stream, StreamedResponse):
-        """The same with the chunks handed through in C."""
+        """With the chunks handed through in C, and so with what Python would look for before each attribute."""
 
         def __init__(self, *made_of: Any) -> None:
             StreamedResponse.__init__(self, *made_of)
             self._current = current_context
 
-    class _QuickSizedStream(_QuickStream, SizedStreamedResponse):
-        """The same of a body with a length."""
+    class _QuickSizedStream(_QuickStream):
+        """For a body with a length."""
+
+        def __len__(self) -> int:
+            return len(self._body)
 
 
-STREAM: Final[type[StreamedResponse]] = _QuickStream if IS_NATIVE else StreamedResponse
-_SIZED_STREAM: Final[type[StreamedResponse]] = _QuickSizedStream if IS_NATIVE else SizedStreamedResponse
+STREAM: Final[type[StreamedResponse]] = _QuickStream if IS_NATIVE else StreamInPython
+_SIZED_STREAM: Final[type[StreamedResponse]] = _QuickSizedStream if IS_NATIVE else SizedStreamInPython
 
 
 class ServedFile:

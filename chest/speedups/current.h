@@ -6,7 +6,6 @@
 
 typedef struct {
     PyObject *variable;
-    PyObject *previous;
     PyObject *token;
 } Current;
 
@@ -15,34 +14,45 @@ static inline int
 current_begin(Current *self, PyObject *variable, PyObject *context)
 {
     self->variable = variable;
-    if (variable == NULL || PyContextVar_Get(variable, NULL, &self->previous) < 0) {
+    if (variable == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the stream has lost its variable");
         return -1;
     }
     self->token = PyContextVar_Set(variable, context);
-    if (self->token == NULL) {
-        Py_CLEAR(self->previous);
-        return -1;
+    return self->token == NULL ? -1 : 0;
+}
+
+/* What the token says was current before; None where nothing was. A new reference. */
+static PyObject *
+current_before(PyObject *token)
+{
+    PyObject *missing = PyObject_GetAttrString(token, "MISSING");
+    PyObject *before = missing == NULL ? NULL : PyObject_GetAttrString(token, "old_value");
+    Py_XDECREF(missing);
+    if (before != NULL && before == missing) {
+        Py_SETREF(before, Py_NewRef(Py_None));
     }
-    return 0;
+    return before;
 }
 
 /* What was current before is it again. No exception may be set; -1 with one.
  *
  * By the token, which costs half of what setting it does, and leaves nothing behind where nothing was. The application may have
- * left in another `contextvars.Context` than it was called in, where the token says nothing.
+ * left in another `contextvars.Context` than it was called in, where it has to be set.
  */
 static inline int
 current_end(Current *self)
 {
     int is_done = PyContextVar_Reset(self->variable, self->token);
-    Py_CLEAR(self->token);
     if (is_done < 0) {
         PyErr_Clear();
-        PyObject *token = PyContextVar_Set(self->variable, self->previous == NULL ? Py_None : self->previous);
+        PyObject *before = current_before(self->token);
+        PyObject *token = before == NULL ? NULL : PyContextVar_Set(self->variable, before);
         is_done = token == NULL ? -1 : 0;
+        Py_XDECREF(before);
         Py_XDECREF(token);
     }
-    Py_CLEAR(self->previous);
+    Py_CLEAR(self->token);
     return is_done;
 }
 

@@ -215,7 +215,7 @@ failed(Serving *self, Request *request, Current *current, PyObject *environ)
         Py_SETREF(error, take_error());
     }
     Py_XDECREF(answer);
-    if (current_end(current) < 0) {
+    if (current->token != NULL && current_end(current) < 0) {
         PyErr_Clear();
     }
     raise_again(error);

@@ -45,6 +45,7 @@ static const struct {
     {&name_failed_stream, "failed"},
     {&name_end_unusually, "_end_unusually"},
     {&name_abandoned, "_abandoned"},
+    {&name_ask_application, "_ask_application"},
 };
 
 static int

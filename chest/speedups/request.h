@@ -10,7 +10,8 @@
 
 typedef struct {
     PyObject_HEAD
-    int is_simple; /* nothing is left out but what redaction hides */
+    int is_simple;    /* nothing is left out but what redaction hides */
+    int is_generator; /* to call the application runs none of its code: its first chunk does */
     Layout layout;
     PyObject *app;
     PyObject *mark;

@@ -53,14 +53,14 @@ served(Serving *self, PyObject *environ, PyObject *start_response, Request *requ
     }
     PyObject *args[2] = {environ, request->context};
     Current current = {0};
-    if (current_begin(&current, self->current, request->context) < 0) {
+    if (!self->is_generator && current_begin(&current, self->current, request->context) < 0) {
         return NULL;
     }
     PyObject *body = PyObject_Vectorcall(self->app, args, 2, NULL);
     if (body == NULL) {
         return failed(self, request, &current, environ);
     }
-    if (current_end(&current) < 0) {
+    if (!self->is_generator && current_end(&current) < 0) {
         Py_DECREF(body);
         return NULL;
     }
@@ -98,6 +98,12 @@ serving_clear(Serving *self)
     return 0;
 }
 
+static int
+is_generator_function(PyObject *app)
+{
+    return PyFunction_Check(app) && (((PyCodeObject *)PyFunction_GET_CODE(app))->co_flags & CO_GENERATOR);
+}
+
 static PyObject *
 serving_quicken(Serving *self, PyObject *args, PyObject *kwargs)
 {
@@ -132,6 +138,7 @@ serving_quicken(Serving *self, PyObject *args, PyObject *kwargs)
     EACH_PART(TAKE)
 #undef TAKE
     Py_DECREF(self->layout.type); /* it has its reference */
+    self->is_generator = is_generator_function(self->app);
     Py_RETURN_NONE;
 }
 

@@ -37,7 +37,7 @@ typedef struct {
 } Stream;
 
 static PyTypeObject *stream_type;
-static PyObject *name_failed_stream, *name_end_unusually, *name_abandoned;
+static PyObject *name_failed_stream, *name_end_unusually, *name_abandoned, *name_ask_application;
 
 static inline int
 has_ended(Stream *self)
@@ -275,6 +275,21 @@ stream_iter(Stream *self)
     return Py_NewRef(self);
 }
 
+/* What is no attribute of ours is the application's, perhaps: `StreamedResponse._ask_application`. */
+static PyObject *
+stream_getattro(PyObject *self, PyObject *name)
+{
+    PyObject *value = PyObject_GenericGetAttr(self, name);
+    if (value != NULL || name == name_ask_application || !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return value;
+    }
+    PyErr_Clear();
+    PyObject *ask = PyObject_GenericGetAttr(self, name_ask_application);
+    value = ask == NULL ? NULL : PyObject_CallOneArg(ask, name);
+    Py_XDECREF(ask);
+    return value;
+}
+
 static PyMethodDef stream_methods[] = {
     {"close", (PyCFunction)stream_close, METH_NOARGS,
      PyDoc_STR("The end: closes the application's iterable, once, and records, whatever that raises.")},
@@ -307,6 +322,7 @@ static PyType_Slot stream_slots[] = {
     {Py_tp_finalize, stream_finalize},
     {Py_tp_traverse, stream_traverse},
     {Py_tp_clear, stream_clear},
+    {Py_tp_getattro, stream_getattro},
     {Py_tp_iter, stream_iter},
     {Py_tp_iternext, stream_next},
     {Py_tp_methods, stream_methods},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import ctypes
 import enum
 import gc
 import mmap
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chest.request.context import Facts
+from chest.request.context import Facts, RequestContext, current_context
 from chest.request.middleware import RequestMiddleware
 from chest.request.selection import Selection
 from chest.ring.in_flight import InFlight
@@ -204,3 +206,29 @@ def test_a_middleware_may_be_made_twice() -> None:
     client.app.__init__(hello, lines.append, Selection(), client.process)  # type: ignore[misc]
     client.get()
     assert (len(lines), client.records) == (1, [])
+
+
+@pytest.mark.parametrize("is_within", [False, True])
+def test_a_thread_that_goes_on_in_another_context_than_the_application_was_called_in(is_within: bool) -> None:
+    """As it is where greenlets are switched amid a chunk: the token of the one context says nothing in the other."""
+    outer = RequestContext() if is_within else None
+    other = contextvars.Context()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        assert ctypes.pythonapi.PyContext_Enter(ctypes.py_object(other)) == 0
+        yield b"a"
+
+    def iterate() -> None:
+        current_context.set(outer)
+        chunk = next(body)
+        try:
+            assert (chunk, current_context.get()) == (b"a", outer)
+        finally:
+            assert ctypes.pythonapi.PyContext_Exit(ctypes.py_object(other)) == 0
+
+    client = Client(app)
+    body: Any = client.open()
+    contextvars.Context().run(iterate)
+    body.close()
+    assert len(client.records) == 1

@@ -125,9 +125,9 @@ def in_python() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(middleware, "IS_NATIVE", False)
         patch.setattr(served, "IS_NATIVE", False)
-        patch.setattr(middleware, "STREAM", response.StreamedResponse)
-        patch.setattr(response, "STREAM", response.StreamedResponse)
-        patch.setattr(response, "_SIZED_STREAM", response.SizedStreamedResponse)
+        patch.setattr(middleware, "STREAM", response.StreamInPython)
+        patch.setattr(response, "STREAM", response.StreamInPython)
+        patch.setattr(response, "_SIZED_STREAM", response.SizedStreamInPython)
         yield
 
 
