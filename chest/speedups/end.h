@@ -244,14 +244,17 @@ ended(Serving *self, Request *request, PyObject *body, PyObject *environ)
         Py_XINCREF(facts);
         is_whole = facts != NULL && facts != Py_None && is_true(facts, name_is_complete) == 1;
         Py_XDECREF(facts);
-        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+    }
+    if (PyErr_Occurred()) { /* of an adapter's property, or a key of environ that compares itself */
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
             Py_DECREF(body);
             return NULL;
         }
         PyErr_Clear();
     }
     if (!is_whole) {
-        PyObject *answer = PyGen_CheckExact(body) ? stream_of(self, request, body) : told_python(self, name_ended, request, body, environ);
+        PyObject *answer = PyGen_CheckExact(body) ? stream_of(self, request, body)
+                                                  : told_python(self, name_ended, request, body, environ);
         Py_DECREF(body);
         return answer;
     }

@@ -53,16 +53,13 @@ served(Serving *self, PyObject *environ, PyObject *start_response, Request *requ
     }
     PyObject *args[2] = {environ, request->context};
     Current current = {0};
-    if (!self->is_generator && current_begin(&current, self->current, request->context) < 0) {
-        return NULL;
-    }
-    PyObject *body = PyObject_Vectorcall(self->app, args, 2, NULL);
+    int is_ready = self->is_generator || current_begin(&current, self->current, request->context) == 0;
+    PyObject *body = is_ready ? PyObject_Vectorcall(self->app, args, 2, NULL) : NULL;
     if (body == NULL) {
-        return failed(self, request, &current, environ);
+        return failed(self, request, &current, environ); /* recorded, and noted no longer, also where memory ran out */
     }
-    if (!self->is_generator && current_end(&current) < 0) {
-        Py_DECREF(body);
-        return NULL;
+    if (current.token != NULL && current_end(&current) < 0) {
+        PyErr_Clear(); /* the request was answered */
     }
     return ended(self, request, body, environ);
 }
@@ -86,8 +83,8 @@ serving_call(Serving *self, PyObject *args, PyObject *kwargs)
 #define EACH_PART(do)                                                                                                       \
     do(self->app) do(self->mark) do(self->in_flight) do(self->request_ids) do(self->refill_request_ids) do(self->tails)     \
         do(self->refill_tails) do(self->context_class) do(self->finished_context) do(self->unrecorded_context)             \
-            do(self->stream_class) do(self->excludes) do(self->excluded_paths) do(self->header_key) do(self->known_names) do(self->offer)          \
-                do(self->recording) do(self->current) do(self->layout.type)
+            do(self->stream_class) do(self->excludes) do(self->excluded_paths) do(self->header_key) do(self->known_names)   \
+                do(self->offer) do(self->recording) do(self->current) do(self->layout.type)
 
 static int
 serving_clear(Serving *self)
@@ -108,15 +105,15 @@ static PyObject *
 serving_quicken(Serving *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"is_simple", "app", "mark", "in_flight", "request_ids", "refill_request_ids", "tails",
-                            "refill_tails", "context_class", "finished_context", "unrecorded_context", "stream_class", "excludes",
-                            "excluded_paths", "header_key", "known_names", "offer", "recording", "current", NULL};
+                            "refill_tails", "context_class", "finished_context", "unrecorded_context", "stream_class",
+                            "excludes", "excluded_paths", "header_key", "known_names", "offer", "recording", "current", NULL};
     Serving parts = {0};
     if (!PyArg_ParseTupleAndKeywords(
             args, kwargs, "$pOOOO!OO!OO!O!OO!OO!O!O!OOO!", names, &parts.is_simple, &parts.app, &parts.mark,
             &parts.in_flight, &PyList_Type, &parts.request_ids, &parts.refill_request_ids, &PyList_Type, &parts.tails,
             &parts.refill_tails, &PyType_Type, &parts.context_class, &PyType_Type, &parts.finished_context,
-            &parts.unrecorded_context, &PyType_Type, &parts.stream_class, &parts.excludes, &PyFrozenSet_Type, &parts.excluded_paths, &PyUnicode_Type,
-            &parts.header_key, &PySet_Type, &parts.known_names, &parts.offer, &parts.recording, &PyContextVar_Type,
+            &parts.unrecorded_context, &PyType_Type, &parts.stream_class, &parts.excludes, &PyFrozenSet_Type,
+            &parts.excluded_paths, &PyUnicode_Type, &parts.header_key, &PySet_Type, &parts.known_names, &parts.offer, &parts.recording, &PyContextVar_Type,
             &parts.current
         )) {
         return NULL;

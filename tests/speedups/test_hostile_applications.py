@@ -232,3 +232,27 @@ def test_a_thread_that_goes_on_in_another_context_than_the_application_was_calle
     contextvars.Context().run(iterate)
     body.close()
     assert len(client.records) == 1
+
+
+def test_a_key_of_environ_that_raises_when_it_is_compared_costs_neither_answer_nor_record() -> None:
+    class Key(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return hash("HTTP_UPGRADE")
+
+        def __eq__(self, other: object) -> bool:
+            if len(said) == 1:
+                raise LookupError("amid the request's end")
+            return False
+
+    said: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        said.append("now")
+        return []
+
+    client = Client(app)
+    assert client.app({"PATH_INFO": "/", "REQUEST_METHOD": "GET", Key("key"): 1}, client.start_response) == []
+    said.append("later")
+    assert len(client.records) == 1
