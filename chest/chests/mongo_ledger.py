@@ -139,9 +139,11 @@ class _Renewal:
         self._ended.acquire()
 
     def _run(self) -> None:
-        while not self._over.acquire(timeout=LEASE_SECONDS / _RENEWALS):
-            with suppress(ChestUnavailable):  # there is another try before it is lost
-                self._ledger.renew(self._key, self._holder)
-        if socket_home() != self._home:  # under gevent it had a client of its own
-            self._ledger.close()
-        self._ended.release()
+        try:
+            while not self._over.acquire(timeout=LEASE_SECONDS / _RENEWALS):
+                with suppress(Exception):  # whatever the driver raises: there is another try before the lock is lost
+                    self._ledger.renew(self._key, self._holder)
+            if socket_home() != self._home:  # under gevent it had a client of its own
+                self._ledger.close()
+        finally:
+            self._ended.release()  # else who gives the lock back would wait for good

@@ -60,9 +60,8 @@ class _Following:
 
     def begin(self) -> None:
         """Read it now, beside whoever calls."""
-        if (
-            self._reading is None and not socket_home()[1]
-        ):  # under gevent each thread would need a connection of its own
+        # Not under gevent, where each thread would need a connection of its own.
+        if self._reading is None and not socket_home()[1]:
             with suppress(RuntimeError):  # the system gives no thread
                 self._reading = _Reading(self._read, self._after)
 
