@@ -301,7 +301,13 @@ class Exporter:
                 self._fill_batch()
             if not self._chunks:
                 return True
+            is_all = len(self._batch) < self._batch_records
             self._give_batch()
+            if is_all and self._stop_by is None:
+                # What came while it was written is young, and would be written as a batch of a few, and so on for ever.
+                self._outstanding.commit_settled()
+                self._answer_flush()
+                return True
 
     def _has_room(self) -> bool:
         if self._delivery.has_room:

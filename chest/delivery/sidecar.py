@@ -208,7 +208,7 @@ class Sidecar:
         return any(source.ring.full_share > share for source in self._sources.values())
 
     def _hand_out_batch(self, source: _Source) -> bool:
-        """False when the ring has no more."""
+        """False when the ring is empty, or was when the batch was filled: what came since is for the next time."""
         records: list[Record] = []
         ends: list[tuple[int, int]] = []
         while len(records) < self._batch_records:
@@ -224,7 +224,7 @@ class Sidecar:
             source.outstanding.add(batch, segment, end)
         self._delivered += len(records)
         self._delivery.work()
-        return True
+        return len(records) >= self._batch_records
 
     def _commit_settled(self) -> None:
         for source in self._sources.values():

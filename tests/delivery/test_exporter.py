@@ -86,6 +86,37 @@ def test_a_flush_is_done_when_everything_before_it_is_written(ring: Ring, make: 
     assert len(chest.kept) == 1
 
 
+def test_what_comes_while_a_batch_is_written_waits_for_others_of_its_own_batch(ring: Ring, make: Make) -> None:
+    class BusyChest(ScriptedChest):
+        def write(self, records: Sequence[Record]) -> None:
+            sizes.append(len(records))
+            if len(sizes) < 20:
+                ring.offer(make_record())  # under load there is always one more
+            super().write(records)
+
+    sizes: list[int] = []
+    exporter = make(BusyChest(), flush_seconds=60)
+    ring.offer(make_record())
+    exporter._asked += 1  # as a flush does
+    exporter.turn_without_thread()
+    exporter.turn_without_thread()
+    assert sizes == [1]
+    assert ring.pending_bytes()
+    exporter._asked += 1
+    exporter.turn_without_thread()
+    assert sizes == [1, 1]
+
+
+def test_a_backlog_is_written_in_whole_batches_one_after_another(ring: Ring, make: Make) -> None:
+    chest = ScriptedChest()
+    exporter = make(chest, flush_seconds=60, batch_records=10)
+    for _ in range(1000):
+        ring.offer(make_record())
+    exporter._asked += 1
+    exporter.turn_without_thread()
+    assert len(chest.kept) == 1000
+
+
 def test_stopping_delivers_what_there_is(ring: Ring, make: Make) -> None:
     chest = ScriptedChest()
     exporter = make(chest, flush_seconds=60)
