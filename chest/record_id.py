@@ -9,6 +9,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from chest.speedups import IS_NATIVE, CountedIds
+
 STEP: Final = 251
 """Counts are multiples of this prime: a changed hex digit moves one by d * 16**k, which 251 never divides."""
 _TAILS_AT_ONCE: Final = 16
@@ -20,7 +22,7 @@ _pack: Final = struct.Struct(f">{_TAILS_AT_ONCE}Q").pack
 _TAIL: Final = re.compile(r"[0-9a-f]{16}")
 
 
-class RecordIds:
+class RecordIds(CountedIds):
     """Makes the ``Record.id`` of one process: 16 hex digits of time, 8 of the process, 8 that count.
 
     The process part is random, and so is where the count begins: 56 bits that tell records of one nanosecond on two hosts
@@ -42,7 +44,11 @@ class RecordIds:
         self.process = os.urandom(4).hex()
         self.tails.clear()
         begin = int.from_bytes(os.urandom(3), "big")
-        self._next_block = itertools.count(begin).__next__
+        if IS_NATIVE:
+            self._begin(int(self.process, 16), begin)
+            self._next_block: Callable[[], int] = self._take_block
+        else:
+            self._next_block = itertools.count(begin).__next__
         # Out of step with the pool of request ids, so that no request pays for refilling both.
         self.refill()
         del self.tails[_TAILS_AT_ONCE // 2 :]
@@ -55,7 +61,12 @@ class RecordIds:
         return last
 
     def stock(self) -> None:
-        """Make as many as may be needed until the next call, in the time of a thread that nobody waits for."""
+        """Make as many as may be needed until the next call, in the time of a thread that nobody waits for.
+
+        Where requests are served in C they need none, see :meth:`~chest.request.request_id.RequestIds.stock`.
+        """
+        if IS_NATIVE:
+            return
         for _ in range((_TAILS_IN_STOCK - len(self.tails)) // _TAILS_AT_ONCE):
             self.tails.extend(self._block())
 

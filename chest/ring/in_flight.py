@@ -7,8 +7,9 @@ The area lies in the header of the ring file (:mod:`chest.ring.segments`): slots
 A slot is taken as a segment is (:mod:`chest.ring.ring`): whoever has popped it from the list of idle ones owns it. Threads,
 greenlets and signal handlers need no lock for that, and nobody waits: where no slot is free, the request goes without.
 
-Writing pads the line with NULs over the whole slot, in one C call that zeroes first and then copies. So a line that was torn
-by SIGKILL has no end, and is left out; one that was too long for its slot fills it to the last byte, and is told by that.
+The line ends with a NUL, behind which may stand what is left of an earlier one. Its first byte is written last, or (in Python,
+where one C call zeroes the whole slot and then copies) it is zeroed before: a line that was torn by SIGKILL has no beginning or no
+end, and is left out. One that was too long for its slot fills it to the last byte, and is told by that.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class SlotInPython:
 Slot: TypeAlias = speedups.Slot if speedups.IS_NATIVE else SlotInPython  # type: ignore[valid-type]
 
 
-class InFlight:
+class InFlight(speedups.Notes):
     """Notes the requests that are being served, so that one whose process is killed leaves a record all the same.
 
     :param counters: ``in_flight_skipped`` counts requests that found no free slot.
@@ -138,9 +139,7 @@ def _written_slots(file: SegmentFile) -> Iterator[tuple[int, bytes]]:
 
 
 def _row_of(content: bytes) -> list[Any] | None:
-    line, _, rest = content.partition(b"\0")
-    if rest.strip(b"\0"):
-        return None  # torn
+    line = content.partition(b"\0")[0]
     if line.endswith(b"\n"):
         return _decoded(line)
     return _row_of_cut_line(line) if len(line) == len(content) else None

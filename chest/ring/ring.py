@@ -32,6 +32,7 @@ from chest.ring.process_mark import ProcessMark
 from chest.ring.segments import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 from chest.ring.stacks import may_be_running
 from chest.row import line_of, row_of
+from chest.speedups import IS_NATIVE, Offering
 
 EARLY_RECORDS: Final = 1000
 """How many records are kept in memory before the ring is open; a bound that only a storm of signal handlers could reach."""
@@ -51,7 +52,7 @@ class Chunk(NamedTuple):
     end: int
 
 
-class Ring:
+class Ring(Offering):
     """A bounded buffer of finished requests.
 
     :param counters: where a drop is counted, by reason: ``dropped.ring_full``, ``.too_large``, ``.not_encodable``,
@@ -63,6 +64,8 @@ class Ring:
     def __init__(self, counters: Counters, mark: ProcessMark, in_flight: InFlight | None = None) -> None:
         self._counters = counters
         self._mark = mark
+        if IS_NATIVE:
+            self._go_by(mark)
         self._in_flight = in_flight
         self._file: SegmentFile | None = None
         self._owner_pid = 0
@@ -93,7 +96,7 @@ class Ring:
             return False
         return self.offer_line(line)
 
-    def offer_line(self, line: bytes) -> bool:
+    def _offer_line(self, line: bytes) -> bool:
         """Keep the line; False when it was dropped, which is counted. Never waits, does no I/O and never raises."""
         if not self._mark[0]:
             return self._offer_early(line)
@@ -110,6 +113,9 @@ class Ring:
             raise
         self._idle.append(write)
         return True
+
+    if not IS_NATIVE:
+        offer_line = _offer_line
 
     def _next_segment(self) -> Write | None:
         """A segment that nobody owns: a free one, else one that another thread hands back in these microseconds."""
@@ -430,6 +436,6 @@ class Ring:
 
 _OFFERING: Final = frozenset(
     function.__code__
-    for function in (Ring.offer_line, Ring.adopt_early, Ring._next_segment, Ring._take_back, Ring._write_line)
+    for function in (Ring._offer_line, Ring.adopt_early, Ring._next_segment, Ring._take_back, Ring._write_line)
 )
 """Whoever holds a segment is in one of these."""

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from chest.encoding import decode, encode
 from chest.native import sleep
+from chest.speedups import Segment
 
 MAGIC: Final = b"CHESTRNG"
 VERSION: Final = 1
@@ -62,11 +63,11 @@ class LaterFormatError(UnreadableRingError):
 class SegmentFile:
     """A mapped ring file, or the same in anonymous memory where no file can be had.
 
-    Every segment is a mapping of its own, because ``mmap.write`` keeps a position in each: bounds check, copy and new
-    position are one C call. ``states`` and ``committed`` live in the header, so a reader in another process sees them.
+    Every segment is a mapping of its own, because ``write`` keeps a position in each: bounds check, copy and new position are
+    one C call. ``states`` and ``committed`` live in the header, so a reader in another process sees them.
     """
 
-    def __init__(self, header: mmap.mmap, segments: list[mmap.mmap], description: Mapping[str, Any]) -> None:
+    def __init__(self, header: mmap.mmap, segments: list[Segment], description: Mapping[str, Any]) -> None:
         self._header = header
         self.segments = segments
         self.segment_bytes = len(segments[0])
@@ -99,7 +100,7 @@ class SegmentFile:
     def in_memory(cls, ring_bytes: int, description: Mapping[str, Any]) -> SegmentFile:
         """The same in anonymous memory: lives and dies with the process."""
         header_bytes, segment_bytes = _lengths(ring_bytes)
-        segments = [mmap.mmap(-1, segment_bytes) for _ in range(SEGMENTS)]
+        segments = [Segment(-1, segment_bytes) for _ in range(SEGMENTS)]
         file = cls(mmap.mmap(-1, header_bytes), segments, description)
         file._write_header()
         return file
@@ -129,7 +130,7 @@ class SegmentFile:
     ) -> SegmentFile:
         header = mmap.mmap(descriptor, header_bytes)
         offsets = range(header_bytes, header_bytes + count * segment_bytes, segment_bytes)
-        return cls(header, [mmap.mmap(descriptor, segment_bytes, offset=at) for at in offsets], description)
+        return cls(header, [Segment(descriptor, segment_bytes, offset=at) for at in offsets], description)
 
     def _write_header(self) -> None:
         text = encode(dict(self.description))

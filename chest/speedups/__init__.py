@@ -9,20 +9,57 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from chest.speedups._native import Serving, Slot, StartResponse, Stream, perf_counter_ns
+    from chest.speedups._native import (
+        CountedIds,
+        Notes,
+        Offering,
+        RandomIds,
+        Segment,
+        Serving,
+        Slot,
+        StartResponse,
+        Stream,
+        perf_counter_ns,
+    )
 
     is_native = True
 else:
     try:
-        from chest.speedups._native import Serving, Slot, StartResponse, Stream, perf_counter_ns
+        from chest.speedups._native import (
+            CountedIds,
+            Notes,
+            Offering,
+            RandomIds,
+            Segment,
+            Serving,
+            Slot,
+            StartResponse,
+            Stream,
+            perf_counter_ns,
+        )
     except ImportError:
+        from mmap import mmap as Segment
         from time import perf_counter_ns
 
-        is_native, Serving, Slot, StartResponse, Stream = False, object, None, None, None
+        is_native = False
+        CountedIds = Notes = Offering = RandomIds = Serving = object
+        Slot = StartResponse = Stream = None
     else:
         is_native = True
 
-__all__ = ["IS_NATIVE", "Serving", "Slot", "StartResponse", "Stream", "perf_counter_ns"]
+__all__ = [
+    "IS_NATIVE",
+    "CountedIds",
+    "Notes",
+    "Offering",
+    "RandomIds",
+    "Segment",
+    "Serving",
+    "Slot",
+    "StartResponse",
+    "Stream",
+    "perf_counter_ns",
+]
 
 IS_NATIVE: Final[bool] = is_native
 """Whether requests that are like most are served without a line of Python."""

@@ -8,6 +8,24 @@ from chest.wsgi import WSGIEnvironment
 
 def perf_counter_ns() -> int: ...
 
+class Segment(mmap):
+    def seek(self, place: int, /) -> None: ...  # type: ignore[override]
+
+class Offering:
+    _idle: list[Any]
+    def offer_line(self, line: bytes, /) -> bool: ...
+    def _go_by(self, mark: Any, /) -> None: ...
+
+class RandomIds:
+    def _forget(self) -> None: ...
+
+class CountedIds:
+    def _begin(self, process: int, block: int, /) -> None: ...
+    def _take_block(self) -> int: ...
+
+class Notes:
+    idle: list[Any]
+
 class Slot:
     home: list[Slot]
     def __new__(cls, memory: mmap, offset: int, length: int, home: list[Any]) -> Self: ...
@@ -34,10 +52,11 @@ class Serving:
         app: Callable[..., Any],
         mark: Any,
         in_flight: Any,
-        request_ids: list[str],
+        request_ids: RandomIds,
+        ready_request_ids: list[str],
         refill_request_ids: Callable[[], str],
-        tails: list[str],
-        refill_tails: Callable[[], str],
+        record_ids: CountedIds,
+        ready_tails: list[str],
         context_class: type,
         finished_context: type,
         unrecorded_context: Callable[[], object],

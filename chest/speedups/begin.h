@@ -4,25 +4,31 @@
 
 #include <Python.h>
 
+#include "ids.h"
 #include "layout.h"
 #include "line.h"
+#include "mark.h"
+#include "notes.h"
+#include "popped.h"
 #include "request.h"
 #include "slot.h"
 
-/* The last of a list, as `list.pop` gives it, or what `refill` does where there is none. */
+/* Those that Python made come first: where it served a request, it made several. */
 static PyObject *
-popped(PyObject *list, PyObject *refill)
+new_request_id(Serving *self)
 {
-    Py_ssize_t count = PyList_GET_SIZE(list);
-    if (count == 0) {
-        return refill == NULL ? NULL : PyObject_CallNoArgs(refill);
+    PyObject *id = popped(self->ready_request_ids);
+    if (id == NULL && (id = random_id((RandomIds *)self->request_ids)) == NULL && !PyErr_Occurred()) {
+        id = PyObject_CallNoArgs(self->refill_request_ids);
     }
-    PyObject *last = Py_NewRef(PyList_GET_ITEM(list, count - 1));
-    if (PyList_SetSlice(list, count - 1, count, NULL) < 0) {
-        Py_DECREF(last);
-        return NULL;
-    }
-    return last;
+    return id;
+}
+
+static PyObject *
+new_tail(Serving *self)
+{
+    PyObject *tail = popped(self->ready_tails);
+    return tail != NULL ? tail : counted_tail((CountedIds *)self->record_ids);
 }
 
 /* Without "=" and ":" there is no secret in a path. */
@@ -88,19 +94,6 @@ is_excluded(Serving *self, PyObject *path)
     return is_true;
 }
 
-/* Whether this process is ready for requests: 0 also where that cannot be found out. */
-static int
-is_ready(Serving *self)
-{
-    PyObject *mark = PyObject_GetItem(self->mark, zero);
-    if (mark == NULL) { /* a PidMark is Python: what a signal handler raised in there is `served`'s to pass on */
-        return 0;
-    }
-    int is_set = PyObject_IsTrue(mark);
-    Py_DECREF(mark);
-    return is_set == 1;
-}
-
 static int
 is_in(PyObject *environ, PyObject *key)
 {
@@ -115,7 +108,7 @@ request_id_of(Serving *self, PyObject *environ)
     if (given != NULL) {
         return is_accepted(given) ? Py_NewRef(given) : NULL;
     }
-    return popped(self->request_ids, self->refill_request_ids);
+    return new_request_id(self);
 }
 
 /* By way of Python, which cuts a path that is too long, and counts where there is no slot. */
@@ -150,8 +143,12 @@ write_request(Slot *slot, Request *request)
 static PyObject *
 noted(Serving *self, Request *request)
 {
-    PyObject *idle = PyObject_GetAttr(self->in_flight, name_idle);
-    PyObject *slot = idle != NULL && PyList_CheckExact(idle) ? popped(idle, NULL) : NULL;
+    PyObject *idle = PyObject_TypeCheck(self->in_flight, notes_type) ? ((Notes *)self->in_flight)->idle : NULL;
+    if (idle == NULL || !PyList_CheckExact(idle)) {
+        return noted_by_python(self, request);
+    }
+    Py_INCREF(idle);
+    PyObject *slot = popped(idle);
     int is_noted = slot != NULL && Py_IS_TYPE(slot, slot_type) && write_request((Slot *)slot, request);
     if (!is_noted && slot != NULL) {
         PyErr_Clear(); /* its file was closed, it may be */
@@ -160,8 +157,8 @@ noted(Serving *self, Request *request)
         }
         Py_CLEAR(slot);
     }
-    Py_XDECREF(idle);
-    return is_noted || PyErr_Occurred() ? slot : noted_by_python(self, request);
+    Py_DECREF(idle);
+    return is_noted ? slot : noted_by_python(self, request);
 }
 
 static void
@@ -181,11 +178,11 @@ begin(Serving *self, PyObject *environ, PyObject *start_response, Request *reque
     PyTypeObject *kind = (PyTypeObject *)self->context_class;
     request->method = Py_XNewRef(PyDict_GetItemWithError(environ, key_method));
     if (request->method == NULL || !PyUnicode_CheckExact(request->method) || !is_plain_path(request->path)
-        || is_in(environ, key_context) || is_in(environ, key_trace) || !is_ready(self)) {
+        || is_in(environ, key_context) || is_in(environ, key_trace) || !mark_is_set(&self->mark)) {
         return 0;
     }
     request->request_id = request_id_of(self, environ);
-    request->tail = request->request_id == NULL ? NULL : popped(self->tails, self->refill_tails);
+    request->tail = request->request_id == NULL ? NULL : new_tail(self);
     if (request->tail == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }

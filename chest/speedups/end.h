@@ -8,6 +8,8 @@
 #include "errors.h"
 #include "layout.h"
 #include "line.h"
+#include "names.h"
+#include "offering.h"
 #include "request.h"
 #include "slot.h"
 
@@ -70,7 +72,7 @@ put_record(
            && put_literal(line, ",") && put_text(line, request->path) && put_literal(line, ",")
            && (status == Py_None ? put_literal(line, "null") : put_text(line, status)) && put_literal(line, ",")
            && put_number(line, body_bytes) && put_literal(line, ",")
-           && put_plain_variables(line, context, self->known_names)
+           && put_plain_variables(line, &self->names, context, self->known_names)
            && (facts == Py_None || put_told(line, facts))
            && (!first_byte_ns || (put_literal(line, ",") && put_number(line, first_byte_ns))) && put_literal(line, "]\n");
 }
@@ -150,13 +152,15 @@ finish(Serving *self, Request *request, long long duration_ns, Py_ssize_t body_b
     if (!put_record(&line, self, request, duration_ns, body_bytes, first_byte_ns)) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    PyObject *bytes = PyBytes_FromStringAndSize(memory, line_length(&line));
-    PyObject *answer = bytes == NULL ? NULL : PyObject_CallOneArg(self->offer, bytes);
-    Py_XDECREF(bytes);
-    if (answer == NULL) {
-        return -1;
+    if (self->ring == NULL || !offered(self->ring, memory, line_length(&line))) {
+        PyObject *bytes = PyBytes_FromStringAndSize(memory, line_length(&line));
+        PyObject *answer = bytes == NULL ? NULL : PyObject_CallOneArg(self->offer, bytes);
+        Py_XDECREF(bytes);
+        if (answer == NULL) {
+            return -1;
+        }
+        Py_DECREF(answer);
     }
-    Py_DECREF(answer);
     return forget(self, context) < 0 ? -1 : 1;
 }
 

@@ -180,9 +180,29 @@ put_plain_text(Line *line, PyObject *text)
     return put_quoted(line, utf8, size);
 }
 
+/* A number with no more than three decimals, such as milliseconds are, without the arithmetic that others need.
+ *
+ * Of decimals with up to 15 digits no two are the same double, so that the one found here is the shortest there is: `repr`'s.
+ */
+static int
+put_short_float(Line *line, double number)
+{
+    double thousands = number * 1000;
+    if (!(fabs(number) >= 0.001 && fabs(number) < 1e11) || thousands != floor(thousands) || thousands / 1000 != number) {
+        return 0;
+    }
+    unsigned long long left = (unsigned long long)fabs(thousands);
+    char decimals[4] = {'.', (char)('0' + left / 100 % 10), (char)('0' + left / 10 % 10), (char)('0' + left % 10)};
+    int count = decimals[3] != '0' ? 4 : decimals[2] != '0' ? 3 : 2;
+    return put_digits(line, left / 1000, number < 0) && put_bytes(line, decimals, count);
+}
+
 static int
 put_float(Line *line, double number)
 {
+    if (put_short_float(line, number)) {
+        return 1;
+    }
     if (!isfinite(number)) {
         return 0;
     }
@@ -217,26 +237,6 @@ put_plain_value(Line *line, PyObject *value)
         return put_literal(line, "true");
     }
     return value == Py_False && put_literal(line, "false");
-}
-
-/* The variables of a request that is over, as JSON, where all are plain and all names were found good before. */
-static int
-put_plain_variables(Line *line, PyObject *variables, PyObject *known_names)
-{
-    Py_ssize_t position = 0;
-    PyObject *name, *value;
-    char separator = '{';
-    while (PyDict_Next(variables, &position, &name, &value)) {
-        if (!PyUnicode_CheckExact(name) || PySet_Contains(known_names, name) != 1) {
-            return 0;
-        }
-        if (!put_bytes(line, &separator, 1) || !put_text(line, name) || !put_literal(line, ":")
-            || !put_plain_value(line, value)) {
-            return 0;
-        }
-        separator = ',';
-    }
-    return (separator == ',' || put_literal(line, "{")) && put_literal(line, "}");
 }
 
 /* Attributes that are the program's, of exact texts: `Facts.known_attributes`. */

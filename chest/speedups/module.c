@@ -13,6 +13,10 @@
 #error "time.perf_counter_ns has another clock here: Chest does without"
 #endif
 
+#include "ids.h"
+#include "notes.h"
+#include "offering.h"
+#include "segment.h"
 #include "serving.h"
 #include "slot.h"
 #include "start_response.h"
@@ -31,9 +35,9 @@ static const struct {
     {&name_serve, "_serve"},
     {&name_ended, "_ended"},
     {&name_failed, "_failed"},
+    {&name_offer_line, "_offer_line"},
     {&name_finish, "finish"},
     {&name_went_wrong, "went_wrong"},
-    {&name_idle, "idle"},
     {&name_begin, "begin"},
     {&name_end, "end"},
     {&name_is_complete, "is_complete"},
@@ -49,9 +53,9 @@ static const struct {
 };
 
 static int
-add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **where)
+add_type(PyObject *module, PyType_Spec *spec, PyObject *base, PyTypeObject **where)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, base);
     if (type == NULL) {
         return -1;
     }
@@ -71,11 +75,19 @@ module_exec(PyObject *module)
             return -1;
         }
     }
-    if ((zero == NULL && (zero = PyLong_FromLong(0)) == NULL) || (nothing == NULL && (nothing = PyTuple_New(0)) == NULL)) {
+    if (nothing == NULL && (nothing = PyTuple_New(0)) == NULL) {
         return -1;
     }
-    if (add_type(module, &slot_spec, &slot_type) < 0 || add_type(module, &start_response_spec, &start_response_type) < 0
-        || add_type(module, &serving_spec, &serving_type) < 0 || add_type(module, &stream_spec, &stream_type) < 0) {
+    PyObject *mapping = segment_base();
+    int is_added = mapping == NULL ? -1 : add_type(module, &segment_spec, mapping, &segment_type);
+    Py_XDECREF(mapping);
+    if (is_added < 0 || add_type(module, &offering_spec, NULL, &offering_type) < 0
+        || add_type(module, &random_ids_spec, NULL, &random_ids_type) < 0
+        || add_type(module, &counted_ids_spec, NULL, &counted_ids_type) < 0
+        || add_type(module, &notes_spec, NULL, &notes_type) < 0 || add_type(module, &slot_spec, NULL, &slot_type) < 0
+        || add_type(module, &start_response_spec, NULL, &start_response_type) < 0
+        || add_type(module, &serving_spec, NULL, &serving_type) < 0
+        || add_type(module, &stream_spec, NULL, &stream_type) < 0) {
         return -1;
     }
     return 0;

@@ -6,20 +6,28 @@
 
 #include <time.h>
 
+#include "ids.h"
 #include "layout.h"
+#include "mark.h"
+#include "names.h"
+#include "notes.h"
+#include "offering.h"
 
 typedef struct {
     PyObject_HEAD
     int is_simple;    /* nothing is left out but what redaction hides */
     int is_generator; /* to call the application runs none of its code: its first chunk does */
     Layout layout;
+    Mark mark;
+    Names names;     /* of the variables of the last request */
+    Offering *ring;  /* whose `offer_line` the offer is; NULL where it is another's */
     PyObject *app;
-    PyObject *mark;
     PyObject *in_flight;
     PyObject *request_ids;
+    PyObject *ready_request_ids;
     PyObject *refill_request_ids;
-    PyObject *tails;
-    PyObject *refill_tails;
+    PyObject *record_ids;
+    PyObject *ready_tails;
     PyObject *context_class;
     PyObject *finished_context;
     PyObject *unrecorded_context;
@@ -44,8 +52,8 @@ typedef struct {
 } Request;
 
 static PyTypeObject *serving_type;
-static PyObject *key_path, *key_script, *key_method, *key_trace, *key_upgrade, *key_context, *zero, *nothing;
-static PyObject *name_serve, *name_ended, *name_failed, *name_finish, *name_went_wrong, *name_idle, *name_begin, *name_end,
+static PyObject *key_path, *key_script, *key_method, *key_trace, *key_upgrade, *key_context, *nothing;
+static PyObject *name_serve, *name_ended, *name_failed, *name_finish, *name_went_wrong, *name_begin, *name_end,
     *name_is_complete, *name_has_more, *name_at_end, *name_route, *name_known_attributes;
 
 static long long

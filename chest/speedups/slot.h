@@ -84,7 +84,7 @@ slot_memory(Slot *self, Py_buffer *view)
     return (char *)view->buf + self->offset;
 }
 
-/* Zeroes first and then copies, so that a line that was torn by SIGKILL has no end, and one that is too long fills the slot. */
+/* The first byte last: a line that was torn by SIGKILL was not begun. What an earlier, longer line left behind the NUL is none. */
 static int
 slot_write_bytes(Slot *self, const char *line, Py_ssize_t size)
 {
@@ -93,9 +93,17 @@ slot_write_bytes(Slot *self, const char *line, Py_ssize_t size)
     if (memory == NULL) {
         return -1;
     }
-    memset(memory, 0, (size_t)self->length);
-    atomic_signal_fence(memory_order_seq_cst);
-    memcpy(memory, line, (size_t)(size < self->length ? size : self->length));
+    Py_ssize_t count = size < self->length ? size : self->length;
+    if (count > 0) {
+        *memory = 0;
+        atomic_signal_fence(memory_order_seq_cst);
+        memcpy(memory + 1, line + 1, (size_t)count - 1);
+        if (count < self->length) {
+            memory[count] = 0;
+        }
+        atomic_signal_fence(memory_order_seq_cst);
+        *memory = *line;
+    }
     PyBuffer_Release(&view);
     return 0;
 }
@@ -137,7 +145,7 @@ slot_clear(Slot *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef slot_methods[] = {
-    {"write", (PyCFunction)slot_write, METH_O, PyDoc_STR("Note a request: this line, padded with NULs.")},
+    {"write", (PyCFunction)slot_write, METH_O, PyDoc_STR("Note a request: this line.")},
     {"clear", (PyCFunction)slot_clear, METH_NOARGS, PyDoc_STR("Nobody is being served here.")},
     {NULL, NULL, 0, NULL},
 };

@@ -32,7 +32,8 @@ class Client:
         self.records: list[Record] = []
         self.process = ReadyProcess()
         selection = {name: options.pop(name) for name in tuple(options) if name in SELECTION_OPTIONS}
-        self.app = RequestMiddleware(app, self._keep, Selection(**selection), self.process, **options)
+        offer = options.pop("offer", self._keep)
+        self.app = RequestMiddleware(app, offer, Selection(**selection), self.process, **options)
         self.status = ""
         self.headers: list[tuple[str, str]] = []
         self.written: list[bytes] = []
