@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         StartResponse,
         Stream,
         perf_counter_ns,
+        records_of,
     )
 
     is_native = True
@@ -36,6 +37,7 @@ else:
             StartResponse,
             Stream,
             perf_counter_ns,
+            records_of,
         )
     except ImportError:
         from mmap import mmap as Segment
@@ -43,7 +45,7 @@ else:
 
         is_native = False
         CountedIds = Notes = Offering = RandomIds = Serving = object
-        Slot = StartResponse = Stream = None
+        Slot = StartResponse = Stream = records_of = None
     else:
         is_native = True
 
@@ -59,6 +61,7 @@ __all__ = [
     "StartResponse",
     "Stream",
     "perf_counter_ns",
+    "records_of",
 ]
 
 IS_NATIVE: Final[bool] = is_native

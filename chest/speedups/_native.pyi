@@ -1,12 +1,26 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from mmap import mmap
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from chest.wsgi import StartResponse as WSGIStartResponse
 from chest.wsgi import WSGIEnvironment
 
+T = TypeVar("T")
+
 def perf_counter_ns() -> int: ...
+def records_of(
+    rows: list[Any],
+    resource: tuple[str, str, str],
+    record_class: type[T],
+    codes: dict[Any, int | None],
+    methods: frozenset[str],
+    body_size: str,
+    ok: str,
+    error: str,
+    in_python: Callable[[Any, Any], T],
+    /,
+) -> list[T]: ...
 
 class Segment(mmap):
     def seek(self, place: int, /) -> None: ...  # type: ignore[override]

@@ -16,6 +16,7 @@
 #include "ids.h"
 #include "notes.h"
 #include "offering.h"
+#include "records.h"
 #include "segment.h"
 #include "serving.h"
 #include "slot.h"
@@ -102,6 +103,7 @@ perf_counter_ns(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 static PyMethodDef functions[] = {
     {"perf_counter_ns", perf_counter_ns, METH_NOARGS,
      PyDoc_STR("time.perf_counter_ns, of the very clock that is read in here: also where a test has put another in its place.")},
+    {"records_of", records_of, METH_VARARGS, PyDoc_STR("The records of rows; see chest.row.record_of.")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chest.counters import Counters
-from chest.encoding import decode
+from chest.encoding import decode, encode
+from chest.record import Record
 from chest.record_id import RecordIds, is_tail
 from chest.ring.in_flight import InFlight, Slot, killed_requests
 from chest.ring.line import Resource
 from chest.ring.ring import Ring
 from chest.ring.segments import SegmentFile
+from chest.row import record_of, records_of
 from chest.speedups import IS_NATIVE, Segment
 from tests.request.test_middleware import Client
 from tests.support import make_record
@@ -277,6 +279,62 @@ def test_the_count_goes_on_where_it_would_be_too_long() -> None:
     assert counts[15] == counts[0] + 15 * 251 < 2**32
     assert counts[16:19] == [0, 251, 502]
     assert all(decode(line)[0][:8] == "00abcdef" for line in lines)
+
+
+# -- records -------------------------------------------------------------------------------------------------------------
+
+short_rows = st.tuples(
+    st.one_of(st.just("00abcdef00000fb0"), st.text(max_size=20)),
+    st.text(max_size=40),
+    st.one_of(st.integers(0, 2**63), st.just(-1), st.just(1.5)),
+    st.integers(0, 65520),
+    st.integers(0, 2**40),
+    st.sampled_from(["GET", "POST", "BREW", "get", "", "\u00e9", "x" * 40]),
+    st.sampled_from(["/", "/caf\u00c3\u00a9", "/a b", "/\x7f", "/\t", "", "/" + "p" * 2047, "/" + "p" * 2048, "/\xff"]),
+    st.sampled_from(["200 OK", "503 Busy", "500", "odd", "", None, 204, 599, "200 OK but another"]),
+    st.integers(0, 2**50),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+told = st.tuples(st.just("/<it>"), st.sampled_from([None, "killed"]), st.sampled_from([None, "LookupError"]))
+rows = st.one_of(
+    short_rows,
+    st.tuples(short_rows, st.integers(1, 10**9)).map(lambda both: (*both[0], both[1])),
+    st.tuples(short_rows, told).map(lambda both: (*both[0], *both[1], {"a": 1})),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(rows, max_size=8))
+def test_records_made_in_c_are_those_that_python_makes(found: list[tuple[Any, ...]]) -> None:
+    def of(make: Callable[..., Any]) -> Any:
+        try:
+            records = make([decode(encode(row)) for row in found])
+        except Exception as error:
+            return type(error)
+        assert all(type(record) is Record and type(record.variables) is dict for record in records)
+        return records
+
+    expected = of(lambda decoded: [record_of(row, RESOURCE) for row in decoded])
+    assert of(lambda decoded: records_of(decoded, RESOURCE)) == expected
+    assert of(lambda decoded: records_of(decoded, RESOURCE)) == expected  # and once every status line is known
+
+
+def test_no_attributes_are_shared_by_two_records() -> None:
+    row = ["00abcdef00000fb0", "a", 1, 1, 2, "GET", "/", "200 OK", 0, {}]
+    first, second = records_of([row, list(row)], RESOURCE)
+    assert first.attributes == second.attributes == {}
+    assert first.attributes is not second.attributes
+
+
+@pytest.mark.parametrize("row", [[], [None] * 10, [[]] * 10, "abcdefghij", None, [1] * 14, [{}] * 11])
+def test_a_row_that_is_none_is_an_exception_as_in_python(row: Any) -> None:
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        records_of([row], RESOURCE)
+
+
+def test_what_is_no_resource_is_refused() -> None:
+    with pytest.raises(TypeError):
+        records_of([], ("shop", "1.0"))  # type: ignore[arg-type]
 
 
 # -- notes ---------------------------------------------------------------------------------------------------------------
