@@ -223,7 +223,7 @@ class Exporter:
                 self._delivery.open()
             while self._stop_by is None:
                 self._turn()
-                self._nap.take(self._nap_seconds())
+                self._rest()
             self._is_drained = self._finish()
         except BaseException as error:  # noqa: BLE001 - MemoryError, SystemExit: a new thread is started at the next request
             self._counters.add("exporter_restarts")
@@ -256,13 +256,14 @@ class Exporter:
         while self._adoption.has_work and not self._is_due() and self._stop_by is None and self._adoption.step():
             pass
 
-    def _nap_seconds(self) -> float:
-        """Longer where there was nothing to do for a while."""
+    def _rest(self) -> None:
+        """Sleep until the next turn, longer where there was nothing to do for a while."""
         is_busy = self._pending_since is not None or self._outstanding or self._delivery.is_holding
         self._turns_at_rest = 0 if is_busy or self._adoption.has_work else self._turns_at_rest + 1
-        if self._turns_at_rest < _TURNS_UNTIL_REST or self._ring.capacity_bytes < _BYTES_FOR_A_REST:
-            return POLL_SECONDS
-        return max(POLL_SECONDS, min(_REST_SECONDS, self._flush_seconds))
+        seconds = POLL_SECONDS
+        if self._turns_at_rest >= _TURNS_UNTIL_REST and self._ring.capacity_bytes >= _BYTES_FOR_A_REST:
+            seconds = max(seconds, min(_REST_SECONDS, self._flush_seconds))
+        self._nap.take(seconds)
 
     def _look_around(self) -> None:
         self._look_after_file()

@@ -2,13 +2,14 @@
 
 How it is lock-free. A segment is written by whoever owns it, and owning it means having popped its ``write`` from a list.
 Taken as atomic, because CPython does each in one C call: ``list.pop``, ``list.append``, ``deque.append``, ``deque.popleft``
-and, with the global interpreter lock, ``mmap.write`` beside ``mmap.tell``. Nothing else is relied on. It follows that threads,
-greenlets, signal handlers and finalizers that offer in the middle of another offer each write a segment of their own, and no
-one ever waits. On a free-threaded build the same holds: pop and append take the list's own mutex for some nanoseconds
-(strictly no longer lock-free, still never held across anything), one writer a segment remains, and the consumer trusts no
-byte behind the first NUL or after the last newline, so a line that is not yet visible is read the next time.
+and, with the global interpreter lock, a segment's ``write`` beside its ``tell``. Nothing else is relied on. It follows that
+threads, greenlets, signal handlers and finalizers that offer in the middle of another offer each write a segment of their own,
+and no one ever waits. Where Chest is compiled, a usual offer as a whole is one such call (``chest/speedups/offering.h``). On a
+free-threaded build the same holds: pop and append take the list's own mutex for some nanoseconds (strictly no longer lock-free,
+still never held across anything), one writer a segment remains, and the consumer trusts no byte behind the first NUL or after
+the last newline, so a line that is not yet visible is read the next time.
 
-How it survives. A line is in the page cache as soon as ``mmap.write`` returns: the kernel keeps it whatever becomes of the
+How it survives. A line is in the page cache as soon as ``write`` returns: the kernel keeps it whatever becomes of the
 process, and :mod:`chest.ring.recovery` delivers it. A line torn by SIGKILL has no newline at its end and is left out.
 
 How it notices a fork. ``mark[0]`` reads 0 in a child, hooks or no hooks (see :mod:`chest.ring.process_mark`); an offer made
@@ -39,7 +40,7 @@ EARLY_RECORDS: Final = 1000
 _TRIES_WHEN_OTHERS_HOLD: Final = 100
 
 Write = Callable[[bytes], object]
-"""The bound ``mmap.write`` of a segment: holding it is owning the segment."""
+"""The bound ``write`` of a segment: holding it is owning the segment."""
 Written = list[tuple[int, int, int]]
 """Of each segment in use: its index, how often it had been used before, and up to where it was written."""
 

@@ -1,7 +1,7 @@
 /* chest.speedups._native: what every request pays for, without a line of Python.
  *
- * Optional. Where it cannot be compiled, or is not wanted (CHEST_SPEEDUPS=no), the same is done by `chest.request` and
- * `chest.ring.in_flight`, which say how and why. It relies on the interpreter's lock, and is not built where there is none.
+ * Optional. Where it cannot be compiled, or is not wanted (WSGI_CHEST_PURE_PYTHON=1 at its installation), the same is done by
+ * `chest.request` and `chest.ring`, which say how and why. It relies on the interpreter's lock, and is not built where there is none.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
