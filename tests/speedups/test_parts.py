@@ -60,6 +60,8 @@ def test_a_segment_does_as_a_mapping_of_the_standard_library(said: list[tuple[An
     sides = mmap.mmap(-1, 4096), Segment(-1, 4096)
     for name, *arguments in said:
         found = [outcome_of(getattr(side, name), *arguments) for side in sides]
+        if name == "seek" and isinstance(found[0], int):
+            found[0] = None  # from Python 3.13 on it says where it went
         assert found[0] == found[1], name
         contents = [outcome_of(operator.getitem, side, slice(None)) for side in sides]
         assert contents[0] == contents[1]
