@@ -12,6 +12,8 @@ from chest.delivery.lane import Lane
 from chest.delivery.lane_thread import LaneThread
 from chest.record import Record
 
+DUE_SHARE: Final = 1 / 4
+"""How full a ring may become before it is emptied, however young what it holds is."""
 PRESSED_SHARE: Final = 1 / 2
 """How full the ring may become before what a late chest has not taken is put on disk: as much is left for what comes meanwhile."""
 NEARLY_FULL_SHARE: Final = 3 / 4

@@ -10,7 +10,7 @@ from typing import Final
 from chest.counters import Counters
 from chest.delivery.adoption import Adoption
 from chest.delivery.batch import Outstanding
-from chest.delivery.delivery import NEARLY_FULL_SHARE, PRESSED_SHARE, Delivery
+from chest.delivery.delivery import DUE_SHARE, NEARLY_FULL_SHARE, PRESSED_SHARE, Delivery
 from chest.delivery.lane import Lane
 from chest.delivery.losses import Losses
 from chest.delivery.nap import Nap
@@ -287,7 +287,7 @@ class Exporter:
             return False
         if self._pending_since is None:
             self._pending_since = self._empty_at  # since then, at most: it may have come right after that
-        return now - self._pending_since >= self._flush_seconds or pending >= self._ring.capacity_bytes // 4
+        return now - self._pending_since >= self._flush_seconds or pending >= self._ring.capacity_bytes * DUE_SHARE
 
     def _hand_out(self) -> bool:
         """Give what is in the ring to the lanes; False when they have no room for all of it, or there is no more time."""
@@ -298,13 +298,11 @@ class Exporter:
             self._is_backlogged = not self._has_room()
             if self._is_backlogged or (self._stop_by is not None and time.monotonic() >= self._stop_by):
                 return False
-            if not self._chunks:
-                self._fill_batch()
+            is_empty = self._fill_batch()
             if not self._chunks:
                 return True
-            is_all = len(self._batch) < self._batch_records
             self._give_batch()
-            if is_all and self._stop_by is None:
+            if is_empty and self._stop_by is None:
                 # What came while it was written is young, and would be written as a batch of a few, and so on for ever.
                 self._outstanding.commit_settled()
                 self._answer_flush()
@@ -328,22 +326,25 @@ class Exporter:
         if self._flush is not None and self._ring.has_committed(self._flush[1]):
             self._done, self._flush = self._flush[0], None
 
-    def _fill_batch(self) -> None:
-        """Fill the batch from the ring, a chunk at a time.
+    def _fill_batch(self) -> bool:
+        """Fill the batch from the ring, a chunk at a time; True when the ring has no more.
 
         Each step leaves the exporter such that one ended in the middle of it (MemoryError) can be started again and goes
         on with what it has: a chunk is kept until it is decoded.
         """
-        while len(self._batch) < self._batch_records:
+        is_empty = False
+        while not is_empty and len(self._batch) < self._batch_records:
             if self._chunk is None:
                 self._chunk = self._ring.take(_CHUNK_BYTES)
             if self._chunk is None:
-                break
-            records = self._decoded(self._chunk)
-            self._batch += map(self._lineage.own, records) if self._lineage.parents else records
-            self._chunks.append(self._chunk)
-            self._chunk = None
+                is_empty = True
+            else:
+                records = self._decoded(self._chunk)
+                self._batch += map(self._lineage.own, records) if self._lineage.parents else records
+                self._chunks.append(self._chunk)
+                self._chunk = None
         self._counters.add("taken", len(self._batch))
+        return is_empty
 
     def _decoded(self, chunk: Chunk) -> list[Record]:
         try:

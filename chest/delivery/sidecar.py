@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from chest.counters import Counters
 from chest.delivery.adoption import Adoption
 from chest.delivery.batch import Outstanding
-from chest.delivery.delivery import NEARLY_FULL_SHARE, PRESSED_SHARE, Delivery
+from chest.delivery.delivery import DUE_SHARE, NEARLY_FULL_SHARE, PRESSED_SHARE, Delivery
 from chest.delivery.lane import Lane
 from chest.delivery.losses import Losses
 from chest.delivery.nap import Nap
@@ -149,7 +149,8 @@ class Sidecar:
             self._delivery.work()
             self._delivery.relieve(self._are_fuller_than(PRESSED_SHARE))
         self._commit_settled()
-        if now >= self._hand_out_at and self._hand_out():  # else the lanes have no room: again as soon as they have
+        is_due = now >= self._hand_out_at or self._are_fuller_than(DUE_SHARE)
+        if is_due and self._hand_out():  # else the lanes have no room: again as soon as they have
             self._hand_out_at = now + self._flush_seconds
         while self._adoption.has_work and self._stop_by is None and self._adoption.step():
             if time.monotonic() >= self._hand_out_at:
@@ -184,7 +185,7 @@ class Sidecar:
             return []
 
     def _hand_out(self) -> bool:
-        """A batch of each ring in turn, until all are empty; False when the lanes have no room for more."""
+        """A batch of each ring in turn, until each was empty once; False when the lanes have no room for more."""
         waiting = list(self._sources.values())
         while waiting:
             for source in tuple(waiting):
@@ -208,7 +209,7 @@ class Sidecar:
         return any(source.ring.full_share > share for source in self._sources.values())
 
     def _hand_out_batch(self, source: _Source) -> bool:
-        """False when the ring is empty, or was when the batch was filled: what came since is for the next time."""
+        """False when the ring has no more, or had none when the batch was filled: what came since is for the next time."""
         records: list[Record] = []
         ends: list[tuple[int, int]] = []
         while len(records) < self._batch_records:
@@ -224,7 +225,7 @@ class Sidecar:
             source.outstanding.add(batch, segment, end)
         self._delivered += len(records)
         self._delivery.work()
-        return len(records) >= self._batch_records
+        return len(records) >= self._batch_records or self._stop_by is not None
 
     def _commit_settled(self) -> None:
         for source in self._sources.values():

@@ -81,7 +81,7 @@ class InFlight(speedups.Notes):
     def begin(self, id_tail: str, request_id: str, time_ns: int, method: str, path: str) -> Slot | None:
         """Note a request that begins; the slot is for :meth:`end`, None where there was none. Never waits and never raises.
 
-        :param id_tail: of the record's id, the part behind the time: what ``RecordIds.pop_tail`` gave.
+        :param id_tail: of the record's id, the part behind the time.
         :param path: as the server gave it; cleaned when it is recovered.
         """
         try:

@@ -100,11 +100,14 @@ is_in(PyObject *environ, PyObject *key)
     return PyDict_Contains(environ, key) != 0; /* an error, which these keys cannot have, counts as unusual */
 }
 
-/* The request's id: the one it came with, or one of ours. NULL without an exception where Python has to look at it. */
+/* The request's id: the one it came with, or one of ours. NULL, perhaps without an exception, where Python has to look at it. */
 static PyObject *
 request_id_of(Serving *self, PyObject *environ)
 {
     PyObject *given = PyDict_GetItemWithError(environ, self->header_key);
+    if (given == NULL && PyErr_Occurred()) { /* of another key, which compares itself */
+        return NULL;
+    }
     if (given != NULL) {
         return is_accepted(given) ? Py_NewRef(given) : NULL;
     }
@@ -139,7 +142,10 @@ write_request(Slot *slot, Request *request)
            && put_literal(&line, "]\n") && slot_write_bytes(slot, memory, line_length(&line)) == 0;
 }
 
-/* Note the request where the death of the process does not take it: a new reference to its slot, or to None. */
+/* Note the request where the death of the process does not take it: a new reference to its slot, or to None.
+ *
+ * What a subclass of InFlight makes of `begin` is not asked: there is none.
+ */
 static PyObject *
 noted(Serving *self, Request *request)
 {

@@ -9,6 +9,8 @@
 
 #include <sys/random.h>
 
+#include "line.h"
+
 #define RANDOM_BYTES 256 /* as many as getrandom(2) gives whole, whatever signal comes: 16 ids */
 #define UUID_BYTES 16
 #define UUID_CHARACTERS 36
@@ -31,8 +33,6 @@ typedef struct {
 } CountedIds;
 
 static PyTypeObject *random_ids_type, *counted_ids_type;
-
-static const char hex_digits[] = "0123456789abcdef";
 
 /* A UUID of version 4 as text; NULL, perhaps without an exception, where the system gives no random bytes. */
 static PyObject *
@@ -107,6 +107,10 @@ counted_ids_begin(CountedIds *self, PyObject *args)
 {
     unsigned long long process, block;
     if (!PyArg_ParseTuple(args, "KK", &process, &block)) {
+        return NULL;
+    }
+    if (process > 0xffffffffULL) {
+        PyErr_SetString(PyExc_ValueError, "the process part has 32 bits");
         return NULL;
     }
     self->process = (unsigned int)process;

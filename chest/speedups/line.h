@@ -72,10 +72,11 @@ put_number(Line *line, long long number)
     return put_digits(line, number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number, number < 0);
 }
 
+static const char hex_digits[] = "0123456789abcdef";
+
 static int
 put_escaped(Line *line, unsigned char byte)
 {
-    static const char hex[] = "0123456789abcdef";
     char escape[6] = {'\\', 'u', '0', '0', 0, 0};
     switch (byte) {
     case '"':
@@ -89,8 +90,8 @@ put_escaped(Line *line, unsigned char byte)
     case '\t':
         return put_literal(line, "\\t");
     default:
-        escape[4] = hex[byte >> 4];
-        escape[5] = hex[byte & 15];
+        escape[4] = hex_digits[byte >> 4];
+        escape[5] = hex_digits[byte & 15];
         return put_bytes(line, escape, 6);
     }
 }
@@ -188,7 +189,7 @@ static int
 put_short_float(Line *line, double number)
 {
     double thousands = number * 1000;
-    if (!(fabs(number) >= 0.001 && fabs(number) < 1e11) || thousands != floor(thousands) || thousands / 1000 != number) {
+    if (!(fabs(number) >= 0.001 && fabs(number) < 1e11) || thousands != (double)(long long)thousands || thousands / 1000 != number) {
         return 0;
     }
     unsigned long long left = (unsigned long long)fabs(thousands);

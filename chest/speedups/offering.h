@@ -38,10 +38,8 @@ offered(Offering *self, const char *line, Py_ssize_t size)
         if (segment != NULL && Py_IS_TYPE(segment, segment_type)) {
             is_kept = segment_put(segment, line, size) == 1;
         }
-        if (PyList_Append(idle, write) < 0) { /* there is the room that it was popped from */
-            is_kept = 0;
-        }
-        PyErr_Clear(); /* of a file that was closed */
+        (void)PyList_Append(idle, write); /* there is the room that it was popped from */
+        PyErr_Clear();                    /* of a file that was closed */
         Py_DECREF(write);
     }
     Py_DECREF(idle);

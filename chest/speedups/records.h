@@ -72,6 +72,31 @@ attributes_of(const Making *making, PyObject *body_bytes)
     return attributes;
 }
 
+/* Takes the references to the fields; NULL with an exception. */
+static PyObject *
+record_with(PyTypeObject *record_class, PyObject **fields)
+{
+#if PY_VERSION_HEX < 0x030E0000
+    PyObject *record = record_class->tp_alloc(record_class, RECORD_FIELDS);
+#else /* a tuple has more than its items, which only its own constructor knows */
+    PyObject *record = PyTuple_New(RECORD_FIELDS);
+#endif
+    for (Py_ssize_t i = 0; i < RECORD_FIELDS; i++) {
+        if (record == NULL) {
+            Py_DECREF(fields[i]);
+        }
+        else {
+            PyTuple_SET_ITEM(record, i, fields[i]);
+        }
+    }
+#if PY_VERSION_HEX >= 0x030E0000
+    PyObject *args = record == NULL ? NULL : PyTuple_Pack(1, record);
+    Py_XSETREF(record, args == NULL ? NULL : PyTuple_Type.tp_new(record_class, args, NULL));
+    Py_XDECREF(args);
+#endif
+    return record;
+}
+
 /* NULL, perhaps without an exception, where Python has to make it. */
 static PyObject *
 short_record(const Making *making, PyObject *row)
@@ -94,10 +119,8 @@ short_record(const Making *making, PyObject *row)
     PyObject *outcome = PyLong_AsLong(code) >= 500 ? making->error : making->ok;
     PyObject *id = record_id(field[TIME], field[TAIL]);
     PyObject *attributes = id == NULL ? NULL : attributes_of(making, field[BODY_BYTES]);
-    PyObject *record = attributes == NULL ? NULL : making->record_class->tp_alloc(making->record_class, RECORD_FIELDS);
-    if (record == NULL) {
+    if (attributes == NULL) {
         Py_XDECREF(id);
-        Py_XDECREF(attributes);
         return NULL;
     }
     PyObject *fields[RECORD_FIELDS] = {
@@ -106,10 +129,7 @@ short_record(const Making *making, PyObject *row)
         Py_NewRef(PyTuple_GET_ITEM(making->resource, 0)), Py_NewRef(PyTuple_GET_ITEM(making->resource, 1)),
         Py_NewRef(PyTuple_GET_ITEM(making->resource, 2)),
     };
-    for (Py_ssize_t i = 0; i < RECORD_FIELDS; i++) {
-        PyTuple_SET_ITEM(record, i, fields[i]);
-    }
-    return record;
+    return record_with(making->record_class, fields);
 }
 
 static PyObject *
@@ -124,8 +144,14 @@ records_of(PyObject *Py_UNUSED(module), PyObject *args)
         )) {
         return NULL;
     }
-    if (PyTuple_GET_SIZE(making.resource) != 3 || !PyType_IsSubtype(making.record_class, &PyTuple_Type)) {
-        PyErr_SetString(PyExc_TypeError, "a record is a tuple, and its resource has three parts");
+    PyObject *names = PyObject_GetAttrString((PyObject *)making.record_class, "_fields");
+    if (names == NULL) {
+        return NULL;
+    }
+    int is_known = PyTuple_Check(names) && PyTuple_GET_SIZE(names) == RECORD_FIELDS;
+    Py_DECREF(names);
+    if (!is_known || PyTuple_GET_SIZE(making.resource) != 3 || !PyType_IsSubtype(making.record_class, &PyTuple_Type)) {
+        PyErr_SetString(PyExc_TypeError, "a record is a tuple of 15 fields, and its resource one of three");
         return NULL;
     }
     Py_ssize_t count = PyList_GET_SIZE(rows);

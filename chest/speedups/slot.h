@@ -96,12 +96,12 @@ slot_write_bytes(Slot *self, const char *line, Py_ssize_t size)
     Py_ssize_t count = size < self->length ? size : self->length;
     if (count > 0) {
         *memory = 0;
-        atomic_signal_fence(memory_order_seq_cst);
+        atomic_thread_fence(memory_order_release);
         memcpy(memory + 1, line + 1, (size_t)count - 1);
         if (count < self->length) {
             memory[count] = 0;
         }
-        atomic_signal_fence(memory_order_seq_cst);
+        atomic_thread_fence(memory_order_release);
         *memory = *line;
     }
     PyBuffer_Release(&view);

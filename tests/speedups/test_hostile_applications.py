@@ -234,6 +234,32 @@ def test_a_thread_that_goes_on_in_another_context_than_the_application_was_calle
     assert len(client.records) == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["PATH_INFO", "SCRIPT_NAME", "REQUEST_METHOD", "HTTP_TRACEPARENT", "HTTP_X_REQUEST_ID"]
+)
+def test_a_key_of_environ_that_raises_once_when_a_request_begins_costs_neither_answer_nor_record(name: str) -> None:
+    class Key(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return hash(name)
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            if len(compared) == 1:
+                raise LookupError("amid the request's begin")
+            return False
+
+    compared: list[object] = []
+    client = Client(hello)
+    environ: dict[str, Any] = {"PATH_INFO": "/", "SCRIPT_NAME": "", "REQUEST_METHOD": "GET"}
+    environ.pop(name, None)
+    environ[Key("key")] = 1
+    assert client.app(environ, client.start_response) == [b"hello"]
+    assert compared
+    assert len(client.records) == 1
+
+
 def test_a_key_of_environ_that_raises_when_it_is_compared_costs_neither_answer_nor_record() -> None:
     class Key(str):
         __slots__ = ()

@@ -1,0 +1,77 @@
+"""Ids made in C, and in Python beside it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+
+from chest.encoding import decode
+from chest.record_id import RecordIds, is_tail
+from chest.speedups import IS_NATIVE
+from tests.request.test_middleware import Client
+from tests.speedups.answering import answer_with
+
+if not IS_NATIVE and "CI" not in os.environ:
+    pytest.skip("Chest was installed without its compiled part", allow_module_level=True)
+
+
+def test_ids_made_in_c_and_in_python_by_turns_are_all_different_and_all_good() -> None:
+    lines: list[bytes] = []
+    client = Client(answer_with({}), offer=lines.append)
+    process = client.process
+    request_ids, tails = [], []
+    for number in range(500):
+        client.get()
+        if number % 7 == 0:
+            request_ids.append(process.request_ids.new())
+            tails.append(process.record_ids.new(7)[16:])
+    rows = [decode(line) for line in lines]
+    request_ids += [row[1] for row in rows]
+    tails += [row[0] for row in rows]
+    assert len(set(request_ids)) == len(request_ids) == len(set(tails)) == len(tails) == 500 + 72
+    assert all(str(uuid.UUID(one)) == one and uuid.UUID(one).version == 4 for one in request_ids)
+    assert all(uuid.UUID(one).variant == uuid.RFC_4122 for one in request_ids)
+    assert all(is_tail(tail, process.record_ids.process) for tail in tails)
+
+
+def test_after_a_fork_no_id_is_made_of_random_bytes_that_the_parent_has_too() -> None:
+    lines: list[bytes] = []
+    client = Client(answer_with({}), offer=lines.append)
+    client.get()  # 15 ids are left of what the system gave
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            client.process.request_ids.renew()
+            client.process.record_ids.renew()
+            client.get()
+            os.write(writing, lines[-1])
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    client.get()
+    child, parent = decode(os.read(reading, 4096)), decode(lines[-1])
+    os.close(reading)
+    assert child[0][:8] != parent[0][:8]
+    assert child[1] != parent[1]
+
+
+def test_the_count_goes_on_where_it_would_be_too_long() -> None:
+    ids = RecordIds()
+    last_block = 2**32 // (251 * 16) - 1
+    ids._begin(int(ids.process, 16), last_block)
+    ids.tails.clear()
+    lines: list[bytes] = []
+    client = Client(answer_with({}), offer=lines.append)
+    client.process.record_ids.tails.clear()
+    client.process.record_ids._begin(0xABCDEF, last_block)
+    for _ in range(40):
+        client.get()
+    counts = [int(decode(line)[0][8:], 16) for line in lines]
+    assert counts[0] == last_block * 251 * 16
+    assert counts[15] == counts[0] + 15 * 251 < 2**32
+    assert counts[16:19] == [0, 251, 502]
+    assert all(decode(line)[0][:8] == "00abcdef" for line in lines)
