@@ -154,6 +154,10 @@ class RequestMiddleware(Serving):
                     body_bytes += len(chunk)
             except Exception:  # noqa: BLE001 - chunks that are no bytes: the server says so
                 pass
+            except BaseException:  # of a signal handler: nobody will end the request any more
+                if context._in_flight is not None:
+                    self._recording.forget(context)
+                raise
             facts = context._facts
             if not body_bytes and "HTTP_UPGRADE" in environ and context._status is None:
                 ending = Ending(self._recording, context, tail, request_id, method, path, time_ns, begin_ns)

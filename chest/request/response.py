@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
 from types import GeneratorType
 from typing import Any, Final
 
@@ -148,13 +149,16 @@ class StreamedResponse(Ending):
         context = self.context
         if context is None:
             return
-        # Another request may be current on this thread: what a generator says at its own end, which is here, is not that one's.
-        previous = _get_current()
+        # In a Context of its own. Another request may be current on this thread: what a generator says at its own end, which
+        # is here, is not that one's. And the collector may have come amid a change of the thread's Context, which CPython
+        # does not survive where that is changed once more (seen in 3.11).
+        Context().run(self._let_go, context)
+        self.finish(None if self._is_exhausted else Outcome.ABANDONED)
+
+    def _let_go(self, context: RequestContext) -> None:
         _set_current(context)
         self._asked = None
         self._body = ()
-        _set_current(previous)
-        self.finish(None if self._is_exhausted else Outcome.ABANDONED)
 
 
 class StreamInPython(StreamedResponse):

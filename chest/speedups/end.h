@@ -102,6 +102,17 @@ forget(Serving *self, PyObject *context)
     return is_done;
 }
 
+/* The same while an exception is under way, such as a signal handler's: nobody will end the request any more. */
+static void
+forget_amid_error(Serving *self, PyObject *context)
+{
+    PyObject *error = take_error();
+    if (forget(self, context) < 0) {
+        PyErr_Clear();
+    }
+    raise_again(error);
+}
+
 /* 1 where an adapter has had its last word and nothing beside the known was said; 0 where more was; -1 with an exception. */
 static int
 at_end(PyObject *facts, PyObject *context)
@@ -128,11 +139,7 @@ finish(Serving *self, Request *request, long long duration_ns, Py_ssize_t body_b
     if (facts != Py_None) {
         int is_told = at_end(facts, context);
         if (is_told < 0 && !PyErr_ExceptionMatches(PyExc_Exception)) { /* nobody else will: see Recording.finish */
-            PyObject *error = take_error();
-            if (forget(self, context) < 0) {
-                PyErr_Clear();
-            }
-            raise_again(error);
+            forget_amid_error(self, context);
         }
         if (is_told < 1) {
             return is_told;
@@ -239,6 +246,7 @@ ended(Serving *self, Request *request, PyObject *body, PyObject *environ)
         body_bytes = bytes_in(body);
         if (body_bytes < 0) {
             Py_DECREF(body);
+            forget_amid_error(self, request->context);
             return NULL;
         }
         is_whole = body_bytes || FIELD(request->context, self->layout.status) != Py_None || !is_in(environ, key_upgrade);
@@ -252,6 +260,7 @@ ended(Serving *self, Request *request, PyObject *body, PyObject *environ)
     if (PyErr_Occurred()) { /* of an adapter's property, or a key of environ that compares itself */
         if (!PyErr_ExceptionMatches(PyExc_Exception)) {
             Py_DECREF(body);
+            forget_amid_error(self, request->context);
             return NULL;
         }
         PyErr_Clear();
@@ -267,6 +276,7 @@ ended(Serving *self, Request *request, PyObject *body, PyObject *environ)
     if ((is_finished == 0 && finish_in_python(self, request, duration_ns, body_bytes) < 0)
         || (is_finished < 0 && went_wrong(self, request) < 0)) {
         Py_DECREF(body);
+        forget_amid_error(self, request->context);
         return NULL;
     }
     return body;

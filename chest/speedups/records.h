@@ -155,7 +155,7 @@ records_of(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     Py_ssize_t count = PyList_GET_SIZE(rows);
-    PyObject *records = PyList_New(count);
+    PyObject *records = PyList_New(0); /* whole at any time: the collector's lists of objects show it to others */
     for (Py_ssize_t i = 0; records != NULL && i < count; i++) {
         PyObject *row = i < PyList_GET_SIZE(rows) ? Py_NewRef(PyList_GET_ITEM(rows, i)) : NULL;
         PyObject *record = row == NULL ? NULL : short_record(&making, row);
@@ -165,14 +165,13 @@ records_of(PyObject *Py_UNUSED(module), PyObject *args)
             record = PyObject_Vectorcall(making.in_python, passed, 2, NULL);
         }
         Py_XDECREF(row);
-        if (record == NULL) {
-            if (!PyErr_Occurred()) {
-                PyErr_SetString(PyExc_RuntimeError, "the rows were changed meanwhile");
-            }
-            Py_CLEAR(records);
-            break;
+        if (record == NULL && !PyErr_Occurred()) {
+            PyErr_SetString(PyExc_RuntimeError, "the rows were changed meanwhile");
         }
-        PyList_SET_ITEM(records, i, record);
+        if (record == NULL || PyList_Append(records, record) < 0) {
+            Py_CLEAR(records);
+        }
+        Py_XDECREF(record);
     }
     return records;
 }

@@ -56,7 +56,7 @@ served(Serving *self, PyObject *environ, PyObject *start_response, Request *requ
     int is_ready = self->is_generator || current_begin(&current, self->current, request->context) == 0;
     PyObject *body = is_ready ? PyObject_Vectorcall(self->app, args, 2, NULL) : NULL;
     if (body == NULL) {
-        return failed(self, request, &current, environ); /* recorded, and noted no longer, also where memory ran out */
+        return failed(self, request, &current, environ); /* recorded, and noted no longer */
     }
     if (current.token != NULL && current_end(&current) < 0) {
         PyErr_Clear(); /* the request was answered */

@@ -7,8 +7,11 @@ import ctypes
 import enum
 import gc
 import mmap
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,8 @@ from chest.request.selection import Selection
 from chest.ring.in_flight import InFlight
 from tests.request.test_middleware import Client, hello
 from tests.support import ReadyProcess
+
+ROOT = Path(__file__).parents[2]
 
 
 class Ended(BaseException):
@@ -282,3 +287,71 @@ def test_a_key_of_environ_that_raises_when_it_is_compared_costs_neither_answer_n
     assert client.app({"PATH_INFO": "/", "REQUEST_METHOD": "GET", Key("key"): 1}, client.start_response) == []
     said.append("later")
     assert len(client.records) == 1
+
+
+def test_a_signal_amid_the_counting_of_a_body_leaves_no_note_behind() -> None:
+    class Chunk(bytes):
+        def __len__(self) -> int:
+            raise Ended
+
+    process = ReadyProcess()
+    process.in_flight = InFlight(process.counters)
+    process.in_flight.open(_Slots())  # type: ignore[arg-type]
+    middleware = RequestMiddleware(lambda environ, start_response: [Chunk(b"a")], [].append, Selection(), process)
+    for path in ("/", "/a=b"):  # the second is served in Python
+        with pytest.raises(Ended):
+            middleware({"PATH_INFO": path, "REQUEST_METHOD": "GET"}, lambda *said: [].append)
+        assert process.in_flight.count == 0
+
+
+def test_streams_that_are_forgotten_in_cycles_may_be_collected_amid_a_request_of_another() -> None:
+    """CPython 3.11 crashed where the collector came while a context variable was set, and its finalizer set one, too."""
+    program = """
+import gc, time
+from tests.request.test_middleware import Client, hello
+
+class Box: pass
+
+def streamed(environ, start_response):
+    start_response("200 OK", [])
+    yield b"a"
+    yield b"b"
+
+gc.set_threshold(50, 2, 2)
+forgetful, other = Client(streamed), Client(hello)
+forgetful._keep = other._keep = lambda line: None
+end, number = time.monotonic() + 3, 0
+while time.monotonic() < end:
+    box = Box()
+    box.itself, box.stream = box, forgetful.open()
+    next(iter(box.stream))
+    del box
+    for _ in range(number % 7):
+        other.get()
+    number += 1
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_an_abandoned_stream_sets_at_its_end_stays_with_it() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="the thread's")
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        try:
+            yield b"a"
+        finally:
+            variable.set("the stream's")
+            ended.append(variable.get())
+
+    ended: list[str] = []
+    body = Client(app).open()
+    next(iter(body))
+    del body
+    gc.collect()
+    assert ended == ["the stream's"]
+    assert variable.get() == "the thread's"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,8 @@ def outcome_of(make: Callable[[], Any]) -> Any:
     except Exception as error:
         return type(error)
 
+
+GOOD = ["00abcdef00000fb0", "order-42", 7, 7, 2, "GET", "/items", "200 OK", 5, {"plan": "a"}]
 
 short_rows = st.tuples(
     st.one_of(st.just("00abcdef00000fb0"), st.text(max_size=20)),
@@ -81,12 +84,23 @@ def test_a_row_that_is_none_is_an_exception_as_in_python(row: Any) -> None:
         records_of([row], RESOURCE)
 
 
+def test_the_list_of_records_is_whole_whoever_looks_at_it_while_it_is_made() -> None:
+    def looking(row: Any, resource: Any) -> Any:
+        for found in gc.get_objects():
+            if type(found) is list:
+                list(found)
+        return record_of(row, resource)
+
+    fields = Record, row_module._CODES, row_module._KNOWN_METHODS, row_module.BODY_SIZE, "ok", "error"
+    rows = [[*GOOD[:5], "BREW", *GOOD[6:]] for _ in range(3)]
+    assert len(speedups.records_of(rows, RESOURCE, *fields, looking)) == 3
+
+
 def test_what_is_no_resource_is_refused() -> None:
     with pytest.raises(TypeError):
         records_of([], ("shop", "1.0"))  # type: ignore[arg-type]
 
 
-GOOD = ["00abcdef00000fb0", "order-42", 7, 7, 2, "GET", "/items", "200 OK", 5, {"plan": "a"}]
 ODD = [
     *((0, tail) for tail in ("", "0" * 15, "0" * 17, "\u00e9" * 16, "0000000\x7f00000000")),
     *((2, time_ns) for time_ns in (0, 2**63 - 1, 2**63, 2**64)),
