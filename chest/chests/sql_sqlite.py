@@ -34,7 +34,7 @@ _WAL_PAGES: Final = 4000
 _WAL_BYTES_KEPT: Final = 64 * 1024 * 1024
 """What the log is cut back to after a long reader let it grow."""
 _RETRY_SECONDS: Final = 0.01
-_ROWS_AT_ONCE: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+_ROWS_AT_ONCE: Final = (128, 64, 32, 16, 8, 4, 2, 1)
 """Rows a statement, as many as there are to store. The driver gives the interpreter up and takes it back once a statement:
 beside a thread that computes, every time may cost 5 ms, so that row by row an exporter would store 200 a second."""
 
