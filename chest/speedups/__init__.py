@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
+try:
     from chest.speedups._native import (
         CountedIds,
         Notes,
@@ -24,30 +24,14 @@ if TYPE_CHECKING:
     )
 
     is_native = True
-else:
-    try:
-        from chest.speedups._native import (
-            CountedIds,
-            Notes,
-            Offering,
-            RandomIds,
-            Segment,
-            Serving,
-            Slot,
-            StartResponse,
-            Stream,
-            perf_counter_ns,
-            records_of,
-        )
-    except ImportError:
+except ImportError:
+    if not TYPE_CHECKING:
         from mmap import mmap as Segment
         from time import perf_counter_ns
 
-        is_native = False
         CountedIds = Notes = Offering = RandomIds = Serving = object
         Slot = StartResponse = Stream = records_of = None
-    else:
-        is_native = True
+    is_native = False
 
 __all__ = [
     "IS_NATIVE",
