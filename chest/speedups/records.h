@@ -11,6 +11,7 @@
 #include "ids.h"
 
 #define SHORT_FIELDS 10      /* `row.SHORT_FIELDS` */
+#define ALL_FIELDS 14        /* `row.ALL_FIELDS` */
 #define PATH_CHARACTERS 2048 /* `row.PATH_CHARACTERS` */
 #define RECORD_FIELDS 15
 
@@ -60,16 +61,24 @@ record_id(PyObject *time_ns, PyObject *tail)
     return id;
 }
 
-/* A new dict with the size of the body, where there was one. */
+/* The attributes told, or a new dict, with the size of the body where there was one; a new reference. */
 static PyObject *
-attributes_of(const Making *making, PyObject *body_bytes)
+attributes_of(const Making *making, PyObject *told, PyObject *body_bytes)
 {
-    PyObject *attributes = PyDict_New();
+    PyObject *attributes = told == NULL ? PyDict_New() : Py_NewRef(told);
     int has_body = attributes == NULL ? 0 : PyObject_IsTrue(body_bytes);
     if (has_body < 0 || (has_body && PyDict_SetItem(attributes, making->body_size, body_bytes) < 0)) {
         Py_CLEAR(attributes);
     }
     return attributes;
+}
+
+/* Of a status line that was seen before, or of what is a code already; a borrowed reference, or NULL. */
+static PyObject *
+code_of(const Making *making, PyObject *status)
+{
+    PyObject *code = PyUnicode_CheckExact(status) ? PyDict_GetItemWithError(making->codes, status) : status;
+    return code != NULL && PyLong_CheckExact(code) ? code : NULL;
 }
 
 /* Takes the references to the fields; NULL with an exception. */
@@ -99,33 +108,44 @@ record_with(PyTypeObject *record_class, PyObject **fields)
 
 /* NULL, perhaps without an exception, where Python has to make it. */
 static PyObject *
-short_record(const Making *making, PyObject *row)
+usual_record(const Making *making, PyObject *row)
 {
-    if (!PyList_CheckExact(row) || PyList_GET_SIZE(row) != SHORT_FIELDS) {
+    Py_ssize_t count = PyList_CheckExact(row) ? PyList_GET_SIZE(row) : 0;
+    if (count != SHORT_FIELDS && count != ALL_FIELDS) {
         return NULL;
     }
-    enum { TAIL, REQUEST_ID, TIME, CHECKED, DURATION, METHOD, PATH, STATUS, BODY_BYTES, VARIABLES };
+    enum {
+        TAIL, REQUEST_ID, TIME, CHECKED, DURATION, METHOD, PATH, STATUS, BODY_BYTES, VARIABLES, ROUTE, OUTCOME, ERROR, ATTRIBUTES
+    };
     PyObject **field = ((PyListObject *)row)->ob_item;
+    int is_whole = count == ALL_FIELDS;
+    PyObject *told = is_whole ? field[ATTRIBUTES] : NULL;
     PyObject *path = field[PATH], *status = field[STATUS], *method = field[METHOD];
-    if (!is_printable_ascii(path) || PyUnicode_GET_LENGTH(path) > PATH_CHARACTERS || !PyUnicode_CheckExact(status)
+    if (!is_printable_ascii(path) || PyUnicode_GET_LENGTH(path) > PATH_CHARACTERS
         || !PyUnicode_CheckExact(method) || !PyLong_CheckExact(field[BODY_BYTES])
-        || PySet_Contains(making->methods, method) != 1) {
+        || PySet_Contains(making->methods, method) != 1 || (is_whole && !PyDict_CheckExact(told))) {
         return NULL;
     }
-    PyObject *code = PyDict_GetItemWithError(making->codes, status); /* one seen for the first time is Python's to read */
-    if (code == NULL || !PyLong_CheckExact(code)) {
+    PyObject *code = code_of(making, status);
+    if (code == NULL) {
         return NULL;
     }
-    PyObject *outcome = PyLong_AsLong(code) >= 500 ? making->error : making->ok;
+    PyObject *outcome = is_whole ? field[OUTCOME] : Py_None;
+    if (outcome == Py_None) {
+        int is_huge;
+        long number = PyLong_AsLongAndOverflow(code, &is_huge);
+        outcome = is_huge > 0 || number >= 500 ? making->error : making->ok;
+    }
     PyObject *id = record_id(field[TIME], field[TAIL]);
-    PyObject *attributes = id == NULL ? NULL : attributes_of(making, field[BODY_BYTES]);
+    PyObject *attributes = id == NULL ? NULL : attributes_of(making, told, field[BODY_BYTES]);
     if (attributes == NULL) {
         Py_XDECREF(id);
         return NULL;
     }
     PyObject *fields[RECORD_FIELDS] = {
         id, Py_NewRef(field[REQUEST_ID]), Py_NewRef(field[TIME]), Py_NewRef(field[DURATION]), Py_NewRef(method), Py_NewRef(path),
-        Py_NewRef(Py_None), Py_NewRef(code), Py_NewRef(outcome), Py_NewRef(Py_None), Py_NewRef(field[VARIABLES]), attributes,
+        Py_NewRef(is_whole ? field[ROUTE] : Py_None), Py_NewRef(code), Py_NewRef(outcome),
+        Py_NewRef(is_whole ? field[ERROR] : Py_None), Py_NewRef(field[VARIABLES]), attributes,
         Py_NewRef(PyTuple_GET_ITEM(making->resource, 0)), Py_NewRef(PyTuple_GET_ITEM(making->resource, 1)),
         Py_NewRef(PyTuple_GET_ITEM(making->resource, 2)),
     };
@@ -158,7 +178,7 @@ records_of(PyObject *Py_UNUSED(module), PyObject *args)
     PyObject *records = PyList_New(0); /* whole at any time: the collector's lists of objects show it to others */
     for (Py_ssize_t i = 0; records != NULL && i < count; i++) {
         PyObject *row = i < PyList_GET_SIZE(rows) ? Py_NewRef(PyList_GET_ITEM(rows, i)) : NULL;
-        PyObject *record = row == NULL ? NULL : short_record(&making, row);
+        PyObject *record = row == NULL ? NULL : usual_record(&making, row);
         if (record == NULL && row != NULL) {
             PyErr_Clear(); /* whatever it was, it comes up again, or not */
             PyObject *passed[2] = {row, making.resource};

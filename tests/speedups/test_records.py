@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 from collections.abc import Callable
@@ -109,16 +110,25 @@ ODD = [
         (6, path)
         for path in ("", " ", "~", "\x7f", "/\x1f", "/\x80", "/" + "p" * 2047, "/" + "p" * 2048, "/caf\u00c3\u00a9")
     ),
-    *((7, status) for status in ("499 Odd", "500 Oh", "503", "99", "odd", "", None, 204, 500, 599)),
+    *(
+        (7, status)
+        for status in ("499 Odd", "500 Oh", "503", "99", "odd", "", None, 204, 500, 599, 10**30, -(10**30), True)
+    ),
     *((8, body_bytes) for body_bytes in (0, 1, 2**62)),
     *((9, variables) for variables in ({}, {"a": [1, {"b": None}]})),
 ]
 
 
+TOLD = ["/items", None, None, {"http.route": "/items"}]
+
+
+@pytest.mark.parametrize("told", [[], TOLD], ids=["short", "with a route"])
 @pytest.mark.parametrize(("field", "value"), [(1, "order-43"), *ODD])
-def test_a_row_that_differs_from_most_in_one_field_becomes_the_record_that_python_makes(field: int, value: Any) -> None:
+def test_a_row_that_differs_from_most_in_one_field_becomes_the_record_that_python_makes(
+    field: int, value: Any, told: list[Any]
+) -> None:
     def row() -> list[Any]:
-        return [*GOOD[:field], value, *GOOD[field + 1 :]]
+        return copy.deepcopy([*GOOD[:field], value, *GOOD[field + 1 :], *told])
 
     expected = outcome_of(lambda: [record_of(row(), RESOURCE)])
     assert outcome_of(lambda: records_of([row()], RESOURCE)) == expected
@@ -135,3 +145,15 @@ def test_most_rows_are_made_into_records_without_python() -> None:
         by_python = mock.Mock(return_value=None)
         speedups.records_of([row], RESOURCE, *fields, by_python)
         assert by_python.called == (odd is not None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(10, None), (11, "killed"), (12, "LookupError"), (13, {}), (13, None), (13, [])]
+)
+def test_a_row_of_which_more_was_told_becomes_the_record_that_python_makes(field: int, value: Any) -> None:
+    def row() -> list[Any]:
+        whole = [*GOOD, *TOLD]
+        return copy.deepcopy([*whole[:field], value, *whole[field + 1 :]])
+
+    expected = outcome_of(lambda: [record_of(row(), RESOURCE)])
+    assert outcome_of(lambda: records_of([row()], RESOURCE)) == expected
