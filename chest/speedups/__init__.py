@@ -1,4 +1,4 @@
-"""What every request pays for, in C where it could be compiled: half of what the same costs in Python.
+"""What every request pays for, in C where it could be compiled: a third of what the same costs in Python.
 
 Where there was no compiler when Chest was installed, on systems other than Linux, and on interpreters other than CPython with
 its lock, there is none of it, and everything works as well.
