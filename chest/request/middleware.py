@@ -79,7 +79,6 @@ class RequestMiddleware(Serving):
                 is_simple=self._is_simple, app=app, offer=offer, recording=self._recording, current=current_context,
                 mark=process.mark, in_flight=process.in_flight,
                 request_ids=process.request_ids, ready_request_ids=process.request_ids.pool,
-                refill_request_ids=process.request_ids.refill,
                 record_ids=process.record_ids, ready_tails=process.record_ids.tails,
                 context_class=self._context_class, finished_context=self._finished_context,
                 unrecorded_context=UnrecordedContext, stream_class=STREAM, excludes=self._excludes, excluded_paths=self._excluded_paths,

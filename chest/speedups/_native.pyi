@@ -68,7 +68,6 @@ class Serving:
         in_flight: Any,
         request_ids: RandomIds,
         ready_request_ids: list[str],
-        refill_request_ids: Callable[[], str],
         record_ids: CountedIds,
         ready_tails: list[str],
         context_class: type,

@@ -13,15 +13,13 @@
 #include "request.h"
 #include "slot.h"
 
-/* Those that Python made come first: where it served a request, it made several. */
+/* Those that Python made come first: where it served a request, it made several. NULL, perhaps without an exception, where
+ * Python has to make more. */
 static PyObject *
 new_request_id(Serving *self)
 {
     PyObject *id = popped(self->ready_request_ids);
-    if (id == NULL && (id = random_id((RandomIds *)self->request_ids)) == NULL && !PyErr_Occurred()) {
-        id = PyObject_CallNoArgs(self->refill_request_ids);
-    }
-    return id;
+    return id != NULL ? id : random_id((RandomIds *)self->request_ids);
 }
 
 static PyObject *

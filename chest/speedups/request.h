@@ -25,7 +25,6 @@ typedef struct {
     PyObject *in_flight;
     PyObject *request_ids;
     PyObject *ready_request_ids;
-    PyObject *refill_request_ids;
     PyObject *record_ids;
     PyObject *ready_tails;
     PyObject *context_class;

@@ -81,7 +81,7 @@ serving_call(Serving *self, PyObject *args, PyObject *kwargs)
 }
 
 #define EACH_PART(do)                                                                                                       \
-    do(self->app) do(self->in_flight) do(self->request_ids) do(self->ready_request_ids) do(self->refill_request_ids)        \
+    do(self->app) do(self->in_flight) do(self->request_ids) do(self->ready_request_ids)                                     \
         do(self->record_ids) do(self->ready_tails) do(self->context_class) do(self->finished_context)                      \
             do(self->unrecorded_context) do(self->stream_class) do(self->excludes) do(self->excluded_paths)                \
                 do(self->header_key) do(self->known_names) do(self->offer) do(self->recording) do(self->current)           \
@@ -109,16 +109,16 @@ static PyObject *
 serving_quicken(Serving *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {
-        "is_simple", "app", "mark", "in_flight", "request_ids", "ready_request_ids", "refill_request_ids", "record_ids",
+        "is_simple", "app", "mark", "in_flight", "request_ids", "ready_request_ids", "record_ids",
         "ready_tails", "context_class", "finished_context", "unrecorded_context", "stream_class", "excludes",
         "excluded_paths", "header_key", "known_names", "offer", "recording", "current", NULL,
     };
     Serving parts = {0};
     PyObject *mark;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "$pOOOO!O!OO!O!O!O!OO!OO!O!O!OOO!", names, &parts.is_simple, &parts.app, &mark, &parts.in_flight,
-            random_ids_type, &parts.request_ids, &PyList_Type, &parts.ready_request_ids, &parts.refill_request_ids,
-            counted_ids_type, &parts.record_ids, &PyList_Type, &parts.ready_tails, &PyType_Type, &parts.context_class,
+            args, kwargs, "$pOOOO!O!O!O!O!O!OO!OO!O!O!OOO!", names, &parts.is_simple, &parts.app, &mark, &parts.in_flight,
+            random_ids_type, &parts.request_ids, &PyList_Type, &parts.ready_request_ids, counted_ids_type,
+            &parts.record_ids, &PyList_Type, &parts.ready_tails, &PyType_Type, &parts.context_class,
             &PyType_Type, &parts.finished_context, &parts.unrecorded_context, &PyType_Type, &parts.stream_class,
             &parts.excludes, &PyFrozenSet_Type, &parts.excluded_paths, &PyUnicode_Type, &parts.header_key, &PySet_Type,
             &parts.known_names, &parts.offer, &parts.recording, &PyContextVar_Type, &parts.current

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,8 @@ from chest.record_id import RecordIds, is_tail
 from chest.speedups import IS_NATIVE
 from tests.request.test_middleware import Client
 from tests.speedups.answering import answer_with
+
+ROOT = Path(__file__).parents[2]
 
 if not IS_NATIVE and "CI" not in os.environ:
     pytest.skip("Chest was installed without its compiled part", allow_module_level=True)
@@ -75,3 +80,31 @@ def test_the_count_goes_on_where_it_would_be_too_long() -> None:
     assert counts[15] == counts[0] + 15 * 251 < 2**32
     assert counts[16:19] == [0, 251, 502]
     assert all(decode(line)[0][:8] == "00abcdef" for line in lines)
+
+
+def test_where_the_system_call_for_random_bytes_fails_ids_are_made_in_python(tmp_path: Path) -> None:
+    """As under a seccomp filter, or a kernel before 3.17: the standard library asks /dev/urandom then."""
+    source, library = tmp_path / "refusing.c", tmp_path / "refusing.so"
+    source.write_text(
+        "#include <errno.h>\n#include <sys/types.h>\n"
+        "ssize_t getrandom(void *to, size_t size, unsigned flags) { errno = ENOSYS; return -1; }\n"
+    )
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", library, source], check=True)
+    program = """
+import ctypes
+from tests.request.test_middleware import Client, hello
+
+assert ctypes.CDLL(None).getrandom(0, 0, 0) == -1
+client = Client(hello)
+ids = set()
+for _ in range(100):
+    client.get()
+    ids.add(client.records[-1].request_id)
+assert {len(one) for one in ids} == {36}
+print(len(ids), len(client.records))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT,
+        env=os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"},
+    )  # fmt: skip
+    assert done.stdout == "100 100\n", done.stderr
