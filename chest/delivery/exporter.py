@@ -92,7 +92,7 @@ class Exporter:
         self._asking = new_lock()
         self._flush: tuple[int, Written] | None = None
         self._pending_since: float | None = None
-        self._empty_at = 0.0
+        self._empty_at = time.monotonic()
         self._turns_at_rest = 0
         self._is_backlogged = False
         self._look_at = 0.0

@@ -18,6 +18,7 @@ there before the child has a ring of its own is kept in memory and moved into th
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import time
@@ -79,7 +80,8 @@ class Ring(Offering):
         self._drains_elsewhere = False
         self._retired: deque[int] = deque()
         self._early: deque[tuple[int, bytes]] = deque()
-        self._next = 0
+        self._opened: list[int] = []  # of each segment, the how manieth it was to be taken into use
+        self._openings = itertools.count()
         self.resource = Resource("", "", "")
         self.lacks_consumer = False
         """Whether no thread could be started that takes; asked for again whenever a segment is full."""
@@ -130,6 +132,7 @@ class Ring(Offering):
                 pass
             else:
                 assert file is not None
+                self._opened[index] = next(self._openings)
                 file.set_state(index, ACTIVE)
                 return file.segments[index].write
             if file is None or all(file.state(index) != ACTIVE for index in range(len(file.segments))):
@@ -223,6 +226,7 @@ class Ring(Offering):
         self._is_closed = False
         self._read = [0] * len(file.segments)
         self._cycles = [0] * len(file.segments)
+        self._opened = [0] * len(file.segments)
         self._suspected = {}
         self._drains_elsewhere, self._retired = drains_elsewhere, deque()
         if self._in_flight is not None:
@@ -321,20 +325,19 @@ class Ring(Offering):
     def take(self, most_bytes: int) -> Chunk | None:
         """Whole lines of one segment, about ``most_bytes`` of them; None when nothing is there. One consumer only.
 
-        A segment is emptied and then the next one, round and round: one that is filled all the time keeps none waiting.
+        The segment that was taken into use first is emptied first: what one thread offers comes in its order, and one that
+        is filled all the time keeps none waiting for good, for it is full some day and comes last when it is used again.
         """
         if self._early:
             self.adopt_early()
         file = self._file
         if file is None:
             return None
-        count = len(file.segments)
-        for index in (*range(self._next, count), *range(self._next)):
-            if file.state(index) in (ACTIVE, RETIRED):
-                chunk = self._take_from(index, file.segments[index], most_bytes)
-                if chunk is not None:
-                    self._next = (index + (self._read[index] == file.segments[index].tell())) % count
-                    return chunk
+        in_use = [index for index, state in enumerate(file.states()) if state in (ACTIVE, RETIRED)]
+        for index in sorted(in_use, key=self._opened.__getitem__):
+            chunk = self._take_from(index, file.segments[index], most_bytes)
+            if chunk is not None:
+                return chunk
         return None
 
     def written(self) -> Written:

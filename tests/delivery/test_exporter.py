@@ -86,6 +86,14 @@ def test_a_flush_is_done_when_everything_before_it_is_written(ring: Ring, make: 
     assert len(chest.kept) == 1
 
 
+def test_the_first_records_of_a_process_wait_for_others_of_their_batch_too(ring: Ring, make: Make) -> None:
+    chest = ScriptedChest()
+    exporter = make(chest, flush_seconds=60)
+    ring.offer(make_record())
+    exporter.turn_without_thread()
+    assert not chest.kept
+
+
 def test_what_comes_while_a_batch_is_written_waits_for_others_of_its_own_batch(ring: Ring, make: Make) -> None:
     class BusyChest(ScriptedChest):
         def write(self, records: Sequence[Record]) -> None:

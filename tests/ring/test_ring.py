@@ -225,6 +225,16 @@ def test_a_forked_child_writes_nothing_into_the_ring_of_its_parent(tmp_path: Pat
     assert [record.duration_ns for record in drain(ring)] == [1]
 
 
+def test_what_one_thread_offers_is_taken_in_its_order_whenever_the_consumer_looks(ring: Ring) -> None:
+    offered, taken = [], []
+    for count in (1, 150, 1, 700, 300, 2000):
+        records = [make_record() for _ in range(count)]
+        assert all(ring.offer(record) for record in records)
+        offered += records
+        taken += drain(ring)
+    assert taken == offered
+
+
 def test_a_segment_that_is_filled_all_the_time_does_not_keep_the_others_waiting(ring: Ring) -> None:
     busy, waiting = ring._any_segment(), ring._any_segment()
     ring._write_line(line_of(row_of(make_record(duration_ns=-1))), waiting)
