@@ -15,7 +15,7 @@ from chest.chests.registry import open_chest, sqlite_url
 from chest.directory_recovery import recover_directory
 from tests.kill.load import Ledger, Load, children_of
 from tests.processes import run_python
-from tests.servers import uwsgi
+from tests.servers import HOST, free_port, is_idle, uwsgi
 from tests.support import wait_until
 
 APP = "tests.kill.app:app"
@@ -166,10 +166,12 @@ def test_a_child_without_fork_hooks_leaves_its_parent_s_ring_alone(tmp_path: Pat
 def test_uwsgi_forking_without_hooks_stores_every_answered_request_once(tmp_path: Path, used_in_master: bool) -> None:
     ledger = Ledger(tmp_path)
     environ = ledger.environ(**({"ASK_AT_IMPORT": "yes"} if used_in_master else {}))
-    with uwsgi(APP, tmp_path / "server", "--processes=3", "--threads=2", environ=environ) as server:
+    options = "--processes=3", "--threads=2", f"--stats={HOST}:{(stats_port := free_port())}"
+    with uwsgi(APP, tmp_path / "server", *options, environ=environ) as server:
         with Load(server.port) as load:
             wait_until(lambda: len(load.workers) == 3)
             load.wait_for(300)
+        wait_until(lambda: is_idle(stats_port))
         server.stop()
     ledger.require(load)
     # The master runs no exit handler: what it recorded before it forked is the next start's to deliver.

@@ -21,7 +21,7 @@ from chest.chests.registry import open_chest, sqlite_url
 from tests.kill.load import Ledger, Load, children_of
 from tests.kill.test_gunicorn import WORKER_CLASSES, connection_to
 from tests.processes import ROOT, run_python
-from tests.servers import Server, gunicorn, uwsgi, uwsgi_without_threads, waitress
+from tests.servers import HOST, Server, free_port, gunicorn, is_idle, uwsgi, uwsgi_without_threads, waitress
 from tests.support import wait_until
 
 APP = "tests.kill.app:app"
@@ -179,9 +179,11 @@ def test_uwsgi_in_which_no_thread_runs_between_requests_loses_nothing_and_says_w
 def test_uwsgi_in_which_no_thread_runs_delivers_what_is_left_when_it_is_stopped(
     tmp_path: Path, ledger: Ledger, options: tuple[str, ...]
 ) -> None:
+    options += (f"--stats={HOST}:{(stats_port := free_port())}",)
     with uwsgi_without_threads(APP, tmp_path / "server", *options, environ=ledger.environ()) as server:
         with Load(server.port, 1) as load:
             load.wait_for(200)
+        wait_until(lambda: is_idle(stats_port))
         server.stop()
     ledger.require(load)
     assert ledger.rings_left() == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import socket
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -102,6 +104,15 @@ def _uwsgi_options(app: str, port: int) -> list[str]:
         f"--http-socket={HOST}:{port}", "--master", "--die-on-term", "--need-app", "--processes=1",
         f"--virtualenv={sys.prefix}", f"--module={app}",
     ]  # fmt: skip
+
+
+def is_idle(stats_port: int) -> bool:
+    """Whether no worker of the uWSGI that was started with ``--stats=127.0.0.1:PORT`` is in a request.
+
+    It is for some time after the client has its answer, and uWSGI calls no exit hook in a worker that it stops meanwhile.
+    """
+    with socket.create_connection((HOST, stats_port), timeout=10) as connection, connection.makefile("rb") as answer:
+        return all(worker["status"] == "idle" for worker in json.load(answer)["workers"])
 
 
 def waitress(
