@@ -82,6 +82,7 @@ class Ring(Offering):
         self._early: deque[tuple[int, bytes]] = deque()
         self._opened: list[int] = []  # of each segment, the how manieth it was to be taken into use
         self._openings = itertools.count()
+        self._round: deque[int] = deque()  # segments that the consumer has yet to look at before it begins anew
         self.resource = Resource("", "", "")
         self.lacks_consumer = False
         """Whether no thread could be started that takes; asked for again whenever a segment is full."""
@@ -219,7 +220,7 @@ class Ring(Offering):
         """
         inherited, self._file = self._file, file
         if inherited is not None:
-            self._idle = []
+            self._idle, self._free = [], []  # of the parent's ring: an offer amid all this must not find them
             inherited.close()
         self.resource = resource
         self._owner_pid = os.getpid()
@@ -227,6 +228,7 @@ class Ring(Offering):
         self._read = [0] * len(file.segments)
         self._cycles = [0] * len(file.segments)
         self._opened = [0] * len(file.segments)
+        self._round = deque()
         self._suspected = {}
         self._drains_elsewhere, self._retired = drains_elsewhere, deque()
         if self._in_flight is not None:
@@ -325,17 +327,28 @@ class Ring(Offering):
     def take(self, most_bytes: int) -> Chunk | None:
         """Whole lines of one segment, about ``most_bytes`` of them; None when nothing is there. One consumer only.
 
-        The segment that was taken into use first is emptied first: what one thread offers comes in its order, and one that
-        is filled all the time keeps none waiting for good, for it is full some day and comes last when it is used again.
+        A segment is emptied and then the next one, in the order in which they were taken into use: so the records of one
+        thread come in its order, and a segment that is filled all the time keeps none waiting.
         """
         if self._early:
             self.adopt_early()
         file = self._file
         if file is None:
             return None
-        in_use = [index for index, state in enumerate(file.states()) if state in (ACTIVE, RETIRED)]
-        for index in sorted(in_use, key=self._opened.__getitem__):
-            chunk = self._take_from(index, file.segments[index], most_bytes)
+        chunk = self._take_from_round(file, most_bytes)
+        if chunk is None:
+            in_use = [index for index, state in enumerate(file.states()) if state in (ACTIVE, RETIRED)]
+            self._round.extend(sorted(in_use, key=self._opened.__getitem__))
+            chunk = self._take_from_round(file, most_bytes)
+        return chunk
+
+    def _take_from_round(self, file: SegmentFile, most_bytes: int) -> Chunk | None:
+        while self._round:
+            index = self._round[0]
+            segment = file.segments[index]
+            chunk = self._take_from(index, segment, most_bytes) if file.state(index) in (ACTIVE, RETIRED) else None
+            if chunk is None or self._read[index] == segment.tell():
+                self._round.popleft()
             if chunk is not None:
                 return chunk
         return None

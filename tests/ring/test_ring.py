@@ -250,6 +250,40 @@ def test_a_segment_that_is_filled_all_the_time_does_not_keep_the_others_waiting(
     assert [record for record in taken if record.duration_ns == -1]
 
 
+def test_a_segment_that_the_consumer_has_emptied_lets_the_others_come_before_it_is_looked_at_again(ring: Ring) -> None:
+    busy, waiting = ring._any_segment(), ring._any_segment()
+    ring._write_line(line_of(row_of(make_record(duration_ns=-1))), waiting)
+    ring._idle.append(busy)
+    durations = []
+    for _ in range(2):
+        assert ring.offer(make_record())
+        chunk = ring.take(MIB)
+        assert chunk is not None
+        durations += [record.duration_ns for record in decode_lines(chunk.data, RESOURCE)]
+    assert durations[1] == -1
+
+
+def test_an_offer_amid_the_opening_in_a_forked_child_takes_no_segment_of_the_parent_s_ring(
+    counters: Counters, file: SegmentFile
+) -> None:
+    class InterruptedNotes:
+        def open(self, file: SegmentFile) -> None:
+            assert ring.offer(early)
+
+    early = make_record()
+    ring = Ring(counters, bytearray(b"\1"))
+    ring.open(SegmentFile.in_memory(MIB, {}), RESOURCE)
+    assert ring.offer(make_record())
+    ring._mark[0], ring._owner_pid = 0, 0  # as a fork leaves it
+    ring._in_flight = InterruptedNotes()  # type: ignore[assignment]
+    ring.open(file, RESOURCE)
+    ring._mark[0] = 1
+    ring.adopt_early()
+    assert drain(ring) == [early]
+    owned = [write for _ in range(SEGMENTS) if (write := ring._any_segment())]
+    assert len({id(write.__self__) for write in owned}) == SEGMENTS  # type: ignore[attr-defined]
+
+
 def test_what_was_written_is_committed_when_all_of_it_is_and_not_before(ring: Ring) -> None:
     assert ring.has_committed(ring.written())
     for _ in range(1000):
