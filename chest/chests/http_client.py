@@ -26,6 +26,8 @@ _MOST_REDIRECTS: Final = 3
 _MOST_ANSWER_BYTES: Final = 64 * 1024
 """An answer is read so that its connection can be used again; a longer one costs the connection."""
 _KEEPALIVE_SECONDS: Final = 30.0
+_MOST_KEPT: Final = 4
+"""Connections kept for the next request."""
 
 
 class Answer(NamedTuple):
@@ -111,9 +113,7 @@ class HttpClient:
         return text
 
     def _answer_to(self, request: httpx.Request, deadline: float) -> httpx.Response:
-        connect_seconds = min(_CONNECT_SECONDS, self._timeout_seconds)
-        request.extensions = {"timeout": httpx.Timeout(self._timeout_seconds, connect=connect_seconds).as_dict()}
-        response = self._transport().handle_request(request)
+        response = self._response_to(request)
         content = bytearray()
         try:
             for piece in response.iter_raw():
@@ -126,6 +126,25 @@ class HttpClient:
             response.close()
         kept = [pair for pair in response.headers.multi_items() if pair[0] in ("location", "retry-after")]
         return httpx.Response(response.status_code, headers=kept, content=bytes(content))
+
+    def _response_to(self, request: httpx.Request) -> httpx.Response:
+        """What the endpoint begins to answer.
+
+        It may close a kept connection at any moment, also while a request is on its way into it. So a request on a
+        connection that breaks before an answer is sent again, on another; on a new connection it is a failure.
+        """
+        connect_seconds = min(_CONNECT_SECONDS, self._timeout_seconds)
+        timeout = httpx.Timeout(self._timeout_seconds, connect=connect_seconds).as_dict()
+        for _ in range(_MOST_KEPT):
+            events: list[str] = []
+            request.extensions = {"timeout": timeout, "trace": lambda event, _, events=events: events.append(event)}
+            try:
+                return self._transport().handle_request(request)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                if "connection.connect_tcp.complete" in events:
+                    raise
+        request.extensions = {"timeout": timeout}
+        return self._transport().handle_request(request)
 
     def _redirect_of(self, response: httpx.Response) -> httpx.URL | None:
         """Where a redirect leads that is followed: one that keeps the method, to this very host."""
@@ -156,7 +175,7 @@ class HttpClient:
         home = socket_home()
         transport = self._transports.get(home)
         if transport is None:
-            limits = httpx.Limits(max_keepalive_connections=4, keepalive_expiry=_KEEPALIVE_SECONDS)
+            limits = httpx.Limits(max_keepalive_connections=_MOST_KEPT, keepalive_expiry=_KEEPALIVE_SECONDS)
             verify = self._verify
             trusted = verify if isinstance(verify, bool) else ssl.create_default_context(cafile=verify)
             made = httpx.HTTPTransport(verify=trusted, proxy=self._proxy, limits=limits)

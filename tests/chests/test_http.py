@@ -289,6 +289,23 @@ def test_a_connection_that_the_server_closed_between_batches_is_made_again(
     assert len(server.posts) == 3
 
 
+def test_a_kept_connection_that_breaks_under_a_batch_is_made_again(chest: HttpChest, server: RecordingServer) -> None:
+    chest.write([make_record()])
+    server.replies = [Reply(cut_before=True)]
+    record = make_record()
+    chest.write([record])
+    assert [post.json[0]["id"] for post in server.posts[1:]] == [record.id] * 2
+    assert len({post.connection for post in server.posts}) == 2
+
+
+def test_a_request_that_breaks_a_new_connection_too_is_unavailable(chest: HttpChest, server: RecordingServer) -> None:
+    chest.write([make_record()])
+    server.replies = [Reply(cut_before=True)] * 2
+    with pytest.raises(ChestUnavailable):
+        chest.write([make_record()])
+    assert len(server.posts) == 3
+
+
 def test_threads_may_write_at_once(chest: HttpChest, server: RecordingServer) -> None:
     threads = [threading.Thread(target=lambda: [chest.write([make_record()]) for _ in range(10)]) for _ in range(6)]
     for thread in threads:
