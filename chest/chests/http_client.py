@@ -113,7 +113,7 @@ class HttpClient:
         return text
 
     def _answer_to(self, request: httpx.Request, deadline: float) -> httpx.Response:
-        response = self._response_to(request)
+        response = self._response_to(request, deadline)
         content = bytearray()
         try:
             for piece in response.iter_raw():
@@ -127,11 +127,12 @@ class HttpClient:
         kept = [pair for pair in response.headers.multi_items() if pair[0] in ("location", "retry-after")]
         return httpx.Response(response.status_code, headers=kept, content=bytes(content))
 
-    def _response_to(self, request: httpx.Request) -> httpx.Response:
+    def _response_to(self, request: httpx.Request, deadline: float) -> httpx.Response:
         """What the endpoint begins to answer.
 
         It may close a kept connection at any moment, also while a request is on its way into it. So a request on a
-        connection that breaks before an answer is sent again, on another; on a new connection it is a failure.
+        connection that breaks before an answer is sent again, on another; on a new connection it is a failure, and so it
+        is where there is no time for another try.
         """
         connect_seconds = min(_CONNECT_SECONDS, self._timeout_seconds)
         timeout = httpx.Timeout(self._timeout_seconds, connect=connect_seconds).as_dict()
@@ -141,7 +142,8 @@ class HttpClient:
             try:
                 return self._transport().handle_request(request)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                if "connection.connect_tcp.complete" in events:
+                is_new = "connection.connect_tcp.complete" in events
+                if is_new or time.monotonic() + self._timeout_seconds > deadline:
                     raise
         request.extensions = {"timeout": timeout}
         return self._transport().handle_request(request)

@@ -80,7 +80,7 @@ class Ring(Offering):
         self._drains_elsewhere = False
         self._retired: deque[int] = deque()
         self._early: deque[tuple[int, bytes]] = deque()
-        self._opened: list[int] = []  # of each segment, the how manieth it was to be taken into use
+        self._opened: list[int] = []  # of each segment, its place in the order in which they were taken into use
         self._openings = itertools.count()
         self._round: deque[int] = deque()  # segments that the consumer has yet to look at before it begins anew
         self.resource = Resource("", "", "")

@@ -306,6 +306,29 @@ def test_a_request_that_breaks_a_new_connection_too_is_unavailable(chest: HttpCh
     assert len(server.posts) == 3
 
 
+def test_kept_connections_that_break_late_are_tried_no_longer_than_the_request_may_take() -> None:
+    gate = threading.Barrier(4)
+
+    def all_at_once(request: Received) -> None:
+        if len(server.received) <= 4:
+            gate.wait(10)
+
+    with (
+        recording_server(reply=all_at_once) as server,
+        HttpChest(f"{server.url}/records", timeout_seconds=0.6) as chest,
+    ):
+        threads = [threading.Thread(target=chest.write, args=([make_record()],)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len({post.connection for post in server.posts}) == 4
+        server.replies = [Reply(delay_seconds=0.5, cut_before=True)] * 5
+        with pytest.raises(ChestUnavailable):
+            chest.write([make_record()])
+        assert len(server.posts) - 4 <= 2
+
+
 def test_threads_may_write_at_once(chest: HttpChest, server: RecordingServer) -> None:
     threads = [threading.Thread(target=lambda: [chest.write([make_record()]) for _ in range(10)]) for _ in range(6)]
     for thread in threads:

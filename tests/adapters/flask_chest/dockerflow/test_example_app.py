@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -98,9 +99,7 @@ def test_a_deployment_answers_its_probes_and_summarises_its_requests(
         )
         processes = subprocess.run(["ps", "-o", "pid=", "--ppid", _master(server)], stdout=subprocess.PIPE, check=False)
         assert len(processes.stdout.split()) == 4
-        wait_until(
-            lambda: len(_stored_paths(directory)) == 2
-        )  # uWSGI calls no exit hook in a worker that has just answered
+        wait_until(lambda: _are_stored(directory, 2))  # uWSGI calls no exit hook in a worker that has just answered
         server.stop()
     assert _stored_paths(directory) == ["/__error__", "/items/3"]
 
@@ -112,8 +111,14 @@ def _master(server: Server) -> str:
 
 def _stored_paths(directory: Path) -> list[str]:
     command = [sys.executable, "-m", "chest", "tail", "--no-follow", "--json", f"{directory}/chest.sqlite3"]
-    shown = subprocess.run(command, env=clean_environment(**environment(directory)), capture_output=True, check=False)
+    shown = subprocess.run(command, env=clean_environment(**environment(directory)), capture_output=True, check=True)
     return sorted(json.loads(line)["path"] for line in shown.stdout.splitlines())
+
+
+def _are_stored(directory: Path, count: int) -> bool:
+    with contextlib.suppress(subprocess.CalledProcessError):  # the table may not be there yet
+        return len(_stored_paths(directory)) == count
+    return False
 
 
 def test_the_plain_application_summarises_its_requests_through_its_chest(directory: Path) -> None:
