@@ -2,8 +2,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that the tests run in, for two cores: most tests wait for a server. What is measured is measured alone (tests/plugins/alone.py).
+WORKERS ?= 4
+# Without bytecode each of the many processes would compile each module again. So it goes where no source is.
+ifdef PYTHONDONTWRITEBYTECODE
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/bytecode
+endif
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test check check-flask bench bench-peers stress soak servers clean
+.PHONY: help demo quick test coverage check check-older bench bench-peers sanitize stress soak field servers clean
 .DEFAULT_GOAL := help
 
 help: ## Show these commands
@@ -11,10 +19,11 @@ help: ## Show these commands
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Chest needs Python 3.11 or later: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv $(VENV); }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || \
+		{ rm -rf $(VENV); echo "This Python cannot make an environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-COMPILED := $(wildcard chest/speedups/*.[ch]) chest/speedups/build_hook.py
+COMPILED := $(wildcard chest/native/*.[ch] chest/native/*/*.h) chest/native/build_hook.py
 
 $(VENV)/demo.stamp: pyproject.toml $(COMPILED) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[demo]'
@@ -31,19 +40,28 @@ $(VENV)/dev.stamp: pyproject.toml $(COMPILED) | $(BIN)/python $(VENV)/uwsgi-2.0.
 demo: $(VENV)/demo.stamp ## Serve a small shop, send it requests, kill a worker, and show that every answer has its record
 	$(BIN)/chest demo
 
-test: $(VENV)/dev.stamp ## Run the tests
-	$(BIN)/python -m pytest
+quick: WORKERS = 2# unit tests wait for little, and each process would have to collect them all
+quick: $(VENV)/dev.stamp ## Run the unit tests
+	$(PYTEST) -m unit -q
 
-check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, tests, older releases of Flask
+test: $(VENV)/dev.stamp ## Run the tests
+	$(PYTEST)
+
+coverage: $(VENV)/dev.stamp ## Which lines of Chest the unit tests run, in Python and in C
+	$(BIN)/python tests/measured_coverage.py
+
+check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, tests with their coverage, older Flask and SQLAlchemy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
-	$(BIN)/python tests/flask_versions.py
+	$(BIN)/python tests/measured_coverage.py
+	$(PYTEST) -m "not unit" --durations=30 --durations-min=3
+	$(BIN)/python tests/older_versions.py
+	@cat build/coverage/summary
 
-check-flask: $(VENV)/dev.stamp ## The tests of flask_chest with the oldest Flask that it promises, and one between
-	$(BIN)/python tests/flask_versions.py
+check-older: $(VENV)/dev.stamp ## The tests of flask_chest with older releases of Flask, and those of SQL servers with an older SQLAlchemy
+	$(BIN)/python tests/older_versions.py
 
 bench: $(VENV)/dev.stamp ## Measure, and print a table
 	$(BIN)/python -m benchmarks
@@ -51,11 +69,17 @@ bench: $(VENV)/dev.stamp ## Measure, and print a table
 bench-peers: $(VENV)/dev.stamp ## Measure beside OpenTelemetry, structlog, beeline, Sentry and Flask-Chest, each in an environment of its own
 	$(BIN)/python -m benchmarks peers flask_peers
 
+sanitize: $(VENV)/dev.stamp ## The tests of the compiled part with gcc's sanitizers for addresses and undefined behaviour in it
+	$(BIN)/python -m tests.native.sanitized
+
 stress: $(VENV)/dev.stamp ## Kill, fork and interrupt for a minute, and count what came through
-	$(BIN)/python -m benchmarks.stress
+	$(BIN)/python -m benchmarks.endurance.stress
 
 soak: $(VENV)/dev.stamp ## For ten minutes (SECONDS=600), a store that goes up and down: memory, disk, and what arrives
-	$(BIN)/python -m benchmarks.soak --seconds $(or $(SECONDS),600) $(if $(SAVE),--save)
+	$(BIN)/python -m benchmarks.endurance.soak --seconds $(or $(SECONDS),600) $(if $(SAVE),--save)
+
+field: $(VENV)/dev.stamp ## For ten minutes (SECONDS=600), servers, stores and trouble combined at random; SEED=123 repeats one
+	$(BIN)/python -m tests.field --seconds $(or $(SECONDS),600) $(addprefix --seed ,$(SEED))
 
 servers: ## Debian, as root: install the servers and tools that the tests use
 	sh tests/install_servers.sh

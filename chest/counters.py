@@ -33,13 +33,17 @@ class Counters:
         self._last_error = message
         self._last_error_time = time.time()
 
-    def snapshot(self) -> dict[str, Any]:
-        """A copy of all counts, those with a dot in their names grouped, and the last error (Unix time in seconds)."""
+    def totals(self) -> dict[str, int]:
+        """Every count by its name."""
         totals: dict[str, int] = {}
         for (name, _), count in self._counts.copy().items():
             totals[name] = totals.get(name, 0) + count
+        return totals
+
+    def snapshot(self) -> dict[str, Any]:
+        """A copy of all counts, those with a dot in their names grouped, and the last error (Unix time in seconds)."""
         grouped: dict[str, Any] = {}
-        for name, total in sorted(totals.items()):
+        for name, total in sorted(self.totals().items()):
             group, _, reason = name.partition(".")
             if reason:
                 grouped.setdefault(group, {})[reason] = total

@@ -10,7 +10,7 @@ class ChestError(Exception):
 
 
 class SettingsError(ChestError, ValueError):
-    """An option, an argument or a chest URL that cannot be meant as it stands; raised at start, never in a request."""
+    """An option, an argument or a chest URL that is invalid; raised at start, never in a request."""
 
 
 class DirectoryError(ChestError, OSError):
@@ -18,16 +18,19 @@ class DirectoryError(ChestError, OSError):
 
 
 class MissingDependencyError(ChestError, ImportError):
-    """A package that a chest or a command needs is not installed; the message holds the ``pip install`` line."""
+    """A package that a chest or a command needs is not installed, or cannot be loaded by this interpreter.
+
+    The message holds the ``pip install`` line, or says what prevents it.
+    """
 
 
 class ChestUnavailable(ChestError):
-    """A store cannot take records now and may later: it is down, locked or full, or somebody has to set it right.
+    """A store cannot take records now and may later: it is down, locked or full, or an operator has to set it right.
 
-    Its subclasses say what an operator has to mend; whoever delivers waits for all of them alike.
+    Its subclasses say what an operator has to mend; delivery waits for all of them alike.
 
     :param message: what happened and what to do; never holds a password or token.
-    :param retry_after: seconds after which the store asked to be tried again, where it said so.
+    :param retry_after: seconds after which the store asked to be tried again, if it said so.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -36,7 +39,7 @@ class ChestUnavailable(ChestError):
 
 
 class SchemaMismatch(ChestUnavailable):
-    """The table that is there is not the one that Chest writes; deliverable again once it has been mended or renamed."""
+    """The existing table does not fit; records are delivered after it has been corrected or renamed."""
 
 
 class LoginRefused(ChestUnavailable):
@@ -59,7 +62,7 @@ class RecordRejected(ChestError):
     """A store will never take these records as they are: trying again would only fail again.
 
     :param message: why the store refused.
-    :param ids: the ``Record.id`` of each refused record where the store tells, else empty (then any of the batch).
+    :param ids: the ``Record.id`` of each refused record if the store names them, else empty (then any of the batch).
     """
 
     def __init__(self, message: str, ids: Sequence[str] = ()) -> None:
@@ -70,7 +73,7 @@ class RecordRejected(ChestError):
 class ChestWriteError(ChestError):
     """A request's record could not be written to all the chests that were to have it before its response was returned.
 
-    Raised in a request only where ``raise_exceptions=True`` asked for it; the first chest's error is the cause.
+    Raised in a request only if ``raise_exceptions=True`` asked for it; the first chest's error is the cause.
 
     :param failures: the label of each chest that failed, and what it raised; every chest was tried.
     """
@@ -83,3 +86,26 @@ class ChestWriteError(ChestError):
         ]
         super().__init__(f"{'; '.join(told)}. With raise_exceptions=False the record would wait, and no request fail.")
         self.failures = tuple(failures)
+
+
+class FilterError(ChestError, ValueError):
+    """An invalid filter; the message shows the place, and what was expected there.
+
+    :param text: the whole filter.
+    :param position: of the character that is wrong; behind the last one if something is missing.
+    :param reason: what is wrong, and what to write.
+    """
+
+    def __init__(self, text: str, position: int, reason: str) -> None:
+        line, reason = (
+            "".join(character if character.isprintable() else " " for character in each) for each in (text, reason)
+        )
+        begin = max(0, position - _SHOWN_BEFORE)
+        shown = line[begin : position + _SHOWN_BEHIND]
+        super().__init__(f"{reason}\n  {shown}\n  {' ' * (position - begin)}^")
+        self.text, self.position, self.reason = text, position, reason
+
+
+_SHOWN_BEFORE = 60
+_SHOWN_BEHIND = 20
+"""Characters of a filter around the one that is wrong."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from chest.adapter import MissingDependencyError
+from chest.adapter import MissingDependencyError, loaded_on_use
 
 try:
     from flask_chest.extension import AppRecorder, FlaskRecorder
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
         FlaskChestPostgreSQL,
         FlaskChestSQLite,
     )
-    from flask_chest.decorator import flask_chest
-    from flask_chest.exporters import FlaskChestExporter, FlaskChestExporterInfluxDB, FlaskChestExporterMySQL
+    from flask_chest.decorator import flask_chest, recorders_of
+    from flask_chest.exporter import FlaskChestExporter, FlaskChestExporterInfluxDB, FlaskChestExporterMySQL
 
 __all__ = [
     "AppRecorder",
@@ -41,12 +40,16 @@ __all__ = [
     "FlaskChestSQLite",
     "FlaskRecorder",
     "flask_chest",
+    "recorders_of",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Flask-Chest's names, loaded when they are used: an application with the extension alone needs none of them."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "decorator" if name == "flask_chest" else "exporters" if name.startswith("FlaskChestExporter") else "chests"
-    return getattr(importlib.import_module(f"flask_chest.{home}"), name)
+_HOMES: Final = {
+    **dict.fromkeys([name for name in __all__ if name.startswith("FlaskChest")], "flask_chest.chests"),
+    **dict.fromkeys([name for name in __all__ if name.startswith("FlaskChestExporter")], "flask_chest.exporter"),
+    **dict.fromkeys(["flask_chest", "recorders_of"], "flask_chest.decorator"),
+}
+"""Flask-Chest's names: an application that uses only the extension does not need them."""
+
+if not TYPE_CHECKING:
+    __getattr__ = loaded_on_use(__name__, _HOMES)

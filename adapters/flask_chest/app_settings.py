@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from chest.adapter import PREFIX, Option, OptionType, Settings, Source, places
+from chest.adapter import PREFIX, Option, Options, OptionType, Settings, Source
 
 ALL: Final = "all"
 TRACKED: Final = "tracked"
@@ -27,14 +27,20 @@ G_OPTION: Final = Option(
     meaning="The variables of `flask.g` to record: all, those that `tracked_vars` or a decorator names (`tracked`), or only"
     " those that a decorator names (`none`).",
     side="request",
-    kind=OptionType(f"{ALL}, {TRACKED} or {NONE}", _which_of_g),
+    kind=OptionType(f"{ALL}, {TRACKED} or {NONE}", _which_of_g, Literal["all", "tracked", "none"]),
     key="CHEST_G",
 )
-"""The one option that the core has not."""
+"""The one option that the core does not have."""
+
+
+class FlaskOptions(Options, total=False):
+    """The options of ``FlaskRecorder``: the core's, and which variables of ``flask.g`` are recorded."""
+
+    g: Literal["all", "tracked", "none"] | None
 
 
 class AppSettings(NamedTuple):
-    """What an application's requests are recorded by."""
+    """The settings of one application."""
 
     core: Settings
     g: str
@@ -44,11 +50,11 @@ class AppSettings(NamedTuple):
     def resolve(cls, arguments: Mapping[str, Any], config: Mapping[str, Any]) -> AppSettings:
         """Settings from arguments, else ``app.config["CHEST_*"]``, else the environment, else the defaults.
 
-        :raises SettingsError: an unknown name, a value that cannot be meant, options that contradict each other.
+        :raises SettingsError: an unknown name, an invalid value, options that contradict each other.
         """
         config = {key: value for key, value in config.items() if str(key).startswith(PREFIX)}
         environ = dict(os.environ)
-        g, g_source = _read_g(arguments, config, environ)
+        g, g_source = G_OPTION.find(arguments, config, environ) or (G_OPTION.default, "default")
         core = Settings.resolve(
             _without(arguments, G_OPTION.name),
             config=_without(config, G_OPTION.key),
@@ -58,15 +64,8 @@ class AppSettings(NamedTuple):
 
     @property
     def takes_all_of_g(self) -> bool:
-        """Whether variables of ``g`` are taken that no decorator names; ``tracked_vars`` has its say later, as of all."""
+        """True if variables of ``g`` are also recorded without a decorator that names them; ``tracked_vars`` selects among them later."""
         return self.g == ALL or (self.g == TRACKED and self.core.tracked_vars is not None)
-
-
-def _read_g(arguments: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, Source]:
-    for source, given in places(G_OPTION, arguments, config, environ):
-        if given is not None:
-            return G_OPTION.read(given, source), source
-    return ALL, "default"
 
 
 def _without(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:

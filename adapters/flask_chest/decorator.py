@@ -1,4 +1,4 @@
-"""``flask_chest``: the decorator of Flask-Chest, for views that leave a record of their own, or of less than everything."""
+"""``flask_chest``: Flask-Chest's decorator, for views that leave a record of their own, or record fewer variables."""
 
 from __future__ import annotations
 
@@ -12,13 +12,28 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 from flask import Flask
 
 from chest import ChestError, RequestContext, SettingsError
-from chest.adapter import ENVIRON_KEY, clean_request_id, is_being_recorded, open_chest, tracked_names
-from flask_chest.contexts import app_context, request_context
-from flask_chest.g_variables import REQUEST_ID_NAME, SERVED_KEY, GVariables
+from chest.adapter import (
+    ENVIRON_KEY,
+    asks_for_websocket,
+    clean_request_id,
+    is_being_recorded,
+    open_chest,
+    tracked_names,
+)
+from flask_chest.contexts import SERVED_KEY, app_context, request_context
+from flask_chest.g_variables import REQUEST_ID_NAME, GVariables
+from flask_chest.tracked import set_custom_request_id, write_tracked_variables
+from flask_chest.used_g import Before
 from flask_chest.view_call import VIEW_MARK, ViewCall
 from flask_chest.view_chests import KEY, AnyChest, ViewChests, key_of, recorders_of, view_chests
 
-__all__ = ["default_request_id", "flask_chest", "recorders_of"]
+__all__ = [
+    "default_request_id",
+    "flask_chest",
+    "recorders_of",
+    "set_custom_request_id",
+    "write_tracked_variables",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,14 +43,14 @@ _ID_KEY: Final = "chest.flask.request_id"
 """Under this key ``environ`` holds the id that the request's first decorator gave it."""
 
 _BEFORE_KEY: Final = "chest.flask.before"
-"""Under this key ``environ`` holds what was on a ``g`` that another request had used, when the first decorator came to it."""
+"""Under this key ``environ`` holds what another request had left on ``g`` when the first decorator ran."""
 
 _UNNAMED: Final[tuple[str, ...]] = ("",)
-"""In the place of the names to record: the method is none of those that were named. No name on ``g`` is empty."""
+"""The names to record for a method that was not named: none, since no name on ``g`` is empty."""
 
 
 def default_request_id() -> str:
-    """What Flask-Chest makes by default; as the default it means: the request's id, wherever that comes from."""
+    """Flask-Chest's default generator. As the default argument it means: keep the id that the request has."""
     return str(uuid.uuid4())
 
 
@@ -51,9 +66,9 @@ def flask_chest(
     ``request_id``; a view that raises does too. Without, nothing more is stored: the record that ``FlaskRecorder`` makes of
     the request keeps only the variables named here.
 
-    In production take ``raise_exceptions=False``, or ``FlaskRecorder`` and no chests: a request then never waits for a
-    store and never fails because of one. ``True``, which Flask-Chest documented as the default, is for a request that must
-    not be answered before its variables are stored: it waits for every chest.
+    In production use ``raise_exceptions=False``, or ``FlaskRecorder`` and no chests: a request then never waits for a
+    store and never fails because of one. ``True``, Flask-Chest's documented default, is for a request that must not be
+    answered before its variables are stored: it waits for every chest.
 
     Example::
 
@@ -61,26 +76,26 @@ def flask_chest(
         @flask_chest(chests=[FlaskChestSQLite()], tracked_vars={"GET": ["user_id"]}, raise_exceptions=False)
         def index(): ...
 
-    Below ``@app.route``. It works on functions, coroutines, methods of a ``MethodView`` (and as one of its
-    ``decorators``), and above or below other decorators. Of a view that streams, ``raise_exceptions=True`` writes what
-    is on ``g`` when the view returns; ``False`` records when the stream has ended.
+    Write it below ``@app.route``. It works on functions, coroutines, methods of a ``MethodView`` (and as one of its
+    ``decorators``), and above or below other decorators. If a view streams, ``raise_exceptions=True`` writes what is on ``g``
+    when the view returns; ``False`` records when the stream has ended.
 
-    :param chests: what to write to: objects of Flask-Chest's classes, chests, URLs of chests.
+    :param chests: the chests to write to: objects of Flask-Chest's classes, chests, URLs of chests.
     :param tracked_vars: names on ``g``, for all methods or by method (``{"GET": [...]}``; a method that is not named
         tracks nothing, and leaves no record of its own); None: everything that the request set. Names that are not set
         are skipped.
     :param request_id_generator: makes the request's id, kept in ``g.custom_request_id`` and cut at 255 characters. The
         default, None, and one that raises mean the id that the request has already.
-    :param raise_exceptions: whether to write before the response is returned, and to raise what goes wrong.
-    :raises SettingsError: at start, for an argument that cannot be meant.
-    :raises ChestWriteError: in the request, after every chest was tried; only with ``raise_exceptions=True``, and not over
-        an exception of the view's own.
+    :param raise_exceptions: True writes before the response is returned, and raises errors of the chests.
+    :raises SettingsError: at start, for an invalid argument.
+    :raises ChestWriteError: in the request, after every chest was tried; only with ``raise_exceptions=True``, and not in place of
+        an exception of the view.
     """
     recorded = _Recorded(chests, tracked_vars, request_id_generator, raise_exceptions)
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         if not callable(view):
-            raise SettingsError(f"flask_chest(...) decorates a view function, and no {type(view).__name__}")
+            raise SettingsError(f"flask_chest(...) decorates a view function, not {type(view).__name__}")
         if isinstance(view, type):
             raise SettingsError(
                 f"flask_chest(...) decorates functions: in {view.__name__} decorate its methods, or write"
@@ -120,7 +135,7 @@ def flask_chest(
 
 
 class _Recorded:
-    """The arguments of one decorator, checked, and what it does with each request."""
+    """The checked arguments of one decorator, and its work in each request."""
 
     def __init__(
         self,
@@ -141,7 +156,7 @@ class _Recorded:
         self._has_warned = False
 
     def begin(self) -> ViewCall | None:
-        """The view is about to be called; None where there is nothing to do when it ends."""
+        """Begin a call of the view; None if nothing is to be done when it ends."""
         try:
             served = request_context().request
         except (LookupError, RuntimeError, AttributeError):  # outside a request the view is just called
@@ -156,22 +171,28 @@ class _Recorded:
             chests = of_app.app.extensions[KEY][self.key]
         except KeyError:
             chests = self._view_chests(of_app.app)
-        if chests is not None and not self.raises and not chests.mark[0]:
+        if chests is not None and not self.raises and not chests.fork_guard[0]:
             chests.prepare()
         try:
             names_on_g = vars(of_app.g)
         except (
             TypeError
-        ):  # a class of the application's own, without a dictionary: it costs its variables and no request
+        ):  # the application's class for g has no __dict__: its variables are not recorded, and the request goes on
             names_on_g = {}
+        watched_g: GVariables | None = environ.get(SERVED_KEY)
+        # An event of Socket.IO is handled with the environ of the handshake, and a g of its own.
+        is_event = watched_g is not None and not watched_g.is_of(names_on_g)
+        if is_event:
+            watched_g = None
         request_id = environ.get(_ID_KEY)
         if request_id is None:
             request_id = environ[_ID_KEY] = self._new_request_id(context, chests)
-            if VIEW_MARK in names_on_g:  # another request's, or one that several share
-                environ[_BEFORE_KEY] = names_on_g.copy()
+            # Another request's g, or one that several share; the extension, if there, knows which.
+            if VIEW_MARK in names_on_g and watched_g is None:
+                environ[_BEFORE_KEY] = Before(of_app.g)
         names_on_g[REQUEST_ID_NAME] = names_on_g[VIEW_MARK] = request_id
-        if not self.chests:
-            self._narrow(environ.get(SERVED_KEY), tracked)
+        if not self.chests and not is_event:
+            self._narrow(watched_g, tracked)
         if chests is None or tracked is _UNNAMED:
             return None
         call = ViewCall()
@@ -181,24 +202,26 @@ class _Recorded:
         call.request_context = context
         call.request_id = request_id
         call.tracked = tracked
-        call.watched_g = environ.get(SERVED_KEY)
-        call.before = environ.get(_BEFORE_KEY)
+        call.watched_g = watched_g
+        before: Before | None = environ.get(_BEFORE_KEY)
+        call.before = before if before is None or before.is_of(names_on_g) else None
         rule = served.url_rule
+        call.is_view = rule is not None and "event" not in vars(served) and not asks_for_websocket(environ)
         call.begin(environ, None if rule is None else rule.rule)
         return call
 
     def _view_chests(self, app: Flask) -> ViewChests | None:
-        """What this application's decorators share that name these chests; None where nothing is to be recorded."""
+        """What the application's decorators with these chests share; None if nothing is recorded."""
         try:
             return view_chests(app, self.key, self.chests) if self.chests else None
         except ChestError as error:
             if self.raises:
                 raise
-            self._warn("flask_chest(): nothing is recorded: %s", error)
+            self._warn("chest: flask_chest() records nothing: %s", error)
             return None
 
     def _new_request_id(self, context: RequestContext | None, chests: ViewChests | None) -> str:
-        """The request's one id: the first decorator's generator makes it, else it is the one that the request has."""
+        """The request's id: the first decorator's generator makes it; otherwise the request keeps its own."""
         made = None if self._generator is None else self._generated(self._generator)
         if made is not None and context is not None:
             context.request_id = made
@@ -213,14 +236,14 @@ class _Recorded:
         try:
             return clean_request_id(generator() or "") or None
         except Exception as error:  # noqa: BLE001 - the user's code must not fail the request
-            self._warn("request_id_generator raised %r: the request keeps the id that it has", error)
+            self._warn("chest: request_id_generator raised %r: the request keeps its own id", error)
             return None
 
     def _narrow(self, on_g: GVariables | None, tracked: Sequence[str] | None) -> None:
         if on_g is None:
             self._warn(
-                "flask_chest() without chests= narrows the record that FlaskRecorder makes of a request, and there is none:"
-                " add FlaskRecorder(app), or name chests"
+                "chest: flask_chest() without chests= selects variables for the record that FlaskRecorder makes, but there is no"
+                " FlaskRecorder: add FlaskRecorder(app), or give chests="
             )
         elif tracked is not None:
             on_g.narrow(tracked)

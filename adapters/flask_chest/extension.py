@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import weakref
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Unpack
 
-from flask import Flask
+from flask import Flask, current_app
 
 from chest import ChestMiddleware, Recorder, SettingsError
-from chest.adapter import Chest, ExportPlan, Settings
-from flask_chest.app_settings import AppSettings
+from chest.adapter import Chest, ScheduledTransferOptions, Settings, TransferPlan, Works, refuse_asgi
+from flask_chest.app_settings import AppSettings, FlaskOptions
 from flask_chest.cli import add_commands
 from flask_chest.g_variables import offer_chest_on_g
 from flask_chest.hooks import Watch
+from flask_chest.work.events import record_events
+from flask_chest.work.flask_work import FlaskWork
 
+_logger: Final = logging.getLogger("flask_chest")
 EXTENSION: Final = "chest"
 """The extension's name in ``app.extensions``."""
 
@@ -23,11 +27,11 @@ EXTENSION: Final = "chest"
 class FlaskRecorder:
     """Leaves one record of every request of a Flask application in every chest.
 
-    What a view leaves on ``flask.g`` becomes variables of the record; ``g.chest`` is the request's context, for everything
-    else that is to be said (:class:`chest.RequestContext`). Routes and blueprints may be registered before or after. One
-    object serves any number of applications: what belongs to one is in ``app.extensions["chest"]``, an :class:`AppRecorder`.
+    What a view sets on ``flask.g`` becomes variables of the record. ``g.chest`` is the request's context
+    (:class:`chest.RequestContext`), for everything else. Routes, blueprints and other extensions may be registered before or
+    after. One object serves any number of applications: ``app.extensions["chest"]`` is the :class:`AppRecorder` of each.
 
-    For an application that is no Flask application use :class:`chest.ChestMiddleware`.
+    For any other WSGI application use :class:`chest.ChestMiddleware`.
 
     Example::
 
@@ -39,9 +43,9 @@ class FlaskRecorder:
             recorder.init_app(app)
             return app
 
-    :param app: the application, if it is there already.
+    :param app: the application, if it exists already.
     :param chests: chest URLs or chests; none: ``CHEST_URLS``, else ``chest.sqlite3`` in ``directory``.
-    :param recorder: a recorder to share with other applications, in the place of ``chests`` and the options of its side.
+    :param recorder: a recorder to share with other applications, instead of ``chests`` and the options of its side.
     :param options: see ``docs/options.md``; and ``g``, which variables of ``flask.g`` are recorded: ``"all"`` (the default),
         ``"tracked"`` (those that ``tracked_vars`` or a ``flask_chest`` decorator names) or ``"none"`` (those that a
         decorator names). Each is also a key of ``app.config`` (``CHEST_G``, ``CHEST_URLS`` for ``chests``) and an
@@ -55,28 +59,32 @@ class FlaskRecorder:
         *,
         chests: Sequence[str | Chest] | None = None,
         recorder: Recorder | None = None,
-        **options: Any,
+        **options: Unpack[FlaskOptions],
     ) -> None:
-        self._options = options if chests is None else {**options, "chests": chests}
+        self._options = {**options, "chests": chests}
         self._recorder = recorder
-        self._exports: list[dict[str, Any]] = []
+        self._entries: list[dict[str, Any]] = []
         self._recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
+        self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
+        self._has_warned = False
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
         """Record the application's requests from now on.
 
-        Reads ``app.config``, so call it when that is complete; set ``app.wsgi_app``'s other middleware before it to have it
-        measured too.
+        It reads ``app.config``, so call it when the config is complete. Middleware that is put around ``app.wsgi_app`` before is
+        measured too. ``SocketIO(app)`` is such middleware: if it comes after ``init_app``, its requests are not recorded.
 
-        :raises SettingsError: for an option that is unknown, wrong, or contradicts another; for an application that is
-            recorded already, or is none of Flask's. The application is then as it was.
+        :raises SettingsError: for an unknown or invalid option, for options that contradict each other, for an application that
+            has a ``FlaskRecorder`` or is not a Flask application. The application is then unchanged.
         """
-        if not isinstance(app, Flask):
+        given: Any = app
+        if not isinstance(given, Flask):
+            refuse_asgi(app, "FlaskRecorder")
             raise SettingsError(
-                f"FlaskRecorder takes a Flask application, and no {type(app).__name__}; for any other WSGI application"
-                " there is chest.ChestMiddleware"
+                f"FlaskRecorder takes a Flask application, not {type(app).__name__}; for any other WSGI application"
+                " use chest.ChestMiddleware"
             )
         if EXTENSION in app.extensions:
             raise SettingsError(
@@ -88,50 +96,108 @@ class FlaskRecorder:
         middleware = ChestMiddleware.from_settings(watch.wsgi_app, settings.core, self._recorder)
         # Nothing is refused from here on.
         if settings.core.enabled:
-            watch.begin(middleware.recorder.counters)
+            watch.begin(middleware.recorder.request_side.counters)
             app.wsgi_app = middleware  # type: ignore[method-assign]
-        self._begin_exports(middleware.recorder)
+        of_app = weakref.ref(app)
+        middleware.recorder.ask_whether_testing(lambda: bool((known := of_app()) and known.testing))
+        self._begin_transfers(middleware.recorder)
         offer_chest_on_g(app)
         add_commands(app)
-        app.extensions[EXTENSION] = AppRecorder(middleware.recorder, settings)
+        app.extensions[EXTENSION] = AppRecorder(
+            middleware.recorder, settings, middleware.recorder.works_of(settings.core)
+        )
+        self._apps.add(app)
 
-    def scheduled(self, target: str | Chest, **options: Any) -> None:
-        """Export what is recorded to another chest on a timetable, in one of all the workers at a time.
+    def work(self, name: str, *, request_id: object = None, kind: str = "work") -> FlaskWork:
+        """Record a piece of work that is no request, as :meth:`chest.Recorder.work`, and what it sets on ``flask.g``.
 
-        Beside ``CHEST_EXPORTS``, of which it is one entry, and which says it without code. Before or after :meth:`init_app`.
+        May be called before :meth:`init_app`. It is recorded for the application whose context is pushed when the work begins, else
+        for the only one that this object serves.
+
+        Example::
+
+            @app.cli.command("import")
+            @recorder.work("import", kind="command")
+            def import_items(): ...
+
+        :param name: what is done.
+        :param request_id: the id of the request that asked for it.
+        :param kind: a word such as ``"job"``, ``"command"`` or ``"event"``.
+        :raises SettingsError: an argument is invalid, or a generator function is decorated.
+        """
+        work = FlaskWork(self._works, name, request_id, kind)
+        work.takes_all_of_g = self._takes_all_of_g
+        return work
+
+    def record_events(self, socketio: Any) -> None:
+        """Leave a record of each event of a Flask-SocketIO object whose handler is registered after this call.
+
+        Its name is the event's, with the namespace before it if that is not ``/``. It has the request id of the handshake.
+
+        :param socketio: a ``flask_socketio.SocketIO``.
+        """
+        record_events(socketio, self)
+
+    def _app_recorder(self) -> AppRecorder | None:
+        if current_app and EXTENSION in current_app.extensions:
+            return current_app.extensions[EXTENSION]  # type: ignore[no-any-return]
+        apps = list(self._apps)
+        return apps[0].extensions[EXTENSION] if len(apps) == 1 else None
+
+    def _works(self) -> Works | None:
+        found = self._app_recorder()
+        if found is None and not self._has_warned:
+            self._has_warned = True
+            _logger.warning(
+                "chest: work outside an application context is not recorded, as this FlaskRecorder serves %d applications:"
+                " write `with app.app_context():` around it",
+                len(self._apps),
+            )
+        return None if found is None else found.works
+
+    def _takes_all_of_g(self) -> bool:
+        found = self._app_recorder()
+        return found is not None and found.options.takes_all_of_g
+
+    def scheduled(self, target: str | Chest, **options: Unpack[ScheduledTransferOptions]) -> None:
+        """Transfer what is recorded to another chest on a timetable; one of all workers does it at each tick.
+
+        Adds one entry to ``CHEST_SCHEDULED_TRANSFERS``. May be called before or after :meth:`init_app`.
 
         Example::
 
             recorder.scheduled("influxdb://metrics:8086/org/bucket", every=300)
 
-        :param target: where to: a chest's URL, or a chest.
-        :param options: ``every`` (seconds), ``cron`` (a line of a crontab) or ``trigger`` (one of APScheduler's), and what
-            else an entry has, see ``docs/transfer.md``.
-        :raises SettingsError: it cannot be meant.
+        :param target: the chest to write to, or its URL.
+        :param options: ``every`` (seconds), ``cron`` (a line of a crontab) or ``trigger`` (one of APScheduler's), and the other
+            keys of an entry, see ``docs/transfer.md``.
+        :raises SettingsError: an option is unknown or invalid.
         """
         entry = {"to": target, **options}
-        ExportPlan.of(entry)
-        self._exports.append(entry)
+        TransferPlan.of(entry)
+        self._entries.append(entry)
         for recorder in self._recorders:
-            recorder.exports.plan(entry)
+            recorder.scheduled_transfers.plan(entry)
 
-    def _begin_exports(self, recorder: Recorder) -> None:
+    def _begin_transfers(self, recorder: Recorder) -> None:
         if recorder in self._recorders:  # shared by several applications
             return
         self._recorders.add(recorder)
-        for entry in self._exports:
-            recorder.exports.plan(entry)
+        for entry in self._entries:
+            recorder.scheduled_transfers.plan(entry)
 
 
 class AppRecorder(NamedTuple):
-    """What ``app.extensions["chest"]`` is."""
+    """The value of ``app.extensions["chest"]``."""
 
     recorder: Recorder
-    """Brings the application's records to its chests: tests ``flush()`` it, and ``stats()`` shows how it is."""
+    """Brings the application's records to its chests: tests call ``flush()``, and ``stats()`` shows its state."""
     options: AppSettings
-    """Every option with its value, ``CHEST_G`` too."""
+    """Every option with its value, including ``CHEST_G``."""
+    works: Works | None
+    """Makes the records of :meth:`FlaskRecorder.work`; None if the recorder is disabled."""
 
     @property
     def settings(self) -> Settings:
         """The core's options, with the service's name filled in."""
-        return dataclasses.replace(self.options.core, service=self.recorder.resource.service)
+        return dataclasses.replace(self.options.core, service=self.recorder.request_side.resource.service)

@@ -6,39 +6,33 @@ from typing import Final
 
 from flask import Response
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Rule
 from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator
 
-from chest.adapter import ROUTE_CHARACTERS, text
+from chest.adapter import is_answer_of
 from flask_chest.g_variables import GVariables
-
-ENDPOINT: Final = "flask.endpoint"
-BLUEPRINT: Final = "flask.blueprint"
-_NAME_CHARACTERS: Final = 512
-_FIRST_SERVER_ERROR: Final = 500
 
 
 class ServedRequest(GVariables):
-    """What Flask says of one request: the facts of its record."""
+    """What Flask knows of one request: the metadata of its record."""
 
     response: Response | None = None
-    """What Flask answers, for whoever watches it on its way to the middleware."""
+    """Flask's response; kept if middleware between Flask and Chest may change its body."""
     is_for_others = False
-    """Whether somebody does: there is middleware in between, which may make another body of it."""
+    """True if there is such middleware."""
     is_error_page = False
-    """Whether it is the page of an ``HTTPException``, which is complete although Flask runs it like an application."""
+    """True for the page of an ``HTTPException``: it is complete, although Flask runs it like an application."""
 
 
 WHOLE_KINDS: Final[set[type]] = set()
-"""The classes of responses seen that hand their bodies out as Werkzeug's own does: an application has few."""
+"""The classes of responses seen so far that return their bodies as Werkzeug's own does; an application has few."""
 
 
 def answers_whole(response: Response, served: ServedRequest) -> bool:
-    """Whether the body exists as a whole, so that the record can be made before its first byte is sent.
+    """True if the whole body exists, so that the record can be made before its first byte is sent.
 
-    It does when the response is a sequence, its class hands it out as Werkzeug's own does, and no callback waits for its
-    end (``Response.call_on_close``: there is no public way to ask, so its list is looked at).
+    That is so if the response is a sequence, its class returns it as Werkzeug's own does, and no callback waits for its
+    end (``Response.call_on_close``: its list is private and has no public reader).
     """
     try:
         if response._on_close:
@@ -55,25 +49,16 @@ def answers_whole(response: Response, served: ServedRequest) -> bool:
 
 
 def _hands_out_as_werkzeug(kind: type[Response]) -> bool:
-    """Whether nothing that makes the body of a response is of the application's own in this class."""
+    """True if this class makes the body as Werkzeug's own does, and sets ``Content-Length``."""
     names = ("__call__", "get_wsgi_response", "get_app_iter", "iter_encoded", "close")
-    return all(getattr(kind, name) is getattr(WerkzeugResponse, name) for name in names)
-
-
-def known_of(rule: Rule) -> tuple[str, dict[str, str]]:
-    """What is recorded of every request that a rule leads to, clean: the route, and the names of endpoint and blueprint."""
-    blueprint, _, _ = rule.endpoint.rpartition(".")
-    names = {ENDPOINT: rule.endpoint, BLUEPRINT: blueprint} if blueprint else {ENDPOINT: rule.endpoint}
-    return text(rule.rule, ROUTE_CHARACTERS), {name: text(value, _NAME_CHARACTERS) for name, value in names.items()}
+    return kind.automatically_set_content_length and all(
+        getattr(kind, name) is getattr(WerkzeugResponse, name) for name in names
+    )
 
 
 def is_answer(error: BaseException) -> bool:
-    """Whether an exception is the answer, and no error: what ``abort(404)`` or a redirect raises.
-
-    It says no more than the status does. Those of 500 and above are errors, and an ``HTTPException`` of the application's own
-    says something.
-    """
-    if not isinstance(error, HTTPException) or type(error).__module__.partition(".")[0] != "werkzeug":
+    """True if an exception is an answer and not an error: see :func:`chest.adapter.is_answer_of`."""
+    if not isinstance(error, HTTPException):
         return False
     code = error.code if error.response is None else error.response.status_code
-    return (code or 0) < _FIRST_SERVER_ERROR
+    return is_answer_of("werkzeug", error, code or 0)

@@ -1,4 +1,4 @@
-"""``WatchedStream``: a body that a view streams, so that its end is seen."""
+"""``WatchedStream``: wraps a body that a view streams, and reports its end."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from chest.adapter import RequestPart
+from chest.adapter import SubRecord
 
 
 class WatchedStream(Iterator[Any]):
-    """Hands the pieces of a body through, and tells its end once: when it is exhausted, raises or is closed.
+    """Passes the pieces of a body on, and reports its end once: when it is exhausted, raises or is closed.
 
-    :param body: what the view streams.
-    :param view: is told how it ended.
-    :param ended: called then.
+    :param body: the stream of the view.
+    :param view: is told how the stream ended.
+    :param ended: called at the end.
     """
 
-    def __init__(self, body: Iterable[Any], view: RequestPart, ended: Callable[[], object]) -> None:
+    def __init__(self, body: Iterable[Any], view: SubRecord, ended: Callable[[], object]) -> None:
         self._body = body
         self._pieces: Iterator[Any] | None = None
         self._view = view
@@ -38,7 +38,7 @@ class WatchedStream(Iterator[Any]):
             raise
 
     def close(self) -> None:
-        """The server is done with it. A HEAD request asks for no piece, and ends well all the same."""
+        """Close the body. A HEAD request reads no piece, and still ends well."""
         try:
             if hasattr(self._body, "close"):
                 self._body.close()
@@ -53,8 +53,8 @@ class WatchedStream(Iterator[Any]):
             ended()
 
 
-def with_watched_stream(value: Any, view: RequestPart, ended: Callable[[], object]) -> Any:
-    """What a view returned, its stream watched; None where it streams nothing, or a file that the server may send."""
+def with_watched_stream(value: Any, view: SubRecord, ended: Callable[[], object]) -> Any:
+    """A view's value with its stream watched; None if it does not stream, or streams a file that the server may send."""
     if isinstance(value, tuple) and value:
         body = with_watched_stream(value[0], view, ended)
         return None if body is None else (body, *value[1:])

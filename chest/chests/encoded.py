@@ -1,16 +1,26 @@
-"""``EncodedRecord``: a record on its way from one database to another, whose JSON nobody has looked into."""
+"""``EncodedRecord``: a record on its way from one database to another, whose JSON was not decoded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias, overload
+from typing import Any, Final, Protocol, TypeAlias, overload, runtime_checkable
 
-from chest.chests.base import StoredRecord
-from chest.encoding import decode
-from chest.record import Record
+from chest.chests.contract import Cursor, StoredRecord
+from chest.chests.query import EVERYTHING, Query
+from chest.record.encoding import decode
+from chest.record.record import Record
 
-__all__ = ["EncodedPage", "EncodedRecord", "EncodedRecords", "Row", "encoded_record", "records_of"]
+__all__ = [
+    "EncodedPage",
+    "EncodedRecord",
+    "EncodedRecords",
+    "EncodedSource",
+    "EncodedTarget",
+    "Row",
+    "encoded_record",
+    "records_of",
+]
 
 Row: TypeAlias = tuple[Any, ...]
 """Of a database: the cursor, the fields of a record with JSON as text, when it was stored."""
@@ -22,15 +32,15 @@ _ATTRIBUTES: Final = Record._fields.index("attributes")
 class EncodedRecord(Record):
     """A record that holds the JSON text of its variables and attributes, and decodes them only when they are asked for.
 
-    As a tuple it has the texts in their places, so it is only for chests that say
-    :attr:`~chest.chests.base.Chest.takes_encoded`; for everyone else there is :meth:`decoded`.
+    As a tuple it has the texts in their places, so it is only for an :class:`EncodedTarget`; for every other chest there
+    is :meth:`decoded`.
     """
 
     __slots__ = ()
 
     @property
     def variables(self) -> dict[str, Any]:
-        """Decoded anew each time; ``ValueError`` where the text is no JSON object."""
+        """Decoded anew each time; ``ValueError`` if the text is not a JSON object."""
         return _decoded(self[_VARIABLES])
 
     @property
@@ -39,7 +49,7 @@ class EncodedRecord(Record):
         return _decoded(self[_ATTRIBUTES])
 
     def decoded(self) -> Record:
-        """The plain record; what is no JSON object is left out, and said in ``chest.sanitized``."""
+        """The plain record; what is not a JSON object is left out, and named in ``chest.sanitized``."""
         values: list[Any] = list(self)
         damaged = {}
         for name, place in (("variables", _VARIABLES), ("attributes", _ATTRIBUTES)):
@@ -50,6 +60,25 @@ class EncodedRecord(Record):
         if damaged:
             values[_ATTRIBUTES]["chest.sanitized"] = damaged
         return Record._make(values)
+
+
+@runtime_checkable
+class EncodedSource(Protocol):
+    """A readable chest that can also give records as it stores them, with their JSON encoded."""
+
+    def read_encoded(
+        self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000
+    ) -> Sequence[StoredRecord]:
+        """``read``, for a caller that only hands the records on."""
+
+
+@runtime_checkable
+class EncodedTarget(Protocol):
+    """A chest that may also write :class:`EncodedRecord`."""
+
+    @property
+    def takes_encoded(self) -> bool:
+        """False if the store would not notice invalid JSON."""
 
 
 class EncodedRecords(Sequence[Record]):
@@ -74,7 +103,7 @@ class EncodedRecords(Sequence[Record]):
 
 
 class EncodedPage(Sequence[StoredRecord]):
-    """A page of a database's rows; its stored records, too, are made when they are looked at.
+    """A page of a database's rows; each stored record is made when it is used.
 
     :param moment_of: from the database's value to when a record was stored.
     """
@@ -114,5 +143,5 @@ def encoded_record(row: Row) -> EncodedRecord:
 def _decoded(json: Any) -> dict[str, Any]:
     value = decode(json)
     if not isinstance(value, dict):
-        raise ValueError("that is no JSON object")
+        raise ValueError("not a JSON object")
     return value

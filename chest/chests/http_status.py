@@ -6,11 +6,11 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from chest.chests.store_text import shortened
 from chest.errors import (
     ChestError,
     ChestUnavailable,
@@ -20,32 +20,33 @@ from chest.errors import (
     UnknownDatabase,
     UnknownHost,
 )
+from chest.record.messages import one_line
 
 _LONGEST_RETRY_SECONDS: Final = 3600.0
-"""A store that asks for more is asked again after an hour all the same: the records wait in a bounded place."""
+"""A store that asks for more is tried again after an hour: the records wait in a bounded place."""
 
 _CONFIGURATION: Final[dict[int, tuple[type[ChestUnavailable], str]]] = {
-    401: (LoginRefused, "see to its log-in: the token, or user and password"),
-    403: (LoginRefused, "this log-in may not write there: see to its permissions"),
-    404: (UnknownDatabase, "there is nothing at this address: see to the URL, and to the names in it"),
-    405: (ChestUnavailable, "it takes no POST at this address: see to the URL"),
-    407: (LoginRefused, "the proxy asks for a log-in: see to the proxy's URL"),
+    401: (LoginRefused, "check the log-in: the token, or user and password"),
+    403: (LoginRefused, "this log-in may not write: check its permissions"),
+    404: (UnknownDatabase, "nothing is at this address: check the URL and the names in it"),
+    405: (ChestUnavailable, "this address accepts no POST: check the URL"),
+    407: (LoginRefused, "the proxy asks for a log-in: check the URL of the proxy"),
 }
-"""Answers that say nothing about the records: delivery goes on once the configuration has been mended."""
+"""Answers that say nothing about the records: delivery goes on after the configuration was corrected."""
 _PASSING: Final = frozenset((408, 421, 425, 429))
 
 
-def error_of(name: str, status: int, said: str = "", retry_after: str | None = None) -> ChestError:
-    """The error for an answer that is no success.
+def error_of(name: str, status: int, said: str = "", headers: Mapping[str, str] | None = None) -> ChestError:
+    """The error for an answer other than success.
 
     :param name: the label of the chest.
     :param status: the status code (RFC 9110, section 15; RFC 6585).
     :param said: what the store said about it, without secrets; shortened here, and cleaned of control characters.
-    :param retry_after: the ``Retry-After`` header.
-    :return: ``ChestUnavailable`` for everything that may pass or be mended, ``RecordRejected`` where the store refuses
+    :param headers: those of the answer, by names in any case that it takes itself; read are ``Retry-After`` and ``Date``.
+    :return: ``ChestUnavailable`` for everything that may pass or be corrected, ``RecordRejected`` if the store refuses
         what was sent.
     """
-    shown = shortened(said)
+    shown = one_line(said)
     says = f"{name} answered {status}" + (f" ({shown})" if shown else "")
     if status in _CONFIGURATION:
         kind, cure = _CONFIGURATION[status]
@@ -53,7 +54,7 @@ def error_of(name: str, status: int, said: str = "", retry_after: str | None = N
     if 300 <= status < 400:
         return ChestUnavailable(f"{says}: it redirects; put the address that it redirects to into the URL")
     if status in _PASSING or status >= 500:
-        return ChestUnavailable(f"{says}: it takes nothing now", seconds_of(retry_after))
+        return ChestUnavailable(f"{says}: it takes nothing now", seconds_to_retry(headers or {}))
     return RecordRejected(f"{says}: it refuses what was sent")
 
 
@@ -65,13 +66,13 @@ def unreachable(name: str, error: BaseException, why: str) -> ChestUnavailable:
     """
     below = list(_chain(error))
     if any(isinstance(each, socket.gaierror) for each in below):
-        return UnknownHost(f"{name}: the host name leads to no address: see to it in the URL ({shortened(why)}).")
+        return UnknownHost(f"{name}: the host name cannot be resolved: check it in the URL ({one_line(why)}).")
     if any(isinstance(each, ssl.SSLError) for each in below):
         return TLSRefused(
-            f"{name}: no encrypted connection can be made: see to the scheme of the URL, and to the server's certificate"
-            f" ({shortened(why)})."
+            f"{name}: no encrypted connection can be made: check the scheme of the URL, and the server's certificate"
+            f" ({one_line(why)})."
         )
-    return ChestUnavailable(f"{name} cannot be reached: {shortened(why)}.")
+    return ChestUnavailable(f"{name} cannot be reached: {one_line(why)}.")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -82,18 +83,25 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def seconds_of(retry_after: str | None, now: float | None = None) -> float | None:
-    """A ``Retry-After`` header (RFC 9110, section 10.2.3: seconds or a date) as seconds; None where it says nothing.
+def seconds_to_retry(headers: Mapping[str, str]) -> float | None:
+    """The ``Retry-After`` header (RFC 9110, section 10.2.3: seconds or a date) as seconds; None if it says nothing.
 
-    :param now: the time as Unix time in seconds; None takes the clock's.
+    A date is counted from the answer's own ``Date``: this host's clock may run ahead of the server's.
     """
-    if retry_after is None:
-        return None
-    text = retry_after.strip()
+    text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return min(float(text), _LONGEST_RETRY_SECONDS)
+    until = _unix_time(text)
+    if until is None:
+        return None
+    now = _unix_time(headers.get("Date", ""))
+    return min(max(0.0, until - (time.time() if now is None else now)), _LONGEST_RETRY_SECONDS)
+
+
+def _unix_time(date: str) -> float | None:
+    """An HTTP date in Unix seconds, read as UTC even if it names no zone; None if the text is not a date."""
     try:
-        seconds = parsedate_to_datetime(text).timestamp() - (time.time() if now is None else now)
+        parsed = parsedate_to_datetime(date)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-    return min(max(0.0, seconds), _LONGEST_RETRY_SECONDS)

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, unquote
 
-from chest import mozlog
-from chest.chests.base import Chest
-from chest.errors import ChestUnavailable, SettingsError
-from chest.record import Outcome, Record
+from chest.chests.contract import Chest
+from chest.chests.url_options import refuse_unknown, yes_no_of
+from chest.errors import ChestUnavailable
+from chest.record import mozlog
+from chest.record.record import Outcome, Record
+from chest.system.files import cut_back, is_full
 
 __all__ = ["LogChest"]
 
+_OPTIONS: Final = ("logger", "variables")
 _TIMEOUT_SECONDS: Final = 5.0
 _PIECE_BYTES: Final = 4096
 """``PIPE_BUF`` of Linux: what several processes write into one pipe in pieces of at most this size stays whole."""
@@ -28,7 +31,7 @@ _FAILED: Final = frozenset((Outcome.ERROR, Outcome.WORKER_TIMEOUT, Outcome.KILLE
 class LogChest(Chest):
     """Writes ``request.summary`` as Dockerflow has it, one line of JSON a record.
 
-    Where a platform collects the output of its processes, this is all it needs. A line holds a summary and no whole record:
+    For a platform that collects the output of its processes. A line holds a summary, not the whole record:
     nothing can be read back. A batch that is written again after a failure may stand there twice.
 
     :param url: ``log:`` for the standard output, ``log:access.log`` or ``log:/var/log/access.log`` for a file (made with
@@ -47,10 +50,9 @@ class LogChest(Chest):
         path = unquote(address.partition(":")[2])
         self._path = Path("/" + path.lstrip("/") if path.startswith("//") else path) if path else None
         parameters = dict(parse_qsl(query, keep_blank_values=True))
-        self._kind = parameters.pop("logger", "") or "request.summary"
-        self._has_variables = _yes_no(parameters.pop("variables", "0"))
-        if parameters:
-            raise SettingsError(f"{min(parameters)!r} is no parameter of a log chest; there are logger and variables.")
+        refuse_unknown(parameters, _OPTIONS, "A log chest")
+        self._kind = parameters.get("logger") or "request.summary"
+        self._has_variables = yes_no_of("variables", parameters.get("variables"))
         self._is_torn = False
 
     def open(self) -> None:
@@ -81,6 +83,8 @@ class LogChest(Chest):
             raise ChestUnavailable(
                 f"{self.name}: {self._path} cannot be written; see its permissions and its directory."
             )
+        elif is_full(self._path.absolute()):
+            raise ChestUnavailable(f"{self.name}: the disk is full: make room.")
 
     def wait_at_most(self, seconds: float) -> bool:
         return True  # it waits for nothing but the disk
@@ -90,23 +94,7 @@ class LogChest(Chest):
 
     def _message(self, record: Record) -> dict[str, Any]:
         """The record, as Dockerflow's summary of a request."""
-        is_failed = record.outcome in _FAILED
-        attributes = record.attributes
-        language = attributes.get("http.request.header.accept-language", "")
-        fields = {
-            "errno": 500 if is_failed else 0,
-            "agent": attributes.get("user_agent.original", ""),
-            "lang": ", ".join(map(str, language)) if isinstance(language, list) else language,
-            "method": record.method,
-            "path": record.path,
-            "uid": attributes.get("enduser.id") or record.variables.get("uid") or record.variables.get("user_id") or "",
-            "rid": record.request_id,
-            "t": record.duration_ns // 1_000_000,
-        }
-        if "url.query" in attributes:
-            fields["querystring"] = attributes["url.query"]
-        if is_failed:
-            fields["msg"] = attributes.get("exception.message") or record.error or record.outcome
+        fields = summary_fields(record)
         if self._has_variables:
             fields = {**record.variables, **fields}
         return mozlog.message(
@@ -114,17 +102,17 @@ class LogChest(Chest):
             kind=self._kind,
             logger=record.service,
             hostname=record.host,
-            severity=mozlog.ERROR if is_failed else mozlog.INFO,
+            severity=mozlog.ERROR if fields["errno"] else mozlog.INFO,
             pid=os.getpid(),
             fields=fields,
         )
 
     def _opened(self, path: Path) -> int:
         try:
-            # Not to wait for the reader of a named pipe.
+            # Without waiting for the reader of a named pipe.
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         except OSError as error:
-            reason = "nobody reads from it" if error.errno == errno.ENXIO else error.strerror
+            reason = "no process reads from it" if error.errno == errno.ENXIO else error.strerror
             raise ChestUnavailable(f"{self.name}: {path} cannot be opened for writing: {reason}.") from error
 
     def _write_lines(self, file: int, lines: Sequence[bytes]) -> None:
@@ -132,7 +120,7 @@ class LogChest(Chest):
         if self._is_torn:  # half a line stands there: what comes now begins a new one
             lines = [b"\n", *lines]
         for piece in _pieces(lines):
-            rest = piece
+            rest, was_torn = piece, self._is_torn
             try:
                 while rest:
                     self._wait(file, deadline)
@@ -142,19 +130,55 @@ class LogChest(Chest):
                         continue
                     self._is_torn = bool(rest) and rest is not piece
             except OSError as error:
+                if rest is not piece and _try_cut_back(file, len(piece) - len(rest)):
+                    self._is_torn = was_torn
                 raise ChestUnavailable(f"{self.name}: cannot be written: {error.strerror}.") from error
 
     def _wait(self, file: int, deadline: float) -> None:
-        """Wait until the file takes something; a pipe that nobody empties is a store that is down."""
+        """Wait until the file takes something; a pipe without a reader is a store that is down."""
         poll = select.poll()
         poll.register(file, select.POLLOUT)
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise ChestUnavailable(f"{self.name}: whoever reads it takes nothing for {_TIMEOUT_SECONDS:g} s.")
+            raise ChestUnavailable(f"{self.name}: its reader takes nothing for {_TIMEOUT_SECONDS:g} s.")
+
+
+def summary_fields(record: Record) -> dict[str, Any]:
+    """The fields of Dockerflow's ``request.summary``; with ``msg`` if the request failed."""
+    is_failed = record.outcome in _FAILED
+    attributes, variables = record.attributes, record.variables
+    language = attributes.get("http.request.header.accept-language", "")
+    fields = {
+        "errno": 500 if is_failed else 0,
+        "agent": attributes.get("user_agent.original", ""),
+        "lang": ", ".join(map(str, language)) if isinstance(language, list) else language,
+        "method": record.method,
+        "path": record.path,
+        "uid": attributes.get("enduser.id") or variables.get("uid") or variables.get("user_id") or "",
+        "rid": record.request_id,
+        "t": record.duration_ns // 1_000_000,
+    }
+    if "url.query" in attributes:
+        fields["querystring"] = attributes["url.query"]
+    if is_failed:
+        fields["msg"] = attributes.get("exception.message") or record.error or record.outcome
+    return fields
+
+
+def _try_cut_back(file: int, taken: int) -> bool:
+    """Remove the torn line that a full disk left in the file; False for a pipe, and if others have written after it."""
+    try:
+        end = os.lseek(file, 0, os.SEEK_CUR)
+        if os.fstat(file).st_size != end:
+            return False
+    except OSError:
+        return False
+    cut_back(file, end - taken)
+    return os.fstat(file).st_size != end
 
 
 def _standard_output() -> int:
     try:
-        return sys.stdout.fileno()  # and not its write: whoever waits for a full pipe there waits for ever
+        return sys.stdout.fileno()  # and not its write, which would wait for a full pipe for ever
     except (AttributeError, OSError, ValueError) as error:
         raise ChestUnavailable(
             "log: this process has no standard output; name a file, as in log:access.log."
@@ -170,9 +194,3 @@ def _pieces(lines: Sequence[bytes]) -> Iterator[bytes]:
             piece = b""
         piece += line
     yield piece
-
-
-def _yes_no(text: str) -> bool:
-    if text.lower() in ("1", "true", "0", "false"):
-        return text.lower() in ("1", "true")
-    raise SettingsError(f"variables={text!r}: write variables=1, or leave it out.")

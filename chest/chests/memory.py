@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
 
-from chest.chests.base import Cursor, ReadableChest, StoredRecord
+from chest.chests.contract import Cursor, ReadableChest, StoredRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.errors import SettingsError
-from chest.record import Record
+from chest.record.record import Outcome, Record
+from chest.system.fork_guard import call_in_child, check_fork
 
 __all__ = ["MemoryChest"]
 
@@ -22,12 +22,15 @@ class _Shelf:
     def __init__(self) -> None:
         self.rows: dict[str, StoredRecord] = {}
         self.last_cursor = 0
-        self._lock, self._pid = threading.Lock(), os.getpid()
+        self._renew_lock()
+        call_in_child(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
 
     def lock(self) -> threading.Lock:
         """The lock of this process: one inherited by a fork may be held for ever, by a thread that did not come."""
-        if self._pid != os.getpid():
-            self._lock, self._pid = threading.Lock(), os.getpid()
+        check_fork()
         return self._lock
 
 
@@ -37,20 +40,22 @@ _shared_shelves: dict[str, _Shelf] = {}
 class MemoryChest(ReadableChest):
     """Keeps records in the memory of this process, and nowhere else: for tests, never for production.
 
-    Nothing is ever evicted, and other processes see nothing of it: under several workers, each has its own.
+    No other process sees it: under several workers, each has its own.
 
     :param url: ``memory:`` or ``memory:name``. All chests of one URL share what they hold, so that a test can look at
         what an application with ``chests=["memory:shop"]`` wrote: ``MemoryChest("memory:shop").records``. It is kept
         until :meth:`clear`. None: a chest that shares nothing.
-    :raises SettingsError: the URL has parameters, and there are none to have.
+    :param most_records: the oldest ones beyond are forgotten; None: nothing is ever forgotten.
+    :raises SettingsError: the URL has parameters; this chest takes none.
     """
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | None = None, *, most_records: int | None = None) -> None:
         self.name = url or "memory"
         if "?" in self.name:
             raise SettingsError(
                 f"{self.name.partition('?')[0]}: a memory chest has no parameters; leave out the ? and what follows."
             )
+        self._most_records = most_records
         self._shelf = _Shelf() if url is None else _shared_shelves.setdefault(url, _Shelf())
 
     @property
@@ -70,9 +75,13 @@ class MemoryChest(ReadableChest):
         shelf, now = self._shelf, datetime.now(UTC)
         with shelf.lock():
             for record in records:
-                if record.id not in shelf.rows:
+                there = shelf.rows.get(record.id)
+                if there is None or (there.record.outcome == Outcome.KILLED != record.outcome):
+                    shelf.rows.pop(record.id, None)  # it would keep its place in the order
                     shelf.last_cursor += 1
                     shelf.rows[record.id] = StoredRecord(shelf.last_cursor, now, record)
+            while self._most_records is not None and len(shelf.rows) > self._most_records:
+                del shelf.rows[next(iter(shelf.rows))]
 
     def check(self) -> None:
         """Memory can always be written."""

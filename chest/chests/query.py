@@ -1,23 +1,21 @@
-"""``Query``: which records are meant; every condition in one place, for chests, commands and pages alike."""
+"""``Query``: which records to find; every condition in one place, for chests, commands and pages alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from chest.encoding import decode
+from chest.chests.asking.conditions import Condition, says, value_at
 from chest.errors import SettingsError
-from chest.record import Record
+from chest.record.record import Record
 
 __all__ = ["EVERYTHING", "Query"]
-
-_ABSENT: Final = object()
 
 
 @dataclass(frozen=True)
 class Query:
-    """Conditions on records; a record is meant when all that are given hold. None given: every record is meant.
+    """Conditions on records: a record matches if all that are given hold. Without conditions every record matches.
 
     :param request_id: exactly this id of the user's.
     :param service: exactly this service.
@@ -25,9 +23,10 @@ class Query:
     :param until_ns: requests that began before it.
     :param route: exactly this template.
     :param statuses: the status lies in this range: ``range(500, 600)`` for ``5xx``.
-    :param outcome: exactly this outcome, one of :class:`~chest.record.Outcome`.
+    :param outcome: exactly this outcome, one of :class:`~chest.record.record.Outcome`.
     :param slower_than_ns: took longer than this, in nanoseconds.
     :param variables: names to values as a person types them, see :meth:`matches`.
+    :param conditions: more of them, of every kind; ``chest.query.parse`` makes them of a filter's text.
     :raises SettingsError: a range of statuses with a step.
     """
 
@@ -40,23 +39,24 @@ class Query:
     outcome: str | None = None
     slower_than_ns: int | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         if self.statuses is not None and self.statuses.step != 1:
             raise SettingsError(f"statuses is {self.statuses!r}: use a range without a step, such as range(500, 600).")
 
     def matches(self, record: Record) -> bool:
-        """Whether the record is meant.
+        """True if the record matches.
 
         A variable that is text must equal what was typed; any other must equal what was typed, read as JSON. So
         ``123`` finds ``"123"``, ``123`` and ``123.0``; ``true`` finds ``true`` and ``"true"``, not ``1``. A name with
         dots (``cart.items``) looks into nested mappings, unless a variable has just this name.
         """
-        return self._matches_fields(record) and self.matches_variables(record.variables)
-
-    def matches_variables(self, variables: Mapping[str, Any]) -> bool:
-        """Whether the conditions on variables hold: what is left to do where a store checked the fields itself."""
-        return all(_says(typed, _value_of(variables, name)) for name, typed in self.variables.items())
+        return (
+            self._matches_fields(record)
+            and all(says(typed, value_at(record.variables, name)) for name, typed in self.variables.items())
+            and all(condition.matches(record) for condition in self.conditions)
+        )
 
     def _matches_fields(self, record: Record) -> bool:
         return (
@@ -73,29 +73,3 @@ class Query:
 
 EVERYTHING: Final = Query()
 """The query without a condition."""
-
-
-def _value_of(variables: Mapping[str, Any], name: str) -> Any:
-    """The variable of this name, else what the name's dots lead to."""
-    if name in variables:
-        return variables[name]
-    value: Any = variables
-    for part in name.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return _ABSENT
-        value = value[part]
-    return value
-
-
-def _says(typed: str, value: Any) -> bool:
-    """Whether this is how a person types the value."""
-    if value is _ABSENT:
-        return False
-    if isinstance(value, str):
-        return value == typed
-    try:
-        meant = decode(typed)
-    except ValueError:
-        return False
-    # True == 1 in Python, and nobody who looks for one means the other.
-    return isinstance(meant, bool) == isinstance(value, bool) and bool(meant == value)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NoReturn, TypeAlias
+from urllib.parse import unquote
 
-from chest.chests.base import Chest
-from chest.errors import MissingDependencyError, SettingsError
+from chest.chests.contract import Chest
+from chest.errors import ChestUnavailable, MissingDependencyError, SettingsError
+from chest.record.record import Record
+from chest.record.secret_names import is_secret_parameter
+from chest.record.secret_text import without_secrets
+from chest.settings.chest_urls import BUILTIN, guests, scheme_of, schemes
+from chest.settings.option import nearest
 
 __all__ = [
-    "ENTRY_POINT_GROUP",
+    "UnusableChest",
     "builtin_factory",
     "open_chest",
+    "refuse_ambiguous_login",
     "safe_url",
-    "schemes",
-    "sounds_secret",
     "sqlite_url",
     "variables_chest",
     "variables_source",
@@ -29,64 +32,41 @@ __all__ = [
 ChestFactory: TypeAlias = Callable[[str], Chest]
 """Takes a chest URL and gives a chest that has connected to nothing yet; a class with such a constructor is one."""
 
-ENTRY_POINT_GROUP: Final = "chest.chests"
-"""Where other packages announce their chests: the entry point's name is the scheme, its object a factory."""
-
-
-class _Builtin(NamedTuple):
-    """Where the factory of a scheme is found, and what to install for it."""
-
-    factory: str
-    requirement: str
-
-
-_BUILTIN: Final = {
-    "http": _Builtin("chest.chests.http:HttpChest", "wsgi-chest[http]"),
-    "https": _Builtin("chest.chests.http:HttpChest", "wsgi-chest[http]"),
-    "influxdb": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
-    "influxdb+https": _Builtin("chest.chests.influx:InfluxChest", "wsgi-chest[influx]"),
-    "log": _Builtin("chest.chests.log:LogChest", "wsgi-chest"),
-    "mariadb": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
-    "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
-    "mongodb": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
-    "mongodb+srv": _Builtin("chest.chests.mongo:MongoChest", "wsgi-chest[mongo]"),
-    "mysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
-    "mysql+pymysql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
-    "ndjson": _Builtin("chest.chests.ndjson:NdjsonChest", "wsgi-chest"),
-    "postgres": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
-    "postgresql": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
-    "postgresql+psycopg": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest[sql]"),
-    "sqlite": _Builtin("chest.chests.sql:SQLChest", "wsgi-chest"),
+_VARIABLES: Final = {
+    "sqlite": (
+        "chest.chests.sql.sqlite.variables:SQLiteVariables",
+        "chest.chests.sql.sqlite.variables:SQLiteVariablesSource",
+    ),
 }
-
-_VARIABLES_FACTORY: Final = "chest.chests.sql_variables:VariablesChest"
-_VARIABLES_SOURCE: Final = "chest.chests.sql_variables_source:VariablesSource"
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_SECRET_NAME = re.compile(
-    r"token|secret|password|passwd|pwd|passphrase|api[_-]?key|signature|credential|^(key|sig|auth)$", re.I
+"""Of a scheme, the chest of one row a variable, and the same to be read."""
+_SERVER_VARIABLES: Final = (
+    "chest.chests.sql.variables:VariablesChest",
+    "chest.chests.sql.variables_source:VariablesSource",
 )
+
+_HTTP: Final = ("http", "https")
+_KEY_BEFORE_HOST: Final = (*_HTTP, "influxdb", "influxdb+https")
+"""A name before the host would be a key; and a path or an option may hold an "@"."""
+_PARAMETER: Final = re.compile(r"([^?&;#=]+)=([^&]*)")
+# A password without its host: it stands where the port would, and is not a number.
+_BAD_PORT: Final = re.compile(r"(\A[^/:\[]+:)(?!\d*(?:[/,]|\Z))[^/]+")
+_ADDRESS = re.compile(r"(\[.*\]|[^:]*)(:\d+)?")
 
 
 def open_chest(url: str) -> Chest:
     """The chest that a URL names; it connects when it is first used.
 
     :param url: such as ``sqlite:///chest.sqlite3``; what may follow ``?`` stands in the docstring of the chest.
-    :raises SettingsError: no URL, a scheme nobody knows, or an option of the URL that cannot be meant.
+    :raises SettingsError: no URL, an unknown scheme, or an invalid option of the URL.
     :raises MissingDependencyError: the chest's driver is not installed.
     """
     scheme = _scheme_of(url)
-    if scheme in _BUILTIN:
+    if scheme in BUILTIN:
         return builtin_factory(scheme)(url)
-    for guest in entry_points(group=ENTRY_POINT_GROUP, name=scheme):
+    for guest in guests(scheme):
         factory: ChestFactory = guest.load()
         return factory(url)
     raise SettingsError(_unknown_scheme(scheme))
-
-
-def schemes() -> list[str]:
-    """The scheme of every chest that is there, ours and those of guests."""
-    return sorted({*_BUILTIN, *(guest.name for guest in entry_points(group=ENTRY_POINT_GROUP))})
 
 
 def safe_url(url: str) -> str:
@@ -94,18 +74,48 @@ def safe_url(url: str) -> str:
 
     A password may hold what a URL should not, such as ``/`` or ``?``; rather too much is masked than too little.
     """
-    address, mark, parameters = url.partition("?")
-    if mark and "@" not in address and "@" in parameters:
-        address, mark, parameters = url, "", ""
-    address = re.sub(r"^([^:/]+://[^:/@]*):.*@", r"\1:***@", address, flags=re.DOTALL)
-    # Of an HTTP service a name without a password is its key.
-    address = re.sub(r"^(https?://)[^:/@]+@", r"\1***@", address, flags=re.IGNORECASE)
-    return address + mark + "&".join(_safe_parameter(parameter) for parameter in parameters.split("&"))
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        is_ours = url.partition(":")[0].lower() in BUILTIN and url.count(":") == 1
+        if "@" in url and not is_ours:  # no URL: a "/" or a ":" is missing
+            return f"***@{url.rpartition('@')[2]}"
+        scheme, rest = "", url
+    is_login, _ = _login_of(scheme, rest)
+    login, _, address = rest.rpartition("@") if mark and is_login else ("", "", rest)
+    if login:
+        user, colon, _ = login.partition(":")
+        # Of an HTTP service a name without a password is its key.
+        shown = f"{user}:***" if colon else "***" if scheme.lower() in _KEY_BEFORE_HOST else user
+        mark = f"://{shown}@"
+    address, question, parameters = address.partition("?")
+    address, mark_of_fragment, fragment = address.partition("#")
+    parts = _PARAMETER.sub(_safe_parameter, f"{mark_of_fragment}{fragment}{question}{parameters}")
+    return scheme + mark + (_BAD_PORT.sub(r"\1***", address) if mark else address) + parts
 
 
-def sounds_secret(name: str) -> bool:
-    """Whether the value of a URL's parameter or a header of this name is not to be shown."""
-    return _SECRET_NAME.search(name) is not None
+def refuse_ambiguous_login(url: str) -> None:
+    """Refuse a URL of which a password's end could be taken for the host's name: it would stand in every message.
+
+    :param url: of a chest on a server.
+    :raises SettingsError: a character of the user name or password means something else in a URL.
+    """
+    scheme, mark, rest = url.partition("://")
+    _, is_ambiguous = _login_of(scheme, rest)
+    if mark and is_ambiguous:
+        raise SettingsError(
+            f"The user name or password of this {scheme}: URL holds a character that means something else there."
+            " Write it as its %-code: @ is %40, / is %2F, ? is %3F, # is %23, : is %3A, % is %25."
+        )
+
+
+def _login_of(scheme: str, rest: str) -> tuple[bool, bool]:
+    """Whether a URL has a user name before its host, and whether that could end in more than one place."""
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        return True, rest.count("@") > 1
+    has_address = not authority or (scheme.lower() in _KEY_BEFORE_HOST and _ADDRESS.fullmatch(authority) is not None)
+    may_go_on = "@" in rest and not has_address
+    return may_go_on, may_go_on
 
 
 def sqlite_url(path: Path) -> str:
@@ -114,50 +124,51 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F")
 
 
-def _safe_parameter(parameter: str) -> str:
-    name, equals, _ = parameter.partition("=")
-    return f"{name}=***" if equals and sounds_secret(name) else parameter
+def _safe_parameter(parameter: re.Match[str]) -> str:
+    name, value = parameter.groups()
+    is_secret = is_secret_parameter(unquote(name)) or without_secrets(value, is_secret_parameter) != value
+    return f"{name}=***" if is_secret else parameter[0]
 
 
 def _scheme_of(url: str) -> str:
-    match = _SCHEME.match(url)
-    if match is None:
+    scheme = scheme_of(url)
+    if scheme is None:
         raise SettingsError(
-            f"{safe_url(url)!r} is no chest URL: write a scheme first, such as sqlite:///chest.sqlite3."
+            f"{safe_url(url)!r} is not a chest URL: write a scheme first, such as sqlite:///chest.sqlite3."
         )
-    return match[1].lower()
+    return scheme
 
 
 def builtin_factory(scheme: str) -> Callable[..., Chest]:
-    """The class behind one of Chest's own schemes, for whoever needs more than a URL can say.
+    """The class behind one of Chest's own schemes, for a caller that needs more than a URL can say.
 
     :raises MissingDependencyError: the chest's driver is not installed.
     """
     with _naming_what_to_install(scheme):
-        factory: Callable[..., Chest] = resolve_name(_BUILTIN[scheme].factory)
+        factory: Callable[..., Chest] = resolve_name(BUILTIN[scheme].factory)
     return factory
 
 
 def variables_chest(url: str) -> Chest:
     """The chest that keeps variables, one row each, in the SQL database that a URL names.
 
-    :raises SettingsError: no such URL can be meant.
+    :raises SettingsError: invalid chest URL.
     :raises MissingDependencyError: the database's driver is not installed.
     """
-    return _of_variables(url, _VARIABLES_FACTORY)
+    return _of_variables(url, is_read=False)
 
 
 def variables_source(url: str) -> Chest:
     """The same to be read: each row as a record, for what exports it. Raises as :func:`variables_chest`."""
-    return _of_variables(url, _VARIABLES_SOURCE)
+    return _of_variables(url, is_read=True)
 
 
-def _of_variables(url: str, path: str) -> Chest:
+def _of_variables(url: str, *, is_read: bool) -> Chest:
     scheme = _scheme_of(url)
-    if scheme not in _BUILTIN:
+    if scheme not in BUILTIN:
         raise SettingsError(_unknown_scheme(scheme))
     with _naming_what_to_install(scheme):
-        factory: ChestFactory = resolve_name(path)
+        factory: ChestFactory = resolve_name(_VARIABLES.get(scheme, _SERVER_VARIABLES)[is_read])
         return factory(url)
 
 
@@ -166,14 +177,48 @@ def _naming_what_to_install(scheme: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        message = f"The {scheme} chest needs the package {error.name}: pip install {_BUILTIN[scheme].requirement!r}"
+        message = f"The {scheme} chest needs the package {error.name}: pip install {BUILTIN[scheme].requirement!r}"
         raise MissingDependencyError(message) from error
+    except MissingDependencyError:
+        raise
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"The {scheme} chest cannot be loaded: {error}. If the applications of this process have an interpreter each,"
+            " give them one (uWSGI: single-interpreter; mod_wsgi: WSGIApplicationGroup %{GLOBAL}) or a process each."
+        ) from error
 
 
 def _unknown_scheme(scheme: str) -> str:
     known = schemes()
-    nearest = next(
-        filter(None, (difflib.get_close_matches(each, known, n=1) for each in (scheme, scheme.partition("+")[0]))), []
-    )
-    hint = f" Did you mean {nearest[0]}:?" if nearest else ""
+    near = nearest(scheme, known) or nearest(scheme.partition("+")[0], known)
+    hint = f" Did you mean {near}:?" if near else ""
     return f"No chest has the scheme {scheme}:.{hint} There are: {', '.join(known)}."
+
+
+class UnusableChest(Chest):
+    """Takes nothing, so that records wait in the ring and the reason is logged and counted like any store's failure.
+
+    :param reason: what is wrong, and what to do about it; holds no secret.
+    :param name: the label of the chest that it stands for, which finds what was spooled meanwhile.
+    """
+
+    def __init__(self, reason: str, name: str) -> None:
+        self.name = name
+        self._reason = reason
+
+    def open(self) -> None:
+        self._refuse()
+
+    def write(self, records: Sequence[Record]) -> None:
+        self._refuse()
+
+    def check(self) -> None:
+        self._refuse()
+
+    def wait_at_most(self, seconds: float) -> bool:
+        return True  # it waits for nothing
+
+    def close(self) -> None: ...
+
+    def _refuse(self) -> NoReturn:
+        raise ChestUnavailable(self._reason)

@@ -1,4 +1,4 @@
-"""What a readable chest may offer beside reading: ``Ledger``, to agree in, and ``Housekeeping``, to keep it small."""
+"""What a readable chest may offer beside reading: ``CoordinationStore``, to agree in, and ``RetentionBackend``, to keep it small."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-__all__ = ["Housekeeping", "Ledger", "Note"]
+__all__ = ["CoordinationStore", "RetentionBackend", "VersionedValue"]
 
 
-class Note(NamedTuple):
-    """A text in a ledger, and how often it has been changed."""
+class VersionedValue(NamedTuple):
+    """A text in a coordination store, and how often it was changed."""
 
     text: str
     version: int
 
 
-class Ledger(ABC):
-    """Notes that outlive processes, and locks that do not; shared by all who do the same work.
+class CoordinationStore(ABC):
+    """Values that outlive processes, and locks that do not; shared by all processes that do the same work.
 
-    A name belongs to whoever uses it: two pieces of work that are told apart have two names.
+    A name belongs to one piece of work: two pieces of work need two names.
     """
 
     @abstractmethod
-    def note(self, name: str) -> Note | None:
-        """The note of this name, None where none was made. Makes nothing.
+    def value(self, name: str) -> VersionedValue | None:
+        """The value under this name; None if it has none. Creates nothing.
 
         :raises ChestUnavailable: the store cannot be read now.
         """
 
     @abstractmethod
-    def set_note(self, name: str, text: str, replaces: Note | None) -> Note | None:
-        """Make or change a note, durably; None, and nothing done, where it is no longer the one that was read.
+    def compare_and_set(self, name: str, text: str, replaces: VersionedValue | None) -> VersionedValue | None:
+        """Set a value durably and return it; None, and nothing done, if the stored one is no longer ``replaces``.
 
         :param name: at most 200 characters.
-        :param replaces: what :meth:`note` gave, or this method the last time; None where there was no note.
+        :param replaces: what :meth:`value` gave, or this method the last time; None if there was no value.
         :raises ChestUnavailable: the store cannot be written now.
         """
 
     @abstractmethod
     def lock(self, name: str) -> AbstractContextManager[bool]:
-        """A lock for the block, taken without waiting: True when we have it, False when somebody else does.
+        """A lock for the block, taken without waiting: True if it is ours, False if another process has it.
 
         It ends with the process that holds it, whatever ends that; at the latest with a child that was forked meanwhile.
 
@@ -49,19 +49,23 @@ class Ledger(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let the store go; the next call opens it again."""
+        """Close the connection to the store; the next call opens it again."""
 
 
-class Housekeeping(ABC):
-    """Removing what is old in steps that are short, so that nobody who reads or writes waits long."""
+class RetentionBackend(ABC):
+    """Removes old records in short steps, so that no reader or writer waits long."""
 
     @abstractmethod
     def rows(self) -> int:
         """How many records there are."""
 
+    def newest_ns(self) -> int | None:
+        """When the latest request began, in Unix nanoseconds; None if the store is empty or cannot say."""
+        return None
+
     @abstractmethod
     def used_bytes(self) -> int:
-        """How much room the records take; an estimate where the store does not tell."""
+        """How much room the records take; an estimate if the store does not tell."""
 
     @abstractmethod
     def remove_oldest(self, limit: int, before_ns: int | None = None) -> int:
@@ -73,8 +77,8 @@ class Housekeeping(ABC):
 
     @abstractmethod
     def reclaim(self, limit_bytes: int) -> int:
-        """Give room that is free back to the file system, in one short step; the bytes given back, 0: no more to give."""
+        """Give free room back to the file system, in one short step; returns the bytes given back; 0: no more to give."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let the store go; the next call opens it again."""
+        """Close the connection to the store; the next call opens it again."""

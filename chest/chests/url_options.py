@@ -1,37 +1,66 @@
-"""What may follow ``?`` in a chest's URL and several chests have: read, or refused with what to write."""
+"""What may follow ``?`` in the URLs of several chests: read, or refused with what to write."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from chest.errors import SettingsError
+from chest.settings.option import nearest
+
+__all__ = ["DEFAULT_TIMEOUT_SECONDS", "has_request_id_index_of", "refuse_unknown", "timeout_seconds_of", "yes_no_of"]
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_TIMEOUT_SECONDS: Final = 600.0
 _YES_NO: Final = {"1": True, "true": True, "0": False, "false": False}
 
 
-def timeout_seconds_of(given: str | float | None) -> float:
-    """``timeout_seconds=``: how long a store is waited for."""
+def refuse_unknown(
+    given: Iterable[str],
+    options: Collection[str],
+    subject: str,
+    *,
+    near: Collection[str] = (),
+    also: str = "",
+    written: str = "?{}=",
+) -> None:
+    """Refuse an unknown option, and name the nearest known one.
+
+    :param given: the names in the URL.
+    :param options: the known names.
+    :param subject: the subject of the message, such as ``An InfluxDB chest``.
+    :param near: more names that may have been meant.
+    :param also: the end of the message, such as the source of further names.
+    :param written: how the user writes an option.
+    """
+    for name in given:
+        if name not in options:
+            meant = nearest(name.lower(), (*near, *options))
+            hint = f" Did you mean {meant}?" if meant else ""
+            known = ", ".join(sorted(options))
+            raise SettingsError(f"{subject} has no option {written.format(name)}.{hint} There are: {known}{also}.")
+
+
+def timeout_seconds_of(given: object) -> float:
+    """``timeout_seconds=``: how long the chest waits for its store."""
     try:
-        seconds = DEFAULT_TIMEOUT_SECONDS if given is None else float(given)
+        seconds = DEFAULT_TIMEOUT_SECONDS if given is None else float(given)  # type: ignore[arg-type]
         if 0.0 < seconds <= _LONGEST_TIMEOUT_SECONDS:
             return seconds
-    except ValueError:
+    except (TypeError, ValueError):
         pass
-    raise SettingsError(f"timeout_seconds={given!r}: seconds, more than 0 and at most {_LONGEST_TIMEOUT_SECONDS:g}.")
+    raise SettingsError(f"?timeout_seconds={given!r}: seconds, more than 0 and at most {_LONGEST_TIMEOUT_SECONDS:g}.")
 
 
 def yes_no_of(name: str, text: str | None) -> bool:
-    """An option that is on or off; off where it is left out."""
+    """An option that is on or off; off if it is left out."""
     if text is None or text.lower() in _YES_NO:
         return _YES_NO[(text or "0").lower()]
-    raise SettingsError(f"{name}={text!r}: write {name}=1, or leave it out.")
+    raise SettingsError(f"?{name}={text!r}: write {name}=1, or leave it out.")
 
 
-def nearest_hint(name: str, known: Collection[str]) -> str:
-    """``" Did you mean …?"`` for a mistyped name, empty where none is near."""
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {nearest[0]}?" if nearest else ""
+def has_request_id_index_of(given: object) -> bool:
+    """``index=``: True if ``request_id`` gets an index."""
+    if given in (None, "request_id"):
+        return given is not None
+    raise SettingsError(f"?index={given!r}: the only index is ?index=request_id; without it, none is made.")

@@ -1,4 +1,4 @@
-"""Which chest a command means: the one that was typed, else the settings', else the only one there is.
+"""Which chest a command works on: the one that was typed, else that of the settings, else the only one there is.
 
 The settings are the environment's, unless the command is one of an application's: then they are the object of a click
 context above it.
@@ -7,20 +7,19 @@ context above it.
 from __future__ import annotations
 
 import dataclasses
-import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import click
 
-from chest.chests.base import Chest, ReadableChest
+from chest.chests.contract import Chest, ReadableChest
 from chest.chests.registry import open_chest, safe_url, sqlite_url
-from chest.directory import existing_directories, state_directory
 from chest.errors import SettingsError
-from chest.recorder import default_store
-from chest.settings import Settings
-
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|memory:|log:|ndjson:")
+from chest.recorder.recorder_chests import DEFAULT_STORE, default_store
+from chest.recorder.stores_in_use import kept_stores, last_used
+from chest.settings.chest_urls import is_chest_url
+from chest.settings.settings import Settings
+from chest.system.directory import existing_directories, state_directory
 
 service_option = click.option(
     "--service", metavar="NAME", help="Only records of this service; without a URL: of its default directory."
@@ -28,21 +27,25 @@ service_option = click.option(
 
 
 def is_url(text: str) -> bool:
-    """Whether an argument names a chest: a URL, or a file that is there."""
-    return _URL.match(text) is not None or ("=" not in text and Path(text).is_file())
+    """True if an argument names a chest: a URL, or an existing file."""
+    return is_chest_url(text) or ("=" not in text and Path(text).is_file())
 
 
-def meant_chests(url: str | None, service: str | None) -> tuple[str | Chest, ...]:
-    """The chests that are meant, at least one; nothing is opened or made.
+def resolve_chests(url: str | None, service: str | None, *, only_reads: bool = False) -> tuple[str | Chest, ...]:
+    """The chests that a command works on, at least one; nothing is opened or created.
 
     :param url: what was typed: a URL, the path of a SQLite file, or None.
     :param service: what was given with ``--service``.
-    :raises SettingsError: none can be meant, or several.
+    :param only_reads: True if the command changes nothing; then of several services the one that wrote last is taken.
+    :raises SettingsError: none was found, or several without a way to choose.
     """
     if url is not None:
         return (_typed(url),)
-    settings = _settings(service)
-    return settings.chests or (default_store(_directory(settings)),)
+    settings = resolve_settings(service)
+    if settings.chests:
+        return settings.chests
+    directory = _directory(settings, only_reads=only_reads)
+    return kept_stores(directory) or (default_store(directory),)
 
 
 def typed_chest(text: str) -> Chest:
@@ -59,16 +62,16 @@ def chest_of(meant: str | Chest) -> Chest:
 
 
 def label_of(meant: str | Chest) -> str:
-    """What messages call it, without secrets."""
+    """Its label in messages, without secrets."""
     return safe_url(meant) if isinstance(meant, str) else meant.name
 
 
-def readable_chest(url: str | None, service: str | None) -> ReadableChest:
-    """The first chest of :func:`meant_chests` that can be read, not yet open.
+def readable_chest(url: str | None, service: str | None, *, only_reads: bool = True) -> ReadableChest:
+    """The first chest of :func:`resolve_chests` that can be read, not yet open.
 
-    :raises SettingsError: as :func:`meant_chests`, or none of them can be read.
+    :raises SettingsError: as :func:`resolve_chests`, or no chest can be read.
     """
-    meant = meant_chests(url, service)
+    meant = resolve_chests(url, service, only_reads=only_reads)
     for each in meant:
         chest = chest_of(each)
         if isinstance(chest, ReadableChest):
@@ -78,31 +81,49 @@ def readable_chest(url: str | None, service: str | None) -> ReadableChest:
     )
 
 
-def meant_directory(service: str | None) -> Path:
-    """Where the rings and spools of the service are: as the settings say, else of ``--service``, else of the only one.
+def other_chests(name: str) -> list[ReadableChest]:
+    """The readable chests of this host's default directories but the one of this name, not yet open."""
+    found: list[ReadableChest] = []
+    for directory in existing_directories():
+        is_there = (directory / DEFAULT_STORE).exists()
+        for each in kept_stores(directory) or ((default_store(directory),) if is_there else ()):
+            chest = chest_of(each)
+            if isinstance(chest, ReadableChest) and chest.name not in (name, *(known.name for known in found)):
+                found.append(chest)
+    return found
 
-    :raises SettingsError: none can be meant, or several.
+
+def resolve_directory(service: str | None) -> Path:
+    """The directory of the service's rings and spools: as the settings say, else of ``--service``, else of the only service.
+
+    :raises SettingsError: none was found, or several without a way to choose.
     """
-    return _directory(_settings(service))
+    return _directory(resolve_settings(service))
 
 
-def _settings(service: str | None) -> Settings:
+def resolve_settings(service: str | None, urls: Sequence[str] = ()) -> Settings:
+    """The settings of a command: those of the application above it, else the environment's.
+
+    :param urls: the chests that were typed, in the place of theirs.
+    """
     context = click.get_current_context(silent=True)
     of_application = None if context is None else context.find_object(Settings)
     if of_application is None:
-        return Settings.resolve({"service": service})
-    return of_application if service is None else dataclasses.replace(of_application, service=service)
+        return Settings.resolve({"service": service, "chests": tuple(urls) or None})
+    chests = Settings.resolve({"chests": tuple(urls)}, environ={}).chests or of_application.chests
+    return dataclasses.replace(of_application, service=service or of_application.service, chests=chests)
 
 
 def _typed(text: str) -> str:
-    if _URL.match(text):
+    if is_chest_url(text):
         return text
     if Path(text).is_file():
         return sqlite_url(Path(text).absolute())
-    raise SettingsError(f"{text!r} is neither a URL nor a file; a SQLite file is sqlite:///{text}")
+    shown = text if "@" not in text else f"***@{text.rpartition('@')[2]}"
+    raise SettingsError(f"{shown!r} is neither a URL nor a file; a SQLite file is sqlite:///{shown}")
 
 
-def _directory(settings: Settings) -> Path:
+def _directory(settings: Settings, *, only_reads: bool = False) -> Path:
     if settings.directory is not None:
         return settings.directory
     found = existing_directories()
@@ -113,6 +134,10 @@ def _directory(settings: Settings) -> Path:
         return found[0]
     if len(found) == 1:
         return found[0]
+    if found and only_reads:
+        last = last_used(found)
+        click.echo(f"chest: service {last.name}, which wrote last; --service names another", err=True)
+        return last
     if found:
         names = ", ".join(path.name for path in found)
         raise SettingsError(f"there are several services: {names}; say which with --service, or give a URL")

@@ -1,28 +1,24 @@
-"""What a person types to say which records are meant: times, durations, statuses, ``name=value``."""
+"""What a person types to say which records are meant: the options of ``chest find``, and its arguments, which are a filter."""
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import click
 
+from chest.chests.asking.conditions import Condition, Name
+from chest.chests.contract import Query
+from chest.cli.chest_choice import resolve_settings
+from chest.errors import FilterError
+from chest.query.language import parse
+from chest.query.meaning import OPERATORS
+from chest.request.client.user import HASHED, PLAIN, USER, UserIds
+
 _T = TypeVar("_T")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|w)")
-_NANOSECONDS: Final = {
-    "ms": 10**6,
-    "s": 10**9,
-    "m": 60 * 10**9,
-    "h": 3600 * 10**9,
-    "d": 86_400 * 10**9,
-    "w": 7 * 86_400 * 10**9,
-}
-_STATUS_CLASS: Final = re.compile(r"([1-5])xx", re.IGNORECASE)
-_STATUS_RANGE: Final = re.compile(r"([0-9]{3})(?:-([0-9]{3}))?")
+
+user_option = click.option("--user", metavar="ID", help="Of this user, hashed first if user_ids=hashed.")
 
 
 def typed(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Parameter, str | None], _T | None]:
@@ -37,49 +33,27 @@ def typed(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Paramete
     return callback
 
 
-def duration_ns(text: str) -> int:
-    """``200ms``, ``1.5s``, ``2h`` in nanoseconds."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError("expected a number and ms, s, m, h, d or w, such as 200ms or 1.5s")
-    return round(float(match[1]) * _NANOSECONDS[match[2]])
+def filter_of(arguments: Sequence[str]) -> Query:
+    """The query of a command's arguments, each of them one or more conditions.
 
-
-def moment_ns(text: str) -> int:
-    """``2h`` (that long ago) or a date or time of ISO 8601 (in UTC, where it names no zone) as Unix time in ns."""
-    if _DURATION.fullmatch(text.strip()):
-        return time.time_ns() - duration_ns(text)
+    :raises click.UsageError: an invalid condition, and what to write.
+    """
     try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError("expected 15m, 2h or 3d (that long ago), or a date such as 2026-01-31T12:00 (UTC)") from None
-    return _unix_ns(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        return parse(arguments)
+    except FilterError as error:
+        if not any(operator in error.text for operator in OPERATORS):
+            raise click.UsageError(f"{error.text!r} is neither name=value nor the URL of a chest") from None
+        raise click.UsageError(str(error)) from None
 
 
-def statuses(text: str) -> range:
-    """``404``, ``5xx`` or ``500-599``."""
-    by_class = _STATUS_CLASS.fullmatch(text.strip())
-    if by_class:
-        first = int(by_class[1]) * 100
-        return range(first, first + 100)
-    match = _STATUS_RANGE.fullmatch(text.strip())
-    if match is None or int(match[2] or match[1]) < int(match[1]):
-        raise ValueError("expected 404, 5xx or 500-599")
-    return range(int(match[1]), int(match[2] or match[1]) + 1)
+def of_user(query: Query, user_id: str | None, service: str | None) -> Query:
+    """The query, for requests of this user only. The id is hashed as the records' are, if the settings have a key.
 
-
-def variables(arguments: Iterable[str]) -> dict[str, str]:
-    """``name=value`` arguments as a mapping."""
-    wanted: dict[str, str] = {}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"{argument!r} is neither name=value nor the URL of a chest")
-        if name in wanted:
-            raise click.UsageError(f"{name!r} is given twice: a record has one value for it")
-        wanted[name] = value
-    return wanted
-
-
-def _unix_ns(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    :param user_id: as the application knows it; None: of any user.
+    """
+    if user_id is None:
+        return query
+    settings = resolve_settings(service)
+    way = HASHED if settings.user_ids == HASHED else PLAIN
+    kept = UserIds(way, settings.user_ids_key).kept(user_id)
+    return replace(query, conditions=(*query.conditions, Condition(Name("attribute", USER), "equals", (kept,))))

@@ -10,18 +10,20 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from chest.chests.base import StoredRecord
-from chest.cli.chest_choice import meant_directory
-from chest.cli.record_text import json_text, line, printable, utc_text, whole
-from chest.delivery.spool import SUFFIX
-from chest.delivery.spool_file import DeadLetter, SpoolError, SpoolFile
+from chest.chests.contract import StoredRecord
+from chest.cli.chest_choice import resolve_directory
+from chest.cli.record_text import json_text, line, utc_text, whole
+from chest.delivery.spool.dead_letters import DeadLetter, DeadLetters
+from chest.delivery.spool.file import SpoolError, SpoolFile
+from chest.delivery.spool.place import SUFFIX
 from chest.errors import DirectoryError, SettingsError
+from chest.record.messages import printable
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Found(NamedTuple):
-    """A dead letter, and where it is kept."""
+    """A dead letter, and the spool that holds it."""
 
     file: SpoolFile
     chest: str
@@ -30,10 +32,12 @@ class Found(NamedTuple):
 
 def _options(command: _F) -> _F:
     for option in (
-        click.option("--service", metavar="NAME", help="The service whose directory is meant."),
+        click.option("--service", metavar="NAME", help="The service to whose directory they belong."),
         click.option("--chest", "label", metavar="LABEL", help="Only those of the chest with this text in its name."),
         click.option(
-            "--directory", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where rings are kept."
+            "--directory",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="The directory of the ring files.",
         ),
     ):
         command = option(command)
@@ -49,7 +53,13 @@ def _choice(command: _F) -> _F:
 def dead() -> None:
     """Records that a chest refused for good.
 
-    Nothing else of their batch was lost. A record is named by its id.
+    The other records of their batch were stored. ID is the id of a record.
+
+    \b
+    Examples:
+      chest dead list
+      chest dead show 18e9c2647cdcd698750f8de891b0d118 --directory /var/lib/shop
+      chest dead retry --directory /var/lib/shop
     """
 
 
@@ -85,7 +95,7 @@ def retry(
     They are put to what waits for their chest; a worker of the service delivers it within seconds, as do chest drain and
     chest recover.
     """
-    done = _act(_chosen(directory, label, service, ids, takes_all), SpoolFile.revive)
+    done = _act(_chosen(directory, label, service, ids, takes_all), DeadLetters.requeue)
     click.echo(f"Records that will be delivered again: {done:,}")
 
 
@@ -94,19 +104,19 @@ def retry(
 @_choice
 def drop(directory: Path | None, label: str | None, service: str | None, ids: tuple[str, ...], takes_all: bool) -> None:
     """Forget records for good."""
-    done = _act(_chosen(directory, label, service, ids, takes_all), SpoolFile.forget)
+    done = _act(_chosen(directory, label, service, ids, takes_all), DeadLetters.discard)
     click.echo(f"Records forgotten: {done:,}")
 
 
 def _letters(directory: Path | None, label: str | None, service: str | None) -> Iterator[Found]:
-    place = directory or meant_directory(service)
+    place = directory or resolve_directory(service)
     for path in sorted(place.glob("*" + SUFFIX)):
         with closing(SpoolFile(path)) as file:
             try:
                 chest = file.chest()
                 if label is None or label in chest:
                     after = 0
-                    while page := file.dead(after):
+                    while page := DeadLetters(file).list(after):
                         yield from (Found(file, chest, letter) for letter in page)
                         after = page[-1].seq
             except SpoolError as error:
@@ -128,13 +138,13 @@ def _chosen(
     return chosen
 
 
-def _act(chosen: Sequence[Found], act: Callable[[SpoolFile, Sequence[DeadLetter]], int]) -> int:
+def _act(chosen: Sequence[Found], act: Callable[[DeadLetters, Sequence[DeadLetter]], int]) -> int:
     files = {found.file.path: found.file for found in chosen}
     done = 0
     for path, file in files.items():
         with closing(file):
             try:
-                done += act(file, [found.letter for found in chosen if found.file.path == path])
+                done += act(DeadLetters(file), [found.letter for found in chosen if found.file.path == path])
             except SpoolError as error:
                 raise DirectoryError(f"dead letters cannot be changed: {error}") from error
     return done

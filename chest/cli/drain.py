@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -16,18 +18,22 @@ from typing import Any, Final
 import click
 
 from chest.chests.registry import open_chest
+from chest.cli.chest_choice import resolve_settings
 from chest.counters import Counters
-from chest.delivery.lanes import lanes_for
-from chest.delivery.sidecar import Progress, Sidecar
-from chest.directory import prepare_directory
+from chest.delivery.external import ExternalDelivery, Progress
+from chest.delivery.workers import workers_for
 from chest.errors import SettingsError
-from chest.killed_request import cleaned_killed_request
-from chest.recorder import Recorder, default_store
-from chest.ring.recovery import adopt_dead_rings
-from chest.settings import Settings
+from chest.recorder.directory_recovery import cleaned_killed_request
+from chest.recorder.recorder import Recorder
+from chest.recorder.recorder_chests import default_store
+from chest.ring.recovery import look_for_orphaned_rings
+from chest.system.directory import prepare_directory
 
 _TELL_EVERY_SECONDS: Final = 10.0
-_BEGIN_EXPORTS_EVERY_SECONDS: Final = 5.0
+_WRAPPED_IN: Final = ("wsgi_app", "app", "application", "wrapped", "wsgi")
+"""Attributes in which middleware keeps the application that it wraps; ``wsgi_app`` is Flask's own place for middleware."""
+_MOST_WRAPPERS: Final = 20
+_BEGIN_TRANSFERS_EVERY_SECONDS: Final = 5.0
 """One that cannot begin is tried again, as in a process that records."""
 
 
@@ -35,28 +41,39 @@ _BEGIN_EXPORTS_EVERY_SECONDS: Final = 5.0
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--to", "urls", multiple=True, metavar="URL", help="Deliver to this chest; may be given again for more.")
 @click.option("--app", "app", metavar="MODULE:NAME", help="Deliver to the chests of this recorder, or of this app's.")
-@click.option("--once", is_flag=True, help="Deliver what is there now, and end.")
+@click.option("--once", is_flag=True, help="Deliver what is there now, then end.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, quiet: bool) -> None:
     """Deliver for all processes that keep their rings in DIRECTORY.
 
-    Their recorders have the option exporter="external", and run no thread. What processes left that are gone is delivered,
-    too, and exports on timetables run here. Ends at SIGTERM or Ctrl-C, when it has delivered what there is. May be run
-    twice for one directory.
+    Their recorders have the option delivery="external", and run no thread. The command also delivers what dead processes
+    left, and runs scheduled transfers. At SIGTERM or Ctrl-C it delivers what there is, then ends. It may run twice for one
+    directory.
 
-    Without --to and --app the records go to all of CHEST_URLS, else to chest.sqlite3 in the directory.
+    --app takes an application in any middleware, or a function that makes one: shop:create_app(). Without --to and --app the records go to all of CHEST_URLS, else to chest.sqlite3 in the directory.
+
+    \b
+    Examples:
+      chest drain /var/lib/shop --to postgresql://shop@db/shop
+      chest drain --app shop:app /var/lib/shop
+      chest drain --once /var/lib/shop
     """
     if urls and app:
         raise SettingsError("give --to or --app, not both: an app's recorder has chests of its own")
+    if not directory.exists():
+        raise SettingsError(
+            f"no directory {directory}. Is the path right? It is CHEST_DIRECTORY of the processes that record; if"
+            " none has run yet, make it: mkdir -m 700"
+        )
     prepare_directory(directory)
     recorder = _of_app(app) if app else _of_environment(urls, directory)
     settings, chests = recorder.settings, recorder.chests or (open_chest(default_store(directory.absolute())),)
     counters = Counters()
-    sidecar = Sidecar(
+    sidecar = ExternalDelivery(
         directory,
-        lanes_for(chests, counters, directory, settings.spool_bytes),
+        workers_for(chests, counters, directory, settings.spool_bytes),
         counters,
-        adopt=partial(adopt_dead_rings, directory, counters, clean=cleaned_killed_request),
+        adopt=partial(look_for_orphaned_rings, directory, counters, clean=cleaned_killed_request),
         flush_seconds=settings.flush_seconds,
         batch_records=settings.batch_records,
     )
@@ -67,20 +84,20 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     told = _Told(quiet)
     told.say(f"Draining {directory} into {names}")
 
-    begin_exports_at = time.monotonic()
+    begin_transfers_at = time.monotonic()
 
     def after_a_round(progress: Progress) -> None:
-        nonlocal begin_exports_at
-        if not once and time.monotonic() >= begin_exports_at:
-            begin_exports_at = time.monotonic() + _BEGIN_EXPORTS_EVERY_SECONDS
-            recorder.exports.start()
+        nonlocal begin_transfers_at
+        if not once and time.monotonic() >= begin_transfers_at:
+            begin_transfers_at = time.monotonic() + _BEGIN_TRANSFERS_EVERY_SECONDS
+            recorder.scheduled_transfers.start()
         told.progress(progress)
 
     try:
         is_complete = sidecar.run(after_a_round)
     finally:
-        recorder.exports.stop()
-        recorder.exports.wait(time.monotonic() + settings.shutdown_seconds)
+        recorder.scheduled_transfers.stop()
+        recorder.scheduled_transfers.wait(time.monotonic() + settings.shutdown_seconds)
     told.end(sidecar.progress, is_complete)
     if not is_complete:
         raise SystemExit(1)
@@ -88,7 +105,7 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
 
 def _of_environment(urls: Sequence[str], directory: Path) -> Recorder:
     """A recorder that records nothing: it has the chests and the timetables."""
-    settings = Settings.resolve({"chests": tuple(urls) or None, "directory": directory.absolute()})
+    settings = dataclasses.replace(resolve_settings(None, urls), directory=directory.absolute())
     return Recorder.from_settings(settings)
 
 
@@ -100,20 +117,35 @@ def _of_app(place: str) -> Recorder:
     sys.path.insert(0, os.getcwd())  # as gunicorn and flask do it
     try:
         found: Any = importlib.import_module(module)
-        for part in name.split("."):
+        for part in name.removesuffix("()").split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"--app {place}: {error}") from error
-    recorder = found if isinstance(found, Recorder) else getattr(found, "recorder", None)
-    extensions = getattr(found, "extensions", None)  # Flask's: what the extension keeps there has a recorder, too
-    if recorder is None and isinstance(extensions, dict):
-        recorder = getattr(extensions.get("chest"), "recorder", None)
-    if not isinstance(recorder, Recorder):
+    recorder = _recorder_in(found() if name.endswith("()") else found)
+    if recorder is None:
         raise SettingsError(f"--app {place}: that is neither a Recorder nor an application that has one")
     return recorder
 
 
-def _end_at_signals(sidecar: Sidecar, seconds: float) -> None:
+def _recorder_in(found: Any) -> Recorder | None:
+    """The recorder of an application, also if other middleware wraps it or a framework's application inside it keeps the recorder."""
+    for _ in range(_MOST_WRAPPERS):
+        if isinstance(found, Recorder):
+            return found
+        extensions = getattr(found, "extensions", None)  # Flask's: the extension's entry also has a recorder
+        kept = extensions.get("chest") if isinstance(extensions, dict) else None
+        for holder in (found, kept):
+            recorder = getattr(holder, "recorder", None)
+            if isinstance(recorder, Recorder):
+                return recorder
+        inner = (getattr(found, name, None) for name in _WRAPPED_IN)
+        found = next((each for each in inner if each is not None and callable(each)), None)
+        if found is None:
+            return None
+    return None
+
+
+def _end_at_signals(sidecar: ExternalDelivery, seconds: float) -> None:
     def end(number: int, frame: FrameType | None) -> None:
         sidecar.stop(seconds)
 
@@ -122,7 +154,7 @@ def _end_at_signals(sidecar: Sidecar, seconds: float) -> None:
 
 
 class _Told:
-    """Says now and then how far it is, where that has changed."""
+    """Shows the progress now and then, if it has changed."""
 
     def __init__(self, is_quiet: bool) -> None:
         self._is_quiet = is_quiet
@@ -130,9 +162,11 @@ class _Told:
         self._tell_at = time.monotonic() + _TELL_EVERY_SECONDS
 
     def say(self, text: str) -> None:
+        """Show it; delivery goes on if it cannot be written, as on a full disk or to a pipe without a reader."""
         if not self._is_quiet:
-            click.echo(text)
-            sys.stdout.flush()
+            with suppress(OSError):
+                click.echo(text)
+                sys.stdout.flush()
 
     def progress(self, progress: Progress) -> None:
         now = time.monotonic()

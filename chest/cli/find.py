@@ -1,30 +1,45 @@
-"""``chest find``: the records in which a variable has a value, and other conditions hold."""
+"""``chest find``: the records for which some conditions hold; ``chest show``: all that is known about one request."""
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+from typing import Final
 
 import click
 
-from chest.chests.base import Query, ReadableChest, StoredRecord
+from chest.chests.contract import Query, ReadableChest, StoredRecord
 from chest.cli import record_text
-from chest.cli.chest_choice import is_url, readable_chest, service_option
-from chest.cli.conditions import duration_ns, moment_ns, statuses, typed, variables
+from chest.cli.chest_choice import is_url, other_chests, readable_chest, service_option
+from chest.cli.conditions import filter_of, of_user, typed, user_option
 from chest.cli.tail import pages
+from chest.errors import ChestError
+from chest.query.language import narrowed
+from chest.query.typed import duration_ns, moment_ns, statuses
+from chest.query.typed import outcome as known_outcome
+from chest.record.messages import printable
+
+_FEWEST_CHARACTERS: Final = 4
+_MOST_LISTED: Final = 20
 
 
 @click.command()
-@click.argument("arguments", nargs=-1, metavar="[URL] [NAME=VALUE]...")
+@click.argument("arguments", nargs=-1, metavar="[URL] [FILTER]...")
 @click.option("--route", help="This route (the template).")
 @click.option("--status", callback=typed(statuses), metavar="404|5xx|500-599", help="A status in this range.")
-@click.option("--outcome", help="How it ended: ok, error, client_disconnect, ...")
+@click.option(
+    "--outcome", callback=typed(known_outcome), metavar="NAME", help="How it ended: ok, error, client_disconnect, ..."
+)
 @click.option(
     "--since", callback=typed(moment_ns), metavar="2h|DATE", help="Began this long ago at most, or since then (UTC)."
 )
 @click.option("--until", callback=typed(moment_ns), metavar="2h|DATE", help="Began before that.")
 @click.option("--slower-than", callback=typed(duration_ns), metavar="200ms", help="Took longer.")
+@user_option
 @click.option(
     "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most these, the last ones."
+)
+@click.option(
+    "--joined", is_flag=True, help="Also the other records with the same request_id: of jobs, events, services."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @service_option
@@ -38,18 +53,32 @@ def find(
     since: int | None,
     until: int | None,
     slower_than: int | None,
+    user: str | None,
     limit: int,
+    joined: bool,
     as_json: bool,
     service: str | None,
 ) -> None:
-    """Find records by variables and other conditions.
+    """Find records by their fields, variables and attributes.
 
-    All conditions hold for what is found. 123 finds 123 and "123"; a name with dots looks into nested values
-    (cart.total=9.5). The one stored last stands at the bottom. How many records were looked through is said on
-    standard error, and --since makes them fewer. With none found the exit code is 1.
+    FILTER is one or more conditions, which all hold for each record that is found: user_id=42 status>=500 duration>200ms
+    plan!=free path~/checkout error=* plan=free,pro since=2h. 123 finds 123 and "123"; a name with dots looks into nested values
+    (cart.total>9.5). attr.NAME is an attribute, var.NAME a variable that has a field's name. Quote what the shell would take
+    for its own: 'status>=500'. The options say the same as conditions do.
+
+    The request that began last stands at the bottom. The command shows on standard
+    error how many records it looked through; --since makes them fewer. The exit code is 1 if none is found.
+
+    \b
+    Examples:
+      chest find user_id=42 --since 1h
+      chest find --user 42 --since 1h
+      chest find chest.sqlite3 --status 5xx --route "/items/<id>"
+      chest find 'status>=500' 'duration>200ms' plan=free since=2h --json
+      chest find method=JOB outcome=error --joined
     """
     url = arguments[0] if arguments and is_url(arguments[0]) else None
-    wanted = Query(
+    options = Query(
         service=service,
         since_ns=since,
         until_ns=until,
@@ -57,29 +86,118 @@ def find(
         statuses=status,
         outcome=outcome,
         slower_than_ns=slower_than,
-        variables=variables(arguments[1:] if url else arguments),
     )
+    wanted = narrowed(of_user(options, user, service), filter_of(arguments[1:] if url else arguments))
     with readable_chest(url, service) as chest:
         found, count, seen = _search(chest, wanted, limit)
+        if joined:
+            found = _joined(chest, found)
+    columns = record_text.terminal_columns()
     for stored in found:
-        click.echo(record_text.json_line(stored) if as_json else record_text.line(stored))
+        click.echo(record_text.json_line(stored) if as_json else record_text.line(stored, columns))
     shown = f", the last {limit:,} shown" if count > limit else ""
     click.echo(f"{count:,} found{shown}; looked through {seen:,} records", err=True)
     ctx.exit(0 if count else 1)
 
 
-def _search(chest: ReadableChest, wanted: Query, limit: int) -> tuple[deque[StoredRecord], int, int]:
-    """The last ``limit`` records found, how many were found, and how many were looked through.
+def _search(chest: ReadableChest, wanted: Query, limit: int) -> tuple[list[StoredRecord], int, int]:
+    """The last ``limit`` requests found in the order in which they began, how many were found, and among how many records.
 
-    The store narrows by time and service only and the rest is compared here: "0 of 48,113" tells a wrong condition
-    from a wrong store, where a store that compares all of it could only answer "none".
+    "0 among 48,113" tells a wrong condition from a wrong store. A store that does not count by itself gives all of the time and
+    service, which are counted and compared here.
     """
-    found: deque[StoredRecord] = deque(maxlen=limit)
+    found: list[tuple[int, int, StoredRecord]] = []  # a heap; where they began at once, in the order of storing
     count = seen = 0
     scope = Query(service=wanted.service, since_ns=wanted.since_ns, until_ns=wanted.until_ns)
-    for stored in pages(chest, scope, None):
-        seen += 1
-        if wanted.matches(stored.record):
+    counts_itself = type(chest).sample is not ReadableChest.sample
+    for place, stored in enumerate(pages(chest, wanted if counts_itself else scope, None), 1):
+        seen = place
+        if counts_itself or wanted.matches(stored.record):
             count += 1
-            found.append(stored)
-    return found, count, seen
+            entry = (stored.record.time_ns, count, stored)
+            (heapq.heappush if len(found) < limit else heapq.heappushpop)(found, entry)
+    if counts_itself:
+        seen = chest.sample(scope, size=1).basis.of
+    return [stored for _, _, stored in sorted(found)], count, seen
+
+
+def _joined(chest: ReadableChest, found: list[StoredRecord]) -> list[StoredRecord]:
+    """These and the other records of their requests, in the order in which they began."""
+    wanted = {stored.record.request_id for stored in found}
+    every = (stored for stored in pages(chest, Query(), None) if stored.record.request_id in wanted)
+    return sorted(every, key=_beginning) if wanted else []
+
+
+def _beginning(stored: StoredRecord) -> int:
+    return stored.record.time_ns
+
+
+@click.command()
+@click.argument("arguments", nargs=-1, metavar="[URL] ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@service_option
+@click.pass_context
+def show(ctx: click.Context, arguments: tuple[str, ...], as_json: bool, service: str | None) -> None:
+    """Show every record of a request, whole, and of the jobs and events that have its id.
+
+    If no URL is given, the default stores of the other services on this host are looked into as well. ID is the request's id, or at least four characters of its beginning, or those of a record's id. If several requests
+    begin so, they are listed. The exit code is 1 if none or several were found.
+
+    \b
+    Examples:
+      chest show order-42
+      chest show chest.sqlite3 9f86d081
+      chest show postgresql://shop@db/shop order-42 --json
+    """
+    *url, wanted = arguments or ("",)
+    if not wanted or len(url) > 1 or (not url and is_url(wanted)):
+        raise click.UsageError("Give the id of a request, behind the URL of the chest if you give one.")
+    with readable_chest(url[0] if url else None, service) as chest:
+        found = list(pages(chest, Query(request_id=wanted, service=service), None))
+        if not found and len(wanted) >= _FEWEST_CHARACTERS:
+            found = [
+                stored
+                for stored in pages(chest, Query(service=service), None)
+                if stored.record.request_id.startswith(wanted) or stored.record.id.startswith(wanted)
+            ]
+            found = _with_their_requests(chest, found, service)
+        where = chest.name
+    requests = {stored.record.request_id for stored in found} or {wanted}
+    if not url and service is None and len(requests) == 1:
+        found = _with_others(found, min(requests), where)
+    shown = printable(wanted)
+    if not found:
+        click.echo(f"chest: {where} has no record whose id is {shown}, or begins so", err=True)
+        ctx.exit(1)
+    if len(requests) > 1:
+        for stored in found[-_MOST_LISTED:]:
+            click.echo(record_text.line(stored))
+        click.echo(f"chest: {len(requests):,} requests begin with {shown}; give more of the id", err=True)
+        ctx.exit(1)
+    found.sort(key=_beginning)
+    texts = [record_text.json_line(each) if as_json else record_text.whole(each) for each in found]
+    click.echo(("\n" if as_json else "\n\n").join(texts))
+
+
+def _with_their_requests(chest: ReadableChest, found: list[StoredRecord], service: str | None) -> list[StoredRecord]:
+    """What was found by the beginning of a record's id, with the other records of that request."""
+    requests = {stored.record.request_id for stored in found}
+    if len(requests) != 1:
+        return found
+    return list(pages(chest, Query(request_id=requests.pop(), service=service), None))
+
+
+def _with_others(found: list[StoredRecord], request_id: str, where: str) -> list[StoredRecord]:
+    """With what the request left in the stores of other services on this host; each record once."""
+    known = {stored.record.id: stored for stored in found}
+    for chest in other_chests(where):
+        try:
+            with chest:
+                there = {stored.record.id: stored for stored in pages(chest, Query(request_id=request_id), None)}
+        except ChestError as error:
+            click.echo(f"chest: {chest.name} was not looked into: {printable(str(error))}", err=True)
+            continue
+        if not there.keys() <= known.keys():
+            click.echo(f"chest: the request also left records in {chest.name}", err=True)
+        known = there | known
+    return list(known.values())

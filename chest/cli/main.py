@@ -1,4 +1,4 @@
-"""``chest``: finds the command that was typed, and says every error of ours in one line."""
+"""``chest``: finds the command that was typed, and shows every error of Chest in one line."""
 
 from __future__ import annotations
 
@@ -10,24 +10,33 @@ from typing import Any, Final
 import click
 
 from chest import __version__
-from chest.cli.record_text import printable
 from chest.errors import ChestError, SettingsError
-from chest.option import nearest
-from chest.speedups import IS_NATIVE
+from chest.native import IS_NATIVE
+from chest.record.messages import printable
+from chest.settings.option import nearest
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "demo": "chest.cli.demo:demo",
+    "demo": "chest.demo.command:demo",
     "tail": "chest.cli.tail:tail",
     "find": "chest.cli.find:find",
-    "show": "chest.cli.show:show",
+    "show": "chest.cli.find:show",
+    "top": "chest.cli.asking.top:top",
+    "compare": "chest.cli.asking.compare:compare",
+    "values": "chest.cli.asking.values:values",
+    "over-time": "chest.cli.asking.over_time:over_time",
+    "heatmap": "chest.cli.asking.heatmap:heatmap",
+    "watch": "chest.cli.asking.watch:watch",
+    "sql": "chest.cli.asking.sql:sql",
     "settings": "chest.cli.settings:settings",
     "check": "chest.cli.check:check",
+    "status": "chest.cli.status:status",
     "transfer": "chest.cli.transfer:transfer",
     "recover": "chest.cli.recover:recover",
     "drain": "chest.cli.drain:drain",
     "dead": "chest.cli.dead:dead",
+    "forget": "chest.cli.forget:forget",
 }
-"""Where each command lives: a command loads no other, so that ``chest tail`` starts at once."""
+"""The module of each command: a command loads no other, so that ``chest tail`` starts at once."""
 
 EXIT_TROUBLE: Final = 1
 EXIT_USAGE: Final = 2
@@ -54,7 +63,7 @@ class ChestCommands(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             near = nearest(args[0], COMMANDS)
             meant = f"did you mean {near!r}?" if near else "`chest --help` shows them."
-            ctx.fail(f"There is no command {args[0]!r}; {meant}")
+            ctx.fail(f"No such command: {args[0]!r}; {meant}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -63,6 +72,11 @@ class ChestCommands(click.Group):
         except ChestError as error:
             click.echo(f"chest: {printable(str(error))}", err=True)
             ctx.exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_TROUBLE)
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader is gone, as with ``| head``
+        except OSError as error:
+            click.echo(f"chest: {printable(str(error))}", err=True)
+            ctx.exit(EXIT_TROUBLE)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
 
@@ -74,10 +88,21 @@ _BUILT: Final = "with its compiled part" if IS_NATIVE else "without its compiled
 @click.version_option(__version__, prog_name="chest", message=f"%(prog)s, version %(version)s, {_BUILT}")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
-    """Look at the records of your requests, and take care of them.
+    """Look at the records of your requests, and manage them.
 
-    Where a command takes a URL and none is given, the chest is the first of CHEST_URLS, else chest.sqlite3 in
+    If a command takes a URL and none is given, the chest is the first of CHEST_URLS, else chest.sqlite3 in
     CHEST_DIRECTORY, else that of --service or CHEST_SERVICE, else that of the only service there is.
+
+    Completion: eval "$(_CHEST_COMPLETE=bash_source chest)" in ~/.bashrc, zsh_source in ~/.zshrc, or
+    _CHEST_COMPLETE=fish_source chest | source for fish.
+
+    \b
+    Examples:
+      chest find user_id=42 --since 1h
+      chest top --since 1d
+      chest compare --slower-than p95 --since 1d
+      chest tail
+      chest show 9f86d081
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from chest.chests.registry import open_chest
-from chest.directory_recovery import recover_directory
-from chest.recorder import default_store
-from chest.settings import Settings
+from chest.cli.chest_choice import chest_of, resolve_settings
+from chest.record.messages import printable
+from chest.recorder.directory_recovery import recover_directory
+from chest.recorder.recorder_chests import default_store
+from chest.system.directory import refuse_foreign_directory
 
 
 @click.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--to", "urls", multiple=True, metavar="URL", help="Deliver to this chest; may be given again for more.")
 @click.option(
-    "--spooled-for", metavar="TEXT", help="Deliver what is spooled for another chest, too, whose label holds this."
+    "--spooled-for",
+    metavar="TEXT",
+    help="Also deliver what is spooled for another chest, whose label contains this text.",
 )
 def recover(directory: Path, urls: tuple[str, ...], spooled_for: str | None) -> None:
-    """Deliver what dead processes left behind.
+    """Deliver the records that dead processes left behind.
 
-    The same is done for DIRECTORY by every recorder that starts there; this is for one that does not start again. Rings
-    of living processes are left to them. What could not be written to a chest before, and was put on disk, is delivered
-    where it is one of these chests. Without --to the records go to all of CHEST_URLS, else to chest.sqlite3 in
-    the directory.
+    Every recorder that starts in DIRECTORY does the same; this command is for a service that does not start again. It leaves
+    the rings of living processes alone. It delivers records on disk that wait for one of these chests. Of a damaged file
+    it delivers what can be read, shows what cannot and the name under which the file is kept; the exit code is 1 then.
+    Without --to the records go to all of CHEST_URLS, else to chest.sqlite3 in the directory, if it is yours.
 
-    What waits for a chest that is no more, as its store moved and has another URL, goes to the new one with --spooled-for and
+    Records that wait for a store that moved and has another URL go to the new one with --spooled-for and
     the old host or database.
+
+    \b
+    Examples:
+      chest recover ~/.local/state/chest/shop
+      chest recover --to sqlite:///chest.sqlite3 /var/lib/shop
     """
-    chests = Settings.resolve({"chests": urls or None}).chests or (default_store(directory.absolute()),)
+    logging.getLogger("chest").addHandler(logging.NullHandler())  # what would be logged is said below
+    chests = resolve_settings(None, urls).chests
+    if not chests:
+        refuse_foreign_directory(directory)
+        chests = (default_store(directory.absolute()),)
     with ExitStack() as opened:
-        recovered = recover_directory(directory, [opened.enter_context(open_chest(url)) for url in chests], spooled_for)
+        recovered = recover_directory(directory, [opened.enter_context(chest_of(each)) for each in chests], spooled_for)
     left = f"; {recovered.left:,} ring files left to living processes" if recovered.left else ""
     click.echo(f"Records recovered: {recovered.records:,}, from ring files: {recovered.rings:,}{left}")
+    for complaint in recovered.complaints:
+        click.echo(f"chest: {printable(complaint)}", err=True)
     if recovered.damaged:
-        click.echo(f"Damaged lines left out: {recovered.damaged:,}; their files are set aside as *.damaged", err=True)
+        click.echo(f"Damaged records left out: {recovered.damaged:,}", err=True)
+    for path in recovered.set_aside:
+        click.echo(f"Set aside, as it could not be read whole: {printable(str(path))}", err=True)
     if recovered.rejected:
         click.echo(f"Records refused for good: {recovered.rejected:,}; chest dead list shows them", err=True)
     if recovered.spools_left:
@@ -44,5 +61,5 @@ def recover(directory: Path, urls: tuple[str, ...], spooled_for: str | None) -> 
             f"Spools left that hold records for other chests than these: {recovered.spools_left:,}; see --spooled-for",
             err=True,
         )
-    if recovered.damaged or recovered.rejected:
+    if recovered.damaged or recovered.rejected or recovered.set_aside or recovered.complaints:
         raise SystemExit(1)

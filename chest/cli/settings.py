@@ -1,18 +1,25 @@
-"""``chest settings``: every option, what it means, what it is now and who said so; the source of docs/options.md."""
+"""``chest settings``: every option, its meaning, value and source; makes docs/options.md."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import click
 
 from chest.chests.registry import safe_url
-from chest.cli.record_text import json_text, printable
-from chest.option import Option, Source
-from chest.settings import Settings, options
+from chest.cli.record_text import json_text
+from chest.record.messages import printable
+from chest.recorder.recorder_chests import DEFAULT_STORE
+from chest.settings.option import Option, Source
+from chest.settings.settings import Settings, options
+from chest.system.directory import state_directory
 
 _TITLES: Final = {"recorder": "Of a recorder", "request": "Of the request side"}
+_FEWEST_COLUMNS: Final = 60
 _INTRODUCTION: Final = """\
 # Options
 
@@ -20,19 +27,19 @@ _INTRODUCTION: Final = """\
 
 Every option is an argument of `Recorder` and `ChestMiddleware`, a key of a config mapping (Flask's `app.config`) and,
 but for callables, an environment variable. An argument wins over the config, the config over the environment, and that
-over the default. `None`, and an empty environment variable, mean "not given".
+over the default. `None`, and an empty environment variable, mean "not given". Editors, mypy and pyright know the names and types of the arguments.
 
-An unknown argument or config key, a value that cannot be meant, and options that contradict each other are refused at
-start. An unknown environment variable is only warned of. A middleware that is handed a recorder takes the options of
+An unknown argument or config key, an invalid value, and options that contradict each other are refused at
+start. An unknown environment variable is only logged. A middleware that shares a recorder takes the options of
 the request side and refuses those of a recorder.
 
 In the environment a list is separated by commas. `CHEST_URLS` is separated by spaces, or by commas before a new URL: a
-comma inside a URL stays there. `chest settings` shows what holds now, and where it comes from.
+comma inside a URL stays there. `chest settings` shows the present values and their sources.
 """
 
 
 class Setting(NamedTuple):
-    """An option, its value, and who said so."""
+    """An option, its value, and the source of the value."""
 
     option: Option
     value: Any
@@ -43,9 +50,14 @@ class Setting(NamedTuple):
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an option and line.")
 @click.option("--markdown", is_flag=True, help="The documentation of the options; reads no environment.")
 def settings(as_json: bool, markdown: bool) -> None:
-    """Show every option, its value and who said so.
+    """Show every option, its value, its environment name and the source of the value.
 
-    The value is the one of this environment; the default is shown where it is another.
+    The value is the one that holds in this environment; the default is shown if it is another.
+
+    \b
+    Examples:
+      chest settings
+      CHEST_SAMPLE=0.1 chest settings --json
     """
     if markdown:
         click.echo(markdown_text(), nl=False)
@@ -59,9 +71,9 @@ def settings_of(current: Settings) -> list[Setting]:
 
 
 def show(settings: Sequence[Setting], as_json: bool) -> None:
-    """Print them, as a table or as one JSON object a line."""
+    """Print them, as text or as one JSON object a line."""
     if not as_json:
-        _print_table(settings)
+        _print_list(settings)
         return
     for setting in settings:
         click.echo(json_text(_described(setting)))
@@ -86,23 +98,41 @@ def _row(option: Option) -> str:
     environment = f"`{option.environment_name}`" if option.environment_name else f"- (config: `{option.key}`)"
     default = _value_text(option._replace(unit=""), option.default)
     value = option.type_text.replace("|", "\\|")
-    cells = (f"`{option.name}`", environment, f"`{default}`" if default else "-", option.unit, option.meaning, value)
+    meaning = f"{option.meaning} Before: `{option.former}`, which still works." if option.former else option.meaning
+    cells = (f"`{option.name}`", environment, f"`{default}`" if default else "-", option.unit, meaning, value)
     return f"| {' | '.join(cells)} |\n"
 
 
-def _print_table(settings: Sequence[Setting]) -> None:
-    from rich.console import Console  # half of the time that this command takes, and only a table needs it
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, show_lines=True)
-    for heading in ("option", "value", "from", "default", "meaning"):
-        table.add_column(heading, overflow="fold")
+def _print_list(settings: Sequence[Setting]) -> None:
+    """Two or more lines an option, in 80 columns or as many as the terminal has."""
+    columns = max(shutil.get_terminal_size().columns, _FEWEST_COLUMNS)
     for option, given, source in settings:
         value, default = _value_text(option, given), _value_text(option, option.default)
-        cells = (option.name, value, source, "" if default == value else default, option.meaning)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    Console().print(table)
+        shown = printable(value or _effect_of_nothing(option.name) or "-")
+        if source != "default" and default != value:
+            shown += f"   (default: {printable(default or '-')})"
+        name = option.environment_name or f"{option.key} (config)"
+        head = f"{option.name} = {shown}"
+        click.echo(
+            "\n".join(
+                (
+                    *textwrap.wrap(head, columns, subsequent_indent="    ", break_on_hyphens=False),
+                    *textwrap.wrap(
+                        f"{name}, from {source}. {printable(option.meaning)}",
+                        columns,
+                        initial_indent="    ",
+                        subsequent_indent="    ",
+                        break_on_hyphens=False,
+                    ),
+                )
+            )
+        )
+
+
+def _effect_of_nothing(name: str) -> str:
+    """The default of an option, if it is known here."""
+    directory = os.environ.get("CHEST_DIRECTORY") or str(state_directory() / "SERVICE")
+    return {"directory": directory, "chests": f"sqlite:///{directory}/{DEFAULT_STORE}"}.get(name, "")
 
 
 def _described(setting: Setting) -> dict[str, Any]:
@@ -122,6 +152,8 @@ def _described(setting: Setting) -> dict[str, Any]:
 
 def _plain(option: Option, value: Any) -> Any:
     """The value as JSON has it; URLs without their secrets."""
+    if option.kind.is_secret and isinstance(value, str | None):
+        return value and "***"
     if option.kind.is_secret:
         return [safe_url(each) if isinstance(each, str) else repr(each) for each in value]
     if isinstance(value, Mapping):

@@ -9,12 +9,15 @@ from typing import Final
 
 import click
 
-from chest.chests.base import Cursor, Query, ReadableChest, StoredRecord
+from chest.chests.contract import Cursor, Query, ReadableChest, StoredRecord
 from chest.cli import record_text
 from chest.cli.chest_choice import readable_chest, service_option
 from chest.errors import ChestUnavailable, SchemaMismatch
+from chest.record.messages import printable
 
 _PAGE_RECORDS: Final = 1000
+_LATE_NS: Final = 5 * 10**9
+"""What workers deliver beside each other is out of order by less."""
 _POLL_SECONDS: Final = 0.5
 """Half of what a person takes for "at once"; reading past the end of a table costs a store microseconds."""
 
@@ -30,9 +33,17 @@ _POLL_SECONDS: Final = 0.5
 def tail(url: str | None, lines: int, follow: bool, as_json: bool, service: str | None) -> None:
     """Show the records stored last, then what comes.
 
-    In the order of storing, so that nothing is missed: a record that was delivered late comes late. Times are UTC.
+    In the order of storing, so that nothing is missed: a record that was delivered late comes late, and is marked by a + behind its
+    time if a later request stands above it. Times are UTC, of the request's begin.
+
+    \b
+    Examples:
+      chest tail
+      chest tail chest.sqlite3 --no-follow -n 50
+      chest tail postgresql://shop@db/shop --service shop --json
     """
-    text_of = record_text.json_line if as_json else record_text.line
+    columns = record_text.terminal_columns()
+    text_of = record_text.json_line if as_json else _Lines(columns).text
     query = Query(service=service)
     with readable_chest(url, service) as chest:
         cursor = chest.newest()
@@ -44,10 +55,27 @@ def tail(url: str | None, lines: int, follow: bool, as_json: bool, service: str 
                 click.echo(text_of(stored))
 
 
+class _Lines:
+    """Records as lines, those marked that stand below a request which began later.
+
+    :param columns: see :func:`record_text.line`.
+    """
+
+    def __init__(self, columns: int | None) -> None:
+        self._columns = columns
+        self._newest_ns = 0
+
+    def text(self, stored: StoredRecord) -> str:
+        time_ns = stored.record.time_ns
+        is_late = time_ns < self._newest_ns - _LATE_NS
+        self._newest_ns = max(self._newest_ns, time_ns)
+        return record_text.line(stored, self._columns, is_late=is_late)
+
+
 def last(chest: ReadableChest, query: Query, newest: Cursor | None, count: int) -> deque[StoredRecord]:
     """The ``count`` records stored last that match, oldest first.
 
-    Chests are read forward only. Where cursors are numbers, ever longer stretches at the end are tried, since most
+    Chests are read forward only. If cursors are numbers, ever longer stretches at the end are tried, since most
     often the last ``count`` numbers are the last ``count`` records; else all is read.
     """
     kept: deque[StoredRecord] = deque(maxlen=count)
@@ -83,6 +111,6 @@ def coming(chest: ReadableChest, query: Query, after: Cursor | None) -> Iterator
             raise
         except ChestUnavailable as error:
             if not is_waiting:
-                click.echo(f"chest: waiting: {record_text.printable(str(error))}", err=True)
+                click.echo(f"chest: waiting: {printable(str(error))}", err=True)
             is_waiting = True
         time.sleep(_POLL_SECONDS)

@@ -10,15 +10,17 @@ from typing import Any, Final
 
 import click
 
-from chest.chests.base import Query, ReadableChest
+from chest.chests.contract import Query, ReadableChest
 from chest.cli.chest_choice import typed_chest
-from chest.cli.conditions import moment_ns, typed
+from chest.cli.conditions import typed
 from chest.counters import Counters
-from chest.delivery.dead_letters import DeadLetters
-from chest.delivery.plain_words import plain_words
-from chest.directory import state_directory
+from chest.delivery.spool.dead_letters import DeadLetterKeeper
 from chest.errors import DirectoryError, SettingsError
-from chest.record import Record
+from chest.query.typed import moment_ns
+from chest.query.typed import outcome as known_outcome
+from chest.record.messages import safe_message
+from chest.record.record import Record
+from chest.system.directory import state_directory
 from chest.transfer.result import TransferResult
 from chest.transfer.transfer import BATCH_RECORDS, Transfer
 
@@ -35,16 +37,25 @@ _MOST_TOLD: Final = 3
 @click.option("--until", callback=typed(moment_ns), metavar="2h|DATE", help="Began before that.")
 @click.option("--service", help="Only records of this service.")
 @click.option("--route", help="Only this route (the template).")
-@click.option("--outcome", help="Only what ended so: ok, error, client_disconnect, ...")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many records in this run.")
+@click.option(
+    "--outcome",
+    callback=typed(known_outcome),
+    metavar="NAME",
+    help="Only this outcome: ok, error, client_disconnect, ...",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many records in this run.")
 @click.option(
     "--batch", default=BATCH_RECORDS, show_default=True, type=click.IntRange(1, 10_000), help="Records at once."
 )
-@click.option("--move", is_flag=True, help="Remove from SOURCE what TARGET has taken.")
-@click.option("--from-start", is_flag=True, help="Forget how far earlier runs came.")
-@click.option("--dry-run", is_flag=True, help="Only count, and see whether TARGET can be written.")
-@click.option("--name", help="Tells transfers between the same chests apart.")
-@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where to keep how far it came.")
+@click.option("--move", is_flag=True, help="Remove records from SOURCE after TARGET has stored them.")
+@click.option("--from-start", is_flag=True, help="Start again from the first record.")
+@click.option("--dry-run", is_flag=True, help="Only count, and check whether TARGET can be written.")
+@click.option("--name", help="Name of this transfer; needed if two transfers share both chests.")
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory that keeps the position, if SOURCE cannot.",
+)
 @click.pass_context
 def transfer(
     ctx: click.Context,
@@ -65,24 +76,30 @@ def transfer(
 ) -> None:
     """Copy or move stored records from SOURCE to TARGET.
 
-    Both are URLs of chests, or paths of SQLite files. Run again, it goes on where it stopped: how far it came is kept in
+    Both are URLs of chests, or paths of SQLite files. The next run goes on from where this one stopped: the position is kept in
     SOURCE, else in --directory, for each choice of conditions, whatever --since and --until say. Ctrl-C ends it after
-    the batch in hand; what was killed loses nothing. Records that TARGET refuses are told, stay in SOURCE, and are dead
-    letters: chest dead looks at them.
+    the current batch; a run that is killed loses nothing. Records that TARGET refuses are shown, stay in SOURCE, and become dead
+    letters: see chest dead.
+
+    \b
+    Examples:
+      chest transfer chest.sqlite3 postgresql://shop@db/shop
+      chest transfer chest.sqlite3 ndjson:records.ndjson.gz --since 7d --dry-run
+      chest transfer mysql://shop@db/shop ndjson:old.ndjson.gz --until 30d --move
     """
     query = Query(since_ns=since, until_ns=until, service=service, route=route, outcome=outcome)
     letters = directory or transfers_directory()
-    buried = DeadLetters(lambda: letters, Counters())
+    dead_letters = DeadLetterKeeper(lambda: letters, Counters())
     refusals: list[str] = []
     unburied: list[str] = []
 
     def refuse(record: Record, why: str) -> None:
         try:
-            buried.bury(written_to.name, record, why)
-        except DirectoryError as error:  # it is told, and stays in SOURCE
+            dead_letters.dead_letter(written_to.name, record, why)
+        except DirectoryError as error:  # the record is shown, and stays in SOURCE
             unburied.append(str(error))
         if len(refusals) < _MOST_TOLD:
-            refusals.append(f"{record.id}: {plain_words(why)}")
+            refusals.append(f"{record.id}: {safe_message(why)}")
 
     with typed_chest(source) as read_from, typed_chest(target) as written_to:
         work = Transfer(
@@ -103,7 +120,7 @@ def transfer(
     for refusal in refusals:
         click.echo(f"chest: refused for good: {refusal}", err=True)
     if unburied:
-        click.echo(f"chest: {len(unburied):,} of them are no dead letters: {unburied[0]}", err=True)
+        click.echo(f"chest: {len(unburied):,} of them could not be kept as dead letters: {unburied[0]}", err=True)
     elif refusals:
         click.echo(f"chest dead list --directory {letters} shows all of them.", err=True)
     _say(result, dry_run=dry_run, is_interrupted=is_interrupted())
@@ -152,13 +169,13 @@ def _readable(chest: Any) -> ReadableChest:
 
 
 def _fallback(source: Any) -> Path | None:
-    """Where to keep how far it came where SOURCE has no place for it."""
-    is_without = isinstance(source, ReadableChest) and source.ledger() is None
+    """The directory that keeps the position if SOURCE cannot."""
+    is_without = isinstance(source, ReadableChest) and source.coordination() is None
     return transfers_directory() if is_without else None
 
 
 def transfers_directory() -> Path:
-    """Where is kept what no service's directory is for: beside those, not among them."""
+    """The directory for what belongs to no service: next to the services' own."""
     return state_directory().with_name("chest-transfers")
 
 

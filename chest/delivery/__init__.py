@@ -1,1 +1,1 @@
-"""The exporter's time: a thread that takes records from the ring and brings them to every chest."""
+"""The delivery thread's time: takes records from the ring and brings them to every chest."""

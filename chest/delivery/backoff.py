@@ -1,4 +1,4 @@
-"""``Backoff``: how long a chest that failed is to be left alone."""
+"""``Backoff``: how long to wait before a chest that failed is tried again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 
 
 class Backoff:
-    """Waits that double up to 30 s, with full jitter: any time from none to all of it, so that workers spread themselves.
+    """Waits that double up to 30 s, with full jitter: a random time from none to the whole wait, so that processes spread their tries.
 
     (AWS Architecture Blog, "Exponential Backoff And Jitter": the least work for the store, and not the longest way home.)
-    A store that said when to come again is taken at its word, up to an hour.
+    A store that said when to come again is left alone for so long, up to an hour, or for the wait if that is longer: one that says
+    "now" and refuses again would otherwise be asked without a pause.
 
     :param clock: a monotonic clock in seconds: the wall's may be set.
     """
@@ -26,8 +27,6 @@ class Backoff:
         self._not_before = 0.0
         self.failures = 0
         """How often in a row."""
-        self.failing_since: float | None = None
-        """By the clock, when the first of them was."""
 
     def seconds_to_wait(self) -> float:
         """0 when it may be tried now."""
@@ -37,18 +36,15 @@ class Backoff:
         """Wait longer than after the failure before."""
         now = self._clock()
         longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self.failures, 20))
-        wait = random.uniform(0, longest) if retry_after_seconds is None else retry_after_seconds  # noqa: S311 - jitter
-        self._not_before = now + min(max(0.0, wait), LONGEST_RETRY_AFTER_SECONDS)
+        wait = max(random.uniform(0, longest), retry_after_seconds or 0.0)  # noqa: S311 - jitter
+        self._not_before = now + min(wait, LONGEST_RETRY_AFTER_SECONDS)
         self.failures += 1
-        if self.failing_since is None:
-            self.failing_since = now
 
     def succeeded(self) -> None:
         """Forget the failures."""
         self.failures = 0
-        self.failing_since = None
         self._not_before = 0.0
 
     def try_now(self) -> None:
-        """Forget the wait: at the end there is no later."""
+        """Forget the wait: at the end of the process no later try follows."""
         self._not_before = 0.0

@@ -14,8 +14,8 @@ from typing import Final
 import click
 from rich.console import Console
 
-from chest.cli.record_text import printable
 from chest.errors import ChestError, MissingDependencyError
+from chest.record.messages import printable
 
 _NEEDED: Final = ("flask", "gunicorn")
 _UNUSABLE: Final = 2
@@ -35,16 +35,21 @@ _INTERRUPTED: Final = 130
     "directory",
     type=click.Path(path_type=Path),
     metavar="DIRECTORY",
-    help="Where the store is kept; an older store in it is added to, not counted.  [default: a fresh temporary one]",
+    help="Directory of the store; an older store in it is added to, and not counted.  [default: a fresh temporary one]",
 )
 def demo(port: int, directory: Path | None) -> None:
     """Serve a shop, use it, kill a worker, and show what the store holds.
 
     Starts gunicorn with two workers on the loopback interface, sends it some hundreds of requests, kills one worker
-    with SIGKILL amid them, and compares what the clients saw with what the store holds. Takes less than 20 seconds.
+    with SIGKILL meanwhile, and compares what the clients saw with what the store holds. Takes less than 20 seconds.
 
     Exit status: 0 when the store holds every answered request exactly once, 1 when it does not, 2 when the
     demonstration could not be run.
+
+    \b
+    Examples:
+      chest demo
+      chest demo --dir shop --port 8000
     """
     try:
         with _ended_in_order():

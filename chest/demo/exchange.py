@@ -26,7 +26,7 @@ class Exchange(NamedTuple):
     request_id: str | None
     """The id under which the store must hold it: sent by the client, else told by the server; None if neither was."""
     status: int | None = None
-    """None where no status line arrived."""
+    """None if no status line arrived."""
     failure: str | None = None
     """Why the request counts as unanswered; None when the whole response arrived."""
 
@@ -40,7 +40,7 @@ class Client:
     """A user of the shop: a new connection for each request, over the standard library's client.
 
     :param address: host and TCP port.
-    :param user: who they say they are.
+    :param user: the user id that the client sends.
     """
 
     def __init__(self, address: tuple[str, int], user: str) -> None:
@@ -103,7 +103,7 @@ class OpenRequest:
         self._connection.close()
 
     def header(self, name: str) -> str | None:
-        """A header of the response; None where there is none, or no response."""
+        """A header of the response; None without such a header, or without a response."""
         return None if self._response is None else self._response.getheader(name)
 
     def read_lines(self, count: int) -> bool:

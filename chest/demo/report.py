@@ -1,48 +1,26 @@
-"""What the demonstration shows at the end: the comparison in words, the routes, one record, what to try next."""
+"""What the demonstration shows at the end: the comparison in words, one record, two questions answered, what to try next."""
 
 from __future__ import annotations
 
 import json
-import math
 import shlex
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from chest.cli.main import commands
 from chest.demo.tally import Tally
-from chest.record import Outcome, Record
+from chest.record.record import Record
 
 _NAMED_IDS: Final = 5
-_NO_ROUTE: Final = "(no route)"
-
-
-class RouteSummary(NamedTuple):
-    """How one route fared."""
-
-    route: str
-    requests: int
-    errors: int
-    """Requests with a status of 500 and above, or ended by an exception."""
-    p50_ms: float
-    p95_ms: float
-
-
-def by_route(records: Iterable[Record]) -> list[RouteSummary]:
-    """One summary a route, the most used first."""
-    grouped: defaultdict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        grouped[record.route or _NO_ROUTE].append(record)
-    summaries = [_summary(route, members) for route, members in grouped.items()]
-    return sorted(summaries, key=lambda summary: (-summary.requests, summary.route))
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: the smallest value that at least ``percent`` of all values do not exceed."""
-    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
+ITEM_REQUESTS: Final = "route=/items/<int:item_id>"
+"""One item of the shop is slow; exports are as slow, as they are long."""
 
 
 def print_tally(console: Console, tally: Tally) -> None:
@@ -58,37 +36,42 @@ def print_tally(console: Console, tally: Tally) -> None:
     _say(console, _verdict(tally), style="bold green" if tally.is_complete else "bold red")
 
 
-def print_routes(console: Console, records: Iterable[Record]) -> None:
-    """A table by route, from the records."""
-    table = Table(box=box.ROUNDED if console.is_terminal else None, pad_edge=console.is_terminal)
-    table.add_column("route")
-    for heading in ("count", "errors", "p50 ms", "p95 ms"):
-        table.add_column(heading, justify="right")
-    for row in by_route(records):
-        table.add_row(row.route, str(row.requests), str(row.errors), f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}")
-    _say(console, "\nBy route, from the store:")
-    console.print(table)
-
-
 def print_record(console: Console, record: Record) -> None:
     """One record, whole."""
     _say(console, "\nOne record:")
     console.print_json(json.dumps(record._asdict()))
 
 
+def print_answers(console: Console, store_url: str, since_ns: int | None) -> None:
+    """Two questions to the store, by the commands that answer them: what costs the most time, and what the slow requests share.
+
+    :param since_ns: of requests that began since then; None: of all.
+    """
+    since = (
+        [] if since_ns is None else ["--since", f"{datetime.fromtimestamp(since_ns / 1e9, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"]
+    )
+    for question in (["top", store_url], ["compare", store_url, "--slower-than", "50ms", "--among", ITEM_REQUESTS]):
+        _say(console, f"\n$ {shlex.quote(typed_command())} {shlex.join([*question, *since])}")
+        commands.main([*question, *since], prog_name="chest", standalone_mode=False)
+
+
 def print_next_commands(console: Console, store_url: str, record: Record) -> None:
     """Three commands that look at the same store, to be copied."""
-    url, user_id = shlex.quote(store_url), record.variables.get("user_id")
+    url, user_id, chest = shlex.quote(store_url), record.variables.get("user_id"), shlex.quote(typed_command())
     _say(console, "\nTry next:")
-    _say(console, f"  chest find {url} user_id={shlex.quote(str(user_id))}")
-    _say(console, f"  chest tail {url}")
-    _say(console, f"  chest show {url} {shlex.quote(record.request_id)}")
+    _say(console, f"  {chest} find {url} user_id={shlex.quote(str(user_id))}")
+    _say(console, f"  {chest} tail {url}")
+    _say(console, f"  {chest} show {url} {shlex.quote(record.request_id)}")
 
 
-def _summary(route: str, records: Sequence[Record]) -> RouteSummary:
-    durations_ms = [record.duration_ns / 1e6 for record in records]
-    errors = sum(record.outcome == Outcome.ERROR or (record.status or 0) >= 500 for record in records)
-    return RouteSummary(route, len(records), errors, percentile(durations_ms, 50), percentile(durations_ms, 95))
+def typed_command() -> str:
+    """What to type for ``chest`` here: its name, or its path if the shell would not find this one."""
+    ours = Path(sys.executable).with_name("chest")
+    found = shutil.which("chest")
+    if not ours.exists() or (found is not None and Path(found).resolve() == ours.resolve()):
+        return "chest"
+    here = Path.cwd()
+    return str(ours.relative_to(here)) if ours.is_relative_to(here) else str(ours)
 
 
 def _verdict(tally: Tally) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from chest.chests.base import Cursor, Query, ReadableChest
+from chest.chests.contract import Cursor, Query, ReadableChest
 from chest.chests.registry import open_chest
 from chest.demo import report
 from chest.demo.exchange import WORKER_HEADER, Client, Exchange
@@ -18,15 +18,15 @@ from chest.demo.serve import ShopServer
 from chest.demo.tally import Tally
 from chest.demo.traffic import USERS, Traffic
 from chest.demo.workspace import Workspace
-from chest.directory_recovery import recover_directory
 from chest.errors import ChestError
-from chest.record import Record
+from chest.record.record import Record
+from chest.recorder.directory_recovery import recover_directory
 
 REQUESTS: Final = 600
 """How many the clients make; one more is made for the kill."""
 _REFRESH_SECONDS: Final = 0.1
 _STREAM_ROWS: Final = 20_000
-"""More than are read before the kill, and no more than some seconds' worth where it fails."""
+"""More than are read before the kill; a failure shows within some seconds."""
 _ROWS_BEFORE_KILL: Final = 400
 _PAGE_RECORDS: Final = 1000
 
@@ -34,7 +34,7 @@ _PAGE_RECORDS: Final = 1000
 class Demonstration:
     """Serves the shop, uses it, kills a worker, stops the server, and compares the clients' view with the store's.
 
-    :param workspace: where the store and everything else is kept.
+    :param workspace: the directory of the store and everything else.
     :param console: on which it is told; a progress bar is shown on a terminal only.
     :param port: TCP port on the loopback interface; 0 takes a free one.
     """
@@ -43,6 +43,7 @@ class Demonstration:
         self._workspace = workspace
         self._console = console
         self._port = port
+        self._since_ns = 0
 
     def run(self) -> Tally:
         """Do it all, and return the comparison.
@@ -53,11 +54,11 @@ class Demonstration:
         begin = time.monotonic()
         with _store(self._workspace.store_url) as store:
             older = store.newest() if self._workspace.store_path.exists() else None
-            since_ns = time.time_ns()
+            self._since_ns = time.time_ns()
             exchanges = self._serve()
             self._recover(store)
-            store.open()  # made empty where nothing was stored, so that this is told as the loss that it is
-            records = list(records_since(store, older, since_ns))
+            store.open()  # made empty if nothing was stored, so that this is told as the loss that it is
+            records = list(records_since(store, older, self._since_ns))
         tally = Tally.of(exchanges, records)
         self._report(tally, records)
         self._say(f"All this took {time.monotonic() - begin:.1f} seconds.")
@@ -120,12 +121,12 @@ class Demonstration:
         report.print_tally(console, tally)
         if records:
             shown = max(records, key=lambda record: (record.method == "POST", len(record.variables)))
-            report.print_routes(console, records)
             report.print_record(console, shown)
+            report.print_answers(console, url, None if self._workspace.is_temporary else self._since_ns)
             report.print_next_commands(console, url, shown)
         self._say("")
         if self._workspace.is_temporary:
-            self._say(f"The store stays where it is; to be rid of it: rm -r {shlex.quote(str(path))}")
+            self._say(f"The store is kept. To remove it: rm -r {shlex.quote(str(path))}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -19,7 +19,8 @@ from chest.demo.workspace import Workspace
 from chest.errors import ChestError, SettingsError
 
 HOST: Final = "127.0.0.1"
-_START_SECONDS: Final = 8.0
+_START_SECONDS: Final = 60.0
+"""On a busy machine two workers may take half a minute to import what they serve."""
 _STOP_SECONDS: Final = 5.0
 """Longer than gunicorn's own ``graceful_timeout``: gunicorn ends its workers before anyone ends gunicorn."""
 _LOG_LINES: Final = 12
@@ -29,9 +30,9 @@ class ShopServer:
     """gunicorn with the shop; a context manager that leaves no process behind, however its block ends.
 
     The listening socket is made here and handed to gunicorn: whether the port is free is then known at once, without a
-    moment in which somebody else could take it.
+    moment in which another program could take it.
 
-    :param workspace: where the store, the rings and the log are.
+    :param workspace: the directory of the store, the rings and the log.
     :param port: TCP port on the loopback interface; 0 takes a free one.
     :raises SettingsError: the port cannot be had.
     """

@@ -75,7 +75,7 @@ def not_found(error: Exception) -> tuple[str, int]:
 
 
 def describe_request() -> None:
-    """Record who asks, and under which route; the header stands for what a session would know."""
+    """Record the user and the route; the header stands for a session."""
     record = current()
     record.route = request.url_rule.rule if request.url_rule else None
     record["user_id"] = user_id = request.headers.get("X-User", "anonymous")
@@ -95,7 +95,7 @@ def say_whether_complete(response: Response) -> Response:
 
 @pages.get("/health")
 def health() -> dict[str, str]:
-    """For whoever waits for the server; excluded from recording."""
+    """For the program that waits for the server; excluded from recording."""
     return {"status": "ok"}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chest.demo.exchange import Exchange
-from chest.record import Record
+from chest.record.record import Record
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Tally:
     stored: int
     """Records in the store."""
     missing: tuple[str, ...]
-    """Answered requests that the store does not hold: their ids, or method and path where nobody knows the id."""
+    """Answered requests that the store does not hold: their ids, or method and path if the id is not known."""
     doubled: tuple[str, ...]
     """Ids that the store holds more than once."""
     unseen: Counter[str]
-    """Records of requests that no client saw answered, by outcome."""
+    """Records of requests whose client got no answer, by outcome."""
 
     @property
     def is_complete(self) -> bool:

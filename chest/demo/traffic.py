@@ -89,7 +89,7 @@ class Traffic:
         return all(client.done() for client in self._clients)
 
     def add(self, exchange: Exchange) -> None:
-        """Count a request; one that somebody else made, too."""
+        """Count a request; also one that another client made."""
         with self._changed:
             self.exchanges.append(exchange)
             self._changed.notify_all()

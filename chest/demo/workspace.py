@@ -10,7 +10,7 @@ from chest.errors import DirectoryError
 
 
 class Workspace:
-    """Where a run keeps its files. A directory that holds an older store can be used again: the run counts its own.
+    """The files of a run. A directory that holds an older store can be used again: the run counts only its own records.
 
     :param path: the directory; made if it is not there.
     :raises DirectoryError: it cannot be made or written to, is no directory.
@@ -56,7 +56,7 @@ class Workspace:
 
     @property
     def ring_directory(self) -> Path:
-        """Where the workers keep their rings."""
+        """The directory of the workers' rings."""
         return self.path / "ring"
 
     @property

@@ -2,8 +2,55 @@
 
 from __future__ import annotations
 
-from chest.dockerflow.dockerflow import Dockerflow
-from chest.dockerflow.middleware import DockerflowMiddleware
-from chest.wsgi import Answer
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["Answer", "Dockerflow", "DockerflowMiddleware"]
+from chest.lazy import loaded_on_use
+
+if TYPE_CHECKING:
+    from chest.dockerflow import checks, health, version
+    from chest.dockerflow.dockerflow import Dockerflow
+    from chest.dockerflow.logging import (
+        JsonLogFormatter,
+        MozlogFormatter,
+        MozlogHandler,
+        RequestIdLogFilter,
+        request_id_context,
+    )
+    from chest.dockerflow.middleware import DockerflowMiddleware
+    from chest.dockerflow.options import DockerflowOptions
+    from chest.dockerflow.signals import dockerflow_signals, heartbeat_failed, heartbeat_passed
+    from chest.wsgi import Answer
+
+__all__ = [
+    "Answer",
+    "Dockerflow",
+    "DockerflowMiddleware",
+    "DockerflowOptions",
+    "JsonLogFormatter",
+    "MozlogFormatter",
+    "MozlogHandler",
+    "RequestIdLogFilter",
+    "checks",
+    "dockerflow_signals",
+    "health",
+    "heartbeat_failed",
+    "heartbeat_passed",
+    "request_id_context",
+    "version",
+]
+
+_HOMES: Final = {
+    "Answer": "chest.wsgi",
+    "Dockerflow": "chest.dockerflow.dockerflow",
+    "DockerflowMiddleware": "chest.dockerflow.middleware",
+    "DockerflowOptions": "chest.dockerflow.options",
+    **dict.fromkeys(
+        ("JsonLogFormatter", "MozlogFormatter", "MozlogHandler", "RequestIdLogFilter", "request_id_context"),
+        "chest.dockerflow.logging",
+    ),
+    **dict.fromkeys(("dockerflow_signals", "heartbeat_failed", "heartbeat_passed"), "chest.dockerflow.signals"),
+    **{name: f"chest.dockerflow.{name}" for name in ("checks", "health", "version")},
+}
+
+if not TYPE_CHECKING:
+    __getattr__ = loaded_on_use(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""``Dockerflow``: what an application says of itself, for any WSGI application."""
+"""``Dockerflow``: version, heartbeat and checks of any WSGI application."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from chest.dockerflow.checks.running import Check
 from chest.dockerflow.heartbeat import Heartbeat
 from chest.dockerflow.middleware import DockerflowMiddleware
 from chest.dockerflow.options import DockerflowOptions, environment
-from chest.recorder import Recorder
-from chest.settings import Settings
+from chest.recorder.recorder import Recorder
+from chest.settings.settings import Settings
 from chest.wsgi import Answer, WSGIApplication, json_answer, text_answer
 
 __all__ = ["Dockerflow"]
@@ -40,10 +40,10 @@ class Dockerflow:
     :param redis: a Redis client, for :func:`~chest.dockerflow.checks.check_redis_connected`.
     :param migrate: for :func:`~chest.dockerflow.checks.check_migrations_applied`, see there.
     :param silenced_checks: ids of messages that the heartbeat leaves out.
-    :param version_path: the directory in which ``version.json`` lies; None takes the current one of now.
+    :param version_path: the directory in which ``version.json`` lies; None: the current directory at that moment.
     :param config: ``DOCKERFLOW_...`` options (:class:`~chest.dockerflow.options.DockerflowOptions`), before the
         environment's.
-    :raises SettingsError: an option that cannot be meant.
+    :raises SettingsError: an option is invalid.
     """
 
     logger = logger
@@ -76,9 +76,9 @@ class Dockerflow:
         return DockerflowMiddleware(app, self, recorder, settings)
 
     def version_callback(self, func: _Callback) -> _Callback:
-        """Have this function say the version, in the place of ``version.json``; for use as a decorator.
+        """Use this function for the version, instead of ``version.json``; a decorator.
 
-        :param func: takes ``version_path``; returns a mapping, or None where no version is known.
+        :param func: takes ``version_path``; returns a mapping, or None if no version is known.
         """
         self._version_callback = func
         return func
@@ -90,31 +90,31 @@ class Dockerflow:
     # -- answers -------------------------------------------------------------------------------------------------------
 
     def version_answer(self, path: str | os.PathLike[str] | None) -> Answer:
-        """What ``/__version__`` answers: the version; 404 where there is none; 500 where it cannot be had."""
+        """The answer of ``/__version__``: the version; 404 if the file is missing; 500 if it cannot be read."""
         try:
             found = self._version_callback(path)  # type: ignore[arg-type]
             return text_answer(404, "version.json not found") if found is None else json_answer(200, found)
         except Exception as error:  # noqa: BLE001 - the callback is the application's
-            self.logger.error("The version cannot be had from %s: %r", path, error)
+            self.logger.error("chest: the version cannot be read from %s: %r", path, error)
             return text_answer(500, "the version cannot be read; the log says why")
 
     def heartbeat_answer(
         self,
         options: DockerflowOptions,
-        more_checks: Mapping[str, Check] | None = None,
+        background: Mapping[str, Check] | None = None,
         within: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> tuple[Answer, int]:
-        """What ``/__heartbeat__`` answers, and the worst level of a message.
+        """The answer of ``/__heartbeat__``, and the worst level of a message.
 
-        :param more_checks: checks beside the registered ones, which come first.
-        :param within: see :meth:`Heartbeat.results`.
+        :param background: checks beside the registered ones, such as a recorder's; see :meth:`Heartbeat.results`, also for ``within``.
         """
         results = self._heartbeat.results(
-            {**(more_checks or {}), **checks.get_checks()},
+            checks.get_checks(),
             self.silenced_checks,
             timeout_seconds=options.check_timeout_seconds,
             cache_seconds=options.heartbeat_cache_seconds,
             within=within,
+            background=background,
         )
         status = 200 if results.level < checks.ERROR else options.heartbeat_failed_status_code
         said = {
@@ -125,13 +125,13 @@ class Dockerflow:
         return json_answer(status, said, _NOT_STORED), results.level
 
     def lbheartbeat_answer(self) -> Answer:
-        """What ``/__lbheartbeat__`` answers. Not 204, as some load balancers want 200."""
+        """The answer of ``/__lbheartbeat__``. Not 204: some load balancers need 200."""
         return Answer(200, "text/html; charset=utf-8", b"", _NOT_STORED)
 
     def tell_heartbeat(self, level: int, *senders: object) -> None:
-        """Send the signal of a heartbeat, where somebody has imported the signals; a receiver that raises is logged.
+        """Send the signal of a heartbeat, if the signals have been imported; a receiver that raises is logged.
 
-        :param senders: who is its sender beside this object. A receiver is called once.
+        :param senders: senders beside this object. A receiver is called once.
         """
         signals = sys.modules.get("chest.dockerflow.signals")
         if signals is None:
@@ -148,11 +148,11 @@ class Dockerflow:
         try:
             receiver(sender, level=level)
         except Exception:
-            self.logger.exception("A receiver of a heartbeat's signal failed")
+            self.logger.exception("chest: a receiver of the heartbeat's signal failed")
 
 
 def register_built_in(db: Any, redis: Any, migrate: Any) -> None:
-    """Register the built-in checks of what there is."""
+    """Register the built-in checks of the arguments that are not None."""
     if db is not None:
         checks.register_partial(checks.check_database_connected, db)
     if redis is not None:

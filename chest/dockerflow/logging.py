@@ -23,23 +23,23 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ClassVar, Literal, TextIO
 
-from chest import mozlog
-from chest.request.context import current
+from chest.record import mozlog
+from chest.request.closed_contexts import current
 
 __all__ = ["JsonLogFormatter", "MozlogFormatter", "MozlogHandler", "RequestIdLogFilter", "request_id_context"]
 
 request_id_context: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request being served here, where no recorder has one."""
+"""The id of the request being served, if no recorder has one."""
 
 
 class MozlogFormatter(logging.Formatter):
-    """Makes of each record one line of JSON, in mozlog 2.0.
+    """Formats each log record as one line of JSON, in mozlog 2.0.
 
     What ``extra`` gave to a record is in its ``Fields``, and so are its text as ``msg``, unless it looks like JSON itself,
     and its exception as ``error`` and ``traceback``. Nothing in a record breaks the line or raises.
 
-    :param fmt: taken, and of no effect; as are ``datefmt`` and ``style``.
-    :param logger_name: ``Logger``, which application it is; a :class:`MozlogHandler`'s name counts more.
+    :param fmt: ignored, as are ``datefmt`` and ``style``.
+    :param logger_name: ``Logger``: the application's name; the name of a :class:`MozlogHandler` wins.
     """
 
     LOGGING_FORMAT_VERSION = mozlog.VERSION
@@ -52,7 +52,7 @@ class MozlogFormatter(logging.Formatter):
         logging.DEBUG: mozlog.DEBUG,
     }
     DEFAULT_SYSLOG_LEVEL: ClassVar[int] = mozlog.DEBUG
-    """Of levels that are none of these."""
+    """For any other level."""
 
     EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = {
         "args", "asctime", "created", "exc_info", "exc_text", "filename", "funcName", "levelname", "levelno", "lineno",
@@ -72,11 +72,11 @@ class MozlogFormatter(logging.Formatter):
         self.hostname = socket.gethostname()
 
     def is_value_jsonlike(self, value: str) -> bool:
-        """Whether a text looks like a JSON object."""
+        """True if a text looks like a JSON object."""
         return value.startswith("{") and value.endswith("}")
 
     def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
-        """The message of a record; for subclasses, to add to it. Values need not be such as JSON has."""
+        """The message of a record; subclasses may add to it. Values of any type are converted."""
         fields = {name: value for name, value in vars(record).items() if name not in self.EXCLUDED_LOGRECORD_ATTRS}
         text = _text_of(record)
         if text and not self.is_value_jsonlike(text):
@@ -113,7 +113,7 @@ class MozlogHandler(logging.StreamHandler[TextIO]):
     """Writes records to a stream in mozlog.
 
     :param stream: None takes ``sys.stdout``.
-    :param name: ``Logger``: which application it is.
+    :param name: ``Logger``: the application's name.
     """
 
     def __init__(self, stream: TextIO | None = None, name: str = "Dockerflow") -> None:
@@ -128,7 +128,7 @@ class MozlogHandler(logging.StreamHandler[TextIO]):
 
 
 class RequestIdLogFilter(logging.Filter):
-    """Gives each record the id of the request being served, as ``rid``: None outside of one. Lets every record pass."""
+    """Sets ``rid`` of each log record to the id of the request being served; None outside a request. Drops no record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Set ``rid``, unless the record has one."""
@@ -140,7 +140,7 @@ class RequestIdLogFilter(logging.Filter):
 def safer_format_traceback(
     kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
 ) -> str:
-    """A traceback in which the exception is told by its ``repr``, so that its text cannot pretend to be another line."""
+    """A traceback that shows the exception by its ``repr``, so that its text cannot forge another line."""
     frames = "".join(traceback.format_tb(trace))
     return f"Uncaught exception:\n{frames}{kind!r}\n{mozlog.safe_repr(error)}\n"
 
@@ -148,5 +148,5 @@ def safer_format_traceback(
 def _text_of(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception:  # noqa: BLE001 - arguments that do not fit, or that raise: what was said is worth more than how
+    except Exception:  # noqa: BLE001 - arguments that do not fit, or that raise: keep the unformatted text
         return f"{mozlog.safe_repr(record.msg)} {mozlog.safe_repr(record.args)}"

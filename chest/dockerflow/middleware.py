@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from chest.dockerflow.recorder_checks import RecorderChecks
 from chest.dockerflow.summary import SummaryAttributes
-from chest.recorder import Recorder
+from chest.recorder.recorder import Recorder
 from chest.request.context import ENVIRON_KEY, RequestContext
-from chest.settings import Settings
+from chest.request.request_id import accepted
+from chest.settings.asgi import refuse_asgi
+from chest.settings.settings import Settings
 from chest.wsgi import Answer, StartResponse, WSGIApplication, WSGIEnvironment, text_answer
 
 if TYPE_CHECKING:
     from chest.dockerflow.dockerflow import Dockerflow
 
-__all__ = ["ERROR_MESSAGE", "ERROR_PATH", "HEARTBEAT_PATH", "LBHEARTBEAT_PATH", "VERSION_PATH", "DockerflowMiddleware"]
+__all__ = [
+    "ERROR_MESSAGE",
+    "ERROR_PATH",
+    "HEARTBEAT_PATH",
+    "LBHEARTBEAT_PATH",
+    "VERSION_PATH",
+    "DockerflowMiddleware",
+    "told_request_id",
+]
 
 VERSION_PATH: Final = "/__version__"
 HEARTBEAT_PATH: Final = "/__heartbeat__"
@@ -23,18 +34,21 @@ LBHEARTBEAT_PATH: Final = "/__lbheartbeat__"
 ERROR_PATH: Final = "/__error__"
 ERROR_MESSAGE: Final = "The __error__ endpoint was called"
 _ALLOWED: Final = ("GET", "HEAD")
+_CLOUD_TRACE: Final = re.compile(r"([0-9a-f]{8,32})/[0-9]{1,20}(?:;o=[0-9])?")
+"""``X-Cloud-Trace-Context``: the ids of trace and span, and whether it is traced."""
 
 
 class DockerflowMiddleware:
-    """Answers Dockerflow's paths, and hands every other request to the application.
+    """Answers Dockerflow's paths, and passes every other request to the application.
 
-    ``ChestMiddleware(app, dockerflow=...)`` makes one, and knows its recorder. By itself it is for an application that is
+    ``ChestMiddleware(app, dockerflow=...)`` makes one with its recorder. Use it by itself for an application that is
     not recorded.
 
     :param app: any WSGI application.
-    :param dockerflow: what to answer.
-    :param recorder: whose state is part of the heartbeat; with a ``log:`` chest requests get the attributes that it shows.
-    :param settings: of the requests that are recorded: what is redacted.
+    :param dockerflow: makes the answers.
+    :param recorder: its state is part of the heartbeat; with a ``log:`` chest requests get the attributes that it shows.
+    :param settings: of the recorded requests: what is redacted.
+    :raises SettingsError: for an ASGI application.
     """
 
     def __init__(
@@ -44,9 +58,11 @@ class DockerflowMiddleware:
         recorder: Recorder | None = None,
         settings: Settings | None = None,
     ) -> None:
+        refuse_asgi(app, "DockerflowMiddleware")
         self.app = app
         self.dockerflow = dockerflow
-        self._recorder_checks = None if recorder is None else RecorderChecks(recorder)
+        shows_stores = dockerflow.options.heartbeat_shows_stores
+        self._recorder_checks = None if recorder is None else RecorderChecks(recorder, shows_stores=shows_stores)
         self._summary = SummaryAttributes.for_recorder(recorder, settings)
         self._id_key = header_key(dockerflow.options.request_id_header_name)
         views: Mapping[str, Callable[[], Answer]] = {
@@ -64,8 +80,9 @@ class DockerflowMiddleware:
         context = environ.get(ENVIRON_KEY)
         if view is None:
             if isinstance(context, RequestContext) and context.is_being_recorded:
-                if self._id_key in environ:
-                    context.request_id = environ[self._id_key]
+                told_id = None if self._id_key is None else told_request_id(environ.get(self._id_key))
+                if told_id is not None:
+                    context.request_id = told_id
                 if self._summary is not None:
                     self._summary.tell(context, environ, with_query=self.dockerflow.options.summary_log_querystring)
             return self.app(environ, start_response)
@@ -79,8 +96,8 @@ class DockerflowMiddleware:
         return self.dockerflow.version_answer(self.dockerflow.version_path)
 
     def _heartbeat(self) -> Answer:
-        more = None if self._recorder_checks is None else self._recorder_checks.by_name()
-        answer, level = self.dockerflow.heartbeat_answer(self.dockerflow.options, more)
+        background = None if self._recorder_checks is None else self._recorder_checks.by_name()
+        answer, level = self.dockerflow.heartbeat_answer(self.dockerflow.options, background)
         self.dockerflow.tell_heartbeat(level)
         return answer
 
@@ -89,6 +106,12 @@ class DockerflowMiddleware:
         raise RuntimeError("This is what the /__error__ endpoint is for.")
 
 
+def told_request_id(header: object) -> str | None:
+    """The id in a header, if Chest accepts it; of Google's ``X-Cloud-Trace-Context`` the id of the trace."""
+    trace = _CLOUD_TRACE.fullmatch(header) if isinstance(header, str) else None
+    return accepted(header if trace is None else trace[1])
+
+
 def header_key(name: str | None) -> str | None:
-    """Under which key ``environ`` has the header of this name."""
+    """The key of the header of this name in ``environ``."""
     return None if name is None else "HTTP_" + name.upper().replace("-", "_")

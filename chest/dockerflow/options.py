@@ -1,4 +1,4 @@
-"""``DockerflowOptions``: what python-dockerflow's users set as ``DOCKERFLOW_...``, in a config mapping or the environment."""
+"""``DockerflowOptions``: python-dockerflow's options ``DOCKERFLOW_...``, from a config mapping or the environment."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _FALSE: Final = frozenset(("0", "false", "no", "off", ""))
 
 
 class DockerflowOptions(NamedTuple):
-    """Options, read when they are used, so that a config that changes later counts; a config comes before the environment.
+    """Options, read when they are used, so that a later change of the config counts. The config wins over the environment.
 
-    What cannot be meant is refused by :meth:`refuse_mistakes`; later it counts as not given, as a request is no place to
+    An invalid value is refused by :meth:`refuse_mistakes`; later it counts as not given, since a request is no place to
     complain.
     """
 
     config: Mapping[str, Any]
     environ: Mapping[str, str]
-    """Of the environment what :func:`environment` found."""
+    """The variables that :func:`environment` found."""
 
     @property
     def heartbeat_failed_status_code(self) -> int:
@@ -54,7 +54,7 @@ class DockerflowOptions(NamedTuple):
 
     @property
     def check_timeout_seconds(self) -> float:
-        """``DOCKERFLOW_CHECK_TIMEOUT_SECONDS``: after which a check is said to hang (5)."""
+        """``DOCKERFLOW_CHECK_TIMEOUT_SECONDS``: after which a check counts as hanging (5)."""
         return float(self._given("CHECK_TIMEOUT_SECONDS", _seconds, 5.0))
 
     @property
@@ -62,10 +62,15 @@ class DockerflowOptions(NamedTuple):
         """``DOCKERFLOW_HEARTBEAT_CACHE_SECONDS``: for which a heartbeat's result is kept (1)."""
         return float(self._given("HEARTBEAT_CACHE_SECONDS", _seconds, 1.0))
 
-    def refuse_mistakes(self) -> None:
-        """See that every option that was given can be meant.
+    @property
+    def heartbeat_shows_stores(self) -> bool:
+        """``DOCKERFLOW_HEARTBEAT_SHOWS_STORES``: whether a heartbeat says why a store fails, with its host, user and database (no)."""
+        return bool(self._given("HEARTBEAT_SHOWS_STORES", _flag, False))
 
-        :raises SettingsError: one cannot.
+    def refuse_mistakes(self) -> None:
+        """Refuse invalid options.
+
+        :raises SettingsError: an option is invalid.
         """
         for name, parse in _PARSERS.items():
             key = PREFIX + name
@@ -90,7 +95,7 @@ class DockerflowOptions(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """The environment's variables that are options, as they are now."""
+    """The environment variables that are options, as they are now."""
     return {PREFIX + name: os.environ[PREFIX + name] for name in _PARSERS if PREFIX + name in os.environ}
 
 
@@ -132,4 +137,5 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "RECORD_REQUESTS": _flag,
     "CHECK_TIMEOUT_SECONDS": _seconds,
     "HEARTBEAT_CACHE_SECONDS": _seconds,
+    "HEARTBEAT_SHOWS_STORES": _flag,
 }

@@ -1,13 +1,13 @@
-"""Signals about the heartbeat, for who counts it (blinker).
+"""Signals about the heartbeat (blinker).
 
-``heartbeat_passed`` is sent when no check said error or worse, ``heartbeat_failed`` else; for each request to
-``/__heartbeat__``, its result being kept for a second or not. Receivers are given ``level``, the worst level of a message::
+For each request to ``/__heartbeat__``, ``heartbeat_failed`` is sent if a check reported an error or worse, otherwise
+``heartbeat_passed``; also if the result was kept from the second before. Receivers get ``level``, the worst level of a message::
 
     @heartbeat_failed.connect
     def count(sender, level, **extra):
         statsd.incr("heartbeat.fail")
 
-The sender is the :class:`~chest.dockerflow.Dockerflow`. With Flask, who connects to the application hears them too.
+The sender is the :class:`~chest.dockerflow.Dockerflow`; with Flask also the application.
 """
 
 from __future__ import annotations

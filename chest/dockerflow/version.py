@@ -1,4 +1,4 @@
-"""``get_version``: the version object that a deployment left beside the application."""
+"""``get_version``: reads the version object that a deployment put beside the application."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["get_version"]
 
 
 def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The content of ``version.json``; None where there is no such file.
+    """The content of ``version.json``; None if the file does not exist.
 
-    :param root: the directory in which it lies.
-    :raises ValueError: the file is no JSON object.
-    :raises OSError: it is there and cannot be read.
+    :param root: the directory of the file.
+    :raises ValueError: the file does not hold a JSON object.
+    :raises OSError: the file exists and cannot be read.
     """
     file = Path(root, "version.json")
     if not file.exists():
         return None
     version = json.loads(file.read_bytes())
     if not isinstance(version, dict):
-        raise ValueError(f"it holds a {type(version).__name__}, and no JSON object")
+        raise ValueError(f"it holds a {type(version).__name__}, not a JSON object")
     return version

@@ -8,6 +8,9 @@ from chest.wsgi import WSGIEnvironment
 
 T = TypeVar("T")
 
+constants: dict[str, object]
+
+def note_spans() -> None: ...
 def perf_counter_ns() -> int: ...
 def records_of(
     rows: list[Any],
@@ -21,23 +24,32 @@ def records_of(
     in_python: Callable[[Any, Any], T],
     /,
 ) -> list[T]: ...
+def may_hold_secret(text: str, /) -> bool: ...
+def catch_termination(seconds: float, /) -> bool: ...
+def await_termination() -> bool: ...
+def terminate(rings: tuple[tuple[tuple[tuple[object, int], ...], tuple[bytes, ...]] | None, ...], /) -> None: ...
+def release_termination() -> None: ...
+def map_file(mapping: mmap, descriptor: int, offset: int, keeps: bool, /) -> None: ...
+def hold_file(descriptor: int, /) -> int: ...
+def release_file(address: int, /) -> None: ...
 
 class Segment(mmap):
+    faults: int
     def seek(self, place: int, /) -> None: ...  # type: ignore[override]
 
-class Offering:
+class FastRing:
     _idle: list[Any]
     def offer_line(self, line: bytes, /) -> bool: ...
-    def _go_by(self, mark: Any, /) -> None: ...
+    def _set_fork_guard(self, fork_guard: Any, /) -> None: ...
 
 class RandomIds:
     def _forget(self) -> None: ...
 
 class CountedIds:
-    def _begin(self, process: int, block: int, /) -> None: ...
-    def _take_block(self) -> int: ...
+    def _begin(self, process: int, begin: int, /) -> None: ...
+    def _take(self) -> int: ...
 
-class Notes:
+class InFlightSlots:
     idle: list[Any]
 
 class Slot:
@@ -46,8 +58,19 @@ class Slot:
     def write(self, line: bytes, /) -> None: ...
     def clear(self) -> None: ...
 
+class Dispatch:
+    def __new__(cls, **parts: Any) -> Self: ...
+    def __call__(self, *args: Any) -> Any: ...
+
+class Tally:
+    known: dict[Any, int]
+    memory: mmap
+    def count(self, place: int, time_ns: int, duration_ns: int, request_id: str, /) -> None: ...
+
 class StartResponse:
-    def __new__(cls, context_class: type, header: str | None, /) -> Self: ...
+    def __new__(
+        cls, context_class: type, header: str | None, read_left: Any, known_of: Any, metadata_class: type, /
+    ) -> Self: ...
     def __call__(self, *args: Any) -> Callable[[bytes], object]: ...
     def __get__(self, context: Any, owner: type | None = None) -> Any: ...
 
@@ -57,28 +80,24 @@ class Stream:
     def __next__(self) -> bytes: ...
     def close(self) -> None: ...
 
-class Serving:
+class Metadata:
+    request_id: Any
+    route: Any
+    path: Any
+    error: Any
+    trace: Any
+    user: Any
+    known_attributes: Any
+    attributes: Any
+    names: Any
+    dispatch: Any
+    written_bytes: int
+    has_more: bool
+    is_complete: bool
+    is_excluded: bool
+    is_over: bool
+    def take_over(self, said: Metadata, /) -> None: ...
+
+class FastMiddleware:
     def __call__(self, environ: WSGIEnvironment, start_response: WSGIStartResponse) -> Iterable[bytes]: ...
-    def _quicken(
-        self,
-        *,
-        is_simple: bool,
-        app: Callable[..., Any],
-        mark: Any,
-        in_flight: Any,
-        request_ids: RandomIds,
-        ready_request_ids: list[str],
-        record_ids: CountedIds,
-        ready_tails: list[str],
-        context_class: type,
-        finished_context: type,
-        unrecorded_context: Callable[[], object],
-        stream_class: type,
-        excludes: Callable[[Any], object] | None,
-        excluded_paths: frozenset[str],
-        header_key: str,
-        known_names: set[str],
-        offer: Callable[[bytes], object],
-        recording: Any,
-        current: ContextVar[Any],
-    ) -> None: ...
+    def _enable_fast_path(self, **parts: Any) -> None: ...

@@ -1,4 +1,4 @@
-"""Compiles ``chest.speedups._native`` while Chest is being built or installed; where that fails, it is installed without."""
+"""Compiles ``chest.native._native`` while Chest is being built or installed; if that fails, Chest is installed without it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
-MODULE = "chest.speedups._native"
-SOURCES = "chest/speedups"
+MODULE = "chest.native._native"
+SOURCES = "chest/native"
 UNWANTED = "WSGI_CHEST_PURE_PYTHON"
 """With this in the environment, and not empty or 0, nothing is compiled."""
 
@@ -38,7 +38,9 @@ class BuildHook(BuildHookInterface[Any]):
         try:
             compiled = self._compile(sources)
         except Exception as error:  # noqa: BLE001 - whatever a compiler that is not there, or another one, leads to
-            self.app.display_warning(f"Chest is installed without its compiled part, and is slower for it: {error}")
+            self.app.display_warning(
+                f"Chest is installed without its compiled part, so each request costs more: {error}"
+            )
             return
         if version == "editable":
             beside = sources / f".{compiled.name}.new"
@@ -54,7 +56,13 @@ class BuildHook(BuildHookInterface[Any]):
         shutil.rmtree(getattr(self, "_place", ""), ignore_errors=True)
 
     def _compile(self, sources: Path) -> Path:
-        extension = Extension(MODULE, [str(sources / "module.c")], extra_compile_args=["-std=c11", "-O2"])
+        extension = Extension(
+            MODULE,
+            [str(sources / "module.c")],
+            include_dirs=[str(sources)],
+            extra_compile_args=["-std=c11", "-O2"],
+            libraries=["pthread", "rt"],  # before glibc 2.34 semaphores and timers are there
+        )
         command = build_ext(Distribution({"name": "wsgi-chest", "ext_modules": [extension]}))
         command.build_lib = command.build_temp = self._place
         command.ensure_finalized()

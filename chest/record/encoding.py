@@ -1,4 +1,4 @@
-"""JSON in one place: ``encode`` and ``decode``, by orjson where it is installed, else by the standard library.
+"""JSON in one place: ``encode`` and ``decode``, by orjson if it is installed, else by the standard library.
 
 Values come sanitized: text keys, integers within 64 bit, no NaN, no lone surrogates. What is not so raises, mostly:
 orjson writes NaN as ``null``, and each side takes some types that the other refuses. Nothing may rely on that.
@@ -22,7 +22,7 @@ encode: Callable[[Any], bytes]
 """A JSON value as compact UTF-8 bytes; ``TypeError`` or ``ValueError`` for what JSON cannot hold."""
 
 decode: Callable[[bytes | str], Any]
-"""JSON text as Python values; ``ValueError`` when it is none."""
+"""JSON text as Python values; ``ValueError`` if it is invalid."""
 
 encode_line: Callable[[Any, None, int], bytes]
 """With the arguments None and :data:`NEWLINE`: a JSON value as one line."""

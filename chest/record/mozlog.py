@@ -22,7 +22,7 @@ DEBUG: Final = 7
 
 _DEEPEST: Final = 32
 _MOST_BITS: Final = 14_000
-"""Of an integer: Python writes none of more than 4300 digits."""
+"""Digits of an integer: Python converts no longer one to text (its limit is 4300)."""
 
 
 def message(
@@ -45,7 +45,7 @@ def message(
 def one_line(message: Mapping[str, Any]) -> str:
     """The message as JSON in ASCII, without a line break in it or behind it; raises nothing.
 
-    A value that JSON cannot hold is written as its ``repr``. Line breaks are escaped, those of Unicode too, so that no value
+    A value that JSON cannot hold is written as its ``repr``. Line breaks, also those of Unicode, are escaped, so that no value
     looks like another line.
     """
     try:

@@ -8,10 +8,10 @@ from typing import Final
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-def text(value: str, limit_characters: int) -> str:
+def storable_text(value: str, limit_characters: int) -> str:
     """A single text for a field of its own (a path, a message): without NUL and lone surrogates, and cut.
 
-    It loses no URL's password: :meth:`Redaction.clean_url`, before it is cut, is for texts that may hold one.
+    It loses no URL's password: :meth:`Redaction.clean_text`, before it is cut, is for texts that may hold one.
 
     :param value: the text; a subclass of ``str`` comes back as plain ``str``.
     :param limit_characters: how many characters are kept.
@@ -29,11 +29,16 @@ def storable(text: str) -> str:
         text = text.replace("\0", "\ufffd")
     if text.isascii():
         return text
+    return text if has_no_surrogates(text) else _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def has_no_surrogates(text: str) -> bool:
+    """Whether the text can be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        return _LONE_SURROGATE.sub("\ufffd", text)
-    return text
+        return False
+    return True
 
 
 def cut(text: str, most_bytes: int) -> str:

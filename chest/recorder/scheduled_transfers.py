@@ -1,4 +1,4 @@
-"""``Exports``: what a recorder does on timetables: its exports and retentions, begun in every process that records."""
+"""``ScheduledTransfers``: the scheduled transfers and retentions of a recorder, begun in every process that records."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chest.chests.base import ReadableChest
-from chest.record import Record
+from chest.chests.contract import ReadableChest
+from chest.record.record import Record
 from chest.transfer.plan import Plan
+from chest.transfer.result import TaskStats
 
 if TYPE_CHECKING:
     from chest.transfer.scheduled_task import ScheduledTask
 
-__all__ = ["Exports"]
+__all__ = ["ScheduledTransfers"]
 
 logger = logging.getLogger("chest.transfer")
 
 
-class Exports:
-    """The scheduled exporters and retentions of one recorder.
+class ScheduledTransfers:
+    """The scheduled transfers and retentions of one recorder.
 
-    They begin in the exporter's thread, and so in every process that records, after a fork too, and never in one that only
-    forks. All processes have the same timetables; one of them has a tick.
+    They begin in the delivery thread: in every process that records, also after a fork, and never in one that only forks. All
+    processes have the same timetables; one of them does the work of a tick.
 
     :param entries: see :meth:`~chest.transfer.plan.Plan.of`.
-    :param source: gives the recorder's own chest, as a URL where there is one: an export reads on connections of its own.
+    :param source: gives the recorder's own chest, as a URL if it has one: a transfer reads on connections of its own.
     :param directory: gives the recorder's directory.
-    :param bury: keeps a record that a chest, named first, refused for good, with the reason named last; what it raises
+    :param dead_letter: keeps a record that a chest, named first, refused for good, with the reason named last; what it raises
         leaves the record to the next tick. None: such a record is logged, and stays in the source.
-    :raises SettingsError: an entry cannot be meant.
+    :raises SettingsError: an entry is invalid.
     """
 
     def __init__(
@@ -39,10 +40,10 @@ class Exports:
         entries: Sequence[Mapping[str, Any]],
         source: Callable[[], str | ReadableChest],
         directory: Callable[[], Path],
-        bury: Callable[[str, Record, str], object] | None = None,
+        dead_letter: Callable[[str, Record, str], object] | None = None,
     ) -> None:
         self._plans = [Plan.of(entry) for entry in entries]
-        self._source, self._directory, self._bury = source, directory, bury
+        self._source, self._directory, self._dead_letter = source, directory, dead_letter
         self._tasks: list[ScheduledTask] = []
         self._is_stopped = False
         self._failed: set[ScheduledTask] = set()
@@ -60,9 +61,9 @@ class Exports:
         while self._plans and not self._is_stopped:
             plan = self._plans.pop()
             try:
-                self._tasks.append(plan.task(self._source(), self._directory(), self._bury))
+                self._tasks.append(plan.task(self._source(), self._directory(), self._dead_letter))
             except Exception as error:  # noqa: BLE001 - the others are to begin
-                logger.error("An export of CHEST_EXPORTS cannot begin: %s", error)
+                logger.error("chest: an entry of CHEST_SCHEDULED_TRANSFERS cannot begin: %s", error)
         for task in tuple(self._tasks):
             if not self._is_stopped:
                 self._start(task)
@@ -87,6 +88,6 @@ class Exports:
         """Wait until runs in hand have ended; False when one did not until ``deadline`` (monotonic seconds)."""
         return not [task for task in self._tasks if not task.wait(max(0.0, deadline - time.monotonic()))]
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, TaskStats]:
         """How each is, by name: see ``ticks_behind`` and ``last_error``."""
         return {task.name: task.stats() for task in tuple(self._tasks)}

@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from chest.counters import Counters
+from chest.native import agree
 from chest.request.fields import class_name
+from chest.request.metadata import RequestMetadata
+from chest.request.sanitizer.exception_message import MESSAGE, message_of
+from chest.request.sanitizer.stack_trace import STACK, stack_of
 
 ENVIRON_KEY: Final = "chest.context"
 """Under this key ``environ`` holds the request's context."""
+agree(ENVIRON_KEY=ENVIRON_KEY)
 
-ERROR_MESSAGE_CHARACTERS: Final = 4096
-"""More than is kept in the end: what is a URL is cleaned before the message is cut."""
 _TIMER_DIGITS: Final = 3
 """A timer's milliseconds are kept to the microsecond; what lies behind is the noise of floating point."""
-
-
-class Facts:
-    """What was said about a request beside its variables; made only when somebody says something.
-
-    An adapter that has a last word gives the context facts of a class of its own: :meth:`RequestContext.tell`.
-    """
-
-    # On the class, so that a request only pays for what is said.
-    has_more = False
-    """Whether something was said of this request: by the application, or of what went wrong. Of the rest an adapter knows
-    that it is clean: ``route``, ``known_attributes`` and ``is_complete`` that it set itself."""
-    request_id: object = None
-    """What the application made the request's id; None leaves the one it came with."""
-    route: str | None = None
-    error: str | None = None
-    is_complete = False
-    is_excluded = False
-    written_bytes = 0
-    """What went through ``write()`` (PEP 3333)."""
-    trace_id: str | None = None
-    known_attributes: Mapping[str, str] | None = None
-    """Attributes that are the program's and not a request's, such as the name of an endpoint: they need no cleaning."""
-    attributes: dict[str, Any] | None = None
-    """What :meth:`more` gave, once somebody asked for it."""
-
-    def more(self) -> dict[str, Any]:
-        """The attributes that are said of this request alone."""
-        if self.attributes is None:
-            self.attributes = {}
-        return self.attributes
-
-    def at_end(self, context: RequestContext) -> None:
-        """For adapters: the record is about to be made, whichever way the request ended. Must not raise or wait.
-
-        Called a second time, it does nothing.
-        """
 
 
 class RequestContext(dict[str, Any]):
@@ -77,22 +43,29 @@ class RequestContext(dict[str, Any]):
 
     # All that the classes made of it have, so that a context can become another of them.
     __slots__ = (
-        "_facts",
+        "__weakref__",
+        "_environ",
         "_headers",
         "_in_flight",
+        "_metadata",
         "_request_id",
+        "_scheme",
         "_server_start_response",
         "_server_write",
         "_status",
     )
 
-    _facts: Facts | None
+    _metadata: RequestMetadata | None
     _request_id: str
     """The id that the request came with, or was given: fit for a header."""
+    _scheme: str | None
+    """``http`` or ``https``, as the server told; None if it told something else."""
     _status: str | None
     _headers: list[tuple[str, str]]
+    _environ: dict[str, Any] | None
+    """The request's while the application is called; None before and after, since servers use it again."""
     _in_flight: Any
-    """Where the request is noted for as long as it is being served; None where it is not."""
+    """The slot that notes the request while it is being served; None if none does."""
     _server_start_response: Any
     _server_write: Any
 
@@ -111,34 +84,34 @@ class RequestContext(dict[str, Any]):
 
     def exclude(self) -> None:
         """Leave no record of this request."""
-        self._told().is_excluded = True
+        self._ensure_metadata().is_excluded = True
 
     def body_is_complete(self) -> None:
         """For adapters: the whole body exists already although it is no list, so record before it is returned."""
-        self._told().is_complete = True
+        self._ensure_metadata().is_complete = True
 
-    def tell(self, facts: Facts) -> None:
-        """For adapters: have these be the request's facts, with what was said before taken over."""
-        said = self._facts
-        if said is not None:
-            facts.__dict__.update(said.__dict__)
-        self._facts = facts
+    def attach_metadata(self, metadata: RequestMetadata) -> None:
+        """For adapters: have these be the request's metadata, with what was said before taken over."""
+        if self._metadata is not None:
+            metadata.take_over(self._metadata)
+        self._metadata = metadata
 
     def record_error(self, error: BaseException) -> None:
-        """Record the class and message of an exception that was handled, and so does not reach the middleware."""
-        facts = self._told()
-        facts.error = class_name(error)
-        facts.more()["exception.message"] = message_of(error)
+        """Record class, message and traceback of an exception that was handled, and so does not reach the middleware."""
+        metadata = self._ensure_metadata()
+        metadata.error = class_name(error)
+        metadata.more()[MESSAGE] = message_of(error)
+        metadata.more()[STACK] = stack_of(error)
 
     @property
     def request_id(self) -> str:
         """The user's id of the request. Settable: the application's word counts most. Cut at 255 characters in the record."""
-        facts = self._facts
-        return self._request_id if facts is None or facts.request_id is None else facts.request_id  # type: ignore[return-value]
+        metadata = self._metadata
+        return self._request_id if metadata is None or metadata.request_id is None else metadata.request_id  # type: ignore[return-value]
 
     @request_id.setter
     def request_id(self, value: str) -> None:
-        self._told().request_id = value
+        self._ensure_metadata().request_id = value
 
     @property
     def is_being_recorded(self) -> bool:
@@ -148,26 +121,65 @@ class RequestContext(dict[str, Any]):
     @property
     def route(self) -> str | None:
         """The template of the route (``/items/<int:id>``), never the raw path; settable, by an adapter or the app."""
-        return None if self._facts is None else self._facts.route
+        return None if self._metadata is None else self._metadata.route
 
     @route.setter
     def route(self, template: str | None) -> None:
-        self._told().route = template
+        self._ensure_metadata().route = template
+
+    @property
+    def user(self) -> object:
+        """The id of the request's user; settable by the application, whose word counts most, or an adapter. None: unknown.
+
+        Text, a number or a UUID, cut at 255 characters. The record has it as ``enduser.id``, as the option ``user_ids`` says;
+        ``""`` keeps none, whatever an adapter knows.
+        """
+        return None if self._metadata is None else self._metadata.user
+
+    @user.setter
+    def user(self, user_id: object) -> None:
+        self._ensure_metadata().user = user_id
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What goes beside the variables, under OpenTelemetry's names where they exist."""
-        return self._told().more()
+        """The record's attributes, under OpenTelemetry's names if they exist."""
+        return self._ensure_metadata().more()
 
-    def _told(self) -> Facts:
-        facts = self._facts
-        if facts is None:
-            facts = self._facts = Facts()
-        facts.has_more = True
-        return facts
+    def _ensure_metadata(self) -> RequestMetadata:
+        metadata = self._metadata
+        if metadata is None:
+            metadata = self._metadata = RequestMetadata()
+        metadata.has_more = True
+        return metadata
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {len(self)} variables>"
+
+    # By identity: each request has its own context, which is also its `start_response` while it is served and may be a key.
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RequestContext:
+        """A context that belongs to no request, with copies of the variables; a value that cannot be copied is shared."""
+        copied = memo[id(self)] = _context_of_no_request({}, self.request_id)
+        for name, value in dict.copy(self).items():
+            try:
+                copied[name] = copy.deepcopy(value, memo)
+            except Exception:  # noqa: BLE001 - without Chest, `environ` would not hold it, and could be copied
+                copied[name] = value
+        return copied
+
+    def __reduce__(self) -> tuple[Callable[..., RequestContext], tuple[Any, ...]]:
+        """Pickled and copied as a context that belongs to no request; it holds nothing of the server's."""
+        return _context_of_no_request, (dict(self), self.request_id)
+
+
+def _context_of_no_request(variables: dict[str, Any], request_id: str) -> RequestContext:
+    context = RequestContext(variables)
+    context._metadata = context._scheme = context._status = context._in_flight = context._server_start_response = (
+        context._environ
+    ) = None
+    context._request_id = request_id
+    return context
 
 
 class Timer:
@@ -187,153 +199,17 @@ class Timer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        context, name = self._context, f"{self._name}_ms"
-        elapsed_ms = (time.perf_counter_ns() - self._begin_ns) / 1e6
-        context.increment(name, elapsed_ms)
-        if name in context:
-            context[name] = round(context[name], _TIMER_DIGITS)
-        context.increment(f"{self._name}_count")
+        add_elapsed(self._context, self._name, time.perf_counter_ns() - self._begin_ns)
+        self._context.increment(f"{self._name}_count")
 
 
-class _Unwritable(RequestContext):
-    """A context whose writes go nowhere. Each way of writing to a ``dict`` comes through :meth:`_ignore`."""
+def add_elapsed(context: RequestContext, kind: str, elapsed_ns: int) -> None:
+    """Add a time to the variable ``<kind>_ms`` (milliseconds)."""
+    name, elapsed_ms = f"{kind}_ms", elapsed_ns / 1e6
+    before = context.get(name, 0)
+    total = before + elapsed_ms if isinstance(before, (int, float)) else elapsed_ms
+    context[name] = round(total, _TIMER_DIGITS)
 
-    __slots__ = ()
-
-    def _ignore(self) -> None:
-        raise NotImplementedError
-
-    def _told(self) -> Facts:
-        self._ignore()
-        return Facts()
-
-    def tell(self, facts: Facts) -> None:
-        self._ignore()
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._ignore()
-
-    def __delitem__(self, name: str) -> None:
-        self._ignore()
-
-    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
-        self._ignore()
-        return self
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        self._ignore()
-
-    def setdefault(self, name: str, default: Any = None) -> Any:
-        self._ignore()
-        return self.get(name, default)
-
-    def pop(self, name: str, default: Any = None) -> Any:
-        self._ignore()
-        return self.get(name, default)
-
-    def popitem(self) -> tuple[str, Any]:
-        raise KeyError("nothing can be taken from a context that is not of a request being served")
-
-    def clear(self) -> None:
-        self._ignore()
-
-    def increment(self, name: str, by: float = 1) -> None:
-        self._ignore()
-
-
-class FinishedContext(_Unwritable):
-    """What a context becomes when its request has ended: readable, and what is still written is counted."""
-
-    __slots__ = ()
-
-    _counters: Counters
-    """The recorder's; :func:`finished_context` makes a class for each."""
-
-    def _ignore(self) -> None:
-        self._counters.add("late_writes")
-
-    @property
-    def request_id(self) -> str:
-        return super().request_id
-
-    @request_id.setter
-    def request_id(self, value: str) -> None:
-        self._ignore()
-
-    @property
-    def route(self) -> str | None:
-        return None if self._facts is None else self._facts.route
-
-    @route.setter
-    def route(self, template: str | None) -> None:
-        self._ignore()
-
-
-def finished_context(counters: Counters) -> type[FinishedContext]:
-    """The class of the finished contexts of one recorder: what is the same for all of them costs none of them anything."""
-    return type("FinishedContext", (FinishedContext,), {"__slots__": (), "_counters": counters})
-
-
-class UnrecordedContext(RequestContext):
-    """The context of a request of an excluded path: what is written can be read back, and ends with the request."""
-
-    __slots__ = ()
-
-    # In the place of the slots: such a context is made in one step.
-    _facts = None
-    _request_id = ""
-
-    def _told(self) -> Facts:
-        return Facts()
-
-    def tell(self, facts: Facts) -> None:
-        """What is told of a request that leaves no record is forgotten."""
-
-
-class NoRequestContext(_Unwritable):
-    """What ``current()`` gives outside a request: accepts everything, keeps nothing, so that library code needs no ``if``."""
-
-    __slots__ = ()
-
-    def _ignore(self) -> None:
-        pass
-
-    @property
-    def request_id(self) -> str:
-        return ""
-
-    @request_id.setter
-    def request_id(self, value: str) -> None:
-        pass
-
-    @property
-    def route(self) -> str | None:
-        return None
-
-    @route.setter
-    def route(self, template: str | None) -> None:
-        pass
-
-
-NO_REQUEST: Final = NoRequestContext()
 
 current_context: Final[ContextVar[RequestContext | None]] = ContextVar("chest.context", default=None)
 """Restored with ``set(previous)`` and not ``reset(token)``: a stream may be closed in another ``contextvars`` context."""
-
-
-def current() -> RequestContext:
-    """The context of the request being served here; outside one a context that keeps nothing.
-
-    Works in the thread or greenlet that serves the request, inside a streamed body, and in code run through
-    ``contextvars.copy_context().run``. A plain thread does not inherit it: hand it the context itself.
-    """
-    context = current_context.get()
-    return NO_REQUEST if context is None else context
-
-
-def message_of(error: BaseException) -> str:
-    """The exception's text, cut; an exception whose ``__str__`` raises gives its class."""
-    try:
-        return str(error)[:ERROR_MESSAGE_CHARACTERS]
-    except Exception:  # noqa: BLE001 - the application's __str__
-        return type(error).__name__

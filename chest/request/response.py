@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import Context
+from sys import exc_info
 from types import GeneratorType
 from typing import Any, Final
 
-from chest import speedups
-from chest.record import Outcome
+from chest import native
+from chest.native import IS_NATIVE, Stream
+from chest.record.record import Outcome
+from chest.request.completion import NO_BYTES, CompletionHandler, RequestCompletion
 from chest.request.context import RequestContext, current_context
-from chest.request.ending import Ending, Finishing
-from chest.speedups import IS_NATIVE, Stream
+from chest.request.served_file import is_served_file, watch_file
 from chest.wsgi import WSGIEnvironment
 
 _get_current = current_context.get
 _set_current = current_context.set
-_perf_counter_ns = speedups.perf_counter_ns
+_perf_counter_ns = native.perf_counter_ns
 
 _OF_FILES: Final = frozenset(("fileno", "read", "filelike"))
 _BYTES: Final = (bytes, bytearray)
-_MOST_DIGITS: Final = 18
-"""Of a length that can be counted in 64 bits."""
 
 
-class StreamedResponse(Ending):
+class StreamedResponse(RequestCompletion):
     """A body that hands the application's chunks through, one for one, and ends the request at ``close()``.
 
     The end is in ``close()`` and not in a generator's ``finally``: a generator that was never started runs none, and HEAD
@@ -32,12 +32,12 @@ class StreamedResponse(Ending):
     """
 
     _asked: Iterator[bytes] | None = None
-    _is_started = _is_exhausted = False
+    _is_exhausted = False
 
     def __init__(
         self,
         body: Any,
-        recording: Finishing,
+        emitter: CompletionHandler,
         context: RequestContext,
         tail: str,
         request_id: str,
@@ -46,8 +46,8 @@ class StreamedResponse(Ending):
         time_ns: int,
         begin_ns: int,
     ) -> None:
-        # The same as in Ending, without the call.
-        self.recording = recording
+        # The same as in RequestCompletion, without the call.
+        self.emitter = emitter
         self.context = context
         self.tail = tail
         self.request_id = request_id
@@ -55,6 +55,7 @@ class StreamedResponse(Ending):
         self.path = path
         self.time_ns = time_ns
         self.begin_ns = begin_ns
+        self.handled = id(exc_info()[1])
         self._body = body
 
     def __iter__(self) -> Iterator[bytes]:
@@ -63,18 +64,15 @@ class StreamedResponse(Ending):
         A generator, which costs half of what ``__next__`` would. It holds the response, and the response does not hold it.
         """
         context, is_outside = self.context, False
-        self._is_started = True
         previous = _get_current()
         _set_current(context)
         try:
             for chunk in self._body:
-                if chunk:
+                self.chunk_bytes = size = len(chunk) if type(chunk) is bytes else _size_of(chunk)
+                if size > 0:
                     if not self.first_byte_ns:
                         self.first_byte_ns = _perf_counter_ns()
-                    try:
-                        self.body_bytes += len(chunk)
-                    except TypeError:  # no bytes at all: the server says so
-                        pass
+                    self.body_bytes += size
                 _set_current(previous)
                 is_outside = True
                 yield chunk
@@ -83,7 +81,7 @@ class StreamedResponse(Ending):
                 _set_current(context)
             self._is_exhausted = True
         except BaseException as error:
-            if not is_outside:  # else nobody asks any more, and this is the generator's own end
+            if not is_outside:  # else the server has stopped asking, and this is the generator's own end
                 self.failed(error)
             raise
         finally:
@@ -91,7 +89,7 @@ class StreamedResponse(Ending):
                 _set_current(previous)
 
     def __next__(self) -> bytes:
-        """For who asks without ``iter()`` before: a body that is an iterator may be."""
+        """For a server that calls ``next`` without ``iter()``, as it may if the body is an iterator."""
         if self._asked is None:
             self._asked = iter(self)
         return next(self._asked)
@@ -103,23 +101,36 @@ class StreamedResponse(Ending):
             return
         body, self._body = self._body, ()
         self._asked = None
+        self.closed(is_complete=self._is_exhausted)
         if self._is_exhausted and type(body) is GeneratorType:  # closed already: asking it would change nothing
             self.finish(None)
             return
-        previous = _get_current()
-        _set_current(context)
         try:
+            # Only then: in Python 3.11 a `ContextVar` may not be set by garbage that is collected while it is set, and such
+            # garbage may close this response again.
             if hasattr(body, "close"):
-                body.close()
+                self._close_body(body, context)
         except BaseException as error:
             self.failed(error, is_answered=True)
             raise
         finally:
+            self.finish(None)
+
+    def _close_body(self, body: Any, context: RequestContext) -> None:
+        previous = _get_current()
+        _set_current(context)
+        try:
+            body.close()
+        finally:
             _set_current(previous)
-            self.finish(None if self._is_exhausted or self._needs_no_body() else Outcome.CLIENT_DISCONNECT)
 
     _end_unusually = close
     """What is not done in C, where the rest is."""
+
+    def _failed_to_close(self, error: BaseException) -> None:
+        """For the compiled part: the application's ``close`` raised."""
+        self.failed(error, is_answered=True)
+        self.finish(None)
 
     def _ask_application(self, name: str) -> Any:
         """Whatever else the application's object is asked for: Django's own tests read the status of what it returned.
@@ -134,23 +145,16 @@ class StreamedResponse(Ending):
         """The whole body, as the application's object gives it."""
         return bytes(self._body)
 
-    def _needs_no_body(self) -> bool:
-        if self._is_started:
-            return False
-        context = self.context
-        status = None if context is None else context._status
-        return self.method == "HEAD" or (status or "")[:3] in ("204", "304")
-
     def __del__(self) -> None:
         self._abandoned()
 
     def _abandoned(self) -> None:
-        """Nobody will close it any more."""
+        """The server dropped it without closing it."""
         context = self.context
         if context is None:
             return
         # In a Context of its own. Another request may be current on this thread: what a generator says at its own end, which
-        # is here, is not that one's. And the collector may have come amid a change of the thread's Context, which CPython
+        # is here, is not that one's. And the collector may have come during a change of the thread's Context, which CPython
         # does not survive where that is changed once more (seen in 3.11).
         Context().run(self._let_go, context)
         self.finish(None if self._is_exhausted else Outcome.ABANDONED)
@@ -159,6 +163,14 @@ class StreamedResponse(Ending):
         _set_current(context)
         self._asked = None
         self._body = ()
+
+
+def _size_of(chunk: Any) -> int:
+    """Of what should be bytes; -1 of a text or a number, which servers refuse."""
+    try:
+        return NO_BYTES if isinstance(chunk, str) else len(chunk)
+    except TypeError:
+        return NO_BYTES
 
 
 class StreamInPython(StreamedResponse):
@@ -191,91 +203,43 @@ if IS_NATIVE:
 
 
 STREAM: Final[type[StreamedResponse]] = _QuickStream if IS_NATIVE else StreamInPython
-_SIZED_STREAM: Final[type[StreamedResponse]] = _QuickSizedStream if IS_NATIVE else SizedStreamInPython
+SIZED_STREAM: Final[type[StreamedResponse]] = _QuickSizedStream if IS_NATIVE else SizedStreamInPython
 
 
-class ServedFile:
-    """The ``close`` put on a file wrapper: ends the request when the server has sent the file.
-
-    A wrapper around the wrapper would lose the server's sendfile, which looks at the type of the object or at its identity.
-    """
-
-    __slots__ = ("_close", "_ending")
-
-    def __init__(self, ending: Ending, close: Callable[[], object] | None) -> None:
-        self._ending = ending
-        self._close = close
-
-    def __del__(self) -> None:
-        self._ending.finish(Outcome.ABANDONED)  # the server never closed it, else this does nothing
-
-    def __call__(self) -> None:
-        close, self._close = self._close, None
-        try:
-            if close is not None:
-                close()
-        except BaseException as error:
-            self._ending.failed(error, is_answered=True)
-            raise
-        finally:
-            self._ending.finish(None)
-
-
-def returned(ending: Ending, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
+def returned(completion: RequestCompletion, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
     """What the middleware returns for a body that is not complete."""
     if is_served_file(body, environ):
-        _watch_file(ending, body)
+        watch_file(completion, body)
         return body  # type: ignore[no-any-return]
-    context = ending.context
+    context = completion.context
     assert context is not None
     if not (hasattr(type(body), "__iter__") or hasattr(type(body), "__getitem__")) or (
         context._status is None and "HTTP_UPGRADE" in environ
     ):
         # No body at all, or the sentinel of a server that has taken the connection over: by identity, untouched.
-        ending.finish(Outcome.ERROR if "HTTP_UPGRADE" not in environ else Outcome.UPGRADED)
+        completion.finish(Outcome.ERROR if "HTTP_UPGRADE" not in environ else Outcome.UPGRADED)
         return body  # type: ignore[no-any-return]
     if isinstance(body, _BYTES):  # no body that PEP 3333 knows, but uWSGI sends it: as it is, else uWSGI would not
-        ending.body_bytes = len(body)
-        ending.finish(None)
+        completion.body_bytes = len(body)
+        completion.finish(None)
         return body  # type: ignore[return-value]
+    return stream_of(completion, body)
+
+
+def stream_of(completion: RequestCompletion, body: Any) -> StreamedResponse:
+    """The request goes on with this body."""
+    context = completion.context
+    assert context is not None
     made_of = (
-        ending.recording,
+        completion.emitter,
         context,
-        ending.tail,
-        ending.request_id,
-        ending.method,
-        ending.path,
-        ending.time_ns,
-        ending.begin_ns,
+        completion.tail,
+        completion.request_id,
+        completion.method,
+        completion.path,
+        completion.time_ns,
+        completion.begin_ns,
     )
-    return (_SIZED_STREAM if hasattr(type(body), "__len__") else STREAM)(body, *made_of)
-
-
-def is_served_file(body: Any, environ: WSGIEnvironment) -> bool:
-    """Whether the server may send this body with sendfile: an instance of its wrapper class, or, where the wrapper is a
-    function that returns the file (uWSGI), something with ``read`` and ``fileno``."""
-    wrapper = environ.get("wsgi.file_wrapper")
-    if wrapper is None:
-        return False
-    if isinstance(wrapper, type):
-        return isinstance(body, wrapper)
-    return hasattr(body, "read") and hasattr(body, "fileno")
-
-
-def _watch_file(ending: Ending, body: Any) -> None:
-    context = ending.context
-    if context is not None and context._status is not None:
-        ending.body_bytes += _said_length(context._headers)
-    end = ServedFile(ending, getattr(body, "close", None))
-    try:
-        body.close = end
-    except (AttributeError, TypeError):
-        ending.finish(Outcome.SENT_BY_SERVER)
-
-
-def _said_length(headers: list[tuple[str, str]]) -> int:
-    """The ``Content-Length`` of a file that the server sends by itself; 0 where none was said."""
-    for name, value in headers:
-        if name.lower() == "content-length" and value.isdecimal() and len(value) <= _MOST_DIGITS:
-            return int(value)
-    return 0
+    stream = (SIZED_STREAM if hasattr(type(body), "__len__") else STREAM)(body, *made_of)
+    stream.is_websocket = completion.is_websocket
+    return stream

@@ -1,1 +1,1 @@
-"""The boundary between the request's thread and the exporter's: a lock-free ring in a crash-safe file."""
+"""The boundary between the request's thread and the delivery thread: a lock-free ring in a crash-safe file."""

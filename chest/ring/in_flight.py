@@ -1,14 +1,18 @@
-"""``InFlight``: which requests are being served, kept where the death of the process does not take it.
+"""``InFlight``: which requests are being served, kept in the ring's header, which survives the process.
 
-The area lies in the header of the ring file (:mod:`chest.ring.segments`): slots of 512 bytes, each NUL or one line of JSON::
+The area lies in the header of the ring file (:mod:`chest.ring.segments.file`): slots of 512 bytes, each NUL or one line of JSON::
 
     ["<second half of the record's id>", "<request id>", <time_ns>, <time_ns % CHECK>, "<method>", "<path>"]
 
-A slot is taken as a segment is (:mod:`chest.ring.ring`): whoever has popped it from the list of idle ones owns it. Threads,
-greenlets and signal handlers need no lock for that, and nobody waits: where no slot is free, the request goes without.
+A slot is taken as a segment is (:mod:`chest.ring.writer`): the request that has popped it from the list of idle ones owns it.
+Threads, greenlets and signal handlers need no lock for that, and none waits: if no slot is free, the request goes without.
+
+A note never stands in the place of the request's record, although both have one id and a store keeps the one that comes first. It is made a
+record only by the process that has the owner's lock, behind all lines of the ring (:mod:`chest.ring.recovery`), and it goes behind
+what is spooled (:meth:`chest.delivery.worker.ChestWorker.put_orphaned`): nothing that the owner recorded comes later.
 
 The line ends with a NUL, behind which may stand what is left of an earlier one. Its first byte is written last, or (in Python,
-where one C call zeroes the whole slot and then copies) it is zeroed before: a line that was torn by SIGKILL has no beginning or no
+whose one C call zeroes the whole slot and then copies) it is zeroed first: a line that was torn by SIGKILL has no beginning or no
 end, and is left out. One that was too long for its slot fills it to the last byte, and is told by that.
 """
 
@@ -16,18 +20,20 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from chest import speedups
+from chest import native
 from chest.counters import Counters
-from chest.encoding import NEWLINE, decode, encode_line
-from chest.record import Outcome, Record
-from chest.record_id import is_tail
+from chest.record.decoding import completed, has_types
+from chest.record.encoding import NEWLINE, decode, encode_line
+from chest.record.record import Outcome, Record
+from chest.record.record_id import is_tail
+from chest.record.row import CHECK
 from chest.ring.line import Resource
-from chest.ring.segments import SegmentFile
-from chest.row import CHECK
+from chest.ring.segments.file import SegmentFile
 
 _CLEAR: Final = struct.Struct("x")
 _LONGEST_CUT: Final = 12
@@ -36,9 +42,9 @@ _TIME_BITS: Final = 63
 
 
 class SlotInPython:
-    """Room for one request; belongs to whoever popped it from ``home``."""
+    """Room for one request; belongs to the request that popped it from ``home``."""
 
-    __slots__ = ("clear", "home", "write")
+    __slots__ = ("__weakref__", "clear", "home", "write")
 
     def __init__(self, memory: mmap.mmap, offset: int, length: int, home: list[Any]) -> None:
         self.write: Callable[[bytes], object] = partial(struct.Struct(f"{length}s").pack_into, memory, offset)
@@ -46,11 +52,11 @@ class SlotInPython:
         self.home = home
 
 
-Slot: TypeAlias = speedups.Slot if speedups.IS_NATIVE else SlotInPython  # type: ignore[valid-type]
+Slot: TypeAlias = native.Slot if native.IS_NATIVE else SlotInPython  # type: ignore[valid-type]
 
 
-class InFlight(speedups.Notes):
-    """Notes the requests that are being served, so that one whose process is killed leaves a record all the same.
+class InFlight(native.InFlightSlots):
+    """InFlightSlots the requests that are being served, so that one whose process is killed leaves a record all the same.
 
     :param counters: ``in_flight_skipped`` counts requests that found no free slot.
     """
@@ -58,8 +64,9 @@ class InFlight(speedups.Notes):
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._slots = 0
+        self._made: list[tuple[weakref.ref[Slot], mmap.mmap, int, int]] = []
         self.idle: list[Slot] = []
-        """Slots that nobody owns; another list after each :meth:`open`, so that a child hands none of its parent's back."""
+        """Free slots; a new list after each :meth:`open`, so that a child hands back no slot of its parent's."""
 
     def open(self, file: SegmentFile) -> None:
         """Take the slots of a fresh file into use."""
@@ -67,11 +74,28 @@ class InFlight(speedups.Notes):
         idle: list[Slot] = []
         for offset in range(begin + (count - 1) * length, begin - length, -length):
             idle.append(Slot(header, offset, length, idle))
+        self._made = [
+            (weakref.ref(slot), header, begin + number * length, length) for number, slot in enumerate(idle[::-1])
+        ]
         self.idle, self._slots = idle, count
 
     def close(self) -> None:
         """No request is noted any more."""
-        self.idle, self._slots = [], 0
+        self.idle, self._slots, self._made = [], 0, []
+
+    def reclaim(self) -> None:
+        """Hand back slots whose requests are gone; called from time to time.
+
+        An exception that a signal handler raises may end a request between taking its slot and handing it back. The slot
+        then has no owner, and ends with the request; another takes its place, which notes nothing.
+        """
+        idle, made = self.idle, self._made
+        for number, (slot, memory, offset, length) in enumerate(made):
+            if slot() is None:
+                another = Slot(memory, offset, length, idle)
+                another.clear()
+                made[number] = (weakref.ref(another), memory, offset, length)
+                idle.append(another)
 
     @property
     def count(self) -> int:
@@ -79,7 +103,7 @@ class InFlight(speedups.Notes):
         return max(0, self._slots - len(self.idle))
 
     def begin(self, id_tail: str, request_id: str, time_ns: int, method: str, path: str) -> Slot | None:
-        """Note a request that begins; the slot is for :meth:`end`, None where there was none. Never waits and never raises.
+        """Note a request that begins; the slot is for :meth:`end`, None if there was none. Never waits and never raises.
 
         :param id_tail: of the record's id, the part behind the time.
         :param path: as the server gave it; cleaned when it is recovered.
@@ -124,6 +148,17 @@ def killed_requests(file: SegmentFile, resource: Resource, process: str) -> list
     return records
 
 
+def methods_in_flight(file: SegmentFile) -> tuple[str, ...]:
+    """The method of each request that is noted in the file."""
+    rows = [_row_of(content) for _, content in _written_slots(file)]
+    return tuple(str(row[4]) for row in rows if row is not None and len(row) >= len(_TYPES))
+
+
+def has_killed(records: Iterable[Record]) -> bool:
+    """Whether the record of a request whose process was killed is among these."""
+    return any(record.outcome == Outcome.KILLED for record in records)
+
+
 def clear_killed_requests(file: SegmentFile) -> None:
     """Every chest has the records of :func:`killed_requests`, or none is to be made."""
     header = file.in_flight_area[0]
@@ -149,7 +184,7 @@ def _row_of_cut_line(line: bytes) -> list[Any] | None:
     """The request of a line that was longer than its slot: its path, which stands last, ends earlier."""
     for cut in range(_LONGEST_CUT + 1):
         row = _decoded(line[: len(line) - cut] + b'"]')
-        if row is not None and len(row) == len(_SHAPE):
+        if row is not None and len(row) >= len(_TYPES):
             return row
     return None
 
@@ -162,11 +197,12 @@ def _decoded(line: bytes) -> list[Any] | None:
     return row if isinstance(row, list) else None
 
 
-_SHAPE: Final = (str, str, int, int, str, str)
+_TYPES: Final = ((str,), (str,), (int,), (int,), (str,), (str,))
 
 
 def _record_of(row: list[Any], resource: Resource, process: str) -> Record | None:
-    if len(row) != len(_SHAPE) or any(type(value) is not kind for value, kind in zip(row, _SHAPE, strict=True)):
+    row = completed(row, _TYPES)
+    if not has_types(row, _TYPES):
         return None
     tail, request_id, time_ns, check, method, path = row
     if time_ns < 0 or time_ns.bit_length() > _TIME_BITS or time_ns % CHECK != check or not is_tail(tail, process):

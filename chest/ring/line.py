@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Self
 
-from chest.encoding import decode
-from chest.record import Record
-from chest.record_id import is_tail
-from chest.row import ALL_FIELDS, CHECK, SHORT_FIELDS, STREAMED_FIELDS, record_of, records_of
+from chest.record.encoding import decode
+from chest.record.record import Record
+from chest.record.record_id import is_tail
+from chest.record.row import checked_row, record_of, records_of
 
 _MOST_PARENTS: Final = 8
-"""Forks within forks, amid one request: a description has room for no endless list."""
+"""Forks within forks during one request: the description of a ring has no room for an endless list."""
 
 
 class Resource(NamedTuple):
@@ -33,7 +33,7 @@ def decode_lines(data: bytes, resource: Resource) -> list[Record]:
 class Lineage(NamedTuple):
     """The process parts of the ids in a ring: whose it is, and from which processes that one was forked.
 
-    A process that was forked amid a request ends that request as its parent does, under the id that the parent gave it. Of
+    A process that was forked during a request ends that request as its parent does, under the id that the parent gave it. Of
     two records with one id a store keeps one, and that might be the child's. So the child's is stored under an id of its own.
     """
 
@@ -78,40 +78,13 @@ def _lines(data: bytes) -> Iterable[bytes]:
 
 def _checked(line: bytes, resource: Resource, lineage: Lineage) -> Record | None:
     try:
-        row = decode(line)
+        row = checked_row(decode(line))
     except (ValueError, RecursionError):
         return None
-    shapes = _SHAPES.get(len(row)) if isinstance(row, list) else None
-    if shapes is None or row[2].__class__ is not int or row[2] < 0:
-        return None
-    if not all(type(value) in types for value, types in zip(row, shapes, strict=True)):
-        return None
-    if row[2] % CHECK != row[3]:
+    if row is None:
         return None
     if is_tail(row[0], lineage.process):
         return record_of(row, resource)
     if any(is_tail(row[0], parent) for parent in lineage.parents):
         return lineage.own(record_of(row, resource))
     return None
-
-
-_TEXT = (str,)
-_NUMBER = (int,)
-_TEXT_OR_NONE = (str, type(None))
-_SHORT: tuple[tuple[type, ...], ...] = (
-    _TEXT,  # tail
-    _TEXT,  # request_id
-    _NUMBER,  # time_ns
-    _NUMBER,  # check
-    _NUMBER,  # duration_ns
-    _TEXT,  # method
-    _TEXT,  # path
-    (str, int, type(None)),  # status
-    _NUMBER,  # body_bytes
-    (dict,),  # variables
-)
-_SHAPES = {
-    SHORT_FIELDS: _SHORT,
-    STREAMED_FIELDS: (*_SHORT, _NUMBER),
-    ALL_FIELDS: (*_SHORT, _TEXT_OR_NONE, _TEXT_OR_NONE, _TEXT_OR_NONE, (dict,)),  # route, outcome, error, attributes
-}

@@ -1,8 +1,8 @@
-"""``LivingRing``: the ring of a process that lives and leaves its delivery to another, seen from that other one.
+"""``LiveRingReader``: the ring of a process that lives and leaves its delivery to another, seen from that other one.
 
 The owner writes, and this process reads; what they share is the file. A segment that the owner has retired, and of which
 everything is delivered, is zeroed here and marked as drained, and the owner takes it back when it needs one
-(``Ring._next_segment``). How far the owner has written is not in the file: a line is there when its bytes are, up to the
+(``RingWriter.take_back``). How far the owner has written is not in the file: a line is there when its bytes are, up to the
 first NUL and the last newline before it, whatever order another processor sees them in.
 """
 
@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Final
 
 from chest.counters import Counters
-from chest.record import Record
+from chest.record.record import Record
 from chest.ring.line import Lineage, Resource, decode_foreign_lines
 from chest.ring.lock_file import DRAIN, OWNER, LockFile
 from chest.ring.recovery import LOCK_SUFFIX
-from chest.ring.segments import ACTIVE, DRAINED, RETIRED, SegmentFile, UnreadableRingError
+from chest.ring.segments.file import ACTIVE, DRAINED, RETIRED, SegmentFile
+from chest.ring.segments.header import UnreadableRingError
+from chest.ring.segments.lines import hole_at, whole_lines
 
 EXTERNAL: Final = "external"
-"""The description's ``exporter`` where another process is to deliver."""
+"""The value of the description's ``exporter`` if another process is to deliver."""
 
 
-class LivingRing:
+class LiveRingReader:
     """A ring that this process alone delivers, as long as it holds the drain lock.
 
     :param counters: ``dropped.damaged``.
@@ -38,16 +40,21 @@ class LivingRing:
         self._lineage = Lineage.of(file.description)
         self._read = [file.committed(index) for index in range(len(file.segments))]
         self._next = 0
+        # A page is lost with its file, and what is left of the ring moves into another one: never in one that is being read.
+        self._gaps = [
+            hole_at(segment, begin, len(segment)) is not None
+            for segment, begin in zip(file.segments, self._read, strict=True)
+        ]
 
     @classmethod
-    def adopt(cls, path: Path, counters: Counters) -> LivingRing | None:
+    def adopt(cls, path: Path, counters: Counters) -> LiveRingReader | None:
         """Become the one that delivers this ring; None when another is, its owner does it itself, or is gone."""
         lock = LockFile.open(path.with_suffix(LOCK_SUFFIX))
         if lock is None:
             return None
         try:
             # A ring whose owner is gone is for recovery, which also looks at what lies behind its last line.
-            if not lock.try_lock(OWNER) and lock.try_lock(DRAIN) and lock.is_linked():
+            if lock.is_locked(OWNER) and lock.try_lock(DRAIN) and lock.is_linked():
                 file = SegmentFile.open(path)
                 if file.description.get("exporter") == EXTERNAL:
                     return cls(path, file, lock, counters)
@@ -60,11 +67,11 @@ class LivingRing:
     @property
     def has_owner(self) -> bool:
         """Whether the process that writes into it still lives, and has not removed it."""
-        return self._lock.is_linked() and not self._lock.try_lock(OWNER)
+        return self._lock.is_locked(OWNER)
 
     @property
     def full_share(self) -> float:
-        """How much of it is written full and not delivered, as far as its file tells."""
+        """Which share of the ring is full and not delivered, as far as the file tells."""
         states = self._file.states()
         return sum(state == RETIRED for state in states) / len(states)
 
@@ -87,19 +94,24 @@ class LivingRing:
     def _take_from(self, index: int, most_bytes: int) -> tuple[list[Record], int, int] | None:
         segment, begin = self._file.segments[index], self._read[index]
         if begin >= len(segment) or not segment[begin]:
-            return None
-        data = segment[begin : begin + most_bytes]
-        if len(data) == most_bytes and b"\n" not in data:  # one line longer than a piece
-            data = segment[begin:]
-        hole = data.find(b"\0")
-        end = data.rfind(b"\n", 0, len(data) if hole < 0 else hole) + 1
-        if not end:
-            return None
-        self._read[index] = begin + end
-        records, damaged = decode_foreign_lines(data[:end], self._resource, self._lineage)
+            return self._behind_gap(index) if self._gaps[index] else None
+        lines = whole_lines(segment, begin, most_bytes).data
+        if not lines:
+            return self._behind_gap(index) if self._gaps[index] else None
+        end = self._read[index] = begin + len(lines)
+        records, damaged = decode_foreign_lines(lines, self._resource, self._lineage)
         if damaged:
             self._counters.add("dropped.damaged", damaged)
-        return records, index, begin + end
+        return records, index, end
+
+    def _behind_gap(self, index: int) -> tuple[list[Record], int, int] | None:
+        segment = self._file.segments[index]
+        gap = hole_at(segment, self._read[index], len(segment))
+        if gap is None:
+            self._gaps[index] = False
+            return None
+        self._read[index] = gap.end  # its owner has counted what was lost
+        return [], index, gap.end
 
     def commit_to(self, segment: int, end: int) -> None:
         """Every chest has the lines of the segment up to ``end``."""
@@ -115,6 +127,6 @@ class LivingRing:
         self._file.set_state(index, DRAINED)
 
     def release(self) -> None:
-        """Leave the rest to whoever comes next: another sidecar, or recovery when the owner is gone."""
+        """Leave the rest to the next reader: another sidecar, or recovery when the owner is gone."""
         self._file.close()
         self._lock.close()

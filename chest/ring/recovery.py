@@ -2,191 +2,227 @@
 
 A ring whose owner's lock can be had has no owner any more: the kernel lets go of record locks when a process ends, however
 it ended. A file that is damaged never raises here, and nothing is made of it that was not offered: each line is checked
-against its own id (:mod:`chest.record_id`).
+against its own id (:mod:`chest.record.record_id`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 from chest.counters import Counters
-from chest.record import Record
-from chest.ring.in_flight import clear_killed_requests, killed_requests
-from chest.ring.line import Lineage, Resource, decode_foreign_lines
 from chest.ring.lock_file import DRAIN, OWNER, LockFile, locks_are_available
-from chest.ring.segments import LaterFormatError, SegmentFile, UnreadableRingError
+from chest.ring.orphaned_ring import Clean, OrphanedRing, Wreck, set_aside
+from chest.ring.segments.file import SegmentFile
+from chest.ring.segments.header import LaterFormatError, UnreadableRingError
+from chest.ring.unused_room import give_back_unused_room, has_unused_room
 
 SUFFIX: Final = ".ring"
 LOCK_SUFFIX: Final = ".lock"
+_SUFFIXES: Final = (SUFFIX, SUFFIX, LOCK_SUFFIX)
 _STRAY_SECONDS: Final = 60.0
 """Age from which a lock file without a ring is litter: between making the two a living process takes milliseconds."""
-_PIECE_BYTES: Final = 64 * 1024
-_IN_FLIGHT: Final = -1
-"""In the place of a segment: the piece with the requests that were being served."""
-
-Clean = Callable[[Record], Record]
-"""Makes the record of a request whose process was killed fit to be stored."""
+_LOOK_SECONDS: Final = 0.01
+"""How long a look for rings keeps a thread that has to deliver meanwhile."""
+_MANY: Final = 1000
 
 
-class DeadRing:
-    """The ring file of a process that is gone, while this process holds its locks."""
-
-    def __init__(self, path: Path, file: SegmentFile, lock: LockFile, counters: Counters, clean: Clean) -> None:
-        self.path = path
-        self._file = file
-        self._lock = lock
-        self._counters = counters
-        self._clean = clean
-        self._damaged = 0
-        text = {key: value for key, value in file.description.items() if isinstance(value, str)}
-        self.resource = Resource(text.get("service", ""), text.get("release", ""), text.get("host", ""))
-        self.recorder = text.get("recorder", "")
-        self._lineage = Lineage.of(file.description)
-
-    def pieces(self) -> Iterator[tuple[list[Record], int, int]]:
-        """Records not yet committed, with the segment and position for :meth:`commit`, some hundred at a time.
-
-        Last come the requests that were being served, less those that the ring has the record of: their process was killed
-        between offering it and saying so.
-        """
-        killed = self._killed()
-        for index, segment in enumerate(self._file.segments):
-            position = self._begin(index, segment)
-            while True:
-                records, position, is_last = self._piece(segment, position)
-                if records:
-                    if killed:
-                        for record in records:
-                            killed.pop(record.id, None)
-                    yield records, index, position
-                if is_last:
-                    break
-        if killed:
-            yield list(killed.values()), _IN_FLIGHT, len(killed)
-
-    def _killed(self) -> dict[str, Record]:
-        killed = killed_requests(self._file, self.resource, self._lineage.process)
-        return {record.id: self._clean(record) for record in killed}
-
-    def _begin(self, index: int, segment: Any) -> int:
-        """Where the undelivered lines of a segment begin; from its start where the committed position makes no sense."""
-        position = self._file.committed(index)
-        if 0 < position <= len(segment) and segment[position - 1 : position] == b"\n":
-            return position
-        return 0
-
-    def _piece(self, segment: Any, begin: int) -> tuple[list[Record], int, bool]:
-        window = segment[begin : begin + _PIECE_BYTES]
-        hole = window.find(b"\0")
-        if hole < 0 and b"\n" not in window and len(window) == _PIECE_BYTES:
-            window = segment[begin:]  # one line longer than a piece
-            hole = window.find(b"\0")
-        readable = window if hole < 0 else window[:hole]
-        lines = readable[: readable.rfind(b"\n") + 1]
-        records, damaged = decode_foreign_lines(lines, self.resource, self._lineage)
-        if damaged:
-            self._damaged += damaged
-            self._counters.add("dropped.damaged", damaged)
-        return records, begin + len(lines), hole >= 0 or not lines
-
-    def commit(self, segment: int, position: int) -> None:
-        """Every chest has the lines of the segment up to ``position``; the next adopter need not send them again."""
-        if segment == _IN_FLIGHT:
-            clear_killed_requests(self._file)
-            self._counters.add("killed", position)
-        else:
-            self._file.set_committed(segment, position)
-
-    def remove(self) -> None:
-        """Everything was delivered: the ring first and its lock last, so that nobody finds a ring without its lock.
-
-        A ring with lines that could not be read is not removed but set aside, for a person to look at.
-        """
-        self._file.close()
-        with contextlib.suppress(OSError):
-            if self._damaged:
-                os.rename(self.path, self.path.with_name(self.path.name + ".damaged"))
-            else:
-                os.unlink(self.path)
-        with contextlib.suppress(OSError):
-            os.unlink(self._lock.path)
-        self._lock.close()
-
-    def release(self) -> None:
-        """Leave the rest to the next adopter."""
-        self._file.close()
-        self._lock.close()
-
-
-def adopt_dead_rings(
+def adopt_orphaned_rings(
     directory: Path,
     counters: Counters,
     service: str | None = None,
     recorder: str | None = None,
     clean: Clean = lambda record: record,
-) -> Iterator[DeadRing]:
+) -> Iterator[OrphanedRing]:
     """The rings in a directory whose owners are gone, each locked by this process until it is removed or released.
 
     :param service: only rings of this service; None takes all.
     :param recorder: only rings of the recorder of this name; None takes all.
     :param clean: of the record of a request that was being served: what the server handed over was noted as it was.
     """
+    return (ring for ring in look_for_orphaned_rings(directory, counters, service, recorder, clean) if ring is not None)
+
+
+def look_for_orphaned_rings(
+    directory: Path,
+    counters: Counters,
+    service: str | None = None,
+    recorder: str | None = None,
+    clean: Clean = lambda record: record,
+) -> Iterator[OrphanedRing | None]:
+    """:func:`adopt_orphaned_rings`, for a thread that has more to do: None each 10 ms in which none was found.
+
+    A directory may hold any number of files that are no rings. Those with a lock beside them come first.
+    """
     if not locks_are_available():
         return
-    for path in _files(directory, SUFFIX):
-        ring = _adopt(path, counters, clean)
-        if ring is None:
-            continue
-        if (service is None or ring.resource.service == service) and (recorder is None or ring.recorder == recorder):
+
+    def is_wanted(description: Mapping[str, Any]) -> bool:
+        """Set even if a damaged file does not name its service."""
+        return all(
+            wanted is None or description.get(name, wanted) == wanted
+            for name, wanted in (("service", service), ("recorder", recorder))
+        )
+
+    names = _names_in(directory)
+    pause = _Pause()
+    # First of all rings, as the delivery of one may take long: a store is down, and processes are killed one after another.
+    for name in names.locked:
+        _give_back_unused_room(directory / name)
+        if pause.is_due():
+            yield None
+    for name in itertools.chain(names.locked, names.others):
+        ring = _adopt(directory / name, counters, clean, is_wanted)
+        if ring is not None:
             yield ring
-        else:
-            ring.release()
-    _sweep(directory)
+            pause.begin()
+        elif pause.is_due():
+            yield None
+    for name in names.locks:
+        _sweep(directory / name)
+        if pause.is_due():
+            yield None
 
 
-def _files(directory: Path, suffix: str) -> list[Path]:
-    try:
+def give_back_unused_rooms(directory: Path) -> None:
+    """Shrink orphaned rings on disk to their records; for a process that delivers none of them."""
+    if locks_are_available():
+        for name in _names_in(directory).locked:
+            _give_back_unused_room(directory / name)
+
+
+class _Pause:
+    """When a long look is to let others have their turn."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self._at = time.monotonic() + _LOOK_SECONDS
+
+    def is_due(self) -> bool:
+        """Whether it is; then the next begins."""
+        if time.monotonic() < self._at:
+            return False
+        self.begin()
+        return True
+
+
+class RingNames(NamedTuple):
+    """Names of files in a directory, as text: there may be any number."""
+
+    locked: list[str]
+    """Those of rings with a lock beside them."""
+    others: list[str]
+    """Those of rings without one."""
+    locks: list[str]
+
+    @classmethod
+    def of(cls, directory: Path) -> Self:
+        """Those first that were last written the longest ago; if there are many, in another order each time. Raises OSError.
+
+        So no ring is always the last, even if short-lived processes adopt and leave new rings all the time.
+        """
+        rings: set[str] = set()
+        locks: set[str] = set()
         with os.scandir(directory) as entries:
-            return sorted(
-                Path(entry.path)
-                for entry in entries
-                if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False)
-            )
+            for entry in entries:
+                stem, dot, suffix = entry.name.rpartition(".")
+                if dot and (suffix == SUFFIX[1:] or suffix == LOCK_SUFFIX[1:]) and entry.is_file(follow_symlinks=False):
+                    (rings if suffix == SUFFIX[1:] else locks).add(stem)
+        found = [list(rings & locks), list(rings - locks), list(locks)]
+        for names in found:
+            random.shuffle(names) if len(names) > _MANY else names.sort(key=lambda stem: _written_at(directory, stem))
+        return cls(*([stem + suffix for stem in names] for names, suffix in zip(found, _SUFFIXES, strict=True)))
+
+
+def _written_at(directory: Path, stem: str) -> tuple[int, str]:
+    try:
+        return os.lstat(directory / (stem + SUFFIX)).st_mtime_ns, stem
+    except OSError:  # a lock without a ring, or gone
+        return 0, stem
+
+
+def _names_in(directory: Path) -> RingNames:
+    try:
+        return RingNames.of(directory)
     except OSError:
-        return []
+        return RingNames([], [], [])
 
 
-def _adopt(path: Path, counters: Counters, clean: Clean) -> DeadRing | None:
-    lock = _lock_of(path)
+def _give_back_unused_room(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if has_unused_room(path.lstat()):
+            lock = _locked(path)
+            if lock is not None:
+                if lock.is_linked():
+                    give_back_unused_room(path)
+                lock.close()
+
+
+def _adopt(
+    path: Path, counters: Counters, clean: Clean, is_wanted: Callable[[Mapping[str, Any]], bool]
+) -> OrphanedRing | None:
+    lock = _locked(path)
     if lock is None:
         return None
     try:
-        if lock.try_lock(OWNER) and lock.try_lock(DRAIN) and lock.is_linked() and path.exists():
-            return DeadRing(path, SegmentFile.open(path), lock, counters, clean)
-    except UnreadableRingError as error:
-        _set_aside(path, error, counters)
+        if lock.is_linked() and path.exists():
+            give_back_unused_room(path)
+            file, damage = _read(path, counters, is_wanted)
+            if file is not None and is_wanted(file.description):
+                return OrphanedRing(path, file, lock, counters, clean, damage)
+            if file is not None:
+                file.close()
     except OSError as error:
         counters.error(f"{path}: {error.strerror or error}")
     lock.close()
     return None
 
 
-def _lock_of(path: Path) -> LockFile | None:
+def _read(
+    path: Path, counters: Counters, is_wanted: Callable[[Mapping[str, Any]], bool]
+) -> tuple[SegmentFile | None, str]:
+    """The ring, of a damaged one what can be read, and what is wrong with it. Raises OSError."""
+    try:
+        return SegmentFile.open(path), ""
+    except LaterFormatError as error:
+        counters.error(f"{path}: {error}; left for a release that reads it")
+        return None, ""
+    except UnreadableRingError as error:
+        wreck = Wreck(path)
+        if not is_wanted(wreck.description):
+            return None, ""
+        file = wreck.salvaged()
+        if file is None:
+            counters.add("rings_unreadable")
+            aside = set_aside(path, "unreadable")
+            counters.error(f"{path}: {error}; nothing of it could be read, and it is set aside as {aside.name}")
+        return file, str(error)
+
+
+def _locked(path: Path) -> LockFile | None:
+    """The lock of a ring whose owner is gone, with both bytes; None when it is another's."""
     lock_path = path.with_suffix(LOCK_SUFFIX)
     if not lock_path.exists():
-        # Somebody removed the lock of a ring. Its owner, if it lives, holds the lock of a file that is gone, so this once
-        # age and process id have to tell.
+        # The lock of a ring was removed. Its owner, if it lives, makes itself another ring within seconds, and renews the
+        # times of this one until then; age and process id have to tell.
         if _age_seconds(path) < _STRAY_SECONDS or _owner_may_live(path):
             return None
         with contextlib.suppress(OSError):
-            return LockFile.create(lock_path)
+            return LockFile.create(lock_path, DRAIN)
         return None
-    return LockFile.open(lock_path)
+    lock = LockFile.open(lock_path)
+    if lock is None or lock.try_lock(OWNER, DRAIN):
+        return lock
+    lock.close()
+    return None
 
 
 def _owner_may_live(path: Path) -> bool:
@@ -199,30 +235,18 @@ def _owner_may_live(path: Path) -> bool:
     return isinstance(pid, int) and Path(f"/proc/{pid}").exists()
 
 
-def _set_aside(path: Path, error: UnreadableRingError, counters: Counters) -> None:
-    """A ring of a later format stays for the release that can read it; anything else is renamed, so as to be said once."""
-    if isinstance(error, LaterFormatError):
-        counters.error(f"{path}: {error}; left for a release that reads it")
-        return
-    counters.add("rings_unreadable")
-    counters.error(f"{path}: {error}; set aside as {path.name}.unreadable")
-    with contextlib.suppress(OSError):
-        os.rename(path, path.with_name(path.name + ".unreadable"))
-
-
-def _sweep(directory: Path) -> None:
+def _sweep(path: Path) -> None:
     """Remove what a process that died while opening its ring left: a lock without a ring, a draft without a name."""
-    for path in _files(directory, LOCK_SUFFIX):
-        if path.with_suffix(SUFFIX).exists() or _age_seconds(path) < _STRAY_SECONDS:
-            continue
-        lock = LockFile.open(path)
-        if lock is None:
-            continue
-        if lock.try_lock(OWNER) and lock.is_linked() and not path.with_suffix(SUFFIX).exists():
-            for litter in (path.with_suffix(".new"), path):
-                with contextlib.suppress(OSError):
-                    os.unlink(litter)
-        lock.close()
+    if path.with_suffix(SUFFIX).exists() or _age_seconds(path) < _STRAY_SECONDS:
+        return
+    lock = LockFile.open(path)
+    if lock is None:
+        return
+    if lock.try_lock(OWNER) and lock.is_linked() and not path.with_suffix(SUFFIX).exists():
+        for litter in (path.with_suffix(".new"), path):
+            with contextlib.suppress(OSError):
+                os.unlink(litter)
+    lock.close()
 
 
 def _age_seconds(path: Path) -> float:

@@ -3,61 +3,49 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from chest import option_types as types
 from chest.errors import SettingsError
-from chest.option import (
+from chest.record.secret_names import SECRETS
+from chest.settings import types as types
+from chest.settings.arguments import BeforeRecord, RequestIdGenerator, ScheduledTransferEntry
+from chest.settings.option import (
     PREFIX,
     Option,
-    Side,
     Source,
-    places,
+    of_recorder,
+    of_request,
     refuse_unknown_arguments,
     refuse_unknown_keys,
     warn_of_unknown_variables,
 )
-from chest.option_types import MIB, OptionType
+from chest.settings.trusted_proxies import trusted_proxies
+from chest.settings.types import MIB
 
-REDACTED_BY_DEFAULT: Final = tuple(
-    "password passwd pwd secret *_secret secret_* token *_token token_* authorization cookie set_cookie *api_key"
-    " *apikey private_key *_private_key *credit*card* *card_number cvv".split()
-)
-
-
-def _request(kind: OptionType, meaning: str, unit: str = "") -> dict[str, Any]:
-    return _about("request", kind, meaning, unit)
-
-
-def _recorder(kind: OptionType, meaning: str, unit: str = "", key: str = "") -> dict[str, Any]:
-    return _about("recorder", kind, meaning, unit, key)
-
-
-def _about(side: Side, kind: OptionType, meaning: str, unit: str, key: str = "") -> dict[str, Any]:
-    """What makes a field an option; ``key`` is its name in config and environment where that is not its own."""
-    return {"side": side, "kind": kind, "meaning": meaning, "unit": unit, "key": key}
+REDACTED_BY_DEFAULT: Final = (SECRETS,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every option of ``Recorder`` and ``ChestMiddleware``; made, and checked, by :meth:`resolve`.
 
-    The bare constructor checks nothing: ``Settings()`` is the defaults. ``repr`` leaves out ``chests`` and ``exports``, whose
-    URLs may hold passwords.
+    The bare constructor checks nothing: ``Settings()`` is the defaults. ``repr`` leaves out ``chests`` and
+    ``scheduled_transfers``, whose URLs may hold passwords.
     """
 
     enabled: bool = field(
         default=True,
-        metadata=_request(types.boolean(), "Off leaves the bare app: nothing is recorded, no thread, no file."),
+        metadata=of_request(types.boolean(), "Off serves the bare app: no record, no thread, no file."),
     )
     chests: tuple[Any, ...] = field(
         default=(),
         repr=False,
-        metadata=_recorder(
+        metadata=of_recorder(
             types.chest_list(),
             "Where records go: URLs, or chests made by hand. None given: `chest.sqlite3` in `directory`.",
             key="CHEST_URLS",
@@ -65,91 +53,145 @@ class Settings:
     )
     directory: Path | None = field(
         default=None,
-        metadata=_recorder(
+        metadata=of_recorder(
             types.directory_path(),
             "Where ring files live, on a local disk, one service a directory. Not given: the user's state directory.",
         ),
     )
     service: str | None = field(
         default=None,
-        metadata=_recorder(types.service_name(), "Which application this is. Not given: the app's import name."),
+        metadata=of_recorder(
+            types.service_name(),
+            "The name of the application. Not given: the application's own name, see docs/application.md.",
+        ),
     )
     release: str = field(
         default="",
-        metadata=_recorder(types.short_text(255), "Which version of the application; kept with every record."),
+        metadata=of_recorder(types.short_text(255), "The version of the application; kept with every record."),
     )
     tracked_vars: tuple[str, ...] | Mapping[str, tuple[str, ...]] | None = field(
         default=None,
-        metadata=_request(
+        metadata=of_request(
             types.tracked_names(), "The variables to keep, for all methods or by method. Not given: every variable."
         ),
     )
     exclude_paths: tuple[str, ...] = field(
         default=(),
-        metadata=_request(types.path_globs(), "Requests for these paths leave no record and cost next to nothing."),
+        metadata=of_request(types.path_globs(), "Requests for these paths leave no record and cost next to nothing."),
     )
     redact: tuple[str, ...] = field(
         default=REDACTED_BY_DEFAULT,
-        metadata=_request(
+        metadata=of_request(
             types.name_globs(),
-            "Variables of these names, nested ones too, become `[REDACTED]`; case is ignored and `-` equals `_`.",
+            "Variables of these names, nested ones too, become `[REDACTED]`. `@secrets` is every name that sounds secret."
+            " Case is ignored and `-` equals `_`.",
         ),
     )
     unredacted: tuple[str, ...] = field(
         default=(),
-        metadata=_request(types.name_globs(), "Variables of these names are kept although `redact` matches them."),
+        metadata=of_request(
+            types.name_globs(), "Variables of these names are kept, though `redact` matches them or they look secret."
+        ),
+    )
+    exception_messages: bool = field(
+        default=True,
+        metadata=of_request(
+            types.boolean(), "Off keeps the class of an exception and not its message, which may hold personal data."
+        ),
+    )
+    exception_stacktraces: bool = field(
+        default=True,
+        metadata=of_request(
+            types.boolean(),
+            "Off keeps no traceback of an exception: the last 10 frames, each a file, a line and a function.",
+        ),
+    )
+    user_ids: str = field(
+        default="plain",
+        metadata=of_request(
+            types.one_of("plain", "hashed", "none"),
+            "How the id of a request's user is kept: as it is, as a hash with `user_ids_key`, or not at all.",
+        ),
+    )
+    user_ids_key: str | None = field(
+        default=None,
+        repr=False,
+        metadata=of_request(
+            types.secret_key(), "The key of `hashed`; the same in every process and release, or the hashes differ."
+        ),
+    )
+    client_address: bool = field(
+        default=False,
+        metadata=of_request(types.boolean(), "Record the address of the client as `client.address`: personal data."),
+    )
+    trusted_proxies: tuple[str, ...] | int = field(
+        default=(),
+        metadata=of_request(
+            trusted_proxies(), "The proxies that are believed about the client's address; see docs/personal-data.md."
+        ),
+    )
+    client_address_header: str = field(
+        default="X-Forwarded-For",
+        metadata=of_request(types.header_name(), "The header in which they say it; `Forwarded` is read by RFC 7239."),
     )
     sample: float = field(
         default=1.0,
-        metadata=_request(
+        metadata=of_request(
             types.number(0, 1),
             "The share to keep of requests that were ok and fast; errors and slow requests are always kept.",
             "share",
         ),
     )
-    # One second is where a person's train of thought breaks (Nielsen 1993): whoever samples wants those requests whole.
+    # After one second a person's train of thought breaks (Nielsen 1993): such requests are kept when others are sampled.
     keep_slower_ms: float = field(
         default=1000.0,
-        metadata=_request(
+        metadata=of_request(
             types.number(0, float("inf")),
-            "A request that took longer is kept whatever `sample` says; `inf` keeps none for being slow.",
+            "A request that took longer is kept even if `sample` would drop it; `inf` turns this off.",
             "milliseconds",
         ),
     )
     before_record: Callable[..., Any] | None = field(
         default=None,
-        metadata=_request(types.function(), "Called before a record is kept; returning False drops the record."),
+        metadata=of_request(
+            types.function(BeforeRecord), "Called before a record is kept; returning False drops the record."
+        ),
     )
     request_id_generator: Callable[..., Any] | None = field(
         default=None,
-        metadata=_request(types.function(), "Makes a request's id. Not given, or where it raises: a random UUID."),
+        metadata=of_request(
+            types.function(RequestIdGenerator), "Makes a request's id. Not given, or if it raises: a random UUID."
+        ),
     )
     request_id_header: str = field(
         default="X-Request-ID",
-        metadata=_request(types.header_name(), "The header that may bring a request's id, and that tells it back."),
+        metadata=of_request(types.header_name(), "The header that may bring a request's id, and that returns it."),
     )
     echo_request_id: bool = field(
         default=True,
-        metadata=_request(types.boolean(), "Tell the request's id in the response, unless the app set that header."),
+        metadata=of_request(
+            types.boolean(), "Return the request's id in the response, unless the app set that header."
+        ),
     )
     ring_bytes: int = field(
         default=16 * MIB,
-        metadata=_recorder(
+        metadata=of_recorder(
             types.size(1 * MIB, 4096 * MIB),
-            "Room in each process for records that no chest has yet; when it is full, new ones are dropped.",
+            "Room in each process for records that are not yet delivered; when it is full, new ones are dropped.",
             "bytes",
         ),
     )
-    exporter: str = field(
+    delivery: str = field(
         default="thread",
-        metadata=_recorder(
+        metadata=of_recorder(
             types.one_of("thread", "external"),
-            "Who delivers: a thread of each process, or `chest drain`, a process of its own beside them.",
+            "Where delivery runs: in a thread of each process, or in `chest drain`, a process of its own.",
+            former="exporter",
         ),
     )
     spool_bytes: int = field(
         default=1024 * MIB,
-        metadata=_recorder(
+        metadata=of_recorder(
             types.size(0, 1024 * 1024 * MIB),
             "Room on disk, for each chest, for records that it cannot take yet; when it is full, the oldest are dropped."
             " 0 keeps none: they wait in the ring.",
@@ -158,32 +200,38 @@ class Settings:
     )
     in_flight: bool = field(
         default=True,
-        metadata=_recorder(
+        metadata=of_recorder(
             types.boolean(),
             "Note each request when it begins, so that one whose process is killed leaves a record with outcome `killed`.",
         ),
     )
+    metrics: bool = field(
+        default=False,
+        metadata=of_recorder(types.boolean(), "Count every request, also one not sampled, for docs/metrics.md."),
+    )
     flush_seconds: float = field(
         default=0.2,
-        metadata=_recorder(types.number(0.01, 60), "How long a record may wait for others of its batch.", "seconds"),
+        metadata=of_recorder(types.number(0.01, 60), "How long a record may wait for others of its batch.", "seconds"),
     )
     batch_records: int = field(
         default=1000,
-        metadata=_recorder(types.whole_number(1, 10_000), "The most records written in one transaction.", "records"),
+        metadata=of_recorder(types.whole_number(1, 10_000), "The most records written in one transaction.", "records"),
     )
     shutdown_seconds: float = field(
         default=3.0,
-        metadata=_recorder(
+        metadata=of_recorder(
             types.number(0, 3600),
-            "How long the end of a process may take for delivery; the next process delivers what is left then.",
+            "How long the end of a process may take for delivery; the next process delivers the rest.",
             "seconds",
         ),
     )
-    exports: tuple[Mapping[str, Any], ...] = field(
+    scheduled_transfers: tuple[Mapping[str, Any], ...] = field(
         default=(),
         repr=False,
-        metadata=_recorder(
-            types.mapping_list(), "What is exported to other chests, or removed, on a timetable; see docs/transfer.md."
+        metadata=of_recorder(
+            types.mapping_list(ScheduledTransferEntry),
+            "What is transferred to other chests, or removed, on a timetable; see docs/transfer.md.",
+            former="exports",
         ),
     )
     _sources: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
@@ -202,10 +250,10 @@ class Settings:
 
         :param arguments: options by name.
         :param config: options by ``CHEST_<NAME>`` (``CHEST_URLS`` for ``chests``), such as Flask's ``app.config``;
-            keys without that prefix are somebody else's.
-        :param environ: as ``config``, all values text; ``os.environ`` where none is given. An unknown name is only
+            keys without that prefix are ignored.
+        :param environ: as ``config``, all values text; None: ``os.environ``. An unknown name is only
             warned of, once a process: Kubernetes puts ``CHEST_PORT`` there for a service named chest.
-        :raises SettingsError: an unknown name, a value that cannot be meant, options that contradict each other.
+        :raises SettingsError: an unknown name, an invalid value, options that contradict each other.
         """
         config = {} if config is None else config
         environ = os.environ if environ is None else environ
@@ -215,35 +263,37 @@ class Settings:
         values: dict[str, Any] = {}
         sources: dict[str, Source] = {}
         for option in options():
-            for source, given in places(option, arguments, config, environ):
-                if given is not None:
-                    values[option.name] = option.read(given, source)
-                    sources[option.name] = source
-                    break
+            if (found := option.find(arguments, config, environ)) is not None:
+                values[option.name], sources[option.name] = found
         settings = cls(**values, _sources=MappingProxyType(sources))
         settings._refuse_contradictions()
         return settings
 
     def source_of(self, name: str) -> Source:
-        """Where the value of the option ``name`` comes from."""
+        """The source of the value of the option ``name``."""
         return self._sources.get(name, "default")
 
     def _refuse_contradictions(self) -> None:
         both = set(self.redact) & set(self.unredacted)
         if both and self.source_of("redact") != "default":
-            raise SettingsError(f"{min(both)!r} stands in redact and in unredacted: take it out of one of them")
+            raise SettingsError(f"{min(both)!r} is in redact and in unredacted: remove it from one of them")
+        if (self.user_ids == "hashed") != (self.user_ids_key is not None):
+            raise SettingsError("user_ids=hashed and user_ids_key need each other: give both, or none")
 
 
-def options() -> Iterator[Option]:
+@cache
+def options() -> tuple[Option, ...]:
     """Every option, in the order of :class:`Settings`."""
-    for each in fields(Settings):
-        about = each.metadata
-        if about:
-            key = about["key"] or PREFIX + each.name.upper()
-            yield Option(each.name, each.default, about["unit"], about["meaning"], about["side"], about["kind"], key)
+    return tuple(_option_of(each) for each in fields(Settings) if each.metadata)
+
+
+def _option_of(each: Field[Any]) -> Option:
+    about = dict(each.metadata)
+    about["key"] = about["key"] or PREFIX + each.name.upper()
+    return Option(name=each.name, default=each.default, **about)
 
 
 REQUEST_SIDE: Final = frozenset(option.name for option in options() if option.side == "request")
-"""Options that a middleware takes even beside a recorder that is already made."""
+"""Options that a middleware takes even beside a shared recorder."""
 RECORDER_SIDE: Final = frozenset(option.name for option in options() if option.side == "recorder")
-"""Options of a recorder, which one that is already made has had its say about."""
+"""Options of a recorder: a middleware beside a shared recorder cannot change them."""

@@ -1,17 +1,24 @@
-"""``OptionType``: what an option may be, and how a Python value or a text from the environment becomes it."""
+"""``OptionType``: the values that an option accepts, and how a Python value or a text from the environment is parsed."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
+
+from chest.settings.chest_urls import chest_urls_of, is_chest_url
+
+Names: TypeAlias = str | Iterable[str]
+"""Names or globs, as an argument: a list, or a text with commas."""
+NamesByMethod: TypeAlias = Names | Mapping[str, Names]
 
 MIB: Final = 1024 * 1024
+_KEY_CHARACTERS: Final = 16
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SERVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SIZE: Final = re.compile(r"([0-9][0-9_]*)\s*(B|KiB|MiB|GiB)?", re.IGNORECASE)
@@ -20,8 +27,6 @@ _BOOLEAN_WORDS: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
-# A comma inside a URL is legal (`mongodb://a:27017,b:27017/shop`), so a comma ends a URL only where another one begins.
-_BETWEEN_URLS: Final = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.\-]*://|memory:|log:|ndjson:)|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +35,15 @@ class OptionType:
 
     :param text: the expected form in words, as it stands in messages and in the documentation.
     :param parse: makes the option's value of what was given; ``ValueError`` says what is wrong beyond ``text``, or
-        nothing where ``text`` says it all.
-    :param fits_text: False for what no environment variable can hold (a callable).
-    :param is_secret: True where a message must not show what was given (a URL with a password).
+        nothing if ``text`` says it all.
+    :param argument: the type that an editor shows for the option as an argument; see :mod:`chest.settings.arguments`.
+    :param fits_text: False for a value that an environment variable cannot hold (a callable).
+    :param is_secret: True if a message must not show what was given (a URL with a password).
     """
 
     text: str
     parse: Callable[[object], Any]
+    argument: Any
     fits_text: bool = True
     is_secret: bool = False
 
@@ -50,7 +57,7 @@ def boolean() -> OptionType:
             raise ValueError
         return _BOOLEAN_WORDS[word]
 
-    return OptionType("true or false (1/0, yes/no, on/off)", parse)
+    return OptionType("true or false (1/0, yes/no, on/off)", parse, bool)
 
 
 def number(low: float, high: float) -> OptionType:
@@ -64,9 +71,8 @@ def number(low: float, high: float) -> OptionType:
             raise ValueError
         return value
 
-    return OptionType(
-        f"a number from {low:g} up" if high == float("inf") else f"a number from {low:g} to {high:g}", parse
-    )
+    text = f"a number from {low:g} up" if high == float("inf") else f"a number from {low:g} to {high:g}"
+    return OptionType(text, parse, float)
 
 
 def whole_number(low: int, high: int) -> OptionType:
@@ -80,7 +86,7 @@ def whole_number(low: int, high: int) -> OptionType:
             raise ValueError
         return value
 
-    return OptionType(f"a whole number from {low} to {high}", parse)
+    return OptionType(f"a whole number from {low} to {high}", parse, int)
 
 
 def size(low: int, high: int) -> OptionType:
@@ -94,31 +100,30 @@ def size(low: int, high: int) -> OptionType:
             raise ValueError
         return -(-value // MIB) * MIB
 
-    return OptionType(
-        f"bytes from {low // MIB}MiB to {high // MIB}MiB, such as 16777216 or 16MiB (rounded up to whole MiB)", parse
-    )
+    text = f"bytes from {low // MIB}MiB to {high // MIB}MiB, such as 16777216 or 16MiB (rounded up to whole MiB)"
+    return OptionType(text, parse, int | str)
 
 
 def one_of(*words: str) -> OptionType:
-    """One of some words."""
+    """One of several words."""
 
     def parse(given: object) -> str:
         if not isinstance(given, str) or given not in words:
             raise ValueError
         return given
 
-    return OptionType(" or ".join(f"`{word}`" for word in words), parse)
+    return OptionType(" or ".join(f"`{word}`" for word in words), parse, Literal[words])
 
 
 def service_name() -> OptionType:
-    """A name that is also a directory's."""
+    """A name that can also be the name of a directory."""
 
     def parse(given: object) -> str:
         if not isinstance(given, str) or given in (".", "..") or not _SERVICE.fullmatch(given):
             raise ValueError
         return given
 
-    return OptionType("1 to 100 letters, digits, '.', '_' or '-' (it names a directory)", parse)
+    return OptionType("1 to 100 letters, digits, '.', '_' or '-' (it names a directory)", parse, str)
 
 
 def header_name() -> OptionType:
@@ -129,7 +134,7 @@ def header_name() -> OptionType:
             raise ValueError
         return given
 
-    return OptionType("a header name such as X-Request-ID (RFC 9110 token)", parse)
+    return OptionType("a header name such as X-Request-ID (RFC 9110 token)", parse, str)
 
 
 def short_text(longest: int) -> OptionType:
@@ -140,11 +145,23 @@ def short_text(longest: int) -> OptionType:
             raise ValueError
         return given
 
-    return OptionType(f"printable text of at most {longest} characters", parse)
+    return OptionType(f"printable text of at most {longest} characters", parse, str)
+
+
+def secret_key() -> OptionType:
+    """A text that a hash is keyed with."""
+
+    def parse(given: object) -> str:
+        if not isinstance(given, str) or len(given.strip()) < _KEY_CHARACTERS:
+            raise ValueError
+        return given
+
+    text = f"a secret text of at least {_KEY_CHARACTERS} characters, such as `openssl rand -hex 32` makes"
+    return OptionType(text, parse, str, is_secret=True)
 
 
 def directory_path() -> OptionType:
-    """A path made absolute at once: a server that changes its working directory must not lose its files."""
+    """A path, made absolute at once, since a server may change its working directory."""
 
     def parse(given: object) -> Path:
         if not isinstance(given, str | os.PathLike):
@@ -154,23 +171,23 @@ def directory_path() -> OptionType:
             raise ValueError
         return Path(os.path.abspath(os.path.expanduser(path)))
 
-    return OptionType("the path of a directory", parse)
+    return OptionType("the path of a directory", parse, str | os.PathLike[str])
 
 
-def function() -> OptionType:
-    """A callable."""
+def function(signature: Any) -> OptionType:
+    """A callable, of the type ``signature``."""
 
     def parse(given: object) -> Callable[..., Any]:
         if not callable(given):
             raise ValueError
         return given
 
-    return OptionType("a callable", parse, fits_text=False)
+    return OptionType("a callable", parse, signature, fits_text=False)
 
 
 def name_globs() -> OptionType:
     """Globs over names."""
-    return OptionType("globs over names (text: separated by commas)", _entries)
+    return OptionType("globs over names (text: separated by commas)", _entries, Names)
 
 
 def path_globs() -> OptionType:
@@ -183,7 +200,7 @@ def path_globs() -> OptionType:
                 raise ValueError(f"a path begins with '/', so {glob!r} would match none: write {'/' + glob!r}")
         return globs
 
-    return OptionType("globs over paths, such as /static/* (text: separated by commas)", parse)
+    return OptionType("globs over paths, such as /static/* (text: separated by commas)", parse, Names)
 
 
 def tracked_names() -> OptionType:
@@ -197,37 +214,39 @@ def tracked_names() -> OptionType:
         by_method: dict[str, tuple[str, ...]] = {}
         for method, names in given.items():
             if not isinstance(method, str) or not _TOKEN.fullmatch(method):
-                raise ValueError(f"{method!r} is no request method")
+                raise ValueError(f"{method!r} is not a request method")
             if method.upper() in by_method:
                 raise ValueError(f"{method.upper()} is named twice")
             by_method[method.upper()] = _entries(names)
         return MappingProxyType(by_method)
 
-    return OptionType('a list of names, or names by method: {"GET": ["user_id"]} (text: with commas, or JSON)', parse)
+    text = 'a list of names, or names by method: {"GET": ["user_id"]} (text: with commas, or JSON)'
+    return OptionType(text, parse, NamesByMethod)
 
 
 def chest_list() -> OptionType:
-    """URLs of chests and chests; a text holds URLs separated by whitespace, or by a comma where a new URL begins."""
+    """URLs of chests and chests; a text holds URLs separated by whitespace, or by a comma before a new URL."""
 
     def parse(given: object) -> tuple[Any, ...]:
         if isinstance(given, str):
-            given = [url for url in _BETWEEN_URLS.split(given.strip().strip(",")) if url]
+            given = chest_urls_of(given)
         chests = tuple(given) if isinstance(given, Iterable) else (given,)
         for place, chest in enumerate(chests, 1):
             if isinstance(chest, str):
-                if "://" not in chest and not chest.startswith(("memory:", "log:", "ndjson:")):
-                    raise ValueError(f"number {place} is no URL: a file is sqlite:///name.sqlite3")
+                if not is_chest_url(chest):
+                    raise ValueError(f"number {place} is not a URL: a file is sqlite:///name.sqlite3")
             elif not callable(getattr(chest, "write", None)):
                 raise ValueError(f"number {place} is neither a URL nor a chest but of type {type(chest).__name__}")
             if any(chest is other or (isinstance(chest, str) and chest == other) for other in chests[: place - 1]):
                 raise ValueError(f"number {place} is given twice")
         return chests
 
-    return OptionType("URLs of chests, or chests (text: separated by spaces or commas)", parse, is_secret=True)
+    text = "URLs of chests, or chests (text: separated by spaces or commas)"
+    return OptionType(text, parse, Sequence[Any], is_secret=True)
 
 
-def mapping_list() -> OptionType:
-    """Mappings; as text JSON."""
+def mapping_list(entry: Any) -> OptionType:
+    """Mappings, each of the type ``entry``; as text JSON."""
 
     def parse(given: object) -> tuple[Mapping[str, Any], ...]:
         if isinstance(given, str):
@@ -237,7 +256,8 @@ def mapping_list() -> OptionType:
             raise ValueError
         return tuple(MappingProxyType(dict(entry)) for entry in entries)
 
-    return OptionType('mappings, such as [{"to": "postgresql://…", "every": 300}] (text: JSON)', parse, is_secret=True)
+    text = 'mappings, such as [{"to": "postgresql://…", "every": 300}] (text: JSON)'
+    return OptionType(text, parse, entry | Iterable[entry], is_secret=True)
 
 
 def _entries(given: object) -> tuple[str, ...]:
@@ -249,7 +269,7 @@ def _entries(given: object) -> tuple[str, ...]:
     entries = tuple(given)
     for entry in entries:
         if not isinstance(entry, str) or not entry.strip():
-            raise ValueError(f"{entry!r} is no name")
+            raise ValueError(f"{entry!r} is not a name")
     return entries
 
 

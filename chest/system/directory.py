@@ -1,4 +1,4 @@
-"""The directory of a service's ring files: where it is, and that nobody else can write there."""
+"""The directory of a service's ring files: its path, and the check that no other user can write to it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _said: set[Path] = set()
 
 
 def state_directory() -> Path:
-    """Where the operating system wants a user's state to live: ``~/.local/state/chest`` on Linux; not made here."""
+    """The operating system's place for a user's state: ``~/.local/state/chest`` on Linux; not made here."""
     return Path(platformdirs.user_state_dir("chest", appauthor=False))
 
 
 def temporary_directory() -> Path:
-    """What is used instead where the user has no home that can be written; not made here.
+    """The directory that is used if the user has no writable home; not created here.
 
     ``/tmp`` and not ``$TMPDIR``: what a dead worker left must be found again by one that has another environment.
     """
@@ -37,7 +37,7 @@ def default_directory(service: str, say: Callable[[str], object] = _logger.warni
     """The directory of a service whose user named none, made and private.
 
     :param service: a checked service name (see ``Settings.service``).
-    :param say: told once a process where the files are kept when it is not the usual place.
+    :param say: called once a process with the place of the files, if it is not the usual one.
     :raises DirectoryError: neither the state directory nor the one in ``/tmp`` can be used.
     """
     try:
@@ -63,28 +63,43 @@ def existing_directories() -> list[Path]:
 
 
 def prepare_directory(path: Path) -> Path:
-    """Make ``path`` where it is missing, only for us (0700), and check that no other user can write there.
+    """Make ``path`` if it is missing, only for this user (0700), and check that no other user can write there.
 
     A directory that is there keeps its mode: others may look into it (the files are 0600), not write.
 
-    :raises DirectoryError: it cannot be made or written, is a symbolic link, somebody else's, or open to others.
+    :raises DirectoryError: it cannot be made or written, is a symbolic link, another user's, or open to others.
     """
     try:
         _make(path)
         complaint = _complaint(path)
     except OSError as error:
-        raise DirectoryError(f"cannot make {path}: {error.strerror}; set CHEST_DIRECTORY to one that can be") from error
+        raise DirectoryError(
+            f"cannot make {path}: {error.strerror}; set CHEST_DIRECTORY to a writable directory"
+        ) from error
     if complaint is not None:
         raise DirectoryError(f"{path} {complaint}")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise DirectoryError(f"{path} cannot be written; set CHEST_DIRECTORY to a directory that can be")
+        raise DirectoryError(f"{path} cannot be written; set CHEST_DIRECTORY to a writable directory")
     return path
+
+
+def refuse_foreign_directory(path: Path) -> None:
+    """Check that no other user can replace a name in the directory with a link.
+
+    :raises DirectoryError: it belongs to another user.
+    """
+    owner = path.stat().st_uid
+    if sys.platform != "win32" and owner != os.geteuid():
+        raise DirectoryError(
+            f"{path} belongs to user {owner}, so nothing is written into files there: run this as that user, or say with"
+            " --to where to deliver"
+        )
 
 
 def _private_directory(home: Path, service: str) -> Path:
     """``home/service``; both are ours alone, so what is too open there is tightened."""
-    if not home.is_absolute():  # `~` of a user who has no entry in the password file
-        raise DirectoryError(f"{home} is no absolute path: set HOME, or CHEST_DIRECTORY")
+    if not home.is_absolute():  # `~` of a user without an entry in the password file
+        raise DirectoryError(f"{home} is not an absolute path: set HOME, or CHEST_DIRECTORY")
     for path in (home, home / service):
         _tighten(path)
         prepare_directory(path)
@@ -114,7 +129,7 @@ def _complaint(path: Path) -> str | None:
     if stat.S_ISLNK(found.st_mode):
         return "is a symbolic link: give the directory that it points to"
     if not stat.S_ISDIR(found.st_mode):
-        return "is no directory: give one, or move that file away"
+        return "is not a directory: give one, or move that file away"
     if not _is_ours(found):
         return f"belongs to user {found.st_uid}: give a directory of your own, such as {path / 'chest'}"
     open_to_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from chest.errors import ChestUnavailable
-from chest.native import sleep
+from chest.system.threads import sleep
 
 try:
     import fcntl
@@ -26,9 +26,9 @@ _STEP_SECONDS: Final = 0.005
 def held(path: Path) -> Iterator[bool]:
     """Lock the file for the block, without waiting: True when we have it, False when another process or thread does.
 
-    The file is made where it is not there, private to the user, and stays: a lock file that is removed can be locked by
+    The file is made if it is missing, private to the user, and stays: a lock file that is removed can be locked by
     two. The kernel lets go of the lock when the process ends. ``flock`` and not a record lock: two threads of a process
-    exclude each other too. A child that is forked meanwhile has the descriptor too: where its parent is killed and it lives
+    also exclude each other. A child that is forked meanwhile also has the descriptor: if its parent is killed and it lives
     on, so does the lock; a parent that lives gives it back for both.
 
     :raises ChestUnavailable: the file cannot be made, or this platform has no such locks.
@@ -48,14 +48,36 @@ def held(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+@contextmanager
+def held_directory(path: Path) -> Iterator[bool]:
+    """:func:`held` for a directory itself, in which no file is made; False also if it cannot be locked."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    try:
+        yield has_locks and _lock_now(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_now(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def wait_for_lock(descriptor: int, deadline: float) -> None:
     """Lock an open file until it is closed; waits, in small steps.
 
     :param deadline: until when, in monotonic seconds.
-    :raises ChestUnavailable: somebody else had it until then, or this platform has no such locks.
+    :raises ChestUnavailable: another process had it until then, or this platform has no such locks.
     """
     if not has_locks:
-        return None  # Windows: two who write at once are the user's to avoid
+        return None  # Windows: the user has to avoid two writers at once
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,9 @@
-"""``HeldConnection``: one connection, opened when first needed, held, used by one thread at a time and by one process.
+"""``ForkSafeConnection``: one connection, opened when first needed, held, used by one thread at a time and by one process.
 
 A connection must not come through a fork. Two processes on one socket would read each other's answers. SQLite is stricter
 still ("How To Corrupt An SQLite Database File", 2.7): its locks belong to a process, what it remembers of them is copied,
 and a child would write believing that it holds locks that only its parent has. So what is held is closed before a fork and
-opened again when it is next needed. A fork that runs no hooks of Python (uWSGI's) is noticed by the process id.
+opened again when it is next needed. A fork that runs no hooks of Python (uWSGI's) is noticed at the next use.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from chest.errors import ChestUnavailable
-from chest.native import new_lock
+from chest.system.fork_guard import call_around_fork, call_in_child, check_fork
+from chest.system.threads import new_lock
 
 _FORK_WAIT_SECONDS: Final = 0.1
 """How long a fork waits, in all, for uses in hand to end: it may be a request that forks, and must not wait for a store. A
 batch is written in some milliseconds; a child of a parent that was in a longer use cannot use the file, and says so."""
 
-_held: Final[weakref.WeakSet[HeldConnection[Any]]] = weakref.WeakSet()
+_held: Final[weakref.WeakSet[ForkSafeConnection[Any]]] = weakref.WeakSet()
 
 
 class Connection(Protocol):
@@ -40,21 +40,21 @@ _Given = TypeVar("_Given", bound=Connection, contravariant=True)
 class Database(Protocol[_Given]):
     """What has to be known of what a connection is to."""
 
-    def place(self) -> object:
-        """What a connection stands on; no longer equal when a new connection would stand on something else."""
+    def identity(self) -> object:
+        """Identity of the database; changes when the file or the server was replaced."""
 
     def is_lost(self, connection: _Given, /) -> bool:
-        """Whether the other end gave up a connection that nobody used for a while; asked before every use."""
+        """Whether the other end gave up a connection that was not used for a while; asked before every use."""
 
     @property
     def can_be_left_in_use(self) -> bool:
-        """Whether :meth:`leave_to_parent` may be called where the parent was using the connection at the fork."""
+        """True if :meth:`abandon_after_fork` may be called even if the parent was using the connection at the fork."""
 
-    def leave_to_parent(self, connection: _Given, /) -> None:
+    def abandon_after_fork(self, connection: _Given, /) -> None:
         """In a forked child: let go of the parent's connection so that the parent notices nothing; raises nothing."""
 
 
-class HeldConnection(Generic[C]):
+class ForkSafeConnection(Generic[C]):
     """A connection for one use at a time, made anew after an error, after a fork, and when it or its place is lost.
 
     :param database: what the connection is to.
@@ -67,10 +67,11 @@ class HeldConnection(Generic[C]):
     ) -> None:
         self._database, self._connect, self._prepare = database, connect, prepare
         self._connection: C | None = None
-        self._place: object = None
-        self._is_used = False
-        self._lock, self._pid = new_lock(), os.getpid()
-        _watch_forks()
+        self._identity: object = None
+        self._is_used = self._is_inherited = False
+        self._lock = new_lock()
+        call_in_child(self._note_fork)
+        call_around_fork(_hold_all_still, _go_on)
         _held.add(self)
 
     @contextmanager
@@ -92,7 +93,8 @@ class HeldConnection(Generic[C]):
 
     @contextmanager
     def _only_user(self) -> Iterator[None]:
-        if self._pid != os.getpid():
+        check_fork()
+        if self._is_inherited:
             self.begin_in_child()
         with self._lock:
             self._is_used = True
@@ -103,13 +105,13 @@ class HeldConnection(Generic[C]):
 
     def _ready(self) -> C:
         if self._connection is not None and (
-            self._database.place() != self._place or self._database.is_lost(self._connection)
+            self._database.identity() != self._identity or self._database.is_lost(self._connection)
         ):
             self._drop()
         if self._connection is None:
             self._prepare()
             # Asked before, not after: what is replaced in between is then noticed at the next use, not never.
-            self._place = self._database.place()
+            self._identity = self._database.identity()
             self._connection = self._connect()
         return self._connection
 
@@ -120,7 +122,7 @@ class HeldConnection(Generic[C]):
                 connection.close()
 
     def hold_still(self, timeout_seconds: float) -> bool:
-        """Close the connection and let nobody use it until :meth:`go_on`; False when a use did not end in time."""
+        """Close the connection and let no thread use it until :meth:`go_on`; False when a use did not end in time."""
         if not self._lock.acquire(timeout=timeout_seconds):
             return False
         self._drop()
@@ -130,23 +132,27 @@ class HeldConnection(Generic[C]):
         """The end of :meth:`hold_still`."""
         self._lock.release()
 
+    def _note_fork(self) -> None:
+        """In a forked child, which may never use it: begun anew at its first use."""
+        self._is_inherited = True
+
     @property
     def is_caught(self) -> bool:
         """In a forked child: whether the parent was using it at the fork, and it cannot be left then."""
-        return self._is_used and self._pid != os.getpid() and not self._database.can_be_left_in_use
+        return self._is_used and self._is_inherited and not self._database.can_be_left_in_use
 
     def leave_parent(self) -> None:
-        """In a forked child: begin anew. Where no hook closed the connection before, the parent keeps it."""
-        if self._pid != os.getpid():
+        """In a forked child: begin anew. If no hook closed the connection before, the parent keeps it."""
+        if self._is_inherited:
             connection, self._connection = self._connection, None
-            self._lock, self._pid, self._is_used = new_lock(), os.getpid(), False
+            self._lock, self._is_inherited, self._is_used = new_lock(), False, False
             if connection is not None:
-                self._database.leave_to_parent(connection)
+                self._database.abandon_after_fork(connection)
 
     def begin_in_child(self) -> None:
         """In a forked child, before the first use: leave the parent what is its own.
 
-        Where a connection in use cannot be left, all such begin anew at once, for SQLite remembers locks by file, and two
+        If a connection in use cannot be left, all such begin anew at once: SQLite remembers locks by file, and two
         may hold the same.
 
         :raises ChestUnavailable: one was in use at the fork: this process can neither go on with it nor close it.
@@ -164,20 +170,16 @@ class HeldConnection(Generic[C]):
             connection.leave_parent()
 
 
-@cache
-def _watch_forks() -> None:
-    """Once, when the first connection is prepared: importing has no effect."""
-    still: list[HeldConnection[Any]] = []
+_still: Final[list[ForkSafeConnection[Any]]] = []
 
-    def before() -> None:
-        deadline = time.monotonic() + _FORK_WAIT_SECONDS
-        still[:] = [
-            connection for connection in list(_held) if connection.hold_still(max(0.0, deadline - time.monotonic()))
-        ]
 
-    def after_in_parent() -> None:
-        while still:
-            still.pop().go_on()
+def _hold_all_still() -> None:
+    deadline = time.monotonic() + _FORK_WAIT_SECONDS
+    _still[:] = [
+        connection for connection in list(_held) if connection.hold_still(max(0.0, deadline - time.monotonic()))
+    ]
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=before, after_in_parent=after_in_parent)
+
+def _go_on() -> None:
+    while _still:
+        _still.pop().go_on()

@@ -1,50 +1,90 @@
-"""What a process is told by its interpreter and its server: that it was forked, that it ends, that it will yet be forked."""
+"""What a process is told by its interpreter and its server: that it ends, or that it is about to fork."""
 
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 _UWSGI_WITH_THREADS: Final = (2, 0, 27)
 
-_fork_hooks: list[Callable[[], None]] = []
+_exit_hooks: list[Callable[[], None]] = []
+_quick_exit_hooks: list[Callable[[], None]] = []
 
 
-def call_in_forked_children(prepare: Callable[[], None]) -> None:
-    """Have this called in every child that is forked with Python's hooks; the same function is registered once.
+def is_forked_by_multiprocessing() -> bool:
+    """Whether this process is a child of ``multiprocessing``, which ends forked children by ``os._exit``."""
+    processes: Any = sys.modules.get("multiprocessing.process")
+    return processes is not None and processes.parent_process() is not None
 
-    Not at the import: an import alone changes nothing. It must not log: a lock of logging may be held by no thread of the child.
+
+def call_before_quick_exit(close: Callable[[], None]) -> None:
+    """Have this called when this process, or one forked from it, calls ``os._exit``; the same function is registered once.
+
+    For a forked child: it is ended by that, so that the exit handlers of its parent do not run in it, and has no others.
+    ``close`` must not wait for long, and must know its own process: a child of the child has this too.
     """
-    if prepare in _fork_hooks or not hasattr(os, "register_at_fork"):
+    if close in _quick_exit_hooks:
         return
-    _fork_hooks.append(prepare)
-    os.register_at_fork(after_in_child=prepare)
+    _quick_exit_hooks.append(close)
+    if len(_quick_exit_hooks) == 1:
+        os._exit = _closing(os._exit)  # type: ignore[assignment]
+
+
+def _closing(exit_process: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
+    @functools.wraps(exit_process)
+    def _exit(status: int) -> NoReturn:
+        try:
+            for close in _quick_exit_hooks:
+                close()
+        finally:
+            exit_process(status)
+
+    return _exit
 
 
 def call_at_exit(close: Callable[[], None]) -> None:
-    """Have this called when the interpreter, or uWSGI, ends this process."""
+    """Have this called when the interpreter, or uWSGI, ends this process; the same function is registered once."""
+    if close in _exit_hooks:
+        return
+    _exit_hooks.append(close)
     atexit.register(close)
     _chain_uwsgi_atexit(close)
 
 
-def may_yet_change_user() -> bool:
-    """Whether this is a worker of root's gunicorn, which by ``--user`` becomes another user after Python's fork hooks ran."""
-    return effective_user() == 0 and "gunicorn.arbiter" in sys.modules
-
-
 def effective_user() -> int:
-    """Whose files this process makes; 0 where there are no users."""
+    """The user that owns this process's files; 0 on systems without users."""
     return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def boot_id() -> str:
+    """Of the run of the machine that this process is in; empty where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def is_under_test() -> bool:
+    """Whether a test runner runs this process, or started what runs it.
+
+    pytest says so to all that it runs or starts: ``PYTEST_VERSION`` since its release 8.2, ``PYTEST_CURRENT_TEST`` in each test before.
+    Django's ``setup_test_environment`` sets up an outbox for mails, which each of its runners calls.
+    """
+    if "PYTEST_VERSION" in os.environ or "PYTEST_CURRENT_TEST" in os.environ:
+        return True
+    return hasattr(sys.modules.get("django.core.mail"), "outbox")
 
 
 def is_uwsgi_before_its_fork() -> bool:
     """Whether this is the process that uWSGI loads the application in and then forks, without Python's hooks.
 
-    A store that is being written at that moment would be of no use to the workers: see ``chest/held_connection.py``.
-    The workers, and the only process where there is no master, have a number.
+    A store that is being written at that moment would be of no use to the workers: see ``chest/system/fork_safe_connection.py``.
+    Workers have a number, and so has the only process without a master.
     """
     uwsgi: Any = sys.modules.get("uwsgi")
     try:
@@ -54,7 +94,7 @@ def is_uwsgi_before_its_fork() -> bool:
 
 
 def lack_of_threads() -> str | None:
-    """What is to be said where uWSGI lets Python's threads run only while a request does; None where they run by themselves.
+    """A warning if uWSGI lets Python's threads run only during a request; None if they run by themselves.
 
     Before its release 2.0.27 it hands the interpreter's lock to no thread between two requests, unless ``--enable-threads`` or
     ``--threads`` asked for it. Since then it always does, and ``--enable-threads`` means nothing.
@@ -68,7 +108,7 @@ def lack_of_threads() -> str | None:
         return None
     return (
         f"uWSGI {'.'.join(map(str, release))} runs threads only while it serves a request, so records reach their chests "
-        "late. Start it with --enable-threads, or set CHEST_EXPORTER=external and run `chest drain` beside it."
+        "late. Start it with --enable-threads, or set CHEST_DELIVERY=external and run `chest drain` beside it."
     )
 
 

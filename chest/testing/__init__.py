@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
+import sys
+from typing import TYPE_CHECKING, Final
 
-# A test tool, imported by tests alone: their ``assert`` is shown with its values, as in a test file.
-pytest.register_assert_rewrite("chest.testing.contract", "chest.testing.readable_contract")
+from chest.lazy import loaded_on_use
+
+if TYPE_CHECKING:
+    from chest.testing.contract import ChestContract
+    from chest.testing.readable_contract import ReadableChestContract
+    from chest.testing.recorded import TestRecords
+    from chest.testing.records import make_record
+
+__all__ = ["ChestContract", "ReadableChestContract", "TestRecords", "make_record"]
+
+_HOMES: Final = {
+    "ChestContract": "chest.testing.contract",
+    "ReadableChestContract": "chest.testing.readable_contract",
+    "TestRecords": "chest.testing.recorded",
+    "make_record": "chest.testing.records",
+}
+
+if not TYPE_CHECKING:
+    __getattr__ = loaded_on_use(__name__, _HOMES)
+
+if "pytest" in sys.modules:  # else nothing is tested here: records are made, in an example or a program
+    # A test tool, imported by tests alone: their ``assert`` is shown with its values, as in a test file.
+    sys.modules["pytest"].register_assert_rewrite("chest.testing.contract", "chest.testing.readable_contract")

@@ -26,10 +26,12 @@ from typing import Any, Final
 
 import pytest
 
-from chest.chests.base import Chest
-from chest.record import Record
-from chest.request.redaction import Redaction
-from chest.request.sanitize import Sanitizer
+from chest.chests.contract import Chest
+from chest.chests.registry import open_chest
+from chest.errors import SettingsError
+from chest.record.record import Record
+from chest.request.sanitizer.redaction import Redaction
+from chest.request.sanitizer.sanitize import Sanitizer
 from chest.testing.records import make_record
 
 __all__ = ["ChestContract", "in_child"]
@@ -48,6 +50,27 @@ with open_chest(sys.argv[1]) as chest:
         chest.write([make_record(request_id=f"{sys.argv[2]}-{batch}-{place}") for place in range(50)])
 """
 
+_LIMITED_WRITER: Final = """
+import base64, os, resource, sys
+from chest.chests.registry import open_chest
+from chest.errors import ChestUnavailable
+from chest.testing.records import make_record
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (512 * 1024, resource.RLIM_INFINITY))
+with open_chest(sys.argv[1]) as chest:
+    for batch in range(20):
+        records = []
+        for place in range(30):
+            text = base64.b85encode(os.urandom(1500)).decode()
+            records.append(make_record(request_id=f"{batch}-{place}", variables={"text": text}))
+        try:
+            chest.write(records)
+        except ChestUnavailable:
+            continue
+        print(batch, flush=True)
+"""
+"""A store that is no file does not notice. The text cannot be compressed, so that the limit is reached within a batch."""
+
 
 class ChestContract:
     """What every chest keeps. Subclass it, give the ``chest`` fixture, and say how to look at what was stored.
@@ -62,7 +85,7 @@ class ChestContract:
 
     @pytest.fixture
     def chest_url(self) -> str | None:
-        """The URL by which another process reaches what ``chest`` writes; None where none can."""
+        """The URL by which another process reaches what ``chest`` writes; None if none can."""
         return None
 
     def stored_records(self, chest: Chest) -> list[Record]:
@@ -170,8 +193,7 @@ class ChestContract:
         assert _by_id(self.stored_records(chest)) == _by_id(records)
 
     def test_two_processes_may_write_at_once(self, chest: Chest, chest_url: str | None) -> None:
-        if chest_url is None:
-            pytest.skip("no other process can reach this chest")
+        chest_url = _required_url(chest_url)
         chest.open()
         writers = [
             subprocess.Popen([sys.executable, "-c", _WRITER, chest_url, name], stdin=subprocess.PIPE, text=True)
@@ -185,6 +207,18 @@ class ChestContract:
             writer.communicate(timeout=60)
         assert [writer.returncode for writer in writers] == [0, 0]
         assert len({record.request_id for record in self.stored_records(chest)}) == 2 * 20 * 50
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size on this platform")
+    def test_what_is_said_to_be_written_is_there_also_where_a_file_may_not_grow(
+        self, chest: Chest, chest_url: str | None
+    ) -> None:
+        chest_url = _required_url(chest_url)
+        chest.open()
+        run = [sys.executable, "-c", _LIMITED_WRITER, chest_url]
+        written = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+        assert written, "not even one batch was taken"
+        stored = {record.request_id for record in self.stored_records(chest)}
+        assert not {f"{batch}-{place}" for batch in written for place in range(30)} - stored
 
     def test_closing_twice_does_nothing_and_a_closed_chest_is_opened_by_a_write(self, chest: Chest) -> None:
         chest.close()
@@ -233,6 +267,17 @@ def in_child(work: Callable[[], Any]) -> None:
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "the work failed in the child"
+
+
+def _required_url(chest_url: str | None) -> str:
+    """The URL by which another process opens the chest; None skips the test."""
+    if chest_url is None:
+        pytest.skip("no other process can reach this chest")
+    try:
+        open_chest(chest_url).close()
+    except SettingsError as error:
+        pytest.skip(f"another process cannot open this URL before the chest's entry point is installed: {error}")
+    return chest_url
 
 
 def _by_id(records: list[Record]) -> dict[str, Record]:

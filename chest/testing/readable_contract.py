@@ -17,10 +17,10 @@ from typing import Any, Final
 
 import pytest
 
-from chest.chests.base import Chest, Cursor, ReadableChest, StoredRecord
-from chest.chests.encoded import EncodedRecord, records_of
+from chest.chests.asking.conditions import Name
+from chest.chests.contract import Chest, Cursor, ReadableChest, StoredRecord
 from chest.chests.query import EVERYTHING, Query
-from chest.record import Outcome, Record
+from chest.record.record import Outcome, Record
 from chest.testing.contract import ChestContract
 from chest.testing.records import make_record
 
@@ -67,7 +67,7 @@ class ReadableChestContract(ChestContract):
         assert abs(datetime.now(UTC) - stored.stored_at) < timedelta(minutes=5)
 
     def test_a_query_gives_exactly_what_it_matches(self, chest: ReadableChest) -> None:
-        records = _different_records()
+        records = different_records()
         chest.write(records)
         for query in _queries():
             expected = [record for record in records if query.matches(record)]
@@ -76,26 +76,38 @@ class ReadableChestContract(ChestContract):
                 found = [stored.record for page in _pages(chest, query, limit) for stored in page]
                 assert found == expected, (query, limit)
 
-    def test_what_is_read_to_be_handed_on_is_the_same(self, chest: ReadableChest) -> None:
-        chest.write(_different_records())
-        for query in (EVERYTHING, Query(service="blog"), Query(service="blog", variables={"plan": "premium"})):
-            expected, found = chest.read(query), chest.read_encoded(query)
-            assert [each._replace(record=_plain(each.record)) for each in found] == expected
-            assert [each.record.variables for each in found] == [each.record.variables for each in expected]
-
-    def test_what_was_read_to_be_handed_on_can_be_stored(self, chest: ReadableChest) -> None:
-        records = _different_records()
+    def test_a_cube_counts_the_records_that_match(self, chest: ReadableChest) -> None:
+        records = different_records()
         chest.write(records)
-        if not chest.takes_encoded:
-            pytest.skip("it takes plain records only")
-        page = chest.read_encoded()
-        assert chest.remove(page[:30]) == 30
-        chest.write_new(records_of(page[:20]))
-        chest.write([each.record for each in page])
-        assert sorted(self.stored_records(chest)) == sorted(records)
+        for query in (
+            EVERYTHING,
+            Query(service="shop"),
+            Query(statuses=range(500, 600), variables={"plan": "premium"}),
+        ):
+            matching = [record for record in records if query.matches(record)]
+            cube = chest.cube(query, by=[Name("field", "route"), Name("variable", "plan")], seconds=60)
+            assert cube.basis.is_exact
+            assert sum(cell.records for cell in cube.cells) == len(matching)
+            assert sum(cell.total_ns for cell in cube.cells) == sum(record.duration_ns for record in matching)
+            assert {cell.group for cell in cube.cells} == {
+                (record.route, record.variables.get("plan")) for record in matching
+            }
+
+    def test_a_sample_is_of_the_records_that_match(self, chest: ReadableChest) -> None:
+        records = different_records()
+        chest.write(records)
+        query = Query(service="shop")
+        matching = [record for record in records if query.matches(record)]
+        whole = chest.sample(query, seconds=60)
+        assert (whole.is_whole, whole.matching, len(whole.records)) == (True, len(matching), len(matching))
+        part = chest.sample(query, size=5, seconds=60)
+        assert not part.is_whole
+        assert len(part.records) == 5
+        assert all(record in matching for record in part.records)
+        assert chest.time_range() == (records[0].time_ns, records[-1].time_ns)
 
     def test_conditions_all_hold_at_once(self, chest: ReadableChest) -> None:
-        chest.write(_different_records())
+        chest.write(different_records())
         query = Query(service="blog", statuses=range(500, 600), slower_than_ns=1, variables={"plan": "premium"})
         found = chest.read(query)
         assert found
@@ -117,12 +129,61 @@ class ReadableChestContract(ChestContract):
         chest.write([make_record(request_id="next")])
         assert [stored.record.request_id for stored in chest.read(after=newest)] == ["next"]
 
+    def test_a_record_takes_the_place_of_the_note_that_its_process_was_killed(self, chest: ReadableChest) -> None:
+        _require_ids(chest)
+        records, notes = _finished_and_killed(300)
+        chest.write(notes)
+        newest = chest.newest()
+        others = [make_record() for _ in range(4)]
+        chest.write(others[:2])
+        chest.write([records[0]])
+        chest.write([*others[:1], *records[1:], *others])
+        assert sorted(self.stored_records(chest)) == sorted(records + others)
+        assert {stored.record.id for stored in chest.read(after=newest)} == {record.id for record in records + others}
 
-def _plain(record: Record) -> Record:
-    return record.decoded() if isinstance(record, EncodedRecord) else record
+    def test_a_note_that_a_process_was_killed_takes_the_place_of_no_record(self, chest: ReadableChest) -> None:
+        _require_ids(chest)
+        records, notes = _finished_and_killed(30)
+        chest.write(records)
+        newest = chest.newest()
+        chest.write([notes[0]])
+        chest.write(notes)
+        assert self.stored_records(chest) == records
+        assert chest.read(after=newest) == []
+
+    def test_of_a_note_and_a_record_in_one_batch_the_record_stays(self, chest: ReadableChest) -> None:
+        _require_ids(chest)
+        records, notes = _finished_and_killed(6)
+        others = [make_record() for _ in range(300)]
+        chest.write([records[0], notes[0]])
+        chest.write([notes[1], records[1]])
+        chest.write([notes[2], records[3], *others, notes[3], records[2], *others[:3], notes[2], records[2]])
+        chest.write_new([notes[4], others[0], records[4], records[5], notes[5]])
+        assert sorted(self.stored_records(chest)) == sorted(records + others)
+
+    def test_a_note_that_comes_again_stays_where_it_is(self, chest: ReadableChest) -> None:
+        _require_ids(chest)
+        _, notes = _finished_and_killed(3)
+        chest.write(notes)
+        newest = chest.newest()
+        chest.write(notes)
+        assert self.stored_records(chest) == notes
+        assert chest.read(after=newest) == []
 
 
-def _different_records() -> list[Record]:
+def _require_ids(chest: Chest) -> None:
+    if not chest.is_idempotent:
+        pytest.skip("this chest does not tell records by id")
+
+
+def _finished_and_killed(count: int) -> tuple[list[Record], list[Record]]:
+    """Records of requests, and for each the note that its process was killed."""
+    records = [make_record(request_id=str(place)) for place in range(count)]
+    killed: dict[str, Any] = {"outcome": Outcome.KILLED, "status": None, "duration_ns": 0, "variables": {}}
+    return records, [record._replace(**killed) for record in records]
+
+
+def different_records() -> list[Record]:
     """Records that the queries below tell apart."""
     return [
         make_record(

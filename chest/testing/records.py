@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from chest.record import Record
-from chest.record_id import RecordIds
+from chest.record.record import Record
+from chest.record.record_id import RecordIds
 
 
 def make_record(**changes: Any) -> Record:

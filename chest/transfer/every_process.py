@@ -1,4 +1,4 @@
-"""``start_in_every_process``: for a task that no recorder begins: in this process, and in those it is forked into."""
+"""``start_in_every_process``: starts a task that belongs to no recorder, in this process and in its forked children."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING
 
-from chest.process_hooks import is_uwsgi_before_its_fork
+from chest.system.process_hooks import is_uwsgi_before_its_fork
 
 if TYPE_CHECKING:
     from chest.transfer.scheduled_task import ScheduledTask
@@ -17,9 +17,9 @@ __all__ = ["only_forks", "start_in_every_process"]
 
 
 def start_in_every_process(task: ScheduledTask) -> None:
-    """Begin here and in every process that is forked from here, as long as somebody holds the task.
+    """Begin here and in every process that is forked from here, as long as the task is referenced.
 
-    A server that loads the application before it forks has it in its workers; where it does the work of no worker itself,
+    A server that loads the application before it forks has it in its workers; if it does not do a worker's work itself,
     it has no tick (see :func:`only_forks`).
     """
     weak = weakref.ref(task)
@@ -42,7 +42,7 @@ def start_in_every_process(task: ScheduledTask) -> None:
 
 
 def only_forks() -> bool:
-    """Whether this is a server's master, which a store that it uses while it forks would do no good."""
+    """Whether this is a server's master, which must not use a store while it forks."""
     return is_uwsgi_before_its_fork() or _is_gunicorns_master()
 
 

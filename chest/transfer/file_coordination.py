@@ -1,4 +1,4 @@
-"""``FileLedger``: notes and locks as files of a directory, for the processes of one host."""
+"""``FileCoordinationStore``: notes and locks as files of a directory, for the processes of one host."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import AbstractContextManager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from chest.chests.upkeep import Ledger, Note
-from chest.directory import prepare_directory
+from chest.chests.upkeep import CoordinationStore, VersionedValue
 from chest.errors import ChestUnavailable, DirectoryError
-from chest.file_lock import held
+from chest.system.directory import prepare_directory
+from chest.system.file_lock import held
 
-__all__ = ["FileLedger"]
+__all__ = ["FileCoordinationStore"]
 
 
-class FileLedger(Ledger):
+class FileCoordinationStore(CoordinationStore):
     """A file a note, put in its place whole. For a source that has no place of its own for notes.
 
     Hosts that share a source need a place that they share: name a database as ``leader=``.
@@ -28,22 +28,22 @@ class FileLedger(Ledger):
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def note(self, name: str) -> Note | None:
+    def value(self, name: str) -> VersionedValue | None:
         path = self._path(name, ".json")
         try:
             kept = json.loads(path.read_bytes())
-            return Note(kept["text"], kept["version"])
+            return VersionedValue(kept["text"], kept["version"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ChestUnavailable(f"{path} cannot be read: {error}; remove it to begin anew") from error
 
-    def set_note(self, name: str, text: str, replaces: Note | None) -> Note | None:
+    def compare_and_set(self, name: str, text: str, replaces: VersionedValue | None) -> VersionedValue | None:
         self._prepare()
         with held(self._path(name, ".note-lock")) as is_ours:
-            if not is_ours or self.note(name) != replaces:
+            if not is_ours or self.value(name) != replaces:
                 return None
-            new = Note(text, 1 if replaces is None else replaces.version + 1)
+            new = VersionedValue(text, 1 if replaces is None else replaces.version + 1)
             content = json.dumps({"name": name, "version": new.version, "text": text})
             try:
                 _put(self._path(name, ".json"), content.encode())
@@ -69,7 +69,7 @@ class FileLedger(Ledger):
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all, also where the machine stops."""
+    """Write the file whole or not at all, even if the machine stops."""
     handle, temporary = tempfile.mkstemp(prefix=".transfer-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

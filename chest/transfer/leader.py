@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from chest.chests.upkeep import Ledger, Note
+from chest.chests.upkeep import CoordinationStore, VersionedValue
 
 __all__ = ["Leader", "Turn"]
 
 
 class Turn(NamedTuple):
-    """The latest tick that anybody had, as the others see it."""
+    """The latest tick that a process had, as the others see it."""
 
     tick: datetime | None = None
     """Its time; None: there was none yet."""
@@ -23,27 +23,27 @@ class Turn(NamedTuple):
 
 
 class Leader:
-    """Taken for one tick at a time: a leader that dies costs what is left of its tick, and nobody waits for it.
+    """Taken for one tick at a time: a leader that dies costs what is left of its tick, and no process waits for it.
 
     The lock keeps two from working at once; the note keeps one that comes later from having the same tick again.
 
-    :param ledger: shared by all who are to agree.
+    :param coordination: shared by all candidates.
     :param name: of the work.
     """
 
-    def __init__(self, ledger: Ledger, name: str) -> None:
-        self._ledger, self._name = ledger, f"leader {name}"
+    def __init__(self, coordination: CoordinationStore, name: str) -> None:
+        self._coordination, self._name = coordination, f"leader {name}"
         self.turn = Turn()
         """What was last seen or done; asking for it costs nothing."""
 
     @contextmanager
     def lead(self, is_due: Callable[[datetime | None], bool] = lambda _: True) -> Iterator[bool]:
-        """True, for the block, for the one who is to do the work; False for all others, who go on to the next tick.
+        """In the block: True for the one process that does the work; False for all others, which skip the tick.
 
-        :param is_due: whether the work is still to be done, when this tick was the latest that anybody had.
-        :raises ChestUnavailable: the ledger cannot be asked; then nobody leads.
+        :param is_due: whether the work is still to be done, when this tick was the latest that a process had.
+        :raises ChestUnavailable: the store cannot be asked; then no process leads.
         """
-        with self._ledger.lock(self._name) as is_ours:
+        with self._coordination.lock(self._name) as is_ours:
             self._look()
             yield is_ours and is_due(self.turn.tick)
 
@@ -52,15 +52,15 @@ class Leader:
         note = self._look()
         last = self.turn
         new = Turn(tick or last.tick, datetime.now(UTC) if is_finished else last.finished)
-        if new != last and self._ledger.set_note(self._name, _text_of(new), note) is not None:
+        if new != last and self._coordination.compare_and_set(self._name, _text_of(new), note) is not None:
             self.turn = new
 
     def close(self) -> None:
-        """Let the ledger go."""
-        self._ledger.close()
+        """Close the store."""
+        self._coordination.close()
 
-    def _look(self) -> Note | None:
-        note = self._ledger.note(self._name)
+    def _look(self) -> VersionedValue | None:
+        note = self._coordination.value(self._name)
         self.turn = Turn() if note is None else _turn_of(note.text)
         return note
 

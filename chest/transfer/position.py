@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from chest.chests.base import Cursor, StoredRecord
+from chest.chests.contract import Cursor, StoredRecord
 from chest.errors import ChestError
-from chest.transfer.sent import Piece, Sent
+from chest.record.record import record_key
+from chest.transfer.sent import IdBlock, Sent
 
 __all__ = ["MOST_REMEMBERED", "SETTLED_AFTER", "Position"]
 
@@ -17,12 +18,12 @@ SETTLED_AFTER: Final = timedelta(seconds=60)
 """How long a record may turn up late: what was stored longer ago is complete. Half of it for a transaction that draws its
 place in the sequence and commits later, half for the one behind it and for clocks of hosts that differ."""
 MOST_REMEMBERED: Final = 200_000
-"""Records that were sent and are not settled: 3,000 a second may be stored where not all are in order. Of more, a target
+"""Records that were sent and are not settled: 3,000 a second may be stored if not all are in order. Of more, a target
 that knows ``id`` gets some again, and any other is kept waiting."""
 
 
 class Position:
-    """Where a transfer stands: everything up to ``settled`` is done with; of what follows, ``sent`` was sent.
+    """The position of a transfer: everything up to ``settled`` is done; of the records after it, those in ``sent`` were sent.
 
     In a source whose records may turn up before others that were read (``is_in_order`` is False), a record is settled when
     it was stored longer than :data:`SETTLED_AFTER` ago; the rest is read again the next time, and what was sent left out.
@@ -40,37 +41,37 @@ class Position:
         self.passed = passed
 
     @classmethod
-    def of_text(cls, text: str, piece_in: Callable[[int], str]) -> Position:
+    def of_text(cls, text: str, block_in: Callable[[int], str]) -> Position:
         """The position that :meth:`as_text` wrote down.
 
-        :param piece_in: gives the text of the piece of :attr:`sent` that is kept in a slot.
-        :raises ChestError: it is none.
+        :param block_in: gives the text of the block of :attr:`sent` that is kept in a slot.
+        :raises ChestError: the text is not a position.
         """
         try:
             kept = json.loads(text)
             passed = kept["passed"]
-            full = [Piece.of_json(json.loads(piece_in(slot))["piece"], slot) for slot in kept["full"]]
-            sent = Sent(full, Piece.of_json(kept["last"]))
+            full = [IdBlock.of_json(json.loads(block_in(slot))["piece"], slot) for slot in kept["full"]]
+            sent = Sent(full, IdBlock.of_json(kept["last"]))
             return cls(kept["settled"], sent, None if passed is None else (passed[0], passed[1]))
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise ChestError("The cursor of this transfer cannot be read: begin anew, under another name=.") from error
 
     def as_text(self) -> str:
-        """The position as text, but for the full pieces of :attr:`sent`, of which it names the slots."""
-        slots = [piece.slot for piece in self.sent.full]
+        """The position as text, but for the full blocks of :attr:`sent`, of which it names the slots."""
+        slots = [block.slot for block in self.sent.full]
         kept = {"settled": self.settled, "passed": self.passed, "full": slots, "last": self.sent.last.as_json()}
         return json.dumps(kept, separators=(",", ":"))
 
     def new_in(self, page: Sequence[StoredRecord]) -> Sequence[StoredRecord]:
         """What of the page was not sent."""
-        return [stored for stored in page if stored.record.id not in self.sent] if len(self.sent) else page
+        return [stored for stored in page if record_key(stored.record) not in self.sent] if len(self.sent) else page
 
     def first_of(self, page: Sequence[StoredRecord], room: int, *, may_repeat: bool) -> Sequence[StoredRecord]:
         """The page up to the last record that is new and for which there is room.
 
         :param room: for how many new ones.
-        :param may_repeat: whether records may be sent again. If not, the page ends where no more can be remembered before
-            some of it is settled.
+        :param may_repeat: whether records may be sent again. If not, the page ends when no more can be remembered before
+            some records are settled.
         """
         if not may_repeat:
             if len(self.sent) >= MOST_REMEMBERED:
@@ -79,7 +80,7 @@ class Position:
         if room >= len(page):
             return page
         for place, stored in enumerate(page):
-            room -= stored.record.id not in self.sent
+            room -= record_key(stored.record) not in self.sent
             if room < 0:
                 return page[:place]
         return page
@@ -106,9 +107,9 @@ class Position:
             self.sent.forget(done)
 
     def pass_over(self, newest: Cursor | None, asked_at: datetime, *, is_in_order: bool) -> None:
-        """Nothing after ``settled`` matched, up to the end, where ``newest`` stood before the source was read.
+        """Nothing after ``settled`` matched, up to the end, which was ``newest`` before the source was read.
 
-        Without this, a condition that no record meets would have ever more of them looked at, every time.
+        Without this, a condition that matches nothing would read ever more records, every time.
         """
         age = SETTLED_AFTER.total_seconds()
         if is_in_order:

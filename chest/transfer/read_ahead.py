@@ -7,8 +7,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from chest.chests.base import Cursor, StoredRecord
-from chest.native import new_lock, socket_home, start_thread
+from chest.chests.contract import Cursor, StoredRecord
+from chest.system.threads import new_lock, socket_home, start_thread
 
 __all__ = ["Page", "pages_ahead"]
 
@@ -29,20 +29,20 @@ def pages_ahead(read: Read, after: Cursor | None, size: int) -> Iterator[Page]:
     """Page after page; the last one is shorter than ``size``, and may be empty.
 
     A page is read in a thread of its own from when :attr:`Page.read_on` is called, best while a server works on the page
-    before: the thread holds the interpreter for milliseconds, and whoever computes beside it waits. Else it is read when
+    before: the thread holds the interpreter for milliseconds, and computation beside it waits. Else it is read when
     it is wanted.
 
     :param read: gives the page after a cursor; may be called from another thread, one call at a time.
     """
     page = _page(read, after)
     while len(page.stored) == size:
-        following = _Following(read, page.stored[-1].cursor)
+        next_page = _NextPage(read, page.stored[-1].cursor)
         try:
-            yield page._replace(read_on=following.begin)
-        except BaseException:  # nobody wants more: what is read must have ended before the source is closed
-            following.end()
+            yield page._replace(read_on=next_page.begin)
+        except BaseException:  # no more is wanted: reading must have ended before the source is closed
+            next_page.end()
             raise
-        page = following.page()
+        page = next_page.page()
     yield page
 
 
@@ -51,33 +51,33 @@ def _page(read: Read, after: Cursor | None) -> Page:
     return Page(read(after), asked_at)
 
 
-class _Following:
-    """The page after a cursor, which somebody may begin to read before it is wanted."""
+class _NextPage:
+    """The page after a cursor; may be read ahead."""
 
     def __init__(self, read: Read, after: Cursor) -> None:
         self._read, self._after = read, after
-        self._reading: _Reading | None = None
+        self._reader: _PageReader | None = None
 
     def begin(self) -> None:
-        """Read it now, beside whoever calls."""
-        # Not under gevent, where each thread would need a connection of its own.
-        if self._reading is None and not socket_home()[1]:
+        """Read it now, in another thread."""
+        # Not under gevent: each thread would need its own connection.
+        if self._reader is None and not socket_home()[1]:
             with suppress(RuntimeError):  # the system gives no thread
-                self._reading = _Reading(self._read, self._after)
+                self._reader = _PageReader(self._read, self._after)
 
     def page(self) -> Page:
         """The page; raises what reading it raised."""
-        return _page(self._read, self._after) if self._reading is None else self._reading.page()
+        return _page(self._read, self._after) if self._reader is None else self._reader.page()
 
     def end(self) -> None:
-        """Wait until nothing is read."""
-        if self._reading is not None:
+        """Wait until no thread reads."""
+        if self._reader is not None:
             with suppress(Exception):
-                self._reading.page()
+                self._reader.page()
 
 
-class _Reading:
-    """One page, being read."""
+class _PageReader:
+    """Reads one page in a thread of its own."""
 
     def __init__(self, read: Read, after: Cursor) -> None:
         self._read, self._after = read, after
@@ -97,7 +97,7 @@ class _Reading:
     def _run(self) -> None:
         try:
             self._page = _page(self._read, self._after)
-        except BaseException as error:  # noqa: BLE001 - raised where the page is wanted
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that asks for the page
             self._error = error
         finally:
             self._done.release()

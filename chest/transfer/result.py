@@ -1,10 +1,11 @@
-"""``TransferResult``: what a run of a transfer did."""
+"""``TransferResult``: what a run of a transfer did; ``TaskStats``: how a scheduled task is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypedDict
 
-__all__ = ["TransferResult"]
+__all__ = ["TaskStats", "TransferResult"]
 
 
 @dataclass
@@ -20,3 +21,27 @@ class TransferResult:
     seconds: float = 0.0
     is_complete: bool = False
     """Whether it came to the end of the source; not when it was stopped or came to its limit."""
+
+
+class _State(TypedDict):
+    """What is always there; times are Unix times in seconds."""
+
+    is_started: bool
+    is_running: bool
+    next_run_time: float | None
+    last_finished_time: float | None
+    ticks_behind: int
+    runs: int
+    failed_runs: int
+    last_result: dict[str, Any] | None
+    last_error: str | None
+
+
+class TaskStats(_State, total=False):
+    """How a scheduled task is in this process; the counts of all its runs are there after the first."""
+
+    read: int
+    written: int
+    rejected: int
+    removed: int
+    reclaimed_bytes: int

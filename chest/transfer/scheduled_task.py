@@ -1,25 +1,27 @@
-"""``ScheduledTask``: work that is done at the ticks of a timetable, once a tick whoever has it."""
+"""``ScheduledTask``: work that is done at the ticks of a timetable, by one of all processes at each tick."""
 
 from __future__ import annotations
 
 import logging
-import os
 import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
-from chest.chests.base import ReadableChest
+from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
-from chest.chests.upkeep import Ledger
-from chest.errors import ChestError, SettingsError
-from chest.native import Lock, new_lock, sleep
+from chest.chests.upkeep import CoordinationStore
+from chest.errors import SettingsError
+from chest.record.messages import safe_message
+from chest.system.fork_guard import call_in_child, check_fork
+from chest.system.threads import Lock, new_lock, sleep
 from chest.transfer.every_process import only_forks
-from chest.transfer.journal import ledger_of
+from chest.transfer.journal import coordination_of
 from chest.transfer.leader import Leader
-from chest.transfer.scheduled import Timetable, Trigger
+from chest.transfer.result import TaskStats
+from chest.transfer.timetable import Timetable, Trigger
 
 __all__ = ["ScheduledTask"]
 
@@ -47,14 +49,14 @@ class ScheduledTask:
 
     :param task: what to run.
     :param trigger: seconds, a line of a crontab, a moment, or a trigger of APScheduler's.
-    :param leader: where those who have the same timetable agree who runs it: a database, as a chest that can be read or its
+    :param leader: a database in which processes with the same timetable elect the one that runs it: a readable chest or its
         URL; none: the source's own, else ``directory``.
-    :param directory: where those of one host agree, and where the place reached is kept, if not in the source.
+    :param directory: holds the lock of the processes of one host and the position reached, if the source cannot.
     :param timezone: of a crontab line, such as ``"Europe/Berlin"``; none: the machine's.
     :param jitter_seconds: each run waits for a random part of this, so that many hosts do not ask a target at once.
     :param misfire_grace_seconds: how late a tick may begin; none: however late. Several late ones are one.
     :param scheduler: an APScheduler scheduler of yours to put the job into.
-    :raises SettingsError: the trigger or the leader cannot be meant.
+    :raises SettingsError: the trigger or the leader is invalid.
     """
 
     def __init__(
@@ -77,7 +79,8 @@ class ScheduledTask:
             "misfire_grace_seconds": misfire_grace_seconds, "scheduler": scheduler,
         }  # fmt: skip
         self._timetable = self._new_timetable()
-        self._pid = 0
+        self._is_started = self._is_inherited = False
+        call_in_child(self._note_fork)
         self._is_stopping = False
         self._running: Lock = new_lock()
         self._is_running = False
@@ -89,30 +92,37 @@ class ScheduledTask:
         self._counts = {"runs": 0, "failed_runs": 0}
 
     def start(self) -> None:
-        """Begin, in this process; harmless where it has begun. A forked child begins for itself.
+        """Begin, in this process; harmless if it has begun. A forked child begins for itself.
 
-        Under a server, let a recorder do it (``recorder.exports.add(...)``): it starts in each worker.
+        Under a server, let a recorder do it (``recorder.scheduled_transfers.add(...)``): it starts in each worker.
         """
-        if self._pid == os.getpid():
+        check_fork()
+        if self._is_started:
             return
-        if self._pid:
+        if self._is_inherited:
             self._timetable = self._new_timetable()
-            self._running, self._is_running = new_lock(), False
-        self._pid, self._is_stopping = os.getpid(), False
+            self._running, self._is_running, self._is_inherited = new_lock(), False, False
+        self._is_started, self._is_stopping = True, False
         self._timetable.start()
         if self._is_stopping:  # by another thread, in the meantime
             self._timetable.stop()
 
     def stop(self) -> None:
         """No more ticks, and a run in hand ends after its batch. Does not wait."""
-        if self._pid == os.getpid():
-            self._is_stopping, self._pid = True, 0
+        check_fork()
+        if self._is_started:
+            self._is_stopping, self._is_started = True, False
             self._timetable.stop()
+
+    def _note_fork(self) -> None:
+        """In a forked child: what its parent began is its parent's."""
+        self._is_inherited = self._is_inherited or self._is_started
+        self._is_started = False
 
     def wait(self, timeout: float) -> bool:
         """Wait so many seconds for a run in hand; False when it goes on.
 
-        One that is left behind is done by whoever has the next tick.
+        A run that is left behind is done by the process that has the next tick.
         """
         if not self._running.acquire(timeout=max(0.0, timeout)):
             return False
@@ -133,7 +143,7 @@ class ScheduledTask:
         self._timetable.resume()
 
     def run_now(self) -> Any:
-        """Run in this thread, whatever the timetable says; None where somebody else is at it.
+        """Run in this thread, whatever the timetable says; None if another process is running it.
 
         :raises ChestError: why it failed.
         """
@@ -147,15 +157,15 @@ class ScheduledTask:
 
     @property
     def ticks_behind(self) -> int:
-        """How many ticks were not followed by a finished run, as far as this process has seen; the one in hand is none."""
+        """How many ticks were not followed by a finished run, as far as this process knows; the present one is not counted."""
         since = self._leader.turn.finished or self._created
         return max(0, self._timetable.ticks_between(since, datetime.now(UTC)) - 1)
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> TaskStats:
         """How it is, from memory alone: fit for a health check."""
         next_run_time, finished = self.next_run_time, self._leader.turn.finished
-        return {
-            "is_started": self._pid == os.getpid(),
+        stats = {
+            "is_started": self._is_started,
             "is_running": self._is_running,
             "next_run_time": None if next_run_time is None else next_run_time.timestamp(),
             "last_finished_time": None if finished is None else finished.timestamp(),
@@ -164,6 +174,7 @@ class ScheduledTask:
             "last_result": None if self.last_result is None else vars(self.last_result),
             "last_error": self.last_error,
         }
+        return cast(TaskStats, stats)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -213,7 +224,7 @@ class ScheduledTask:
 
     def _failed(self, error: Exception) -> None:
         self._counts["failed_runs"] += 1
-        message = str(error) if isinstance(error, ChestError) else f"{type(error).__name__}: {error}"
+        message = safe_message(error)
         if self.last_error is None:
             logger.error("%s failed, and goes on at the next tick from where it stopped: %s", self.name, message)
         self.last_error = message
@@ -222,16 +233,20 @@ class ScheduledTask:
         return self._is_stopping
 
     def _wait_for_jitter(self) -> None:
-        until = time.monotonic() + random.uniform(0, self._timetable.jitter_seconds)  # noqa: S311 - nobody guesses it
+        until = time.monotonic() + random.uniform(0, self._timetable.jitter_seconds)  # noqa: S311 - not a secret
         while time.monotonic() < until and not self._is_stopped():
             sleep(min(_JITTER_STEP_SECONDS, max(0.0, until - time.monotonic())))
 
 
-def _agreed(source: ReadableChest, leader: str | ReadableChest | None, directory: Path | str | None) -> Ledger:
+def _agreed(
+    source: ReadableChest, leader: str | ReadableChest | None, directory: Path | str | None
+) -> CoordinationStore:
     if leader is None:
-        return ledger_of(source, directory)
+        return coordination_of(source, directory)
     chest = open_chest(leader) if isinstance(leader, str) else leader
-    ledger = chest.ledger() if isinstance(chest, ReadableChest) else None
-    if ledger is None:
-        raise SettingsError(f"{chest.name} has no place to agree in: give leader= a database, such as postgresql://….")
-    return ledger
+    coordination = chest.coordination() if isinstance(chest, ReadableChest) else None
+    if coordination is None:
+        raise SettingsError(
+            f"{chest.name} offers no lock that processes share: give leader= a database, such as postgresql://…."
+        )
+    return coordination

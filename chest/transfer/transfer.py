@@ -1,4 +1,4 @@
-"""``Transfer``: stored records, from a chest that can be read to any other, from where it stopped the last time."""
+"""``Transfer``: copies stored records from a readable chest to any other, from where the last run stopped."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
-from chest.chests.base import Chest, Cursor, ReadableChest, StoredRecord
-from chest.chests.encoded import EncodedRecord
+from chest.chests.batches import BatchWrite, WriteResult
+from chest.chests.contract import Chest, Cursor, ReadableChest, StoredRecord
+from chest.chests.encoded import EncodedRecord, EncodedSource, EncodedTarget, records_of
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.registry import open_chest
 from chest.errors import SettingsError
-from chest.record import Record
-from chest.transfer.journal import Journal, ledger_of
+from chest.record.messages import safe_message
+from chest.record.record import Record
+from chest.transfer.journal import Journal, coordination_of
 from chest.transfer.position import Position
 from chest.transfer.read_ahead import Page, pages_ahead
 from chest.transfer.result import TransferResult
-from chest.transfer.writing import Piece, pieces
 
 __all__ = ["BATCH_RECORDS", "Transfer"]
 
@@ -36,7 +37,7 @@ Reject: TypeAlias = Callable[[Record, str], object]
 class Transfer:
     """Copies or moves stored records, in the order in which they were stored, each once.
 
-    Where it stands is kept in the source's database, else in ``directory``, and moved on only when the target has taken a
+    Its position is kept in the source's database, else in ``directory``, and moved on only after the target has stored a
     batch: a run that is killed loses nothing, and doubles nothing in a target that knows ``id``; in one that does not, at most
     the batch in hand. Records that turn up late, because their transaction was slow to commit, are found for 60 s after
     they were stored.
@@ -56,12 +57,12 @@ class Transfer:
     :param limit: the most records to take in one run.
     :param remove_after: removes from the source what the target has taken.
     :param batch_records: how many are written at once.
-    :param directory: where to keep the place reached, if not in the source.
+    :param directory: keeps the position reached if the source cannot.
     :param name: tells transfers of one source apart; without one it follows from the target and the query, so that a changed
         query begins anew.
     :param reject: called with each record that the target will never take, and the reason, before the place is moved on;
         without one, the first of a run is logged. Such a record is never removed from the source.
-    :raises SettingsError: the chests cannot be meant, or there is nowhere to keep the place reached.
+    :raises SettingsError: the chests are invalid, or the position can be kept nowhere.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Transfer:
         self.query, self._map, self._limit = query, map, limit
         self._remove_after, self._batch_records, self._reject = remove_after, batch_records, reject
         self.name = name or _name_of(self.target, query)
-        self._journal = Journal(ledger_of(self.source, directory), self.name)
+        self._journal = Journal(coordination_of(self.source, directory), self.name)
 
     def run(
         self,
@@ -97,13 +98,13 @@ class Transfer:
         progress: Callable[[TransferResult], object] = lambda _: None,
         dry_run: bool = False,
     ) -> TransferResult:
-        """Transfer what is there, from where the last run stopped.
+        """Transfer all records that are there now, from where the last run stopped.
 
         :param stop: asked between batches; True ends the run there.
         :param progress: called after every batch with what was done so far.
         :param dry_run: only count what would be read; the target is checked, and nothing is written anywhere.
         :raises ChestUnavailable: source or target failed; the next run goes on from the last batch that was taken.
-        :raises ChestError: somebody else moved this transfer on.
+        :raises ChestError: another run moved this transfer on.
         """
         began, result = time.monotonic(), TransferResult()
         try:
@@ -121,14 +122,14 @@ class Transfer:
                     result.seconds = time.monotonic() - began
                     progress(result)
             if not dry_run:
-                self._journal.save(position)  # it moves also where nothing matched
+                self._journal.save(position)  # it moves even if nothing matched
         finally:
             self.close()
         result.seconds = time.monotonic() - began
         return result
 
     def estimate(self) -> int | None:
-        """About how many records the next run looks at; None where the source's places are no numbers."""
+        """About how many records the next run looks at; None if the source's places are not numbers."""
         newest, settled = self.source.newest(), self._journal.load().settled or 0
         if not isinstance(newest, int) or not isinstance(settled, int):
             return None
@@ -181,8 +182,9 @@ class Transfer:
                     break
 
     def _read(self, after: Cursor | None) -> Sequence[StoredRecord]:
-        is_handed_on = self._map is None and self.target.takes_encoded
-        read = self.source.read_encoded if is_handed_on else self.source.read
+        source, target = self.source, self.target
+        takes_encoded = self._map is None and isinstance(target, EncodedTarget) and target.takes_encoded
+        read = source.read_encoded if takes_encoded and isinstance(source, EncodedSource) else source.read
         return read(self.query, after=after, limit=self._batch_records)
 
     def _first_of(
@@ -201,15 +203,16 @@ class Transfer:
     ) -> None:
         """Write what is new. Of a batch that fails halfway, what the target has is remembered."""
         sent = fresh if self._map is None else self._mapped(fresh, self._map)
-        done: list[Piece] = []
+        done: list[WriteResult[StoredRecord]] = []
         if sent and not result.written and not self.target.is_idempotent:
             self._journal.confirm()
+        batch = BatchWrite(sent, lambda stored: stored.record.id)
         try:
-            for piece in pieces(self.target, sent, read_on):
-                self._account_for(piece, result)
-                done.append(piece)
+            for each in batch.results(lambda some: self.target.write_new(records_of(some), read_on)):
+                self._account_for(each, result)
+                done.append(each)
         except Exception:
-            for stored in (stored for piece in done for stored in piece.stored):
+            for stored in (stored for each in done for stored in each.records):
                 position.sent.add(stored)
             self._journal.save(position)
             raise
@@ -219,18 +222,23 @@ class Transfer:
         changed = [(stored, change(stored.record)) for stored in fresh]
         return [stored._replace(record=record) for stored, record in changed if record is not None]
 
-    def _account_for(self, piece: Piece, result: TransferResult) -> None:
-        if piece.refusal is None:
-            result.written += len(piece.stored)
+    def _account_for(self, written: WriteResult[StoredRecord], result: TransferResult) -> None:
+        if written.refusal is None:
+            result.written += len(written.records)
             if self._remove_after:
-                self.source.remove(piece.stored)
+                self.source.remove(written.records)
             return
-        for stored in piece.stored:
+        for stored in written.records:
             if self._reject is not None:
                 record = stored.record
-                self._reject(record.decoded() if isinstance(record, EncodedRecord) else record, str(piece.refusal))
+                self._reject(record.decoded() if isinstance(record, EncodedRecord) else record, str(written.refusal))
             elif not result.rejected:
-                logger.error("%s refused record %s for good: %s", self.target.name, stored.record.id, piece.refusal)
+                logger.error(
+                    "%s refused record %s for good: %s",
+                    self.target.name,
+                    stored.record.id,
+                    safe_message(written.refusal),
+                )
             result.rejected += 1
 
 

@@ -1,4 +1,4 @@
-"""Flask-Chest's chests under their own names, over Chest's: what ``flask_chest(chests=[...])`` and recorders write to."""
+"""``FlaskChestCustomWriter``: the variables of each request as a POST request of the user's making."""
 
 from __future__ import annotations
 
@@ -9,74 +9,12 @@ from typing import Any, Final
 from flask import Flask
 
 from chest import Record, RecordRejected, SettingsError
-from chest.adapter import builtin_factory, influx_url, open_chest, safe_url
-from flask_chest.sql_chests import FlaskChestMySQL, FlaskChestPostgreSQL, FlaskChestSQLite
-from flask_chest.triples import FlaskChest, Triple, record_of, records_of, triples_of
+from chest.adapter import builtin_factory, safe_url
+from flask_chest.chests.base import FlaskChest, Triple, triples_of
 
-__all__ = [
-    "FlaskChest",
-    "FlaskChestCustomWriter",
-    "FlaskChestInfluxDB",
-    "FlaskChestMongoDB",
-    "FlaskChestMySQL",
-    "FlaskChestPostgreSQL",
-    "FlaskChestSQLite",
-]
+__all__ = ["FlaskChestCustomWriter"]
 
 _DEFAULT_LOGGER: Final = logging.getLogger("flask_chest")
-
-
-class FlaskChestInfluxDB(FlaskChest):
-    """One point a variable in InfluxDB 2: measurement = the variable's name, tag ``request_id``, field ``value``.
-
-    Every request is a series of its own in this shape, which InfluxDB pays for with memory. For new applications the
-    InfluxDB chest (``chests=["influxdb://host:8086/org/bucket"]``) writes a point a request. Needs
-    ``pip install 'wsgi-chest[influx]'``.
-
-    :param app: see :class:`FlaskChest`.
-    :param https: whether the server speaks TLS; its certificate is verified.
-    :param host: the server.
-    :param port: its port.
-    :param token: the token to write with; none: ``INFLUXDB_TOKEN`` of the environment.
-    :param org: the organization.
-    :param bucket: the bucket.
-    :param custom_tags: tags for every point.
-    :param logger: see :class:`FlaskChest`.
-    :param name: a label for messages.
-    :param url: ``http://host:8086``, in the place of ``https``, ``host`` and ``port``.
-    :raises MissingDependencyError: the InfluxDB client is not installed.
-    :raises SettingsError: no such address can be meant.
-    """
-
-    def __init__(
-        self,
-        app: Flask | None = None,
-        https: bool = False,
-        host: str = "localhost",
-        port: int | str = 8086,
-        token: str | None = "",
-        org: str = "my-org",
-        bucket: str = "my-bucket",
-        custom_tags: Mapping[str, str] | None = None,
-        logger: logging.Logger | None = None,
-        *,
-        name: str | None = None,
-        url: str | None = None,
-    ) -> None:
-        super().__init__(app, name, logger)
-        factory = builtin_factory("influxdb")
-        address = url or f"http{'s' if https else ''}://{host}:{port}"
-        self._store = factory(
-            influx_url(address, org=org, bucket=bucket, shape="variable"), token=token or None, custom_tags=custom_tags
-        )
-
-    def write(self, context_tuple_list: Sequence[Triple]) -> None:
-        self._store.write(records_of(context_tuple_list))
-        self._say(len(context_tuple_list))
-
-    @property
-    def label(self) -> str:
-        return super().label if self.name else f"{type(self).__name__}({self._store.name})"
 
 
 class FlaskChestCustomWriter(FlaskChest):
@@ -87,22 +25,22 @@ class FlaskChestCustomWriter(FlaskChest):
     it matters; Chest's own HTTP chest (``chests=["https://host/path"]``) verifies.
 
     :param app: see :class:`FlaskChest`.
-    :param https: whether the endpoint speaks TLS.
+    :param https: True if the endpoint speaks TLS.
     :param host: the endpoint's host.
     :param port: its port; none: the scheme's own.
     :param headers: sent with every request.
     :param payload_generator: called with ``(variable_name, variable_value, request_id)`` of each variable, returns the
         body: a dict is sent as form fields, text and bytes as they are. In the request (``raise_exceptions=True``) it sees
         values as the view left them, of any type; through a recorder, what the record holds: JSON values, redacted.
-    :param verify: whether certificates are verified; or the path of a file of certificates to trust.
+    :param verify: True verifies certificates; or the path of a file of certificates to trust.
     :param success_status_codes: the answers that mean "stored".
     :param logger: see :class:`FlaskChest`.
     :param name: a label for messages; none: the URL.
-    :param url: the endpoint, in the place of ``https``, ``host`` and ``port``.
+    :param url: the endpoint, instead of ``https``, ``host`` and ``port``.
     :param params: parameters for the URL.
     :param proxies: proxies' URLs by scheme.
     :raises MissingDependencyError: httpx is not installed.
-    :raises SettingsError: there is no ``payload_generator``, or no such address can be meant.
+    :raises SettingsError: ``payload_generator`` is missing, or the address is invalid.
     """
 
     def __init__(
@@ -127,9 +65,12 @@ class FlaskChestCustomWriter(FlaskChest):
                 "FlaskChestCustomWriter needs payload_generator=, a function that makes the body of a list of"
                 " (variable_name, variable_value, request_id)."
             )
-        url = url or f"http{'s' if https else ''}://{host}{f':{port}' if port not in ('', None) else ''}"
+        self.url = url = url or f"http{'s' if https else ''}://{host}{f':{port}' if port not in ('', None) else ''}"
         super().__init__(app, name or safe_url(url), logger)
         self._payload_generator = payload_generator
+        self._verify, self._success_status_codes = verify, list(success_status_codes)
+        self._header_names, self._param_names = list(headers or {}), list(params or {})
+        self._proxy_names = list(proxies) if isinstance(proxies, Mapping) else []
         factory = builtin_factory("https")
         self._http: Any = factory(
             url, headers=headers, params=params, proxies=proxies, verify=verify,
@@ -161,49 +102,21 @@ class FlaskChestCustomWriter(FlaskChest):
         else:
             super().write_record(record)
 
+    def to_dict(self) -> dict[str, Any]:
+        """A description; of headers, parameters and proxies only the names, since their values may be secret; ``str()`` gives it as JSON."""
+        return {
+            "type": "custom_writer",
+            "name": self.name,
+            "url": safe_url(self.url),
+            "headers": self._header_names,
+            "params": self._param_names,
+            "proxies": self._proxy_names,
+            "verify": self._verify,
+            "success_status_codes": self._success_status_codes,
+        }
+
     def check(self) -> None:
         self._http.check()
 
     def close(self) -> None:
         self._http.close()
-
-
-class FlaskChestMongoDB(FlaskChest):
-    """One document a call of a view in MongoDB, with its variables and what else is known of the request.
-
-    It is Chest's MongoDB chest (``chests=["mongodb://host/database?collection=flask_chest"]``) under another name. Needs
-    ``pip install 'wsgi-chest[mongo]'``.
-
-    :param app: see :class:`FlaskChest`.
-    :param name: the collection.
-    :param db_uri: ``mongodb://host/database``, with the options of Chest's MongoDB chest behind a ``?``.
-    :param logger: see :class:`FlaskChest`.
-    :raises MissingDependencyError: the driver is not installed.
-    :raises SettingsError: no such database can be meant.
-    """
-
-    _keeps_requests = True
-
-    def __init__(
-        self,
-        app: Flask | None = None,
-        name: str = "flask_chest",
-        db_uri: str = "mongodb://localhost/flask_chest",
-        logger: logging.Logger | None = None,
-    ) -> None:
-        super().__init__(app, name, logger)
-        if db_uri.partition(":")[0] not in ("mongodb", "mongodb+srv"):
-            raise SettingsError(f"db_uri={safe_url(db_uri)!r}: expected mongodb://user:password@host/database")
-        self.db_uri = db_uri
-        self._store = open_chest(f"{db_uri}{'&' if '?' in db_uri else '?'}collection={name}")
-
-    def write(self, context_tuple_list: Sequence[Triple]) -> None:
-        by_request: dict[str, dict[str, Any]] = {}
-        for name, value, request_id in context_tuple_list:
-            by_request.setdefault(request_id, {})[name] = value
-        self._store.write([record_of(request_id, variables) for request_id, variables in by_request.items()])
-        self._say(len(context_tuple_list))
-
-    @property
-    def label(self) -> str:
-        return f"{type(self).__name__}(name={self.name}, db_uri={safe_url(self.db_uri)})"

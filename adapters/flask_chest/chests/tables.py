@@ -1,18 +1,18 @@
-"""Flask-Chest's table, one row a variable, in SQLite, MySQL and PostgreSQL."""
+"""Flask-Chest's table, one row a variable: what all databases have in common, and those that are servers."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from flask import Flask
 
 from chest import SettingsError
 from chest.adapter import safe_url, variables_chest
-from flask_chest.triples import FlaskChest, Triple, records_of
+from flask_chest.chests.base import FlaskChest, Triple, records_of
 
-__all__ = ["FlaskChestMySQL", "FlaskChestPostgreSQL", "FlaskChestSQLite", "VariablesTable"]
+__all__ = ["FlaskChestMySQL", "FlaskChestPostgreSQL", "VariablesTable"]
 
 
 class VariablesTable(FlaskChest):
@@ -28,9 +28,29 @@ class VariablesTable(FlaskChest):
     ) -> None:
         super().__init__(app, name, logger)
         self.db_uri = db_uri
-        url = url or db_uri
+        self._database_url = url or db_uri
+        self._use_table(name)
+
+    def register_table(self, table_name: str | None = None) -> None:
+        """Create the table now, instead of with the first variable.
+
+        :param table_name: another table, which is written to from now on; None: the one that there is.
+        :raises ChestUnavailable: it cannot be created.
+        """
+        if table_name not in (None, self.name):
+            self._store.close()
+            self._use_table(table_name)
+        self._store.open()
+
+    def to_dict(self) -> dict[str, Any]:
+        """A description without the password; ``str()`` gives it as JSON."""
+        return {"db_uri": safe_url(self.db_uri)}
+
+    def _use_table(self, name: str) -> None:
+        url = self._database_url
+        self.name = name
         self.url = f"{url}{'&' if '?' in url else '?'}table={name}"
-        """Of the table, as Chest's registry takes it; may hold a password."""
+        """The table's URL for Chest's registry; may hold a password."""
         self._store = variables_chest(self.url)
 
     def write(self, context_tuple_list: Sequence[Triple]) -> None:
@@ -42,34 +62,8 @@ class VariablesTable(FlaskChest):
         return f"{type(self).__name__}(name={self.name}, db_uri={safe_url(self.db_uri)})"
 
 
-class FlaskChestSQLite(VariablesTable):
-    """One row a variable in a table of a SQLite file, as Flask-Chest makes it: ``unique_id, request_id, name, value``.
-
-    The table, or the file, is made when the first variable is written, if it is not there; the file is put into WAL mode,
-    so that those who read it do not keep requests waiting. For new applications the SQLite chest
-    (``chests=["sqlite:///chest.sqlite3"]``) keeps the whole request in one row, and no record twice.
-
-    :param app: see :class:`FlaskChest`.
-    :param name: the table: letters, digits and ``_``.
-    :param db_uri: the file's path, or ``sqlite:///path``.
-    :param logger: see :class:`FlaskChest`.
-    :raises SettingsError: no such table or file can be meant.
-    """
-
-    def __init__(
-        self,
-        app: Flask | None = None,
-        name: str = "flask_chest",
-        db_uri: str = "db.sqlite3",
-        logger: logging.Logger | None = None,
-    ) -> None:
-        is_url = db_uri.startswith("sqlite:")
-        url = db_uri if is_url else "sqlite:///" + db_uri.replace("%", "%25").replace("?", "%3F")
-        super().__init__(app, name, db_uri, logger, url=url)
-
-
 class _ServedTable(VariablesTable):
-    """The same in a database that is a server."""
+    """Such a table in a database on a server."""
 
     schemes: ClassVar[tuple[str, ...]]
 
@@ -91,7 +85,7 @@ class _ServedTable(VariablesTable):
 class FlaskChestMySQL(_ServedTable):
     """One row a variable in a table of MySQL or MariaDB: ``unique_id, request_id, name, value``.
 
-    The table is made when the first variable is written, if it is not there. For new applications the MySQL chest
+    A missing table is created with the first variable. For new applications the MySQL chest
     (``chests=["mysql://user@host/database"]``) keeps the whole request in one row, and no record twice. Needs
     ``pip install 'wsgi-chest[sql]'``.
 
@@ -100,7 +94,7 @@ class FlaskChestMySQL(_ServedTable):
     :param db_uri: ``mysql://user:password@host/database``.
     :param logger: see :class:`FlaskChest`.
     :raises MissingDependencyError: the driver is not installed.
-    :raises SettingsError: no such table or database can be meant.
+    :raises SettingsError: ``name`` or ``db_uri`` is invalid.
     """
 
     schemes = ("mysql", "mariadb")
@@ -109,7 +103,7 @@ class FlaskChestMySQL(_ServedTable):
 class FlaskChestPostgreSQL(_ServedTable):
     """One row a variable in a table of PostgreSQL: ``unique_id, request_id, name, value``.
 
-    The table is made when the first variable is written, if it is not there. For new applications the PostgreSQL chest
+    A missing table is created with the first variable. For new applications the PostgreSQL chest
     (``chests=["postgresql://user@host/database"]``) keeps the whole request in one row, and no record twice. Needs
     ``pip install 'wsgi-chest[sql]'``.
 
@@ -118,7 +112,7 @@ class FlaskChestPostgreSQL(_ServedTable):
     :param db_uri: ``postgresql://user:password@host/database``.
     :param logger: see :class:`FlaskChest`.
     :raises MissingDependencyError: the driver is not installed.
-    :raises SettingsError: no such table or database can be meant.
+    :raises SettingsError: ``name`` or ``db_uri`` is invalid.
     """
 
     schemes = ("postgresql", "postgres")

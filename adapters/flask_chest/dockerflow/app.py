@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import time
@@ -14,19 +13,16 @@ from flask import Flask, current_app, g, got_request_exception, request
 
 import chest.dockerflow
 from chest import current
-from chest.dockerflow import checks
-from chest.dockerflow.checks.running import Check
-from chest.dockerflow.dockerflow import register_built_in
-from chest.dockerflow.logging import request_id_context
-from chest.dockerflow.options import DockerflowOptions, environment
-from flask_chest.dockerflow.hooks import DockerflowHooks
+from chest.adapter import NO_REQUEST, Check, RequestSummaries, Settings, environment, register_built_in
+from chest.dockerflow import DockerflowOptions, checks, request_id_context
+from flask_chest.client import request_user
+from flask_chest.dockerflow.hooks import RECORDER_EXTENSION, DockerflowHooks
+from flask_chest.g_variables import request_variables
 
 __all__ = ["Dockerflow"]
 
 EXTENSION: Final = "dockerflow"
 """The extension's name in ``app.extensions``."""
-
-has_flask_login = importlib.util.find_spec("flask_login") is not None
 
 
 class Dockerflow(chest.dockerflow.Dockerflow):
@@ -75,7 +71,7 @@ class Dockerflow(chest.dockerflow.Dockerflow):
     def init_app(self, app: Flask) -> None:
         """Give the application Dockerflow's views, and a ``request.summary`` of each request.
 
-        :raises SettingsError: an option in its config, or in the environment, cannot be meant.
+        :raises SettingsError: an option in its config, or in the environment, is invalid.
         """
         self.options_of(app).refuse_mistakes()
         if self.version_path is None:
@@ -90,40 +86,37 @@ class Dockerflow(chest.dockerflow.Dockerflow):
         return DockerflowOptions(app.config, self._environ)
 
     def user_id(self) -> Any:
-        """The id of the user who is logged in by Flask-Login; None where nobody is, or nobody knows.
+        """The id of the request's user; None if it was not set and the request has loaded no user. Loads no user.
 
-        For subclasses, too: another way of logging in has its ids here.
+        A subclass with another way of logging in may override it; ``current().user = ...`` also sets it in the record.
         """
-        if not has_flask_login or not hasattr(current_app, "login_manager"):
-            return None
-        from flask_login import current_user  # type: ignore[import-untyped]
-
-        try:
-            is_authenticated = current_user.is_authenticated
-            if callable(is_authenticated):
-                is_authenticated = is_authenticated()
-            return current_user.get_id() if is_authenticated else None
-        except Exception:  # noqa: BLE001 - loading a user may ask a database; a summary must not fail the request
-            return None
+        return request_user()
 
     def summary_extra(self) -> dict[str, Any]:
-        """The fields of the current request's ``request.summary``. For subclasses, to add to them."""
-        extra: dict[str, Any] = {
-            "errno": 0,
-            "agent": request.headers.get("User-Agent", ""),
-            "lang": request.headers.get("Accept-Language", ""),
-            "method": request.method,
-            "path": request.path,
-        }
-        if self.options_of(current_app).summary_log_querystring:
-            extra["querystring"] = request.query_string.decode("utf-8", "replace")
-        user_id = self.user_id()
-        extra["uid"] = "" if user_id is None else user_id
-        extra["rid"] = current().request_id or request_id_context.get()
+        """The fields of the current request's ``request.summary``; subclasses may add to them."""
+        with_query = self.options_of(current_app).summary_log_querystring
         begin = g.get("_start_timestamp")
-        if begin is not None:
-            extra["t"] = milliseconds_since(begin)
+        extra: dict[str, Any] = summaries_of(current_app).fields(
+            request.environ,
+            current(),
+            request_id=request_id_context.get() or "",
+            status=g.get("_summary_status"),
+            user_id=self.user_id(),
+            variables=request_variables("uid", "user_id"),
+            duration_ns=0 if begin is None else nanoseconds_since(begin),
+            with_query=with_query,
+            error=g.pop("_summary_error", None),
+        )
+        if with_query:
+            extra.setdefault("querystring", "")
+        if begin is None:
+            del extra["t"]
+        g._summary_text = extra.pop("msg", "")
         return extra
+
+    def failure(self, app: Flask, error: BaseException) -> dict[str, Any]:
+        """What an exception during a response changes in a summary: ``errno`` and ``msg``."""
+        return summaries_of(app).fields({}, NO_REQUEST, error=error)
 
     # -- python-dockerflow's former names ------------------------------------------------------------------------------
 
@@ -145,6 +138,21 @@ class Dockerflow(chest.dockerflow.Dockerflow):
         return checks.register_partial(check, obj)
 
 
-def milliseconds_since(begin: float) -> int:
-    """From a Unix time in seconds until now; 0 where the clock was set back."""
-    return max(0, int(1000 * (time.time() - begin)))
+SUMMARIES: Final = "dockerflow.summaries"
+"""Under this key ``app.extensions`` holds what makes the application's summaries."""
+
+
+def summaries_of(app: Flask) -> RequestSummaries:
+    """What makes the application's summaries, by the settings of its recorder if it has one."""
+    recorded = app.extensions.get(RECORDER_EXTENSION)
+    known = app.extensions.get(SUMMARIES)
+    if known is None or known[0] is not recorded:
+        settings = Settings() if recorded is None else recorded.settings
+        known = app.extensions[SUMMARIES] = recorded, RequestSummaries(settings)
+    summaries: RequestSummaries = known[1]
+    return summaries
+
+
+def nanoseconds_since(begin: float) -> int:
+    """Nanoseconds since a Unix time in seconds; 0 if the clock was set back."""
+    return max(0, int(1e9 * (time.time() - begin)))

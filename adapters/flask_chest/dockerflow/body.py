@@ -1,4 +1,4 @@
-"""The end of a response's body, for who wants to say something when it has come."""
+"""``watch_end``: calls a function when the body of a response has ended."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from werkzeug.wsgi import ClosingIterator
 _FIRST_OF_PAGES: Final = 300
 
 End = Callable[[BaseException | None], None]
-"""Told once when the body has ended, with the exception if it was by one."""
+"""Called once at the end of the body, with the exception that ended it, or None."""
 
 
 def is_complete(response: Response) -> bool:
-    """Whether the whole body is there: a sequence, or the page of an error or a redirect, which Flask runs like an application."""
+    """True if the whole body exists: a sequence, or the page of an error or a redirect, which Flask runs like an application."""
     if response.is_sequence:
         return True
     return type(response.response) is ClosingIterator and response.status_code >= _FIRST_OF_PAGES
 
 
 def watch_end(response: Response, end: End) -> None:
-    """Have ``end`` told when the body of this response has ended: when it is exhausted, raises, or is closed.
+    """Call ``end`` when the body of this response has ended: when it is exhausted, raises, or is closed.
 
-    A file that the server may send by itself stays the object that it is. Where its end cannot be seen, it is told at once.
+    A file that the server may send by itself stays the same object. If its end cannot be seen, it counts as ended at once.
     """
     told = _Once(end)
     body = response.response
@@ -38,7 +38,7 @@ def watch_end(response: Response, end: End) -> None:
 
 
 class WatchedBody:
-    """Hands the chunks of a body through, and tells its end."""
+    """Passes the chunks of a body on, and reports its end."""
 
     def __init__(self, body: Iterable[Any], end: End) -> None:
         self._body = body
@@ -87,7 +87,7 @@ class _FileEnd:
 
 
 class _Once:
-    """Tells an end once."""
+    """Reports an end once."""
 
     def __init__(self, end: End) -> None:
         self._left: End | None = end

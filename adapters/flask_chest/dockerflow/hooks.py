@@ -1,4 +1,4 @@
-"""``DockerflowHooks``: what one Flask application has of Dockerflow: its views, and what happens around each request."""
+"""``DockerflowHooks``: the views of Dockerflow in one Flask application, and the callbacks around each request."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from uuid import uuid4
 from flask import Blueprint, Flask, Response, abort, g, has_request_context, request
 
 from chest import Recorder, current
-from chest.dockerflow import Answer
-from chest.dockerflow.logging import request_id_context
-from chest.dockerflow.middleware import ERROR_MESSAGE, ERROR_PATH, HEARTBEAT_PATH, LBHEARTBEAT_PATH, VERSION_PATH
-from chest.dockerflow.recorder_checks import RecorderChecks
-from chest.dockerflow.summary import SummaryAttributes
+from chest.adapter import (
+    ERROR_MESSAGE,
+    ERROR_PATH,
+    HEARTBEAT_PATH,
+    LBHEARTBEAT_PATH,
+    VERSION_PATH,
+    RecorderChecks,
+    SummaryAttributes,
+    told_request_id,
+)
+from chest.dockerflow import Answer, request_id_context
 from flask_chest.dockerflow.body import is_complete, watch_end
 
 if TYPE_CHECKING:
     from flask_chest.dockerflow.app import Dockerflow
 
 RECORDER_EXTENSION: Final = "chest"
-_ID_CHARACTERS: Final = 255
 _ID_HEADER: Final = "X-Request-ID"
 
 
@@ -106,7 +111,7 @@ class DockerflowHooks:
         is_recorded = context.is_being_recorded
         options = self._dockerflow.options_of(self._app)
         name = options.request_id_header_name
-        told_id = request.headers.get(name or _ID_HEADER, "")[:_ID_CHARACTERS] if name or not is_recorded else ""
+        told_id = told_request_id(request.headers.get(name or _ID_HEADER)) if name or not is_recorded else None
         if is_recorded and told_id:
             context.request_id = told_id
         request_id = RequestId(context.request_id or told_id or uuid4())
@@ -125,60 +130,59 @@ class DockerflowHooks:
         logger = self._dockerflow.summary_logger
         if g.get("_has_exception") or not logger.isEnabledFor(logging.INFO):
             return response
+        g._summary_status = str(response.status_code)
         extra = self._dockerflow.summary_extra()
+        text = g.pop("_summary_text", "")
         if is_complete(response):
-            logger.info("", extra=extra)
+            write_summary(logger, extra, text)
             return response
 
-        begin = g.get("_start_timestamp")
+        begin, app, dockerflow = g.get("_start_timestamp"), self._app, self._dockerflow
 
         def end(error: BaseException | None) -> None:
-            write_summary(logger, extra, error, begin)
+            if begin is not None:
+                extra["t"] = max(0, int(1000 * (time.time() - begin)))
+            failed = {} if error is None else dockerflow.failure(app, error)
+            extra.update(errno=failed.get("errno", extra.get("errno", 0)))
+            write_summary(logger, extra, failed.get("msg", text))
 
         watch_end(response, end)
         return response
 
     def on_exception(self, sender: object, exception: BaseException, **_: Any) -> None:
-        """An exception that no error handler of the application answers."""
+        """Note an exception that the application's error handlers do not answer."""
         if has_request_context():
             g._has_exception = True
-            write_summary(self._dockerflow.summary_logger, self._dockerflow.summary_extra(), exception)
+            g._summary_error = exception
+            extra = self._dockerflow.summary_extra()
+            write_summary(self._dockerflow.summary_logger, extra, g.pop("_summary_text", ""))
 
     def _look_for_recorder(self) -> None:
-        """Find the application's recorder, which may have come after us; once it is found nothing is looked for."""
+        """Find the application's recorder, which may be added later than this extension; once found, it is kept."""
         found = self._app.extensions.get(RECORDER_EXTENSION)
         if self._recorder is not None or found is None or not found.settings.enabled:
             return
-        self._recorder_checks = RecorderChecks(found.recorder)
+        shows_stores = self._dockerflow.options_of(self._app).heartbeat_shows_stores
+        self._recorder_checks = RecorderChecks(found.recorder, shows_stores=shows_stores)
         self._summary = SummaryAttributes.for_recorder(found.recorder, found.settings)
         self._recorder = found.recorder
 
 
 def _forget_request_id(_: BaseException | None) -> None:
-    """The thread is another request's next. Called twice for a stream, and where a view was asynchronous in another context."""
+    """Forget the id: another request gets the thread. Called twice for a stream; after an asynchronous view in another context."""
     token: Token[str | None] | None = g.pop("_request_id_token", None)
     if token is not None:
         with suppress(ValueError):
             request_id_context.reset(token)
 
 
-def write_summary(
-    logger: logging.Logger, extra: dict[str, Any], error: BaseException | None, begin: float | None = None
-) -> None:
+def write_summary(logger: logging.Logger, extra: dict[str, Any], text: str) -> None:
     """Write the summary of a request that has ended.
 
     :param extra: its fields.
-    :param error: what it ended with, if it failed.
-    :param begin: Unix time in seconds when it began, where the response ended after the fields were made.
+    :param text: why it failed, if it did.
     """
-    if begin is not None:
-        extra["t"] = max(0, int(1000 * (time.time() - begin)))
-    if error is None:
+    if extra.get("errno"):
+        logger.error("%s", text, extra=extra)
+    else:
         logger.info("", extra=extra)
-        return
-    extra["errno"] = 500
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - the application's __str__
-        text = type(error).__name__
-    logger.error("%s", text, extra=extra)

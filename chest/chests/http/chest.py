@@ -9,15 +9,15 @@ from typing import Any, ClassVar, Final
 
 import httpx
 
-from chest.chests.base import Chest
-from chest.chests.http_answer import error_of
-from chest.chests.http_client import HttpClient
-from chest.chests.http_payload import Payload, batch_id, of_records, of_value
-from chest.chests.http_target import HttpTarget, format_of
-from chest.chests.registry import sounds_secret
+from chest.chests.contract import Chest
+from chest.chests.http.client import HttpClient
+from chest.chests.http.payload import Payload, batch_id, of_records, of_value
+from chest.chests.http.url import HttpTarget, format_of
+from chest.chests.http_status import error_of
 from chest.chests.url_options import timeout_seconds_of
 from chest.errors import RecordRejected, SettingsError
-from chest.record import Record
+from chest.record.record import Record
+from chest.record.secret_names import sounds_secret
 
 __all__ = ["HttpChest"]
 
@@ -37,7 +37,7 @@ class HttpChest(Chest):
     was lost carries the same one. Whether that keeps it from being stored twice is up to the endpoint.
 
     429 and 503 (with ``Retry-After``), any other 5xx, a connection that fails and a timeout make the records wait; so do
-    401, 403, 404, 405, 407 and redirects, which somebody may mend. Any other 4xx refuses the batch.
+    401, 403, 404, 405, 407 and redirects, which the operator may correct. Any other 4xx refuses the batch.
 
     Example::
 
@@ -50,17 +50,18 @@ class HttpChest(Chest):
     :param proxies: a proxy's URL, or URLs by scheme; None takes the environment's (``HTTPS_PROXY``, ``NO_PROXY``).
     :param payload_generator: called with the records, returns the body: text and bytes go as they are, a dict as form
         fields, or with ``json=True`` anything else as JSON. A batch for which it raises is refused.
-    :param json: whether what ``payload_generator`` returns is sent as JSON.
+    :param json: True if what ``payload_generator`` returns is sent as JSON.
     :param format: ``"json"`` or ``"ndjson"``, without a ``payload_generator``; None takes the URL's.
-    :param gzip: whether bodies are compressed; None takes the URL's.
-    :param verify: whether the server's certificate is verified; or the path of a file of certificates to trust.
+    :param gzip: True if bodies are compressed; None takes the URL's.
+    :param verify: True if the server's certificate is verified; or the path of a file of certificates to trust.
     :param success_status_codes: the answers that mean "stored"; None takes every 2xx.
     :param timeout_seconds: for each step of a request, twice as long for all of it; None takes the URL's, else 10.
-    :param name: a label for messages, in the place of the URL, where even its path is a secret.
-    :raises SettingsError: the URL or an option cannot be meant as it stands.
+    :param name: a label for messages, in the place of the URL, if even its path is a secret.
+    :raises SettingsError: invalid chest URL or option.
     """
 
     is_idempotent: ClassVar[bool] = False
+    is_write_checked: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class HttpChest(Chest):
         """Ask with HEAD whether the endpoint is there, with a good certificate, and knows the log-in."""
         answer = self._client.ask("HEAD")
         if answer.status in _SAYS_NO or (answer.status >= 500 and answer.status != _NOT_IMPLEMENTED):
-            raise error_of(self.name, answer.status, answer.said, answer.retry_after)
+            raise error_of(self.name, answer.status, answer.said, answer.headers)
 
     def wait_at_most(self, seconds: float) -> bool:
         self._client.wait_at_most(seconds)
@@ -166,7 +167,7 @@ class HttpChest(Chest):
             return
         if 200 <= answer.status < 300:
             raise RecordRejected(f"{self.name} answered {answer.status}, which is not among success_status_codes.")
-        raise error_of(self.name, answer.status, answer.said, answer.retry_after)
+        raise error_of(self.name, answer.status, answer.said, answer.headers)
 
 
 def _headers(authorization: str | None, headers: Mapping[str, str]) -> httpx.Headers:

@@ -6,7 +6,6 @@ each URL whole, with the token that may be in it.
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
 import weakref
@@ -14,17 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
+import httpcore  # noqa: F401 - httpx loads it with its first transport, which each forked child of a server would do anew
 import httpx
 
-from chest.chests.http_answer import unreachable
+from chest.chests.http_status import unreachable
+from chest.chests.proxy import Proxy, unusable_proxy
 from chest.errors import ChestUnavailable
-from chest.native import socket_home
+from chest.record.messages import masked
+from chest.system.threads import socket_home
 
 _CONNECT_SECONDS: Final = 5.0
 """Of a host that drops packets nothing more is heard: waiting longer only keeps the other chests waiting."""
 _MOST_REDIRECTS: Final = 3
 _MOST_ANSWER_BYTES: Final = 64 * 1024
 """An answer is read so that its connection can be used again; a longer one costs the connection."""
+_KEPT_HEADERS: Final = frozenset(("date", "location", "retry-after"))
 _KEEPALIVE_SECONDS: Final = 30.0
 _MOST_KEPT: Final = 4
 """Connections kept for the next request."""
@@ -36,8 +39,8 @@ class Answer(NamedTuple):
     status: int
     said: str
     """Its text, without secrets."""
-    retry_after: str | None
-    """Its ``Retry-After`` header."""
+    headers: httpx.Headers
+    """Of its headers those of :data:`_KEPT_HEADERS`."""
 
 
 class HttpClient:
@@ -46,8 +49,8 @@ class HttpClient:
     :param name: the label for messages.
     :param url: the address, without a log-in.
     :param headers: sent with every request; they win over those of one request.
-    :param proxy: a proxy's URL.
-    :param verify: whether certificates are verified, or a file of those to trust.
+    :param proxy: the proxy to go through.
+    :param verify: True if certificates are verified, or a file of those to trust.
     :param timeout_seconds: for each step of a request; twice as long for all of it.
     :param secrets: texts that an endpoint, or an error, may repeat, and no message may.
     """
@@ -58,7 +61,7 @@ class HttpClient:
         url: httpx.URL,
         headers: httpx.Headers,
         *,
-        proxy: str | None,
+        proxy: Proxy | None,
         verify: bool | str,
         timeout_seconds: float,
         secrets: tuple[str, ...],
@@ -68,6 +71,8 @@ class HttpClient:
         self._headers = headers
         self._proxy, self._verify = proxy, verify
         self._timeout_seconds = timeout_seconds
+        if proxy is not None and proxy.login is not None:
+            secrets += (proxy.login[1],)
         self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
         self._transports: dict[tuple[int, int], httpx.HTTPTransport] = {}
         # A socket that is collected open is warned of; and at the interpreter's exit nothing of this matters.
@@ -90,7 +95,7 @@ class HttpClient:
                 break
             url = location
         said = self.without_secrets(response.content.decode("utf-8", "replace"))
-        return Answer(response.status_code, said, response.headers.get("Retry-After"))
+        return Answer(response.status_code, said, response.headers)
 
     def prepare(self) -> None:
         """Read the certificates to trust, which takes some milliseconds; connects to nothing."""
@@ -108,9 +113,7 @@ class HttpClient:
 
     def without_secrets(self, text: str) -> str:
         """The text for a message."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return masked(text, self._secrets)
 
     def _answer_to(self, request: httpx.Request, deadline: float) -> httpx.Response:
         response = self._response_to(request, deadline)
@@ -124,7 +127,7 @@ class HttpClient:
                     raise httpx.ReadTimeout("the answer has no end")
         finally:
             response.close()
-        kept = [pair for pair in response.headers.multi_items() if pair[0] in ("location", "retry-after")]
+        kept = [pair for pair in response.headers.multi_items() if pair[0] in _KEPT_HEADERS]
         return httpx.Response(response.status_code, headers=kept, content=bytes(content))
 
     def _response_to(self, request: httpx.Request, deadline: float) -> httpx.Response:
@@ -132,7 +135,7 @@ class HttpClient:
 
         It may close a kept connection at any moment, also while a request is on its way into it. So a request on a
         connection that breaks before an answer is sent again, on another; on a new connection it is a failure, and so it
-        is where there is no time for another try.
+        is if there is no time for another try.
         """
         connect_seconds = min(_CONNECT_SECONDS, self._timeout_seconds)
         timeout = httpx.Timeout(self._timeout_seconds, connect=connect_seconds).as_dict()
@@ -149,7 +152,7 @@ class HttpClient:
         return self._transport().handle_request(request)
 
     def _redirect_of(self, response: httpx.Response) -> httpx.URL | None:
-        """Where a redirect leads that is followed: one that keeps the method, to this very host."""
+        """The target of a redirect, if it is followed: only one that keeps the method and stays on this host."""
         if response.status_code not in (307, 308) or "Location" not in response.headers:
             return None
         try:
@@ -178,16 +181,27 @@ class HttpClient:
         transport = self._transports.get(home)
         if transport is None:
             limits = httpx.Limits(max_keepalive_connections=_MOST_KEPT, keepalive_expiry=_KEEPALIVE_SECONDS)
-            verify = self._verify
-            trusted = verify if isinstance(verify, bool) else ssl.create_default_context(cafile=verify)
-            made = httpx.HTTPTransport(verify=trusted, proxy=self._proxy, limits=limits)
+            try:
+                proxy = None if self._proxy is None else httpx.Proxy(self._proxy.url, auth=self._proxy.login)
+                made = httpx.HTTPTransport(verify=self._trusted(proxy), proxy=proxy, limits=limits)
+            except (ImportError, ValueError, httpx.InvalidURL) as error:
+                if self._proxy is None:
+                    raise
+                raise unusable_proxy(self._name, self._proxy, error) from None
             transport = self._transports.setdefault(home, made)
         return transport
+
+    def _trusted(self, proxy: httpx.Proxy | None) -> bool | ssl.SSLContext:
+        """The certificates to trust; none are read if nothing is encrypted: it takes more time than all else before a request."""
+        if self._url.scheme == "http" and (proxy is None or proxy.url.scheme != "https"):
+            return False
+        return self._verify if isinstance(self._verify, bool) else ssl.create_default_context(cafile=self._verify)
 
 
 def _close_own(transports: dict[tuple[int, int], httpx.HTTPTransport]) -> None:
     """Close what this process made: never what came through a fork."""
+    own_pid, _ = socket_home()
     for (pid, _), transport in transports.items():
-        if pid == os.getpid():
+        if pid == own_pid:
             with suppress(Exception):
                 transport.close()

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from chest.encoding import encode
-from chest.record import Record
+from chest.record.encoding import encode
+from chest.record.record import Record
 
 _GZIP_LEVEL: Final = 6
 """zlib's own default: higher levels take twice the time for a few percent of such JSON."""
@@ -20,7 +20,7 @@ class Payload(NamedTuple):
 
     content: bytes
     content_type: str | None
-    """None: nobody said."""
+    """None: not given."""
 
     def gzipped(self) -> bytes:
         """The content, compressed; equal content gives equal bytes, whenever it is done."""
@@ -28,7 +28,7 @@ class Payload(NamedTuple):
 
 
 def of_records(records: Sequence[Record], form: str) -> Payload:
-    """Records as objects with the names of :class:`~chest.record.Record`.
+    """Records as objects with the names of :class:`~chest.record.record.Record`.
 
     :param form: ``json``, one array; or ``ndjson``, one object a line.
     :raises TypeError, ValueError: a value that JSON cannot hold.
@@ -43,9 +43,9 @@ def of_value(value: Any, *, as_json: bool) -> Payload:
     """What a ``payload_generator`` returned.
 
     ``str`` and ``bytes`` go as they are (text as UTF-8); with ``as_json`` anything else is JSON; without, a mapping, or
-    pairs, are form fields, where a value that is a list or tuple gives a field each and None gives none.
+    pairs, are form fields: a list or tuple gives a field for each element, and None gives none.
 
-    :raises TypeError, ValueError: it is none of these.
+    :raises TypeError, ValueError: any other type.
     """
     if isinstance(value, str):
         return Payload(value.encode(), None)

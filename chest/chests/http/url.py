@@ -6,13 +6,14 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import unquote
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from chest.chests.registry import safe_url, sounds_secret
+from chest.chests.proxy import Proxy
+from chest.chests.registry import refuse_ambiguous_login, safe_url
 from chest.chests.url_options import timeout_seconds_of, yes_no_of
 from chest.errors import SettingsError
+from chest.record.secret_names import is_secret_parameter
 
 _OWN_PARAMETERS: Final = ("format", "gzip", "timeout_seconds")
 _FORMATS: Final = ("json", "ndjson")
@@ -37,8 +38,9 @@ class HttpTarget(NamedTuple):
     def of(cls, text: str, params: Mapping[str, Any]) -> Self:
         """What the URL says, with more parameters for it.
 
-        :raises SettingsError: it cannot be meant as it stands.
+        :raises SettingsError: invalid chest URL.
         """
+        refuse_ambiguous_login(str(text))
         url = _parsed(text)
         own = {name: url.params.get(name) for name in _OWN_PARAMETERS}
         sent = httpx.QueryParams([pair for pair in url.params.multi_items() if pair[0] not in own]).merge(params)
@@ -52,21 +54,13 @@ class HttpTarget(NamedTuple):
             timeout_seconds=timeout_seconds_of(own["timeout_seconds"]),
             secrets=(
                 url.password or url.username,
-                *(value for name, value in sent.multi_items() if sounds_secret(name)),
+                *(value for name, value in sent.multi_items() if is_secret_parameter(name)),
             ),
         )
 
-    def proxy(self, proxies: str | Mapping[str, str] | None) -> str | None:
-        """The proxy for this address.
-
-        :param proxies: its URL; or URLs by scheme, as ``requests`` takes them; None asks the environment.
-        """
-        if isinstance(proxies, str):
-            return proxies
-        if proxies is None:
-            proxies = {} if proxy_bypass(self.url.host) else getproxies()
-        names = (self.url.scheme, f"{self.url.scheme}://", "all", "all://")
-        return next((proxies[name] for name in names if proxies.get(name)), None)
+    def proxy(self, proxies: str | Mapping[str, str] | None) -> Proxy | None:
+        """The proxy for this address; see :meth:`Proxy.for_address` for the parameter."""
+        return Proxy.for_address(self.url.scheme, self.url.host, self.url.port, proxies)
 
 
 def format_of(text: str | None) -> str:
@@ -84,7 +78,7 @@ def _parsed(text: str) -> httpx.URL:
     except (httpx.InvalidURL, TypeError, UnicodeError):
         pass
     raise SettingsError(
-        f"{safe_url(str(text))!r} is no address to send records to: it looks like https://host/path; a character of a"
+        f"{safe_url(str(text))!r} is not an address to send records to: it looks like https://host/path; a character of a"
         " password that means something in URLs is written as its %-code."
     )
 

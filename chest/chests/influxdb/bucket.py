@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chest.chests.influx_line import FieldValue, field_value, type_name
+from chest.chests.influxdb.line_protocol import FieldValue, field_value, type_name
 
 OVERFLOW: Final = "_overflow"
 """Stands for every value of a tag, and every name, beyond the most that are kept apart."""
@@ -49,7 +49,7 @@ class Bucket:
         self._types: dict[tuple[str, str], str] = {}
 
     def label(self, label: str, value: str) -> str:
-        """The value, or ``_overflow`` where there were too many of this label already."""
+        """The value, or ``_overflow`` if there were too many of this label already."""
         seen = self._seen.get(label)
         if seen is None:
             seen = self._seen.setdefault(label, set())
@@ -62,7 +62,7 @@ class Bucket:
         return OVERFLOW
 
     def held(self, variable: str, value: Any) -> FieldValue | None:
-        """The variable's value as a field holds it; None for what is no value."""
+        """The variable's value as a field holds it; None if there is no value."""
         return field_value(value, is_integer=variable in self._integers)
 
     def fitted(self, measurement: str, name: str, value: FieldValue) -> tuple[str, FieldValue]:
@@ -90,7 +90,7 @@ class Bucket:
         return True
 
     def _type_of(self, measurement: str, name: str, kind: str) -> str:
-        """The type of the field; that of this value where it is the first."""
+        """The type of the field; that of this value if it is the first."""
         known = self._types.get((measurement, name))
         if known is None:
             if len(self._types) >= _MOST_FIELDS_KNOWN:
@@ -100,7 +100,7 @@ class Bucket:
 
     @staticmethod
     def _as(known: str, kind: str, value: FieldValue) -> FieldValue | None:
-        """The value as one of the field's type, None where it cannot be."""
+        """The value as one of the field's type, None if it cannot be converted."""
         if known == kind:
             return value
         if known == "float" and kind == "integer":

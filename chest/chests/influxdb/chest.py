@@ -10,28 +10,34 @@ from typing import Final, NamedTuple
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
+from urllib3 import make_headers, proxy_from_url
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from chest.chests.base import Chest
-from chest.chests.http_answer import error_of, unreachable
-from chest.chests.influx_bucket import Bucket
-from chest.chests.influx_shapes import SHAPES
-from chest.chests.influx_target import InfluxTarget
+from chest.chests.contract import Chest
+from chest.chests.http_status import error_of, unreachable
+from chest.chests.influxdb.bucket import Bucket
+from chest.chests.influxdb.points import SHAPES
+from chest.chests.influxdb.url import InfluxTarget
+from chest.chests.proxy import unusable_proxy
 from chest.errors import ChestError, ChestUnavailable, RecordRejected, SettingsError
-from chest.native import socket_home
-from chest.record import Record
+from chest.record.record import Record
+from chest.system.threads import socket_home
 
 __all__ = ["InfluxChest"]
 
 _MOST_CONFLICTS: Final = 32
 """The server names one field of a wrong type at a time; each one costs another try."""
 _TOO_LARGE: Final = 413
+_REFUSED: Final = 422
 _CONNECT_SECONDS: Final = 5.0
 """Of a host that drops packets nothing more is heard: waiting longer only keeps the other chests waiting."""
 _NO_TAGS: Final = ("time", "_field", "_measurement")
 _NO_LINE: Final = "unable to parse"
 _NO_POINTS: Final = b"#"
 """A comment: the server looks at log-in, organization and bucket first, and finds nothing to write."""
+_PARTIAL: Final = re.compile(r"partial write: (.*?)\bdropped=(\d+)", re.DOTALL)
+"""Some points were refused and the others stored. InfluxDB 2.0 says so with status 500, later ones with 422, 1.x with 400."""
+_TOO_OLD: Final = re.compile(r"retention policy(?!.*(?:future|upper))", re.IGNORECASE | re.DOTALL)
 _CONFLICT: Final = re.compile(
     r'field type conflict: input field "(.*?)" on measurement "(.*?)" is type (\w+), already exists as type (\w+)',
     re.DOTALL,
@@ -61,7 +67,7 @@ class InfluxChest(Chest):
         ``most_values=1000``, ``gzip=1`` for compressed bodies, and ``timeout_seconds=10``.
     :param token: in the place of the URL's.
     :param custom_tags: more tags for every point. Each value of a tag makes series of its own: few of them, please.
-    :raises SettingsError: the URL or a tag's name cannot be meant as it stands.
+    :raises SettingsError: invalid chest URL or name of a tag.
     """
 
     def __init__(self, url: str, *, token: str | None = None, custom_tags: Mapping[str, str] | None = None) -> None:
@@ -135,7 +141,7 @@ class InfluxChest(Chest):
             try:
                 points = self._points(record, self._bucket)
                 lines += [_Line(record.id, point.line().encode()) for point in points]
-            # What is no Unicode, or no number that fits: what comes through a recorder never is.
+            # Text that is not Unicode, or a number that does not fit; a recorder never hands on such.
             except (OverflowError, TypeError, ValueError) as error:
                 refused[record.id] = error
         if refused:
@@ -169,6 +175,13 @@ class InfluxChest(Chest):
 
     def _new_client(self) -> InfluxDBClient:
         seconds = self._target.timeout_seconds
+        proxy = self._target.proxy()
+        login = None if proxy is None or proxy.login is None else ":".join(proxy.login)
+        if proxy is not None:
+            try:
+                proxy_from_url(proxy.url)  # an invalid one would leave a client half made
+            except (HTTPError, ValueError) as error:
+                raise unusable_proxy(self.name, proxy, error) from None
         return InfluxDBClient(
             url=self._target.address,
             token=self._token or None,  # type: ignore[arg-type]
@@ -176,6 +189,8 @@ class InfluxChest(Chest):
             timeout=(min(_CONNECT_SECONDS, seconds) * 1000, seconds * 1000),
             enable_gzip=self._target.is_gzipped,
             connection_pool_maxsize=4,
+            proxy=None if proxy is None else proxy.url,
+            proxy_headers=None if login is None else make_headers(proxy_basic_auth=login),
         )
 
     @contextmanager
@@ -192,7 +207,9 @@ class InfluxChest(Chest):
                 raise ChestUnavailable(f"{self.name} {why}.") from None
             raise unreachable(self.name, error, self._without_token(str(error))) from None
         except UnicodeDecodeError:
-            raise ChestUnavailable(f"{self.name} answered what is no text: see to the address in the URL.") from None
+            raise ChestUnavailable(
+                f"{self.name} sent an answer that is not text: check the address in the URL."
+            ) from None
 
     def _explain(self, error: ApiException, lines: Sequence[_Line]) -> ChestError:
         said = self._without_token(str(error.message or error.body or error.reason or ""))
@@ -201,11 +218,13 @@ class InfluxChest(Chest):
         conflict = _CONFLICT.search(said)
         if conflict is not None:
             return _TypeConflict(*conflict.groups())
-        explained = error_of(self.name, error.status, said, getattr(error, "retry_after", None))
+        partial = _PARTIAL.search(said)
+        explained = error_of(self.name, _REFUSED if partial else error.status, said, error.headers)
         if error.status == _TOO_LARGE:
             return _TooLarge(str(explained))
         if isinstance(explained, RecordRejected):
-            return RecordRejected(str(explained), _named_in(said, lines))
+            too_old = int(partial[2]) if partial and _TOO_OLD.search(partial[1]) else 0
+            return RecordRejected(str(explained), _oldest(lines, too_old) or _named_in(said, lines))
         return explained
 
     def _without_token(self, text: str) -> str:
@@ -224,6 +243,12 @@ def _named_in(said: str, lines: Sequence[_Line]) -> list[str]:
     if _NO_LINE not in said:
         return []
     return list(dict.fromkeys(line.record_id for line in lines if line.text.decode() in said))
+
+
+def _oldest(lines: Sequence[_Line], count: int) -> list[str]:
+    """The records of that many lines with the earliest times: those are what lies beyond a retention."""
+    by_time = sorted(lines, key=lambda line: int(line.text.rpartition(b" ")[2]))
+    return list(dict.fromkeys(line.record_id for line in by_time[:count]))
 
 
 class _Line(NamedTuple):

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from chest.encoding import encode
+from chest.record.encoding import encode
 
 _LATEST_NS: Final = 2**63 - 2
 """InfluxDB's last time; the one after it means "none"."""
@@ -18,9 +18,9 @@ _JITTER: Final = 10_000
 # A backslash before one of the characters that are escaped, or at the end, escapes something else than it should, and
 # how it could itself be escaped is read differently by InfluxDB and VictoriaMetrics.
 _UNCLEAR_BACKSLASHES: Final = re.compile(r"\\+(?=[\\,= ]|\Z)")
-# InfluxDB reads on in a string that holds one. VictoriaMetrics begins a line: whoever sends a request could write points.
+# InfluxDB reads on in a string that holds one. VictoriaMetrics begins a line: a client could write points with a request.
 _LINE_END: Final = re.compile(r"[\r\n]")
-# Most names and values hold none of these: one look finds that out.
+# Most names and values hold no character of these: one search finds that out.
 _MARKS_IN_NAMES: Final = re.compile(r"[,= \\\r\n\0]")
 _MARKS_IN_TEXTS: Final = re.compile(r'["\\\r\n]')
 _LINE_ENDS: Final = re.compile(r"[\r\n\0]+")
@@ -51,7 +51,7 @@ class Point(NamedTuple):
 
 
 def field_value(value: Any, *, is_integer: bool = False) -> FieldValue | None:
-    """A variable's value as a field holds it: numbers as float, what is nested as JSON text; None for what is no value.
+    """A variable's value as a field holds it: numbers as float, nested values as JSON text; None if there is no value.
 
     :param is_integer: write a whole number as InfluxDB's integer: the type of a field cannot be changed later.
     """

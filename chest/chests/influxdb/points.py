@@ -1,17 +1,17 @@
-"""What a record becomes in InfluxDB: one point a request, or one point a variable."""
+"""What a record becomes in InfluxDB: one point a request, or one point a variable, in either of Flask-Chest's two ways."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from chest.chests.influx_bucket import OVERFLOW, Bucket
-from chest.chests.influx_line import FieldValue, Point, timestamp
-from chest.encoding import encode
-from chest.record import Record
+from chest.chests.influxdb.bucket import OVERFLOW, Bucket
+from chest.chests.influxdb.line_protocol import FieldValue, Point, timestamp
+from chest.record.encoding import encode
+from chest.record.record import Record
 
 UNMATCHED: Final = "_unmatched"
-"""The tag of requests without a route: their paths, of which there is no end, never become tags."""
+"""The tag of requests without a route. Their paths never become tags: the number of paths has no bound."""
 OTHER_METHOD: Final = "_OTHER"
 """OpenTelemetry's word for a method that it does not know."""
 
@@ -60,7 +60,7 @@ def one_a_request(record: Record, bucket: Bucket) -> Iterator[Point]:
 
 
 def _add(fields: dict[str, FieldValue], bucket: Bucket, measurement: str, name: str, value: FieldValue) -> None:
-    """Under a name that no other variable of the request has: a second name may be another's first."""
+    """Under a name that no other variable of the request has: a changed name may equal another variable's own."""
     fitted_name, fitted = bucket.fitted(measurement, name, value)
     while fitted_name in fields:
         fitted_name, fitted = bucket.fitted(measurement, f"{fitted_name}_", value)
@@ -80,4 +80,15 @@ def one_a_variable(record: Record, bucket: Bucket) -> Iterator[Point]:
             yield Point(measurement, tags, {field: fitted}, timestamp(record.time_ns, record.id, name))
 
 
-SHAPES: Final[dict[str, Shape]] = {"request": one_a_request, "variable": one_a_variable}
+def one_a_sample(record: Record, bucket: Bucket) -> Iterator[Point]:
+    """Flask-Chest's exporter's: the measurement is ``sample``, the row's and the request's ids are tags, the fields ``name`` and ``value``."""
+    tags = {"unique_id": str(int(record.id, 16)), "request_id": record.request_id, **bucket.custom_tags}
+    for name, value in record.variables.items():
+        fields: dict[str, FieldValue] = {"name": name}
+        held = bucket.held(name, value)
+        if held is not None:
+            _add(fields, bucket, "sample", "value", held)
+        yield Point("sample", tags, fields, timestamp(record.time_ns, record.id, name))
+
+
+SHAPES: Final[dict[str, Shape]] = {"request": one_a_request, "variable": one_a_variable, "sample": one_a_sample}

@@ -1,4 +1,4 @@
-"""``InfluxTarget``: what the URL of an InfluxDB chest says, checked: the server, where in it, and the chest's options."""
+"""``InfluxTarget``: what the URL of an InfluxDB chest says, checked: server, organization, bucket and the chest's options."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from chest.chests.influx_bucket import DEFAULT_MOST_VALUES
-from chest.chests.influx_shapes import SHAPES
-from chest.chests.registry import safe_url
-from chest.chests.url_options import nearest_hint, timeout_seconds_of, yes_no_of
+from chest.chests.influxdb.bucket import DEFAULT_MOST_VALUES
+from chest.chests.influxdb.points import SHAPES
+from chest.chests.proxy import Proxy
+from chest.chests.registry import refuse_ambiguous_login, safe_url
+from chest.chests.url_options import refuse_unknown, timeout_seconds_of, yes_no_of
 from chest.errors import SettingsError
 
 TOKEN_VARIABLE: Final = "INFLUXDB_TOKEN"  # noqa: S105 - its name
@@ -36,10 +37,11 @@ class InfluxTarget(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """What the URL says; the token is the environment's where the URL has none.
+        """What the URL says; the token is the environment's if the URL has none.
 
-        :raises SettingsError: it cannot be meant as it stands.
+        :raises SettingsError: invalid chest URL.
         """
+        refuse_ambiguous_login(text)
         try:
             url = urlsplit(text)
             host, port = url.hostname, url.port or DEFAULT_PORT
@@ -49,7 +51,7 @@ class InfluxTarget(NamedTuple):
         if not host or not org or not bucket or "/" in bucket or url.username or url.password:
             raise SettingsError(_no_url(text))
         options = dict(parse_qsl(url.query))
-        _refuse_unknown(options)
+        refuse_unknown(options, _OPTIONS, "An InfluxDB chest")
         scheme = "https" if url.scheme.lower().endswith("+https") else "http"
         shape = _shape(options.get("shape", "request"))
         shown_host = f"[{host}]" if ":" in host else host
@@ -67,12 +69,17 @@ class InfluxTarget(NamedTuple):
             timeout_seconds=timeout_seconds_of(options.get("timeout_seconds")),
         )
 
+    def proxy(self) -> Proxy | None:
+        """The proxy that the environment names for the server."""
+        url = urlsplit(self.address)
+        return Proxy.for_address(url.scheme, url.hostname or "", url.port)
+
 
 def influx_url(address: str, *, org: str, bucket: str, shape: str) -> str:
     """The chest's URL, without a token, for a server's address (``http://host:8086``) and the names in it."""
     scheme, _, place = address.partition("://")
     if scheme not in ("http", "https"):
-        raise SettingsError(f"{safe_url(address)!r} is no address of an InfluxDB: it looks like http://host:8086")
+        raise SettingsError(f"{safe_url(address)!r} is not the address of an InfluxDB: it looks like http://host:8086")
     kind = "influxdb+https" if scheme == "https" else "influxdb"
     return f"{kind}://{place.rstrip('/')}/{quote(org, safe='')}/{quote(bucket, safe='')}?shape={shape}"
 
@@ -82,13 +89,6 @@ def _no_url(text: str) -> str:
         f"{safe_url(text)!r} names no bucket: write influxdb://host:8086/org/bucket, or influxdb+https://, the token as"
         f" ?token= or in {TOKEN_VARIABLE}; a / in a name is %2F."
     )
-
-
-def _refuse_unknown(options: dict[str, str]) -> None:
-    for option in options:
-        if option not in _OPTIONS:
-            hint = nearest_hint(option, _OPTIONS)
-            raise SettingsError(f"An InfluxDB chest has no option ?{option}=.{hint} There are: {', '.join(_OPTIONS)}.")
 
 
 def _shape(text: str) -> str:

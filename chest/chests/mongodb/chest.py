@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
-from pymongo import MongoClient
+from pymongo import MongoClient, ReplaceOne
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, ConnectionFailure
+from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure
 from pymongo.read_preferences import ReadPreference
 
-from chest.chests.base import Cursor, ReadableChest, StoredRecord
-from chest.chests.mongo_asking import asking
-from chest.chests.mongo_document import STORED_NAMES, documents_of, filter_of, rejection_of, stored_record_of
-from chest.chests.mongo_failure import failure_of
-from chest.chests.mongo_indexes import make_indexes
-from chest.chests.mongo_ledger import MongoLedger
-from chest.chests.mongo_order import SEQUENCES, StoringOrder
-from chest.chests.mongo_target import MongoTarget
+from chest.chests.asking.conditions import Name
+from chest.chests.asking.counting_chest import CountingChest
+from chest.chests.contract import Cursor, StoredRecord
+from chest.chests.mongodb.collection import check_rights, make_indexes
+from chest.chests.mongodb.coordination import MongoCoordinationStore
+from chest.chests.mongodb.documents import STORED_NAMES, documents_of, filter_of, rejection_of, stored_record_of
+from chest.chests.mongodb.expressions import conditions_of
+from chest.chests.mongodb.failures import asking, failure_of, is_unauthorized
+from chest.chests.mongodb.pieces import MongoPieces
+from chest.chests.mongodb.sequence import StoringOrder
+from chest.chests.mongodb.url import MongoTarget
 from chest.chests.query import EVERYTHING, Query
-from chest.errors import ChestUnavailable, RecordRejected, SchemaMismatch
-from chest.native import socket_home
-from chest.record import Record
+from chest.errors import ChestError, ChestUnavailable, RecordRejected, SchemaMismatch
+from chest.record.record import Outcome, Record
+from chest.system.threads import socket_home
 
 __all__ = ["MongoChest"]
 
 Document = dict[str, Any]
 
 _SCANNED_AT_ONCE: Final = 1000
-"""Documents a question where variables have to be looked at: how many of them will match is not known."""
+"""Documents a query if variables have to be compared here: how many will match is not known."""
 _REMOVED_AT_ONCE: Final = 1000
+_COUNTS_SINCE: Final = 5
 
 
 class _Opened(NamedTuple):
@@ -42,23 +46,23 @@ class _Opened(NamedTuple):
     order: StoringOrder
 
 
-class MongoChest(ReadableChest):
+class MongoChest(CountingChest):
     """One document a request in a collection of MongoDB (4.4 or later), for stores that several hosts share.
 
     ``_id`` is the record's id: a record that comes again is there already, and that is success. A batch is one unordered
     insert, with the write concern of the URL: what is refused does not keep the rest from being stored. Beside the
     record's fields stand ``time``, the request's as a date; ``stored_at``; and ``seq``, which grows in the order of
-    storing, whatever is written at once: see :mod:`chest.chests.mongo_order`. For that there is one more collection,
+    storing, whatever is written at once: see :mod:`chest.chests.mongodb.sequence`. For that there is one more collection,
     ``chest_sequences``, with a small document for each collection of records.
 
-    Reading asks the primary, whatever the URL prefers: a server that lags behind would hide records from who follows.
+    Reading asks the primary, whatever the URL prefers: a server that lags behind would hide records from a reader that follows.
     When a writer was killed while it wrote, what came later can be read after some 20 seconds only.
 
     :param url: ``mongodb://host:27017/database`` or ``mongodb+srv://host/database``, with the options of MongoDB's
         connection strings, and of the chest's own: ``collection=chest_records``; ``ttl_days=30`` has the server remove
         records 30 days after they were stored (what the server was told once stays until told otherwise);
         ``index=request_id`` for an index on it; ``timeout_seconds=10`` for one batch, or one page that is read.
-    :raises SettingsError: the URL cannot be meant as it stands, or asks for writes that nobody acknowledges (``w=0``).
+    :raises SettingsError: invalid chest URL, or one that asks for writes without acknowledgement (``w=0``).
     """
 
     def __init__(self, url: str) -> None:
@@ -67,6 +71,7 @@ class MongoChest(ReadableChest):
         self._target = target
         self._opened: dict[tuple[int, int], _Opened] = {}
         self._ready_homes: set[tuple[int, int]] = set()
+        self._server_counts: bool | None = None
 
     def open(self) -> None:
         with self._asking(self._here()):
@@ -81,12 +86,12 @@ class MongoChest(ReadableChest):
             self._insert(opened, records)
 
     def check(self) -> None:
-        """Change a document that there is not: the server looks at log-in, permission and its own state first."""
+        """Ask for each of a writer's commands in a form that changes nothing: permission and the server's state come first."""
         opened = self._new()
         try:
             with self._asking(opened):
-                self._refuse_views(opened.records.database)
-                opened.records.database[SEQUENCES].update_one({"_id": ""}, {"$set": {"open": []}})
+                self._refuse_other_kinds(opened.records.database)
+                check_rights(opened.records)
         finally:
             opened.client.close()
 
@@ -106,13 +111,28 @@ class MongoChest(ReadableChest):
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
         found: list[StoredRecord] = []
-        # A text that is no Unicode (a byte of a command line) cannot be asked for, and no record has it.
+        # Text that is not Unicode (a byte of a command line) cannot be asked for, and no record has it.
         with suppress(UnicodeEncodeError):
             for page in self._pages(query, after, limit):
                 found += page
                 if len(found) >= limit:
                     break
         return found[:limit]
+
+    def _can_count(self, query: Query, by: Sequence[Name] = ()) -> bool:
+        """False on servers before MongoDB 5, which cannot speak of names with dots."""
+        if conditions_of(query) is None:
+            return False
+        if self._server_counts is None:
+            with self._asking(opened := self._here()):
+                self._server_counts = opened.client.server_info()["versionArray"][0] >= _COUNTS_SINCE
+        return self._server_counts
+
+    @contextmanager
+    def _pieces(self) -> Iterator[MongoPieces]:
+        with self._asking(opened := self._here()):
+            self._require_collection()
+            yield MongoPieces(opened.records, self._target.timeout_seconds)
 
     def newest(self) -> Cursor | None:
         with self._asking(opened := self._here()):
@@ -124,11 +144,11 @@ class MongoChest(ReadableChest):
 
     @property
     def is_in_order(self) -> bool:
-        """Reading ends where a batch is still on its way: see :mod:`chest.chests.mongo_order`."""
+        """Reading ends before a batch that is still on its way: see :mod:`chest.chests.mongodb.sequence`."""
         return True
 
-    def ledger(self) -> MongoLedger:
-        return MongoLedger(self._target)
+    def coordination(self) -> MongoCoordinationStore:
+        return MongoCoordinationStore(self._target)
 
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         removed = 0
@@ -142,12 +162,7 @@ class MongoChest(ReadableChest):
         ticket = opened.order.take(len(records))
         ids = [record.id for record in records]
         try:
-            opened.records.insert_many(documents_of(records, ticket.first, ticket.stored_at), ordered=False)
-        except BulkWriteError as error:
-            failure = failure_of(self.name, error, records, self._target.without_secrets)
-            opened.order.settle(ticket, () if failure else ids)
-            if failure:
-                raise failure from None
+            failure = self._store(opened.records, records, documents_of(records, ticket.first, ticket.stored_at))
         # For a value that cannot be encoded the driver raises what it likes, and for one that is too large three things.
         except Exception as error:
             if isinstance(error, ConnectionFailure):
@@ -158,13 +173,60 @@ class MongoChest(ReadableChest):
             if rejection is None:
                 raise
             raise RecordRejected(f"{self.name}: {rejection}", rejection.ids) from None
-        else:
-            opened.order.settle(ticket, ids)
+        opened.order.settle(ticket, () if failure else ids)
+        if failure:
+            raise failure
+
+    def _store(
+        self, collection: Collection[Document], records: Sequence[Record], documents: Sequence[Document]
+    ) -> ChestError | None:
+        """Insert the documents of these records; returns the failure without the duplicates, which are no failure."""
+        try:
+            collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            failure = failure_of(self.name, error, records, self._target.without_secrets)
+            again = [each["index"] for each in error.details["writeErrors"]]
+            return failure or self._replace_notes(
+                collection, [records[place] for place in again], [documents[place] for place in again]
+            )
+        return None
+
+    def _replace_notes(
+        self, collection: Collection[Document], records: Sequence[Record], documents: Sequence[Document]
+    ) -> ChestError | None:
+        """Of documents whose ``_id`` is there, put those in the place of notes of killed requests that may take it.
+
+        One that takes it has its own ``seq``, so that a reader that has seen the note also sees the record. A log-in that may not
+        read or update keeps the notes.
+        """
+        finished = [place for place, record in enumerate(records) if record.outcome != Outcome.KILLED]
+        ids = [records[place].id for place in finished]
+        try:
+            there = collection.find({"_id": {"$in": ids}, "outcome": Outcome.KILLED}, {"_id": 1})
+            notes = {each["_id"] for each in there} if ids else set()
+            taking = [place for place in finished if records[place].id in notes]
+            if taking:
+                # One step for a document. The condition again: another process may have put the record there.
+                replacements: list[ReplaceOne[Document]] = [
+                    ReplaceOne({"_id": records[place].id, "outcome": Outcome.KILLED}, documents[place])
+                    for place in taking
+                ]
+                collection.bulk_write(replacements, ordered=False)
+        except BulkWriteError as error:
+            return failure_of(self.name, error, [records[place] for place in taking], self._target.without_secrets)
+        except OperationFailure as error:
+            if not is_unauthorized(error):
+                raise
+        return None
 
     def _pages(self, query: Query, after: Cursor | None, limit: int) -> Iterator[list[StoredRecord]]:
-        """What matches, in order of ``seq`` and page after page until there is no more."""
-        size = _SCANNED_AT_ONCE if query.variables else limit
+        """What matches, in order of ``seq`` and page after page until the end."""
+        has_conditions = bool(query.conditions or query.variables)
+        exact = conditions_of(query) if not has_conditions or self._can_count(query) else None
+        size = _SCANNED_AT_ONCE if exact is None else limit
         seq, wanted = int(after or 0), filter_of(query)
+        if exact:
+            wanted["$expr"] = {"$and": exact}
         with self._asking(opened := self._here()):
             self._require_collection()
             end = opened.order.end()
@@ -174,7 +236,7 @@ class MongoChest(ReadableChest):
                 found = opened.records.find({**wanted, "seq": bounds}, dict.fromkeys(STORED_NAMES, 1))
                 documents = list(found.sort("seq", 1).limit(size))
             stored = [each for each in map(stored_record_of, documents) if each is not None]
-            yield [each for each in stored if query.matches_variables(each.record.variables)]
+            yield [each for each in stored if query.matches(each.record)]
             if len(documents) < size:
                 return
             seq = int(documents[-1]["seq"])
@@ -191,24 +253,27 @@ class MongoChest(ReadableChest):
         return _Opened(client, records, StoringOrder(records, self._target.timeout_seconds))
 
     def _make_ready(self) -> None:
-        """Make the indexes, and with them the collection."""
+        """Make the indexes, and with them the collection, unless what is there is of a kind that cannot be written to."""
         if socket_home() not in self._ready_homes:
+            self._refuse_other_kinds(self._here().records.database)
             make_indexes(self._here().records, self._target)
             self._ready_homes.add(socket_home())
 
     def _require_collection(self) -> None:
-        """What is not there is not made for a reader."""
+        """Nothing is created for a reader."""
         if socket_home() not in self._ready_homes and not self._listed(self._here().records.database):
             raise ChestUnavailable(
                 f"{self.name} has no collection {self._target.collection}: nothing was recorded here yet, or it was under"
                 " another name (?collection=)."
             )
 
-    def _refuse_views(self, database: Database[Document]) -> None:
+    def _refuse_other_kinds(self, database: Database[Document]) -> None:
+        """A view takes no documents, and in a time series ``_id`` is not unique, so a record that comes again would be there twice."""
         for each in self._listed(database):
             if each["type"] != "collection":
                 raise SchemaMismatch(
-                    f"{self.name}: {each['name']} is a {each['type']}: see to ?collection= of the URL."
+                    f"{self.name}: {each['name']} is a {each['type']}, which cannot hold each record once. Give the URL"
+                    " another ?collection=."
                 )
 
     def _listed(self, database: Database[Document]) -> list[Document]:

@@ -1,4 +1,4 @@
-"""``MongoLedger``: notes and locks in the database of a MongoDB chest, for all who read it, on whatever host."""
+"""``MongoCoordinationStore``: notes and locks in the database of a MongoDB chest, for all its readers, on any host."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_preferences import ReadPreference
 
-from chest.chests.mongo_asking import asking
-from chest.chests.mongo_target import MongoTarget
-from chest.chests.upkeep import Ledger, Note
+from chest.chests.mongodb.failures import asking
+from chest.chests.mongodb.url import MongoTarget
+from chest.chests.upkeep import CoordinationStore, VersionedValue
 from chest.errors import ChestUnavailable
-from chest.native import Lock, new_lock, socket_home, start_thread
+from chest.system.threads import Lock, new_lock, socket_home, start_thread
 
-__all__ = ["LEASE_SECONDS", "LEDGER_COLLECTION", "MongoLedger"]
+__all__ = ["LEASE_SECONDS", "LEDGER_COLLECTION", "MongoCoordinationStore"]
 
 LEDGER_COLLECTION: Final = "chest_ledger"
 LEASE_SECONDS: Final = 3.0
@@ -30,7 +30,7 @@ _RENEWALS: Final = 4
 Document = dict[str, Any]
 
 
-class MongoLedger(Ledger):
+class MongoCoordinationStore(CoordinationStore):
     """Notes as documents of the collection ``chest_ledger``, made when the first is written; locks as leases there.
 
     :param target: the chest's.
@@ -40,26 +40,26 @@ class MongoLedger(Ledger):
         self._target = target
         self._clients: dict[tuple[int, int], MongoClient[Document]] = {}
 
-    def note(self, name: str) -> Note | None:
+    def value(self, name: str) -> VersionedValue | None:
         with self._asked() as documents:
             found = documents.find_one({"_id": self._key(name)})
-        return None if found is None else Note(str(found["text"]), int(found["version"]))
+        return None if found is None else VersionedValue(str(found["text"]), int(found["version"]))
 
-    def set_note(self, name: str, text: str, replaces: Note | None) -> Note | None:
-        new = Note(text, 1 if replaces is None else replaces.version + 1)
+    def compare_and_set(self, name: str, text: str, replaces: VersionedValue | None) -> VersionedValue | None:
+        new = VersionedValue(text, 1 if replaces is None else replaces.version + 1)
         with self._asked() as documents:
             if replaces is not None:
                 old = {"_id": self._key(name), "version": replaces.version}
                 is_ours = documents.update_one(old, {"$set": new._asdict()}).matched_count == 1
             else:
-                is_ours = _is_inserted(documents, {"_id": self._key(name), **new._asdict()})
+                is_ours = _try_insert(documents, {"_id": self._key(name), **new._asdict()})
         return new if is_ours else None
 
     @contextmanager
     def lock(self, name: str) -> Iterator[bool]:
         key, holder = f"lock {self._key(name)}", uuid4().hex
         with self._asked() as documents:
-            is_ours = _is_taken(documents, key, holder)
+            is_ours = _try_acquire(documents, key, holder)
         if not is_ours:
             yield False
             return
@@ -68,7 +68,7 @@ class MongoLedger(Ledger):
             yield True
         finally:
             renewal.end()
-            # It ends by itself when nobody can be asked.
+            # It ends by itself if the server cannot be asked.
             with suppress(ChestUnavailable), self._asked() as documents:
                 documents.delete_one({"_id": key, "holder": holder})
 
@@ -87,7 +87,7 @@ class MongoLedger(Ledger):
 
     @contextmanager
     def _asked(self) -> Iterator[Collection[Document]]:
-        """The collection, through a client for here; see :class:`~chest.chests.mongo.MongoChest`."""
+        """The collection, through a client for here; see :class:`~chest.chests.mongodb.chest.MongoChest`."""
         home = socket_home()
         client = self._clients.get(home) or self._clients.setdefault(home, self._target.new_client())
         with asking(client, self._target):
@@ -99,8 +99,8 @@ class MongoLedger(Ledger):
 _UNTIL: Final = {"$add": ["$$NOW", round(1000 * LEASE_SECONDS)]}
 
 
-def _is_taken(documents: Collection[Document], key: str, holder: str) -> bool:
-    """Whether the lock is ours: it was nobody's, or its holder renews it no more."""
+def _try_acquire(documents: Collection[Document], key: str, holder: str) -> bool:
+    """Take the lock if it is free or its holder no longer renews it; True if it is ours then."""
     is_free = {"$lte": [{"$ifNull": ["$until", "$$NOW"]}, "$$NOW"]}
     # One stage: in it, $until is the value from before.
     taken = {name: {"$cond": [is_free, ours, f"${name}"]} for name, ours in (("holder", holder), ("until", _UNTIL))}
@@ -108,12 +108,12 @@ def _is_taken(documents: Collection[Document], key: str, holder: str) -> bool:
         after = documents.find_one_and_update(
             {"_id": key}, [{"$set": taken}], upsert=True, return_document=ReturnDocument.AFTER
         )
-    except DuplicateKeyError:  # somebody made it at the same moment
+    except DuplicateKeyError:  # another process made it at the same moment
         return False
     return after is not None and after["holder"] == holder
 
 
-def _is_inserted(documents: Collection[Document], document: Document) -> bool:
+def _try_insert(documents: Collection[Document], document: Document) -> bool:
     try:
         documents.insert_one(document)
     except DuplicateKeyError:
@@ -124,8 +124,8 @@ def _is_inserted(documents: Collection[Document], document: Document) -> bool:
 class _Renewal:
     """A thread that renews a lock until it is given back; it ends with the process, and does not come through a fork."""
 
-    def __init__(self, ledger: MongoLedger, key: str, holder: str) -> None:
-        self._ledger, self._key, self._holder = ledger, key, holder
+    def __init__(self, coordination: MongoCoordinationStore, key: str, holder: str) -> None:
+        self._coordination, self._key, self._holder = coordination, key, holder
         self._over: Lock = new_lock()
         self._over.acquire()
         self._ended: Lock = new_lock()
@@ -142,8 +142,8 @@ class _Renewal:
         try:
             while not self._over.acquire(timeout=LEASE_SECONDS / _RENEWALS):
                 with suppress(Exception):  # whatever the driver raises: there is another try before the lock is lost
-                    self._ledger.renew(self._key, self._holder)
+                    self._coordination.renew(self._key, self._holder)
             if socket_home() != self._home:  # under gevent it had a client of its own
-                self._ledger.close()
+                self._coordination.close()
         finally:
-            self._ended.release()  # else who gives the lock back would wait for good
+            self._ended.release()  # else the caller that gives the lock back would wait for ever

@@ -12,15 +12,18 @@ from bson.datetime_ms import DatetimeMS
 from bson.dbref import DBRef
 from bson.int64 import Int64
 
-from chest.chests.base import StoredRecord
+from chest.chests.contract import StoredRecord
 from chest.chests.query import Query
-from chest.encoding import decode
 from chest.errors import RecordRejected
-from chest.record import Record
+from chest.record.decoding import record_of_fields
+from chest.record.encoding import decode
+from chest.record.record import Record
 
 _NAMES: Final = ("_id", *Record._fields[1:])
 STORED_NAMES: Final = (*_NAMES, "seq", "stored_at")
 """What is read; ``time`` beside them is the request's as a date, for people and for tools."""
+_WRITTEN_NAMES: Final = (*STORED_NAMES, "time")
+_FIELD_OF: Final = {"_id": "id"}
 _MOST_BYTES: Final = 16 * 1024 * 1024
 """``maxBsonObjectSize`` of every server there is."""
 _ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -37,23 +40,14 @@ def documents_of(records: Sequence[Record], first_seq: int, stored_at: datetime)
     :param stored_at: when they are stored, by the server's clock.
     """
     moment = stored_at.astimezone(UTC).replace(tzinfo=None)  # encoded in half the time of one that knows its zone
-    # The names written out in one place, and no call a record: this is half of what the chest costs beside the driver.
     return [
-        {
-            "_id": id_, "request_id": request_id, "time_ns": time_ns, "duration_ns": duration_ns, "method": method,
-            "path": path, "route": route, "status": status, "outcome": outcome, "error": error, "variables": variables,
-            "attributes": attributes, "service": service, "release": release, "host": host,
-            "time": DatetimeMS(time_ns // _NS_A_MS), "seq": seq, "stored_at": moment,
-        }
-        for seq, (
-            id_, request_id, time_ns, duration_ns, method, path, route, status, outcome, error, variables, attributes,
-            service, release, host,
-        ) in enumerate(records, first_seq)
-    ]  # fmt: skip
+        dict(zip(_WRITTEN_NAMES, (*record, seq, moment, DatetimeMS(record.time_ns // _NS_A_MS)), strict=True))
+        for seq, record in enumerate(records, first_seq)
+    ]
 
 
 def rejection_of(records: Sequence[Record]) -> RecordRejected | None:
-    """Which of the records no document can hold, each tried by itself; None: every one could be a document."""
+    """Which of the records no document can hold, each tried alone; None if each could be a document."""
     refused: list[str] = []
     why = ""
     for record in records:
@@ -75,23 +69,23 @@ def _reason_of(error: Exception) -> str:
 
 
 def stored_record_of(document: Mapping[str, Any]) -> StoredRecord | None:
-    """The record in the document; None when it is no document of Chest's."""
+    """The record in the document; None if Chest did not write the document."""
     try:
-        record = Record(*[_plain(document[name]) for name in _NAMES])
-        return StoredRecord(int(document["seq"]), document["stored_at"], record)
+        fields = {_FIELD_OF.get(name, name): plain_value(value) for name, value in document.items()}
+        return StoredRecord(int(document["seq"]), document["stored_at"], record_of_fields(fields))
     except KeyError:
         return None
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """The value as it was given to the driver, which gives some back as types of its own."""
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain_value(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [plain_value(each) for each in value]
     if isinstance(value, Int64):
         return int(value)
-    return _plain(dict(value.as_doc())) if isinstance(value, DBRef) else value
+    return plain_value(dict(value.as_doc())) if isinstance(value, DBRef) else value
 
 
 def filter_of(query: Query) -> dict[str, Any]:

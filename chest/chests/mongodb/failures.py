@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
+import pymongo
+from pymongo import MongoClient
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -15,7 +18,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from chest.chests.store_text import shortened
+from chest.chests.mongodb.url import MongoTarget
 from chest.errors import (
     ChestError,
     ChestUnavailable,
@@ -25,7 +28,8 @@ from chest.errors import (
     TLSRefused,
     UnknownHost,
 )
-from chest.record import Record
+from chest.record.messages import one_line
+from chest.record.record import Record
 
 DUPLICATE_KEY: Final = 11000
 _UNAUTHORIZED: Final = 13
@@ -35,7 +39,7 @@ _ATLAS_ERROR: Final = 8000
 _NO_ADDRESS: Final = re.compile(r"\[Errno -\d+\]|getaddrinfo|nodename nor servname|DNS query name does not exist", re.I)
 """How the driver repeats what a resolver said; the codes of ``getaddrinfo`` are below 0."""
 _NO_LOGIN: Final = re.compile(r"Authentication failed|bad auth", re.I)
-"""A log-in that was refused a moment ago is what the driver then says of the whole server."""
+"""After a refused log-in the driver reports the whole server as failed for that reason."""
 _NO_TLS: Final = re.compile(r"\bSSL\b|certificate", re.I)
 _NO_PLACE: Final = (26, 73, 166)
 """NamespaceNotFound, InvalidNamespace, CommandNotSupportedOnView."""
@@ -49,6 +53,22 @@ _TRANSIENT: Final = frozenset(
 """Of one document: not the document is to blame, but a server that steps down, has no room or no time."""
 
 
+@contextmanager
+def asking(client: MongoClient[dict[str, Any]], target: MongoTarget) -> Iterator[None]:
+    """Errors of the driver as errors of Chest, and an end to every wait.
+
+    If no server is known that takes writes, the call waits for one first: inside the timeout the driver would wait for
+    one all of that time.
+    """
+    try:
+        if not client.topology_description.has_writable_server():
+            client.admin.command("ping")
+        with pymongo.timeout(target.timeout_seconds):
+            yield
+    except PyMongoError as error:
+        raise error_of(target.name, error, target.timeout_seconds, target.without_secrets) from None
+
+
 def error_of(name: str, error: PyMongoError, timeout_seconds: float, cleaned: Callable[[str], str]) -> ChestError:
     """The error of Chest that this one of the driver is. The driver's own is left out: it may hold whole documents.
 
@@ -56,7 +76,7 @@ def error_of(name: str, error: PyMongoError, timeout_seconds: float, cleaned: Ca
     :param timeout_seconds: after which the chest gives up.
     :param cleaned: takes the secrets out of a text.
     """
-    said = shortened(cleaned(_said(error)))
+    said = one_line(cleaned(_said(error)))
     if isinstance(error, OperationFailure) and error.code == _LOGIN_FAILED:
         return _login_refused(name, said)
     if isinstance(error, OperationFailure):
@@ -69,10 +89,10 @@ def error_of(name: str, error: PyMongoError, timeout_seconds: float, cleaned: Ca
     if error.timeout and not isinstance(error, ServerSelectionTimeoutError):
         return ChestUnavailable(_too_slow(name, timeout_seconds))
     if is_unreachable and _NO_ADDRESS.search(said):
-        return UnknownHost(f"{name}: the host name leads to no address: see to it in the URL ({said}).")
+        return UnknownHost(f"{name}: the host name cannot be resolved: check it in the URL ({said}).")
     if is_unreachable and _NO_TLS.search(said):
         return TLSRefused(
-            f"{name}: no encrypted connection can be made: see to ?tls= and ?tlsCAFile= of the URL ({said})."
+            f"{name}: no encrypted connection can be made: check ?tls= and ?tlsCAFile= of the URL ({said})."
         )
     if is_unreachable:
         return ChestUnavailable(f"{name} cannot be reached: {said}.")
@@ -85,7 +105,9 @@ def _refusal(name: str, error: OperationFailure, said: str, timeout_seconds: flo
     if error.code == _UNAUTHORIZED:
         return LoginRefused(f"{name}: this log-in may not do that ({said}): give it the role readWrite here.")
     if error.code in _NO_PLACE:
-        return SchemaMismatch(f"{name} is no collection to write to ({said}): see to ?collection= of the URL.")
+        return SchemaMismatch(
+            f"{name} is not a collection that can be written ({said}): check ?collection= of the URL."
+        )
     if error.code in _NEVER:
         return RecordRejected(f"{name} cannot hold a record: {said}")
     if error.timeout:
@@ -94,13 +116,18 @@ def _refusal(name: str, error: OperationFailure, said: str, timeout_seconds: flo
 
 
 def _login_refused(name: str, said: str) -> LoginRefused:
-    return LoginRefused(f"{name} refused the log-in ({said}): see to user, password and ?authSource= of the URL.")
+    return LoginRefused(f"{name} refused the log-in ({said}): check user, password and ?authSource= of the URL.")
+
+
+def is_unauthorized(error: OperationFailure) -> bool:
+    """True if the log-in lacks the right."""
+    return error.code == _UNAUTHORIZED
 
 
 def failure_of(
     name: str, error: BulkWriteError, records: Sequence[Record], cleaned: Callable[[str], str]
 ) -> ChestError | None:
-    """What is left of the failure of a batch when records that are there already are no failure.
+    """The failure of a batch without the records that are there already, which are not a failure.
 
     :return: ``ChestUnavailable``: some could not be stored now, or not as safely as the URL asks. ``RecordRejected``:
         some never will be; ``ids`` names them, and the others are stored. None: all are there.
@@ -108,7 +135,7 @@ def failure_of(
     failures = [each for each in error.details["writeErrors"] if not _is_there(each)]
     passing = [each for each in failures if each.get("code") in _TRANSIENT] + error.details["writeConcernErrors"]
     for each in passing or failures:
-        said = f"(code {each.get('code')}): {shortened(cleaned(str(each.get('errmsg'))))}"
+        said = f"(code {each.get('code')}): {one_line(cleaned(str(each.get('errmsg'))))}"
         if passing:
             return ChestUnavailable(f"{name} could not store a record safely now {said}.")
         ids = [records[failure["index"]].id for failure in failures]
@@ -117,13 +144,13 @@ def failure_of(
 
 
 def _is_there(failure: dict[str, Any]) -> bool:
-    """Whether the record was stored before. A unique index of the user's on another field is another matter."""
+    """True if the record was stored before. A unique index of the user's on another field is another matter."""
     return failure.get("code") == DUPLICATE_KEY and set(failure.get("keyPattern", {"_id": 1})) == {"_id"}
 
 
 def _too_slow(name: str, timeout_seconds: float) -> str:
     return (
-        f"{name} did not answer within {timeout_seconds:g} s: see to the server, or give it more (?timeout_seconds=)."
+        f"{name} did not answer within {timeout_seconds:g} s: check the server, or allow more time (?timeout_seconds=)."
     )
 
 

@@ -1,7 +1,7 @@
-"""``StoringOrder``: the order in which records are stored, so that who follows it misses none, whoever writes at once.
+"""``StoringOrder``: the order in which records are stored, so that a reader that follows it misses none, however many write at once.
 
 MongoDB has no number that grows with every document, and a time would not do: of two batches that are written at once the
-one that began first may be there last, and a reader who has seen the other would not look back. So a batch takes its
+one that began first may be there last, and a reader that has seen the other would not look back. So a batch takes its
 numbers before it is written, from one small document, which also remembers that it is on its way; readers go as far as
 the first that is. What a writer that died had on its way is forgotten after a while.
 """
@@ -23,7 +23,7 @@ SEQUENCES: Final = "chest_sequences"
 """The collection of these documents, one for each collection of records."""
 GRACE_SECONDS: Final = 10.0
 """How long after a writer's timeout what it sent may still arrive: the kernel goes on to deliver what a process left behind
-that was killed. Longer would be safer, and would have readers wait longer for a writer that is no more."""
+that was killed. Longer would be safer, and would keep readers waiting longer for a writer that is gone."""
 _MOST_UNSETTLED: Final = 64
 _CLOCK: Final = {"$multiply": [{"$toLong": "$$NOW"}, 1000]}
 """The server's clock in microseconds. The numbers grow with it, so that they go on where they were if the document is lost."""
@@ -45,7 +45,7 @@ class StoringOrder:
     """
 
     def __init__(self, records: Collection[Document], timeout_seconds: float) -> None:
-        # Acknowledged by one server: a number that a failover forgets was given to records that it forgot, too.
+        # Acknowledged by one server: a number that a failover loses was given to records that it also loses.
         self._documents = records.database.get_collection(
             SEQUENCES, write_concern=WriteConcern(w=1), read_preference=ReadPreference.PRIMARY
         )
@@ -69,8 +69,8 @@ class StoringOrder:
     def settle(self, ticket: Ticket, ids: Iterable[str]) -> None:
         """The batch of the ticket is no longer on its way, and records of these ids are there or never will be.
 
-        Earlier batches whose fate is unknown are settled, too, once all their records were written again: what of them
-        is still on its way finds every ``_id`` taken. Where this fails, readers wait for the ticket to expire.
+        Earlier batches whose fate is unknown are also settled once all their records were written again: what of them
+        is still on its way finds every ``_id`` taken. If this fails, readers wait for the ticket to expire.
         """
         self._unsettled[ticket.first] = set()
         for left in list(self._unsettled.values()):
@@ -84,7 +84,7 @@ class StoringOrder:
             self._unsettled.pop(first, None)
 
     def leave(self, ticket: Ticket, ids: Iterable[str]) -> None:
-        """Nobody knows whether the batch is still on its way: its answer is missing."""
+        """The answer is missing, so the batch may still be on its way."""
         while len(self._unsettled) >= _MOST_UNSETTLED:
             self._unsettled.pop(next(iter(self._unsettled)), None)
         self._unsettled[ticket.first] = set(ids)

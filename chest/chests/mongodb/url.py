@@ -12,16 +12,18 @@ from pymongo import MongoClient
 from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 from pymongo.errors import PyMongoError
 
-from chest.chests.registry import safe_url, sounds_secret
-from chest.chests.url_options import nearest_hint, timeout_seconds_of
+from chest.chests.registry import refuse_ambiguous_login, safe_url
+from chest.chests.url_options import has_request_id_index_of, refuse_unknown, timeout_seconds_of
 from chest.errors import SettingsError
+from chest.record.messages import masked
+from chest.record.secret_names import is_secret_parameter
 
 DEFAULT_COLLECTION: Final = "chest_records"
 SECONDS_A_DAY: Final = 86_400
 _CONNECT_SECONDS: Final = 5.0
 """Of a host that drops packets nothing more is heard: waiting longer only keeps the other chests waiting."""
 _SELECTION_SECONDS: Final = 3.0
-"""The driver waits that long for a server that takes writes, also where all refuse connections: as long as an application
+"""The driver waits that long for a server that takes writes, even if all refuse connections: as long as an application
 that ends waits for its records."""
 _MOST_TTL_DAYS: Final = (2**31 - 1) // SECONDS_A_DAY
 _OPTIONS: Final = ("collection", "index", "timeout_seconds", "ttl_days")
@@ -50,8 +52,9 @@ class MongoTarget(NamedTuple):
     def of(cls, text: str) -> Self:
         """What the URL says.
 
-        :raises SettingsError: it cannot be meant as it stands.
+        :raises SettingsError: invalid chest URL.
         """
+        refuse_ambiguous_login(text)
         place, _, query = text.partition("?")
         scheme, _, address = place.partition("://")
         hosts_and_login, _, path = address.partition("/")
@@ -75,7 +78,7 @@ class MongoTarget(NamedTuple):
             database=database,
             collection=collection,
             ttl_seconds=_ttl_seconds(own.get("ttl_days")),
-            has_request_id_index=_has_request_id_index(own.get("index")),
+            has_request_id_index=has_request_id_index_of(own.get("index")),
             timeout_seconds=timeout_seconds,
             driver_timeouts=_driver_timeouts(others, timeout_seconds),
             secrets=_secrets(login, others),
@@ -89,9 +92,7 @@ class MongoTarget(NamedTuple):
 
     def without_secrets(self, text: str) -> str:
         """The text for a message."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
+        return masked(text, self.secrets)
 
     def _refuse_what_the_driver_refuses(self) -> None:
         """Of a value that it cannot use, the driver only warns."""
@@ -104,7 +105,9 @@ class MongoTarget(NamedTuple):
         is_acknowledged = client.write_concern.acknowledged
         client.close()
         if not is_acknowledged:
-            raise SettingsError(f"{self.name}: with w=0 a record can be lost and nobody knows: leave it out, or w=1.")
+            raise SettingsError(
+                f"{self.name}: with w=0 a record can be lost without a sign: leave it out, or write w=1."
+            )
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -115,7 +118,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _no_url(text: str) -> str:
     return (
         f"{safe_url(text)!r} names no database: write mongodb://host:27017/database, or mongodb+srv://; a character of a"
-        " name or password that means something in URLs is written as its %-code."
+        " name or password that has a meaning in URLs is written as its %-code."
     )
 
 
@@ -129,7 +132,7 @@ def _label(scheme: str, login: str, hosts: str, database: str, collection: str) 
 def _secrets(login: str, options: list[str]) -> tuple[str, ...]:
     password = login.partition(":")[2]
     values = [
-        value for name, value in map(_pair, options) if sounds_secret(name) or name.lower().startswith("authmech")
+        value for name, value in map(_pair, options) if is_secret_parameter(name) or name.lower().startswith("authmech")
     ]
     parts = [part.partition(":")[2] for value in values for part in value.split(",")]
     found = {text for secret in (password, *values, *parts) for text in (secret, unquote_plus(secret)) if text}
@@ -146,14 +149,14 @@ def _driver_timeouts(options: list[str], timeout_seconds: float) -> dict[str, An
 
 def _refuse_unknown(pairs: list[str]) -> None:
     """Of an option that it does not know the driver only warns."""
-    for pair in pairs:
-        name = _pair(pair)[0]
-        if name not in _OPTIONS and name.lower() not in URI_OPTIONS_VALIDATOR_MAP:
-            hint = nearest_hint(name.lower(), (*URI_OPTIONS_VALIDATOR_MAP, *_OPTIONS))
-            raise SettingsError(
-                f"A MongoDB chest has no option ?{name}=.{hint} There are {', '.join(_OPTIONS)}, and those of MongoDB's"
-                " connection strings."
-            )
+    names = (_pair(pair)[0] for pair in pairs)
+    refuse_unknown(
+        (name for name in names if name.lower() not in URI_OPTIONS_VALIDATOR_MAP),
+        _OPTIONS,
+        "A MongoDB chest",
+        near=URI_OPTIONS_VALIDATOR_MAP,
+        also=", and those of MongoDB's connection strings",
+    )
 
 
 def _ttl_seconds(text: str | None) -> int | None:
@@ -166,9 +169,3 @@ def _ttl_seconds(text: str | None) -> int | None:
     except ValueError:
         pass
     raise SettingsError(f"?ttl_days={text!r}: days, more than 0 and at most {_MOST_TTL_DAYS}.")
-
-
-def _has_request_id_index(text: str | None) -> bool:
-    if text in (None, "request_id"):
-        return text is not None
-    raise SettingsError(f"?index={text!r}: the index that can be had is ?index=request_id; without it, none is made.")

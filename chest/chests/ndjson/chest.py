@@ -5,32 +5,49 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Final, NoReturn
+from typing import BinaryIO, ClassVar, Final, NamedTuple, NoReturn
 
-from chest.chests.base import Cursor, ReadableChest, StoredRecord
-from chest.chests.ndjson_file import GzipLines, PlainLines
+from chest.chests.contract import Cursor, ReadableChest, StoredRecord
+from chest.chests.ndjson.file import GzipLines, PlainLines
 from chest.chests.query import EVERYTHING, Query
-from chest.encoding import decode, encode
 from chest.errors import ChestError, ChestUnavailable, RecordRejected, SchemaMismatch, SettingsError
-from chest.file_lock import wait_for_lock
-from chest.record import Record
+from chest.record.decoding import record_of_fields
+from chest.record.encoding import decode, encode
+from chest.record.record import VERSION, Record
+from chest.system.file_lock import wait_for_lock
+from chest.system.files import FileIdentity, append_durably, identity_in, is_full
 
 __all__ = ["NdjsonChest"]
 
 _LOCK_SECONDS: Final = 1.0
 
 
+class _Whole(NamedTuple):
+    """The file and the offset at which its last whole block ends."""
+
+    file: FileIdentity
+    end: int
+
+    @classmethod
+    def of(cls, file: BinaryIO, end: int) -> _Whole:
+        return cls(identity_in(os.fstat(file.fileno())), end)
+
+    def is_start_of(self, other: _Whole) -> bool:
+        return self.file == other.file and self.end <= other.end
+
+
 class NdjsonChest(ReadableChest):
-    """Appends to a file, a line a record: its fields and ``stored_at``. DuckDB, pandas, jq and ``zcat`` read it.
+    """Appends to a file, a line a record: its fields, ``stored_at`` and ``version``, which is that of the record as it was
+    written. DuckDB, pandas, jq and ``zcat`` read it.
 
     To carry records away, and to bring them back: ``chest transfer ndjson:file.ndjson.gz sqlite:///chest.sqlite3``. A batch
     is written whole or not at all, and one that is written again is there twice. Nothing is ever removed. To record
     into, it is a poor chest: nothing finds a record but by reading all of it.
 
-    :param url: ``ndjson:relative/file.ndjson``, ``ndjson:/absolute/file.ndjson``; compressed where it ends in ``.gz``.
+    :param url: ``ndjson:relative/file.ndjson``, ``ndjson:/absolute/file.ndjson``; compressed if it ends in ``.gz``.
     :raises SettingsError: the URL names no file.
     """
 
@@ -43,8 +60,8 @@ class NdjsonChest(ReadableChest):
         self.name = url
         self.path = Path(os.path.abspath(path))
         self._lines = GzipLines() if path.endswith(".gz") else PlainLines()
-        self._end = 0
-        """Where the last whole block that was seen ends."""
+        self._whole: _Whole | None = None
+        """The file, and the offset up to which it is known to be whole."""
 
     def open(self) -> None:
         with self._appending():
@@ -55,21 +72,18 @@ class NdjsonChest(ReadableChest):
             return
         block = self._lines.packed(self._text_of(records))
         with self._appending() as file:
-            start = file.seek(0, os.SEEK_END)
-            try:
-                file.write(block)
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(start)
-                raise
-            self._end = start + len(block)
+            end = append_durably(file.fileno(), block)
+            self._whole = _Whole.of(file, end)
 
     def check(self) -> None:
         if self.path.exists() and not self.path.is_file():
-            self._fail("it is no file: name another")
-        place = self.path if self.path.exists() else self.path.parent
+            self._fail("it is not a file: name another")
+        path = Path(os.path.realpath(self.path))  # a link may point to a file that does not exist yet
+        place = path if path.exists() else path.parent
         if not os.access(place, os.W_OK):
             self._fail(f"{place} is not there or cannot be written")
+        if is_full(path):
+            self._fail("the disk is full: make room")
 
     def wait_at_most(self, seconds: float) -> bool:
         return True  # it waits for nothing but the disk
@@ -110,11 +124,11 @@ class NdjsonChest(ReadableChest):
         lines, refused = [], []
         for record in records:
             try:
-                lines.append(encode({**record._asdict(), "stored_at": stored_at}))
+                lines.append(encode({**record._asdict(), "stored_at": stored_at, "version": VERSION}))
             except (TypeError, ValueError, OverflowError):
                 refused.append(record.id)
         if refused:
-            raise RecordRejected(f"{self.name} cannot hold a record: it is no JSON.", refused)
+            raise RecordRejected(f"{self.name} cannot hold a record: it is not JSON.", refused)
         return b"\n".join([*lines, b""])
 
     def _stored(self, file: BinaryIO, after: Cursor | None) -> Iterator[StoredRecord]:
@@ -130,15 +144,46 @@ class NdjsonChest(ReadableChest):
     def _appending(self) -> Iterator[BinaryIO]:
         """The file, ours alone for the block, and ending with a whole block."""
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "r+b", buffering=0) as file:
-                wait_for_lock(descriptor, time.monotonic() + _LOCK_SECONDS)
-                if file.seek(0, os.SEEK_END) != self._end:
-                    self._end = self._lines.whole_end(file, self._end if self._end <= file.tell() else 0)
-                    file.truncate(self._end)
+            with self._locked() as file:
+                size = file.seek(0, os.SEEK_END)
+                if self._whole != (found := _Whole.of(file, size)):
+                    end = self._whole_end(file, found)
+                    if end != size:
+                        file.truncate(end)
+                    self._whole = found._replace(end=end)
                 yield file
         except (OSError, SchemaMismatch) as error:
+            self._whole = None
             self._fail(error)
+
+    def _whole_end(self, file: BinaryIO, found: _Whole) -> int:
+        """Searched from the offset that this process knows, if it is still the same file: a rotated file is another one."""
+        known = self._whole
+        if known is not None and known.is_start_of(found):
+            with suppress(
+                SchemaMismatch
+            ):  # the file was emptied in its place, as copytruncate does, and has grown since
+                return self._lines.whole_end(file, known.end)
+        return self._lines.whole_end(file, 0)
+
+    @contextmanager
+    def _locked(self) -> Iterator[BinaryIO]:
+        """The file that has the name, locked: not one that was rotated away while we waited for the lock."""
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "r+b", buffering=0) as file:
+                wait_for_lock(descriptor, deadline)
+                if not self._has_the_name(descriptor) and time.monotonic() < deadline:
+                    continue
+                yield file
+                return
+
+    def _has_the_name(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+        except FileNotFoundError:
+            return False
 
     @contextmanager
     def _reading(self) -> Iterator[BinaryIO]:
@@ -159,7 +204,6 @@ class NdjsonChest(ReadableChest):
 def _stored_record(cursor: str, line: bytes) -> StoredRecord:
     try:
         fields = decode(line)
-        stored_at = datetime.fromisoformat(fields.pop("stored_at"))
-        return StoredRecord(cursor, stored_at, Record(**{name: fields[name] for name in Record._fields}))
+        return StoredRecord(cursor, datetime.fromisoformat(fields["stored_at"]), record_of_fields(fields))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SchemaMismatch(f"the line at {cursor} is no record of Chest") from error
+        raise SchemaMismatch(f"the line at {cursor} is not a record of Chest") from error

@@ -1,6 +1,6 @@
 """The file of an ndjson chest: whole blocks of lines, appended one after the other, plain or compressed.
 
-A gzip file may consist of members, one after the other (RFC 1952, 2.2), and whoever reads it sees their contents joined. A
+A gzip file may consist of members, one after the other (RFC 1952, 2.2), and a reader sees their contents joined. A
 block is one member here, and says its length in an extra field of its header (2.3.1.1): so the end of the last whole one is
 found without unpacking them, and what a killed writer left behind it is cut off before more is appended.
 """
@@ -47,7 +47,7 @@ class Lines(ABC):
 
     @abstractmethod
     def whole_end(self, file: BinaryIO, start: int) -> int:
-        """Where the last whole block ends, when one begins or ends at ``start``."""
+        """Where the last whole block ends, if one begins or ends at ``start``."""
 
     @abstractmethod
     def last_block(self, file: BinaryIO) -> Block | None:
@@ -67,15 +67,15 @@ class PlainLines(Lines):
                 yield Block(start, start := start + len(line), line)
 
     def whole_end(self, file: BinaryIO, start: int) -> int:
-        end = file.seek(0, 2)
-        while end > start:
-            begin = max(start, end - _SCANNED_AT_ONCE)
+        end = file.seek(0, 2)  # and not from ``start``, which another file in its place may have within a line
+        while end:
+            begin = max(0, end - _SCANNED_AT_ONCE)
             file.seek(begin)
             newline = file.read(end - begin).rfind(b"\n")
             if newline >= 0:
                 return begin + newline + 1
             end = begin
-        return start
+        return 0
 
     def last_block(self, file: BinaryIO) -> Block | None:
         end = self.whole_end(file, 0)
@@ -124,7 +124,7 @@ class GzipLines(Lines):
             file.seek(start)
             magic, *_, first, second, _, length = _HEADER.unpack(file.read(_HEADER.size))
             if magic != _GZIP or (first, second) != _NAME:
-                raise SchemaMismatch("it is no file that Chest compressed: name a new one")
+                raise SchemaMismatch("it is not a file that Chest compressed: name a new one")
             if start + length > size:
                 return
             yield start, start + length

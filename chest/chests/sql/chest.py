@@ -1,124 +1,157 @@
-"""``SQLChest``: one table, one row a request, in an SQL database."""
+"""``SQLChest``: one table, one row a request, in a database that is an SQL server."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Final, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy import Table, delete, func, inspect, select
+from sqlalchemy import FromClause, delete, func, inspect, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from chest.chests.base import Cursor, ReadableChest, StoredRecord
+from chest.chests.asking.conditions import Name
+from chest.chests.asking.counting_chest import CountingChest
+from chest.chests.contract import Cursor, StoredRecord
 from chest.chests.encoded import EncodedPage
 from chest.chests.query import EVERYTHING, Query
-from chest.chests.sql_copy import copied
-from chest.chests.sql_database import STORED_COLUMNS
-from chest.chests.sql_databases import database_of
-from chest.chests.sql_housekeeping import SQLHousekeeping
-from chest.chests.sql_ledger import SQLLedger
-from chest.chests.sql_reading import encoded_pages, moment_of, pages
-from chest.chests.sql_schema import make_tables, record_table, require_fit
-from chest.chests.sql_sqlite import SQLiteDatabase
-from chest.chests.sql_url import SQLTarget
+from chest.chests.refused_rows import refused_of, unholdable
+from chest.chests.sql.asking.pieces import SQLPieces, can_count
+from chest.chests.sql.columns import MissingColumns, values_of
+from chest.chests.sql.coordination import SQLCoordinationStore
+from chest.chests.sql.dialect import Database, database_of
+from chest.chests.sql.index import make_asked_index
+from chest.chests.sql.postgresql.copying import copied
+from chest.chests.sql.reading import encoded_pages, pages, rows_within, source_text
+from chest.chests.sql.retention import SQLRetentionBackend
+from chest.chests.sql.rows import moment_of
+from chest.chests.sql.schema import (
+    add_missing,
+    make_tables,
+    note_missing,
+    readable,
+    record_table,
+    require_fit,
+    require_rights,
+)
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.chests.sql.url import SQLTarget
 from chest.errors import ChestUnavailable, RecordRejected
-from chest.held_connection import HeldConnection
-from chest.record import Record
+from chest.record.record import Record
+from chest.system.fork_safe_connection import ForkSafeConnection
 
 __all__ = ["SQLChest"]
 
 T = TypeVar("T")
-Pages: TypeAlias = Callable[[Connection, Table, Query, int, int], Iterator[list[T]]]
+Pages: TypeAlias = Callable[[Connection, Database, FromClause, Query, int, int], Iterator[list[T]]]
 
 _REMOVED_AT_ONCE: Final = 500
-"""Rows a transaction: between two of them, those who write get their turn."""
+"""Rows a transaction: between two of them, waiting writers get their turn."""
 
 
-class SQLChest(ReadableChest):
-    """One row a request, in a table of an SQL database: SQLite for one host, PostgreSQL, MySQL or MariaDB for several.
+class SQLChest(CountingChest):
+    """One row a request, in a table of a server: PostgreSQL, MySQL or MariaDB.
 
-    A batch is one transaction, and a record that comes again is not stored again. The table is made if it is not there;
-    one that is there is never altered, and refused if it does not fit. Columns of your own may stand beside Chest's, if
-    a row may be inserted without them. Beside the table stands a view, ``chest_variables``: one row a variable, with
-    ``request_id``, ``name``, ``value`` and ``recorded_at``, the time of the request (in SQLite, true and false are 1 and
-    0; MySQL has no view before version 8). PostgreSQL has ``recorded_at`` in the table, too.
+    A batch is one transaction, and a record that comes again is not stored again. A missing table is created; an existing
+    one is refused if it does not fit. A missing column that may be NULL is added. The table may have columns of your own if
+    a row can be inserted without them. A view ``chest_variables`` has one row a variable, with
+    ``request_id``, ``name``, ``value`` and ``recorded_at``, the time of the request (MySQL has no view before version 8).
+    In PostgreSQL the table itself also has ``recorded_at``.
 
     Writers of one table take turns, so that ``seq`` is the order in which rows can be seen. Writing and reading have a
     connection each, held until :meth:`close`; neither waits for the other, but two writers or two readers of one object
-    do. Whoever reads through millions of rows makes a chest of its own.
+    do. To read through millions of rows, make a second chest.
 
-    A password, a right, a database, a host or a certificate that is wrong is told from a server that is down: see the
+    A wrong password, right, database, host or certificate is told apart from a server that is down: see the
     subclasses of :exc:`~chest.errors.ChestUnavailable`.
 
-    :param url: ``sqlite:///relative/file``, ``sqlite:////absolute/file`` (a ``%`` or ``?`` in the path as ``%25``,
-        ``%3F``), ``postgresql://user:password@host:port/database``, ``mysql://user:password@host:port/database`` (a
+    :param url: ``postgresql://user:password@host:port/database``, ``mysql://user:password@host:port/database`` (a
         character that means something in URLs as its %-code), and after a ``?``: ``table=chest_records``;
         ``index=request_id`` for an index on it (finding an id at once costs writing two thirds of its speed);
-        for SQLite ``busy_timeout_ms=1000``, how long to wait for a lock of another connection; for servers
         ``timeout_seconds=10``, how long to wait for each answer. For PostgreSQL libpq's ``sslmode``, ``sslrootcert``,
         ``sslcert``, ``sslkey`` and some more; for MySQL ``ssl_mode``, ``ssl_ca``, ``ssl_cert``, ``ssl_key`` as its own
         tools have them, and ``unix_socket``.
-    :raises SettingsError: the URL cannot be meant as it stands.
+    :raises SettingsError: invalid chest URL.
     :raises MissingDependencyError: the driver is not installed.
     """
+
+    def __new__(cls, url: str) -> Any:
+        """For a ``sqlite:`` URL the chest of SQLite, which also had this name."""
+        return SQLiteChest(url) if url[:7].lower() == "sqlite:" else super().__new__(cls)
 
     def __init__(self, url: str) -> None:
         target = SQLTarget.of(url)
         self.name = target.name
         self._database = database_of(target)
+        self._words = self._database.words
         self._table = record_table(target.table, self._database, has_request_id_index=target.has_request_id_index)
-        self._writing = HeldConnection(self._database, self._connect_to_write, self._database.prepare)
-        self._reading = HeldConnection(self._database, self._connect_to_read)
+        self._writing = ForkSafeConnection(self._database, self._connect_to_write, self._database.prepare)
+        self._reading = ForkSafeConnection(self._database, self._connect_to_read)
+        self._has_looked_at_index = not target.has_request_id_index
+        """Once a process: it takes as long as the server may, and must not come before each batch."""
+        self._missing = MissingColumns(self.name, self._table.name)
+        self._read_from: FromClause = self._table
+        """The table, or what stands for one that lacks columns; of the connection that reads."""
+        self._known_good: Record | None = None
+        """The last record that was stored, to tell a record that is refused from a store that takes none."""
 
     def open(self) -> None:
-        with self._explained(), self._writing.use():
+        with self._database.explained(), self._writing.use():
             pass
 
     def write(self, records: Sequence[Record]) -> None:
         if not records:
             return
+        is_connected = False
         try:
             rows = self._database.rows(records, datetime.now(UTC))
-            with (
-                self._explained(),
-                self._writing.use() as connection,
-                self._database.turn(connection, self._table.name),
-            ):
-                self._database.insert(connection, self._table, STORED_COLUMNS, rows)
+            with self._writing.use() as connection, self._database.exclusive_write(connection, self._table.name):
+                is_connected = True
+                columns = self._missing.written
+                self._database.insert(connection, self._table, columns, values_of(rows, columns))
                 connection.commit()
+        except DBAPIError as error:
+            refused = [] if not is_connected or self._database.is_passing(error) else self._refused(records)
+            told = self._database.failure(error, refused)
+            # Without the driver's error if a row is refused: a server shows the row.
+            raise told from (None if is_connected and not self._database.is_passing(error) else error)
         # What the driver and the encoder raise for a value they cannot take: too large, no Unicode, no JSON.
-        except (RecordRejected, OverflowError, TypeError, ValueError) as error:
-            refused = self._refused(records)
-            if not refused:
-                raise ChestUnavailable(f"{self.name} failed, and no record is to blame: {error}") from error
-            told = str(error) if isinstance(error, RecordRejected) else f"{self.name} cannot hold a record: {error}"
-            raise RecordRejected(told, refused) from error
+        except (OverflowError, TypeError, ValueError) as error:
+            raise unholdable(self.name, error, self._refused(records)) from error
+        self._known_good = records[-1]
 
     def write_new(self, records: Sequence[Record], meanwhile: Callable[[], object] = lambda: None) -> None:
-        """By COPY where the database is PostgreSQL; a batch that does not go in so goes the usual way."""
+        """By COPY if the database is PostgreSQL; a batch that COPY does not take goes the usual way."""
         is_postgresql = self._database.target.backend == "postgresql"
-        if not records or not is_postgresql or not self._is_copied(records, meanwhile):
+        if not records or not is_postgresql or not self._try_copy(records, meanwhile):
             super().write_new(records, meanwhile)
 
-    def _is_copied(self, records: Sequence[Record], meanwhile: Callable[[], object]) -> bool:
+    def _try_copy(self, records: Sequence[Record], meanwhile: Callable[[], object]) -> bool:
         with suppress(DBAPIError, TypeError, ValueError), self._writing.use() as connection:
             rows = self._database.rows(records, datetime.now(UTC))
-            with self._database.turn(connection, self._table.name):
-                if copied(connection, self._table.name, STORED_COLUMNS, rows, meanwhile):
+            with self._database.exclusive_write(connection, self._table.name):
+                columns = self._missing.written
+                if copied(connection, self._table.name, columns, values_of(rows, columns), meanwhile):
                     connection.commit()
                     return True
                 connection.rollback()
         return False
 
     def check(self) -> None:
-        with self._explained():
+        with self._database.explained():
             connection = self._database.connect_to_check()
             if connection is not None:
                 with connection:
                     if inspect(connection).has_table(self._table.name):
                         require_fit(connection, self._table, self._database)
+                        note_missing(connection, self._table, self._database, self._missing)
+                    require_rights(connection, self._table, self._database, self._missing)
+
+    def notices(self) -> Sequence[str]:
+        return self._missing.notices
 
     def wait_at_most(self, seconds: float) -> bool:
         self._writing.close()  # the next connection waits no longer
@@ -138,16 +171,29 @@ class SQLChest(ReadableChest):
 
     def _read(self, pages_of: Pages[T], query: Query, after: Cursor | None, limit: int) -> list[T]:
         found: list[T] = []
-        # A text that is no Unicode (a byte of a command line) is not taken, and no record has it.
-        with suppress(UnicodeEncodeError, RecordRejected), self._explained(), self._reading.use() as connection:
-            for page in pages_of(connection, self._table, query, int(after or 0), limit):
+        # Text that is not Unicode (a byte of a command line) is not taken, and no record has it.
+        with (
+            suppress(UnicodeEncodeError, RecordRejected),
+            self._database.explained(),
+            self._reading.use() as connection,
+        ):
+            for page in pages_of(connection, self._database, self._read_from, query, int(after or 0), limit):
                 found += page
                 if len(found) >= limit:
                     break
         return found[:limit]
 
+    def _can_count(self, query: Query, by: Sequence[Name] = ()) -> bool:
+        return can_count(query, by, self._words)
+
+    @contextmanager
+    def _pieces(self) -> Iterator[SQLPieces]:
+        with self._database.explained(), self._reading.use() as connection:
+            source = source_text(connection, self._read_from)
+            yield SQLPieces(source, self._words, partial(rows_within, connection, self._database))
+
     def newest(self) -> Cursor | None:
-        with self._explained(), self._reading.use() as connection:
+        with self._database.explained(), self._reading.use() as connection:
             newest: int | None = connection.execute(select(func.max(self._table.c.seq))).scalar()
         return newest
 
@@ -155,7 +201,7 @@ class SQLChest(ReadableChest):
         removed = 0
         for start in range(0, len(stored), _REMOVED_AT_ONCE):
             places = [row.cursor for row in stored[start : start + _REMOVED_AT_ONCE]]
-            with self._explained(), self._writing.use() as connection:
+            with self._database.explained(), self._writing.use() as connection:
                 removed += connection.execute(delete(self._table).where(self._table.c.seq.in_(places))).rowcount
                 connection.commit()
         return removed
@@ -166,43 +212,47 @@ class SQLChest(ReadableChest):
 
     @property
     def is_in_order(self) -> bool:
-        """In SQLite one transaction writes at a time; on a server, one that is not of Chest may write beside ours."""
-        return isinstance(self._database, SQLiteDatabase)
+        """A transaction that is not of Chest may write beside ours."""
+        return False
 
-    def ledger(self) -> SQLLedger:
-        file = self._database.path if isinstance(self._database, SQLiteDatabase) else None
-        return SQLLedger(self._database, self._table.name, file)
+    def coordination(self) -> SQLCoordinationStore:
+        return SQLCoordinationStore(self._database, self._table.name)
 
-    def housekeeping(self) -> SQLHousekeeping:
-        return SQLHousekeeping(self._database, self._table)
+    def retention(self) -> SQLRetentionBackend:
+        return SQLRetentionBackend(self._database, self._table)
 
     def _refused(self, records: Sequence[Record]) -> list[str]:
-        """Which of the records are refused: each is tried by itself, and nothing is stored."""
-        refused = []
+        """Which of the records are refused, tried on a new connection; nothing is stored."""
+        found: list[str] = []
         with (
             suppress(DBAPIError, ChestUnavailable, ValueError),
             self._writing.use() as connection,
-            self._database.turn(connection, self._table.name),
+            self._database.exclusive_write(connection, self._table.name),
         ):
-            for record in records:
-                try:
-                    with connection.begin_nested():
-                        row = self._database.rows([record], datetime.now(UTC))
-                        self._database.insert(connection, self._table, STORED_COLUMNS, row)
-                except DBAPIError as error:
-                    if not isinstance(self._database.explain(error), RecordRejected):
-                        raise
-                    refused.append(record.id)
-                except (OverflowError, TypeError, ValueError):
-                    refused.append(record.id)
+
+            def try_store(tried: Sequence[Record]) -> bool:
+                rows = self._database.rows(tried, datetime.now(UTC))
+                columns = self._missing.written
+                return self._database.try_insert(connection, self._table, columns, values_of(rows, columns))
+
+            # The others of this table wait for their turn meanwhile.
+            end = time.monotonic() + self._database.target.timeout_seconds / 2
+            found = refused_of(records, try_store, self._known_good, lambda: time.monotonic() > end)
             connection.rollback()
-        return refused
+        return found
 
     def _connect_to_write(self) -> Connection:
         connection = self._database.connect_to_write()
         with _closed_on_error(connection):
             make_tables(connection, self._table, self._database)
             require_fit(connection, self._table, self._database)
+            add_missing(connection, self._table, self._database, self._missing)
+            require_rights(connection, self._table, self._database, self._missing)
+            connection.rollback()
+        if not self._has_looked_at_index:
+            self._has_looked_at_index = True
+            with closing(self._database.connect_to_write()) as other:
+                make_asked_index(other, self._table, self._database)
         return connection
 
     def _connect_to_read(self) -> Connection:
@@ -213,18 +263,9 @@ class SQLChest(ReadableChest):
                     f"{self.name} has no table {self._table.name}: nothing was recorded here yet, or it was under"
                     " another name (?table=)."
                 )
-            require_fit(connection, self._table, self._database)
+            require_fit(connection, self._table, self._database, is_for_writing=False)
+            self._read_from = readable(connection, self._table)
         return connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """What the driver raises, as errors of Chest."""
-        try:
-            yield
-        except DBAPIError as error:
-            told = self._database.explain(error)
-            # A server shows the row that it refuses.
-            raise told from (None if isinstance(told, RecordRejected) else error)
 
 
 @contextmanager

@@ -1,30 +1,25 @@
-"""``SQLHousekeeping``: the oldest rows of an SQL chest removed in short transactions, and SQLite's file cut back."""
+"""``SQLRetentionBackend``: the oldest rows of an SQL chest removed in short transactions."""
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any, Final
 
-from sqlalchemy import Select, Table, Text, cast, delete, func, inspect, select
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Select, Table, Text, cast, delete, func, select
 
-from chest.chests.sql_database import Database
-from chest.chests.sql_ledger import LEDGER_TABLE
-from chest.chests.upkeep import Housekeeping
-from chest.held_connection import HeldConnection
+from chest.chests.sql.dialect import Database
+from chest.chests.upkeep import RetentionBackend
+from chest.system.fork_safe_connection import ForkSafeConnection
 
-__all__ = ["SQLHousekeeping"]
+__all__ = ["SQLRetentionBackend"]
 
 _SAMPLED_ROWS: Final = 1000
 _BYTES_BESIDE_TEXT: Final = 200
 """Of a row: its numbers, its header, and its entries in three indexes."""
-_INCREMENTAL: Final = 2
-_TEXTS: Final = ("id", "request_id", "path", "route", "variables", "attributes", "service", "release", "host")
+_TEXTS: Final = ("id", "request_id", "path", "variables", "attributes", "service", "release", "host")
 
 
-class SQLHousekeeping(Housekeeping):
-    """Which rows are meant is read first, outside of any lock; removing them by their key is short.
+class SQLRetentionBackend(RetentionBackend):
+    """It reads first which rows to remove, without a lock; removing them by their key is short.
 
     :param database: the chest's.
     :param table: the chest's.
@@ -32,18 +27,21 @@ class SQLHousekeeping(Housekeeping):
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database, self._table = database, table
-        self._writing = HeldConnection(database, database.connect_to_write, database.prepare)
-        self._reading = HeldConnection(database, database.connect_to_read)
+        self._writing = ForkSafeConnection(database, database.connect_to_write, database.prepare)
+        self._reading = ForkSafeConnection(database, database.connect_to_read)
 
     def rows(self) -> int:
         with self._database.explained(), self._reading.use() as connection:
             return int(connection.execute(select(func.count()).select_from(self._table)).scalar_one())
 
-    def used_bytes(self) -> int:
-        """Of a SQLite file of its own, the pages in use; else what the texts of the newest rows make of all of them."""
+    def newest_ns(self) -> int | None:
         with self._database.explained(), self._reading.use() as connection:
-            if connection.dialect.name == "sqlite" and self._has_the_file_alone(connection):
-                return (_pragma(connection, "page_count") - _pragma(connection, "freelist_count")) * _page(connection)
+            newest = connection.execute(select(func.max(self._table.c.time_ns))).scalar_one()
+        return None if newest is None else int(newest)
+
+    def used_bytes(self) -> int:
+        """What the texts of the newest rows make of all of them."""
+        with self._database.explained(), self._reading.use() as connection:
             average = connection.execute(self._average_row()).scalar_one()
         return int(self.rows() * (float(average or 0) + _BYTES_BESIDE_TEXT))
 
@@ -51,7 +49,7 @@ class SQLHousekeeping(Housekeeping):
         columns = self._table.c
         oldest = select(columns.seq).order_by(columns.seq).limit(limit)
         if before_ns is not None:
-            # By time, where there is an index: by seq, all that is younger and was stored earlier would be passed each time.
+            # By time if there is an index: by seq, all that is younger and was stored earlier would be passed each time.
             oldest = select(columns.seq).where(columns.time_ns < before_ns).order_by(columns.time_ns).limit(limit)
         with self._database.explained(), self._reading.use() as connection:
             places = list(connection.execute(oldest).scalars())
@@ -63,40 +61,17 @@ class SQLHousekeeping(Housekeeping):
         return removed
 
     def reclaim(self, limit_bytes: int) -> int:
-        """SQLite only: the others use the room again, and it is theirs to say when."""
-        with self._database.explained(), self._writing.use() as connection:
-            if connection.dialect.name != "sqlite" or _pragma(connection, "auto_vacuum") != _INCREMENTAL:
-                return 0
-            before, page = _pragma(connection, "freelist_count"), _page(connection)
-            if not before:
-                return 0
-            connection.rollback()
-            driver: Any = connection.connection.driver_connection
-            try:
-                # Stepped to its end by executescript; execute would free one page, as the pragma yields a row a page.
-                driver.executescript(f"PRAGMA incremental_vacuum({max(1, limit_bytes // page)})")
-            except sqlite3.Error as error:
-                raise DBAPIError.instance("", None, error, sqlite3.Error) from error
-            return (before - _pragma(connection, "freelist_count")) * page
+        """Nothing: a server uses the room again, and it is its administrator's to say when."""
+        return 0
 
     def close(self) -> None:
         self._writing.close()
         self._reading.close()
 
     def _average_row(self) -> Select[Any]:
-        newest = select(self._table).order_by(self._table.c.seq.desc()).limit(_SAMPLED_ROWS).subquery()
+        columns = self._table.c
+        newest = (
+            select(*(columns[name] for name in _TEXTS)).order_by(columns.seq.desc()).limit(_SAMPLED_ROWS).subquery()
+        )
         lengths = (func.coalesce(func.length(cast(newest.c[name], Text)), 0) for name in _TEXTS)
         return select(func.avg(sum(lengths)))
-
-    def _has_the_file_alone(self, connection: Connection) -> bool:
-        """Whether no other table stands in the file: its bytes are not to be made up for by removing records."""
-        there = {name for name in inspect(connection).get_table_names() if not name.startswith("sqlite_")}
-        return there <= {self._table.name, LEDGER_TABLE}
-
-
-def _pragma(connection: Connection, name: str) -> int:
-    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
-
-
-def _page(connection: Connection) -> int:
-    return _pragma(connection, "page_size")

@@ -6,55 +6,34 @@ How many bytes each holds stands in ``sizes``, kept by triggers: a bound is look
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
 import stat
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
-from chest.encoding import decode, encode
-from chest.held_connection import HeldConnection
-from chest.record import Record
+from chest.delivery.spool.schema import FORMAT, SCHEMA, add_what_is_missing
+from chest.record.decoding import record_of_values
+from chest.record.encoding import decode, encode
+from chest.record.record import VERSION, Record
+from chest.system.files import identity_of
+from chest.system.fork_safe_connection import ForkSafeConnection
+from chest.system.sqlite_file import FileConnection, connect, make_file
 
-FORMAT: Final = 1
-_BUSY_SECONDS: Final = 1.0
+BUSY_SECONDS: Final = 1.0
 """How long to wait for another worker that writes: it needs some milliseconds."""
 _PIECE_RECORDS: Final = 250
 _WAL_BYTES_KEPT: Final = 4 * 1024 * 1024
 _VACUUM_PAGES: Final = 256
-"""Given back to the disk with each piece that leaves, so that nothing waits for all of it at once."""
+"""Pages given back to the disk with each piece that leaves: giving back all at once would make others wait."""
 RESERVE_BYTES: Final = 2 * _WAL_BYTES_KEPT
 """What is left free of the disk: to take a piece out, SQLite writes it to the log and the log to the file. A spool that had
 filled the disk to the last byte could never be emptied again."""
 _UNUSABLE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-_SCHEMA: Final = """
-PRAGMA auto_vacuum = INCREMENTAL;
-PRAGMA journal_mode = WAL;
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS spooled (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, records INTEGER NOT NULL, bytes INTEGER NOT NULL, lines BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS dead (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, died_ns INTEGER NOT NULL, reason TEXT NOT NULL, bytes INTEGER NOT NULL,
-    line BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS sizes (kind TEXT PRIMARY KEY, records INTEGER NOT NULL, bytes INTEGER NOT NULL);
-INSERT OR IGNORE INTO sizes VALUES ('spooled', 0, 0), ('dead', 0, 0);
-CREATE TABLE IF NOT EXISTS about (chest TEXT NOT NULL);
-CREATE TRIGGER IF NOT EXISTS spooled_in AFTER INSERT ON spooled BEGIN
-    UPDATE sizes SET records = records + new.records, bytes = bytes + new.bytes WHERE kind = 'spooled'; END;
-CREATE TRIGGER IF NOT EXISTS spooled_out AFTER DELETE ON spooled BEGIN
-    UPDATE sizes SET records = records - old.records, bytes = bytes - old.bytes WHERE kind = 'spooled'; END;
-CREATE TRIGGER IF NOT EXISTS dead_in AFTER INSERT ON dead BEGIN
-    UPDATE sizes SET records = records + 1, bytes = bytes + new.bytes WHERE kind = 'dead'; END;
-CREATE TRIGGER IF NOT EXISTS dead_out AFTER DELETE ON dead BEGIN
-    UPDATE sizes SET records = records - 1, bytes = bytes - old.bytes WHERE kind = 'dead'; END;
-PRAGMA user_version = 1;
-COMMIT;
-"""
 
 
 class SpoolError(Exception):
@@ -68,6 +47,15 @@ class Size(NamedTuple):
     bytes: int
 
 
+class Added(NamedTuple):
+    """What adding to a spool did."""
+
+    dropped: int
+    """Records that were too old for the room that there is."""
+    pieces: list[tuple[int, int]]
+    """The number of each new piece, and how many records it has."""
+
+
 class Piece(NamedTuple):
     """Records that were spooled together."""
 
@@ -75,16 +63,10 @@ class Piece(NamedTuple):
     records: list[Record]
     damaged: int
     """How many could not be read, and are left out."""
-
-
-class DeadLetter(NamedTuple):
-    """A record that a chest refused for good."""
-
-    seq: int
-    died_ns: int
-    """Unix time in nanoseconds, when it was refused."""
-    reason: str
-    record: Record
+    lines: bytes
+    """The whole piece as it was kept, if some records could not be read."""
+    version: int
+    """Of the records as they were written; see :data:`chest.record.record.VERSION`."""
 
 
 class SpoolFile:
@@ -92,7 +74,7 @@ class SpoolFile:
 
     A connection is held, and closed before a fork. Every method raises :exc:`SpoolError` when the file cannot be used.
 
-    :param path: made private to the user when it is first written; refused when it is a link or somebody else's.
+    :param path: made private to the user when it is first written; refused if it is a link or belongs to another user.
     :param chest: the chest's label, kept in the file for people.
     """
 
@@ -100,7 +82,9 @@ class SpoolFile:
         self.path = path
         self._chest = chest
         self._opened: tuple[int, int] | None = None
-        self._held: HeldConnection[sqlite3.Connection] = HeldConnection(self, self._connect, self._prepare)
+        self._held: ForkSafeConnection[FileConnection] = ForkSafeConnection(self, self._connect, self._prepare)
+
+    reserve_bytes: ClassVar[int] = RESERVE_BYTES
 
     def exists(self) -> bool:
         """Whether anything was ever put there."""
@@ -112,101 +96,69 @@ class SpoolFile:
 
     # -- records that wait -------------------------------------------------------------------------------------------
 
-    def add(self, records: Sequence[Record], most_bytes: int) -> int:
-        """Keep the records; where that makes more than ``most_bytes``, drop the oldest, and return how many."""
+    def add(self, records: Sequence[Record], most_bytes: int, why: str = "") -> Added:
+        """Keep the records. Beyond ``most_bytes`` the oldest are dropped.
+
+        :param why: what the chest said, without secrets; shown by ``chest status``.
+        """
         pieces = [records[start : start + _PIECE_RECORDS] for start in range(0, len(records), _PIECE_RECORDS)]
         rows = [(len(piece), len(lines), lines) for piece in pieces for lines in [encode([each[:] for each in piece])]]
-        self._leave_free(RESERVE_BYTES + sum(row[1] for row in rows))
-        with self._transaction() as connection:
-            connection.executemany("INSERT INTO spooled (records, bytes, lines) VALUES (?, ?, ?)", rows)
-            return self._bounded(connection, "spooled", most_bytes)
+        self.require_free(RESERVE_BYTES + sum(row[1] for row in rows))
+        with self.transaction() as connection:
+            connection.executemany(
+                f"INSERT INTO spooled (records, bytes, lines, version) VALUES (?, ?, ?, {VERSION})",  # noqa: S608
+                rows,
+            )
+            connection.execute("INSERT OR REPLACE INTO trouble VALUES (1, ?)", (why,))
+            last = connection.execute("SELECT max(seq) FROM spooled").fetchone()[0] or 0
+            numbered = [(last - len(rows) + place, row[0]) for place, row in enumerate(rows, 1)]
+            return Added(self.drop_beyond(connection, "spooled", most_bytes), numbered)
 
     def oldest(self, after: int = 0) -> Piece | None:
         """The piece that has waited longest, of those behind the one with this ``seq``."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             row = connection.execute(
-                "SELECT seq, lines FROM spooled WHERE seq > ? ORDER BY seq LIMIT 1", (after,)
+                "SELECT seq, lines, records, version FROM spooled WHERE seq > ? ORDER BY seq LIMIT 1", (after,)
             ).fetchone()
-        return None if row is None else Piece(row[0], *_records_of(row[1]))
+        if row is None:
+            return None
+        records, damaged = records_of(row[1])
+        return Piece(row[0], records, max(damaged, row[2] - len(records)), row[1] if damaged else b"", row[3])
 
     def remove_up_to(self, seq: int) -> int:
         """The chest has the piece with this ``seq``, and all before it; returns how many were there."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             removed = connection.execute("DELETE FROM spooled WHERE seq <= ?", (seq,)).rowcount
         with self._explained(), self._held.use() as connection:
-            # A script, as it is one page a step, and execute takes a single step where there are no columns.
+            # A script: each step frees one page, and execute makes a single step of a statement without columns.
             connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         return removed
 
     def size(self, kind: str = "spooled") -> Size:
         """How much is in a table, ``spooled`` or ``dead``."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return Size(*connection.execute("SELECT records, bytes FROM sizes WHERE kind = ?", (kind,)).fetchone())
 
     def chest(self) -> str:
         """The label of the chest that this is for."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             row = connection.execute("SELECT chest FROM about").fetchone()
         return "" if row is None else str(row[0])
 
-    # -- records that were refused -----------------------------------------------------------------------------------
-
-    def bury(self, records: Sequence[Record], reason: str, most_bytes: int) -> int:
-        """Keep records that were refused; where that makes more than ``most_bytes``, drop the oldest, and return how many."""
-        now = time.time_ns()
-        lines = [encode(record[:]) for record in records]
-        self._leave_free(RESERVE_BYTES // 2)
-        with self._transaction() as connection:
-            connection.executemany(
-                "INSERT INTO dead (died_ns, reason, bytes, line) VALUES (?, ?, ?, ?)",
-                [(now, reason, len(line) + len(reason), line) for line in lines],
-            )
-            return self._bounded(connection, "dead", most_bytes)
-
-    def dead(self, after: int = 0, limit: int = 500) -> list[DeadLetter]:
-        """Dead letters in the order in which they died."""
-        with self._transaction() as connection:
-            rows = connection.execute(
-                "SELECT seq, died_ns, reason, line FROM dead WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
-            ).fetchall()
-        letters = []
-        for seq, died_ns, reason, line in rows:
-            record = _record_of(_decoded(line))
-            if record is not None:
-                letters.append(DeadLetter(seq, died_ns, reason, record))
-        return letters
-
-    def revive(self, letters: Sequence[DeadLetter]) -> int:
-        """Have these delivered again, with what waits; returns how many were there."""
-        revived = 0
-        with self._transaction() as connection:
-            for letter in letters:
-                if connection.execute("DELETE FROM dead WHERE seq = ?", (letter.seq,)).rowcount:
-                    lines = encode([letter.record[:]])
-                    connection.execute(
-                        "INSERT INTO spooled (records, bytes, lines) VALUES (1, ?, ?)", (len(lines), lines)
-                    )
-                    revived += 1
-        return revived
-
-    def forget(self, letters: Sequence[DeadLetter]) -> int:
-        """Remove these for good; returns how many were there."""
-        with self._transaction() as connection:
-            return sum(
-                connection.execute("DELETE FROM dead WHERE seq = ?", (letter.seq,)).rowcount for letter in letters
-            )
-
     # -- the file ----------------------------------------------------------------------------------------------------
 
-    def _leave_free(self, wanted_bytes: int) -> None:
-        """Raise SpoolError where the disk has less room: what is here can be removed only where there is some."""
+    def require_free(self, wanted_bytes: int) -> None:
+        """Raise SpoolError if the disk has less room: records can be removed from the file only if there is some."""
         with self._explained():
             free_bytes = shutil.disk_usage(self.path.parent).free
             if free_bytes < wanted_bytes:
-                raise SpoolError(f"{self.path}: the disk is full but for {free_bytes >> 20} MiB, which are left free")
+                raise SpoolError(
+                    f"{self.path}: the disk has {free_bytes >> 20} MiB left, which stay free so that the spool can be emptied"
+                )
 
     @staticmethod
-    def _bounded(connection: sqlite3.Connection, kind: str, most_bytes: int) -> int:
+    def drop_beyond(connection: sqlite3.Connection, kind: str, most_bytes: int) -> int:
+        """Drop the oldest rows of a table, ``spooled`` or ``dead``, until it holds no more than this; returns how many records."""
         dropped = 0
         size = f"SELECT records, bytes FROM sizes WHERE kind = '{kind}'"  # noqa: S608 - one of two words of ours
         records, held = connection.execute(size).fetchone()
@@ -220,7 +172,8 @@ class SpoolFile:
         return dropped
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection that holds the file's write lock; committed if the block ends without an exception."""
         with self._explained(), self._held.use() as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
@@ -232,7 +185,8 @@ class SpoolFile:
             yield
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNUSABLE:
-                self._set_aside()
+                with suppress(OSError):  # it stays, and the next use reports the error
+                    self._set_aside()
             raise SpoolError(f"{self.path}: {error}") from error
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror or error}") from error
@@ -241,95 +195,96 @@ class SpoolFile:
         except Exception as error:
             raise SpoolError(f"{self.path}: {error}") from error
 
-    def place(self) -> tuple[int, int] | None:
+    def identity(self) -> tuple[int, int] | None:
         """The file's device and inode; None when it is gone."""
-        try:
-            found = os.lstat(self.path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+        return identity_of(self.path)
 
-    def is_lost(self, connection: sqlite3.Connection) -> bool:
-        """Nobody but the file is at the other end."""
+    def is_lost(self, connection: FileConnection) -> bool:
+        """A file cannot hang up."""
         return False
 
     can_be_left_in_use: ClassVar[bool] = False
     """The child remembers locks that only its parent has."""
 
-    def leave_to_parent(self, connection: sqlite3.Connection) -> None:
+    def abandon_after_fork(self, connection: FileConnection) -> None:
         """In a forked child: it was idle, and is closed."""
         with suppress(Exception):
             connection.close()
 
     def _prepare(self) -> None:
-        """Make the file, private from its first moment; refuse what somebody else may have put there."""
-        with suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        """Make the file, private from its first moment; refuse a file that another user may have put there, or may put there yet."""
+        refuse_foreign_directory(self.path)
+        make_file(self.path)
         found = os.lstat(self.path)
         if not stat.S_ISREG(found.st_mode):
-            raise SpoolError(f"{self.path} is no file: move it away")
+            raise SpoolError(f"{self.path} is not a regular file; move it away")
         if found.st_uid != os.geteuid():
-            raise SpoolError(f"{self.path} belongs to user {found.st_uid}: move it away")
+            raise SpoolError(f"{self.path} belongs to user {found.st_uid}; move it away")
         if stat.S_IMODE(found.st_mode) & 0o077:
             os.chmod(self.path, 0o600)
 
-    def _connect(self) -> sqlite3.Connection:
-        self._opened = self.place()
-        connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )  # fmt: skip
+    def _connect(self) -> FileConnection:
+        self._opened = self.identity()
+        connection = connect(self.path, "mode=rw", BUSY_SECONDS)
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > FORMAT:
                 raise SpoolError(f"{self.path} is of format {version}, and this release reads up to {FORMAT}")
             if version < FORMAT:
-                connection.executescript(_SCHEMA)
-                connection.execute("INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT * FROM about)", (self._chest,))
+                connection.executescript(SCHEMA)
+            # Looked for each time: a process that was killed right after it made the tables has not written it.
+            if self._chest and not connection.execute("SELECT 1 FROM about WHERE chest != ''").fetchone():
+                connection.execute("INSERT OR REPLACE INTO about (rowid, chest) VALUES (1, ?)", (self._chest,))
+            add_what_is_missing(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
+            connection.note_log()
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _set_aside(self) -> None:
-        """A damaged file is kept for a person, and a new one made; said by whoever gets the error.
+        """A damaged file is kept, for what can be read of it and for a person, and a new one made; said with the error.
 
-        Not where another process did so before: what has the name by now is the new one.
+        Does nothing if another process did so before: the name then belongs to the new file.
         """
-        if self.place() != self._opened:
+        if self.identity() != self._opened:
             return
-        aside = self.path.with_name(self.path.name + ".damaged")
-        for suffix in ("-wal", "-shm", ""):  # the name of the whole last: until then nobody makes a new one
+        aside = next(name for name in asides_of(self.path) if not os.path.lexists(name))
+        for suffix in ("-wal", "-shm", ""):  # the name of the whole last: until then no process makes a new one
             with suppress(FileNotFoundError):
-                os.unlink(f"{aside}{suffix}")
-            with suppress(OSError):
                 os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
 
 
-def _records_of(lines: bytes) -> tuple[list[Record], int]:
-    rows = _decoded(lines)
+def asides_of(path: Path) -> Iterator[Path]:
+    """The names under which damaged files of this spool are kept until they are read."""
+    yield path.with_name(f"{path.name}.damaged")
+    yield from (path.with_name(f"{path.name}.damaged-{count}") for count in itertools.count(2))
+
+
+def refuse_foreign_directory(path: Path) -> None:
+    """Raise SpoolError if another user owns the directory: that user could replace a name in it by a link at any moment."""
+    owner = os.stat(path.parent).st_uid
+    if owner != os.geteuid():
+        raise SpoolError(f"{path.parent} belongs to user {owner}: run this as that user")
+
+
+def records_of(lines: bytes) -> tuple[list[Record], int]:
+    """The records of a piece, and how many of them cannot be read."""
+    rows = decoded(lines)
     if not isinstance(rows, list):
-        return [], 1
-    records = [record for row in rows if (record := _record_of(row)) is not None]
+        from chest.delivery.spool.salvage import records_in
+
+        records = records_in(lines)
+        return records, max(1, lines.count(b'],["') + 1 - len(records))
+    records = [record for row in rows if (record := record_of_values(row)) is not None]
     return records, len(rows) - len(records)
 
 
-def _decoded(text: bytes) -> Any:
+def decoded(text: bytes) -> Any:
+    """The value of a piece of JSON; None if it is damaged."""
     try:
         return decode(text)
     except (ValueError, RecursionError):
         return None
-
-
-_TEXT, _NUMBER, _MAYBE_TEXT = (str,), (int,), (str, type(None))
-_SHAPE: Final[tuple[tuple[type, ...], ...]] = (
-    _TEXT, _TEXT, _NUMBER, _NUMBER, _TEXT, _TEXT, _MAYBE_TEXT, (int, type(None)), _TEXT, _MAYBE_TEXT, (dict,), (dict,),
-    _TEXT, _TEXT, _TEXT,
-)  # fmt: skip
-
-
-def _record_of(row: Any) -> Record | None:
-    if not isinstance(row, list) or len(row) != len(_SHAPE):
-        return None
-    return Record._make(row) if all(type(v) in types for v, types in zip(row, _SHAPE, strict=True)) else None

@@ -9,7 +9,7 @@ from chest.dockerflow.checks.messages import CheckMessage, Error
 
 
 def check_database_connected(db: Any) -> list[CheckMessage]:
-    """Whether the database answers ``SELECT 1``.
+    """An error message if the database does not answer ``SELECT 1``.
 
     :param db: a SQLAlchemy ``Engine``, or what has one as ``engine``: Flask-SQLAlchemy's ``SQLAlchemy`` (its default one).
     """
@@ -27,5 +27,5 @@ def check_database_connected(db: Any) -> list[CheckMessage]:
 
 
 def engine_of(db: Any) -> Any:
-    """The engine of whatever has one; anything else is taken for an engine itself."""
+    """The object's ``engine``, if it has one; otherwise the object itself."""
     return getattr(db, "engine", db)

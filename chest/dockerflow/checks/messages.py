@@ -1,4 +1,4 @@
-"""What a check says: ``CheckMessage`` and its levels, which are those of ``logging``."""
+"""``CheckMessage``: one finding of a check, with a level of ``logging``."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ STATUSES: Final = {
 
 
 def level_to_text(level: int) -> str:
-    """The name of a level; 0, which is no message's, is ``ok``, and one without a name ``unknown``."""
+    """The name of a level; 0 (no message) is ``ok``, and a level without a name ``unknown``."""
     return STATUSES.get(level, "unknown")
 
 
 class CheckMessage:
-    """One thing that a check found. Use the subclass for its level, such as :class:`Warning`.
+    """One finding of a check. Use the subclass for its level, such as :class:`Warning`.
 
-    :param msg: what was found; shown to whoever asks for the heartbeat, so without secrets.
+    :param msg: what was found; every client of the heartbeat sees it, so write no secrets.
     :param level: another level than that of the class.
     :param hint: what to do about it.
-    :param obj: what it is about.
-    :param id: tells the kind of message, for ``silenced_checks``; two messages of a check need two ids to be shown both.
+    :param obj: the object that it is about.
+    :param id: tells the kind of message, for ``silenced_checks``; a check that returns two messages needs two ids to show both.
     """
 
     level: int
@@ -72,7 +72,7 @@ class CheckMessage:
         return f"<{type(self).__name__}: {shown}>"
 
     def is_serious(self, level: int = ERROR) -> bool:
-        """Whether it is of this level, or worse."""
+        """True if the message has this level, or a worse one."""
         return self.level >= level
 
 
@@ -89,7 +89,7 @@ class Info(CheckMessage):
 
 
 class Warning(CheckMessage):  # noqa: A001 - python-dockerflow's name
-    """Something to see to; the heartbeat passes all the same."""
+    """Something to look at; the heartbeat still passes."""
 
     level = WARNING
 

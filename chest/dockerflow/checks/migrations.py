@@ -1,4 +1,4 @@
-"""``check_migrations_applied``: whether a database is as the last of Alembic's migrations makes it."""
+"""``check_migrations_applied``: whether all of Alembic's migrations were applied to a database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chest.dockerflow.checks.messages import CheckMessage, Info, Warning  # noqa
 
 
 def check_migrations_applied(migrate: Any) -> list[CheckMessage]:
-    """Whether the heads of the migration scripts are those that the database has.
+    """A message if the database does not have the heads of the migration scripts.
 
     :param migrate: Flask-Migrate's ``Migrate``; or anything with ``db`` (an ``Engine``, or what has one as ``engine``),
         ``directory`` and ``get_config(directory=...)``, which returns Alembic's ``Config``.

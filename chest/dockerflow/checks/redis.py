@@ -9,7 +9,7 @@ from chest.dockerflow.checks.messages import CheckMessage, Error
 
 
 def check_redis_connected(client: Any) -> list[CheckMessage]:
-    """Whether Redis answers ``PING``.
+    """An error message if Redis does not answer ``PING``.
 
     :param client: redis-py's client, or Flask-Redis's ``FlaskRedis``. Give it a ``socket_timeout``.
     """
@@ -24,6 +24,6 @@ def check_redis_connected(client: Any) -> list[CheckMessage]:
     except redis.RedisError as error:
         return [Error(f'Redis error: "{error}"', id=health.ERROR_REDIS_EXCEPTION)]
     except (AttributeError, TypeError, ValueError) as error:
-        # A FlaskRedis without its init_app, a URL or an option that no connection can be made of.
+        # A FlaskRedis without its init_app, or an invalid URL or option.
         return [Error(f'Redis misconfigured: "{error}"', id=health.ERROR_MISCONFIGURED_REDIS)]
     return [] if is_answered else [Error("Redis ping failed", id=health.ERROR_REDIS_PING_FAILED)]

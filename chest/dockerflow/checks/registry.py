@@ -1,4 +1,4 @@
-"""The checks that ``/__heartbeat__`` runs: one registry a process, as python-dockerflow has it."""
+"""The checks that ``/__heartbeat__`` runs: one registry for the process, as in python-dockerflow."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def register(func: Check, name: str | None = None) -> Check: ...
 
 
 def register(func: Check | None = None, name: str | None = None) -> Any:
-    """Have the heartbeat run a check: ``@register``, ``@register()`` or ``@register(name="...")``.
+    """Register a check for the heartbeat: ``@register``, ``@register()`` or ``@register(name="...")``.
 
     A check is called without arguments, in a thread of its own, and returns a list of messages, empty when all is well. It
     may be a coroutine function. Give it timeouts: one that hangs is reported, and its thread is left to itself.
 
     :param func: the check.
-    :param name: its name in the heartbeat; None takes the function's. A second check of a name takes the first one's place.
+    :param name: its name in the heartbeat; None takes the function's. A second check of the same name replaces the first.
     """
     if func is None:
         return functools.partial(register, name=name)
@@ -42,14 +42,14 @@ def register(func: Check | None = None, name: str | None = None) -> Any:
 def register_partial(func: Callable[..., Any], *args: Any, name: str | None = None) -> Check:
     """Register a check that takes arguments, such as ``register_partial(check_redis_connected, redis)``.
 
-    :param args: what it is called with.
+    :param args: the arguments of the check.
     :param name: as in :func:`register`.
     """
     return register(functools.wraps(func)(functools.partial(func, *args)), name=name)
 
 
 def get_checks() -> dict[str, Check]:
-    """The registered checks by name; the registry itself, and no copy."""
+    """The registered checks by name; the registry itself, not a copy."""
     return _registered
 
 

@@ -1,4 +1,4 @@
-"""Running checks: what they say, put together; a check that fails is an error of that check, and stops no other."""
+"""Runs checks and collects their messages; a check that fails is an error of that check, and stops no other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from chest.dockerflow.checks.messages import CheckMessage, Error, level_to_text
 from chest.dockerflow.health import ERROR_CHECK_FAILED
-from chest.mozlog import safe_repr
+from chest.record.mozlog import safe_repr
 
 logger = logging.getLogger("dockerflow.checks.registry")
 
@@ -21,14 +21,14 @@ Check: TypeAlias = Callable[[], Any]
 
 @dataclass
 class ChecksResults:
-    """What a number of checks said."""
+    """The results of several checks."""
 
     details: dict[str, dict[str, Any]]
-    """Of each check that had something to say: ``status``, ``level`` and ``messages``, texts by id."""
+    """``status``, ``level`` and ``messages`` (texts by id) of each check that returned messages."""
     statuses: dict[str, str]
-    """Of each check its worst level, in words."""
+    """The worst level of each check, in words."""
     level: int
-    """The worst level of all; 0 when nobody had anything to say."""
+    """The worst level of all; 0 if no check returned a message."""
 
 
 def run_checks(checks: Iterable[tuple[str, Check]], silenced_check_ids: Iterable[str] | None = None) -> ChecksResults:
@@ -57,7 +57,7 @@ async def run_checks_async(
 
 
 def messages_of(name: str, check: Check) -> list[CheckMessage]:
-    """Run one check, an asynchronous one in a loop of its own; what goes wrong is told as a message."""
+    """Run one check, an asynchronous one in a loop of its own; an exception becomes a message."""
     logger.debug("Called Dockerflow check %s", name)
     try:
         said = check()
@@ -67,9 +67,9 @@ def messages_of(name: str, check: Check) -> list[CheckMessage]:
 
 
 def checked_messages(said: Any) -> list[CheckMessage]:
-    """What a check returned, if that is messages.
+    """The messages that a check returned.
 
-    :raises TypeError: it is something else.
+    :raises TypeError: it returned something else.
     """
     messages = list(said) if isinstance(said, (list, tuple, set, frozenset)) or inspect.isgenerator(said) else [said]
     if not all(isinstance(message, CheckMessage) for message in messages):
@@ -80,7 +80,7 @@ def checked_messages(said: Any) -> list[CheckMessage]:
 
 
 def failure(name: str, error: BaseException) -> CheckMessage:
-    """A check that failed, as its message; what it raised goes into the log only, as it may hold anything."""
+    """The message of a check that failed; its exception goes only into the log, since it may hold secrets."""
     logger.error("The Dockerflow check %s failed", name, exc_info=error)
     return Error(f"The check failed with {type(error).__name__}; the log says more.", id=ERROR_CHECK_FAILED)
 
@@ -88,7 +88,7 @@ def failure(name: str, error: BaseException) -> CheckMessage:
 def results_of(
     said: Iterable[tuple[str, Sequence[CheckMessage]]], silenced_check_ids: Iterable[str] | None = None
 ) -> ChecksResults:
-    """Put together and log what checks said; silenced messages are logged all the same."""
+    """Collect and log the messages of checks; silenced messages are logged too."""
     silenced = frozenset(silenced_check_ids or ())
     results = ChecksResults(details={}, statuses={}, level=0)
     for name, messages in said:

@@ -1,6 +1,6 @@
 /* RandomIds and CountedIds: the ids of requests and the second halves of records' ids, each made when it is needed.
  *
- * `chest/request/request_id.py` and `chest/record_id.py` are the same in Python, where it pays to make many at once.
+ * `chest/request/request_id.py` and `chest/record/record_id.py` are the same in Python, for an installation without a compiler.
  */
 #ifndef CHEST_IDS_H
 #define CHEST_IDS_H
@@ -9,14 +9,13 @@
 
 #include <sys/random.h>
 
-#include "line.h"
+#include "record/line.h"
 
 #define RANDOM_BYTES 256 /* as many as getrandom(2) gives whole, whatever signal comes: 16 ids */
 #define UUID_BYTES 16
 #define UUID_CHARACTERS 36
 #define TAIL_CHARACTERS 16
-#define TAILS_A_BLOCK 16 /* `record_id._TAILS_AT_ONCE` */
-#define STEP 251         /* `record_id.STEP` */
+#define STEP 251 /* `record_id.STEP` */
 
 typedef struct {
     PyObject_HEAD
@@ -27,14 +26,12 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     unsigned int process;
-    unsigned int left; /* tails of the block */
-    unsigned long long next_block;
-    unsigned long long number; /* of the tail that was made last */
+    unsigned long long next; /* what the next tail counts */
 } CountedIds;
 
 static PyTypeObject *random_ids_type, *counted_ids_type;
 
-/* A UUID of version 4 as text; NULL, perhaps without an exception, where the system gives no random bytes. */
+/* A UUID of version 4 as text; NULL, perhaps without an exception, if the system gives no random bytes. */
 static PyObject *
 random_id(RandomIds *self)
 {
@@ -63,13 +60,7 @@ random_id(RandomIds *self)
     return id;
 }
 
-static unsigned long long
-take_block(CountedIds *self)
-{
-    return self->next_block++;
-}
-
-/* The process part and a count, in hex; NULL with an exception where there is no memory. */
+/* The process part and a count, in hex; NULL with an exception if there is no memory. */
 static PyObject *
 counted_tail(CountedIds *self)
 {
@@ -77,21 +68,30 @@ counted_tail(CountedIds *self)
     if (tail == NULL) {
         return NULL;
     }
-    if (self->left == 0) {
-        const unsigned long long block = (unsigned long long)STEP * TAILS_A_BLOCK;
-        self->number = take_block(self) % (0x100000000ULL / block) * block;
-        self->left = TAILS_A_BLOCK;
-    }
-    else {
-        self->number += STEP;
-    }
-    self->left--;
-    unsigned long long value = (unsigned long long)self->process << 32 | self->number;
+    unsigned long long value = (unsigned long long)self->process << 32 | self->next++ % (0x100000000ULL / STEP) * STEP;
     char *text = PyUnicode_DATA(tail);
     for (int i = TAIL_CHARACTERS - 1; i >= 0; i--, value >>= 4) {
         text[i] = hex_digits[value & 15];
     }
     return tail;
+}
+
+/* A record's id: the time in 16 hex digits, and the tail; NULL, perhaps without an exception, if the tail is invalid. */
+static PyObject *
+record_id(long long time_ns, PyObject *tail)
+{
+    if (!is_short_ascii(tail, TAIL_CHARACTERS) || PyUnicode_GET_LENGTH(tail) != TAIL_CHARACTERS) {
+        return NULL;
+    }
+    PyObject *id = PyUnicode_New(2 * TAIL_CHARACTERS, 127);
+    if (id != NULL) {
+        char *text = PyUnicode_DATA(id);
+        for (int i = TAIL_CHARACTERS - 1; i >= 0; i--, time_ns >>= 4) {
+            text[i] = hex_digits[time_ns & 15];
+        }
+        memcpy(text + TAIL_CHARACTERS, PyUnicode_DATA(tail), TAIL_CHARACTERS);
+    }
+    return id;
 }
 
 static PyObject *
@@ -105,8 +105,8 @@ random_ids_forget(RandomIds *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 counted_ids_begin(CountedIds *self, PyObject *args)
 {
-    unsigned long long process, block;
-    if (!PyArg_ParseTuple(args, "KK", &process, &block)) {
+    unsigned long long process, begin;
+    if (!PyArg_ParseTuple(args, "KK", &process, &begin)) {
         return NULL;
     }
     if (process > 0xffffffffULL) {
@@ -114,15 +114,14 @@ counted_ids_begin(CountedIds *self, PyObject *args)
         return NULL;
     }
     self->process = (unsigned int)process;
-    self->next_block = block;
-    self->left = 0;
+    self->next = begin;
     Py_RETURN_NONE;
 }
 
 static PyObject *
-counted_ids_take_block(CountedIds *self, PyObject *Py_UNUSED(ignored))
+counted_ids_take(CountedIds *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromUnsignedLongLong(take_block(self));
+    return PyLong_FromUnsignedLongLong(self->next++);
 }
 
 static void
@@ -139,8 +138,8 @@ static PyMethodDef random_ids_methods[] = {
 };
 
 static PyMethodDef counted_ids_methods[] = {
-    {"_begin", (PyCFunction)counted_ids_begin, METH_VARARGS, PyDoc_STR("Begin anew: the process part, and a block.")},
-    {"_take_block", (PyCFunction)counted_ids_take_block, METH_NOARGS, PyDoc_STR("A block that nobody else uses.")},
+    {"_begin", (PyCFunction)counted_ids_begin, METH_VARARGS, PyDoc_STR("Begin anew: the process part, and a count.")},
+    {"_take", (PyCFunction)counted_ids_take, METH_NOARGS, PyDoc_STR("A count that no other tail has.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -153,7 +152,7 @@ static PyType_Slot random_ids_slots[] = {
 };
 
 static PyType_Slot counted_ids_slots[] = {
-    {Py_tp_doc, PyDoc_STR("Second halves of records' ids; see chest.record_id.")},
+    {Py_tp_doc, PyDoc_STR("Second halves of records' ids; see chest.record.record_id.")},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_dealloc, ids_dealloc},
     {Py_tp_methods, counted_ids_methods},
@@ -161,14 +160,14 @@ static PyType_Slot counted_ids_slots[] = {
 };
 
 static PyType_Spec random_ids_spec = {
-    .name = "chest.speedups._native.RandomIds",
+    .name = "chest.native._native.RandomIds",
     .basicsize = sizeof(RandomIds),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .slots = random_ids_slots,
 };
 
 static PyType_Spec counted_ids_spec = {
-    .name = "chest.speedups._native.CountedIds",
+    .name = "chest.native._native.CountedIds",
     .basicsize = sizeof(CountedIds),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .slots = counted_ids_slots,

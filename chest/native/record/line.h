@@ -9,11 +9,14 @@
 #include <Python.h>
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
-/* A line that is no longer holds no value, no name and no path that would have to be cut: `recording.PLAIN_BYTES`. */
+#include "record/secrets.h"
+
+/* A line that is no longer holds no value, no name and no path that would have to be cut: `limits.LINE_BYTES`. */
 #define LINE_BYTES 4096
-/* Longer texts are not looked through twice: `sanitize._MOST_CHARACTERS`. */
+/* Longer texts are not looked through twice. */
 #define MOST_CHARACTERS 4096
 #define CHECK 65521 /* `row.CHECK` */
 
@@ -36,7 +39,7 @@ line_length(const Line *line)
     return line->at - line->begin;
 }
 
-/* Each of these returns 1, or 0 where it does not fit or is not plain. */
+/* Each of these returns 1, or 0 if it does not fit or is not plain. */
 
 static inline int
 put_bytes(Line *line, const char *bytes, Py_ssize_t count)
@@ -96,6 +99,23 @@ put_escaped(Line *line, unsigned char byte)
     }
 }
 
+/* Whether none of the bytes has to be escaped; eight of them at a time, which finds some that need not be. */
+static inline int
+needs_no_escape(const char *text, Py_ssize_t size)
+{
+    const uint64_t ones = 0x0101010101010101, tops = ones * 0x80;
+    uint64_t found = 0;
+    while (size > 0) {
+        uint64_t bytes = ones * ' ';
+        memcpy(&bytes, text, size < 8 ? (size_t)size : 8);
+        uint64_t quotes = bytes ^ (ones * '"'), slashes = bytes ^ (ones * '\\');
+        found |= ((bytes - ones * ' ') | (quotes - ones) | (slashes - ones)) & ~bytes & tops;
+        text += 8;
+        size -= 8;
+    }
+    return !found;
+}
+
 /* UTF-8, between quotes. */
 static int
 put_quoted(Line *line, const char *text, Py_ssize_t size)
@@ -104,6 +124,11 @@ put_quoted(Line *line, const char *text, Py_ssize_t size)
         return 0;
     }
     *line->at++ = '"';
+    if (needs_no_escape(text, size)) {
+        memcpy(line->at, text, (size_t)size);
+        line->at += size;
+        return put_literal(line, "\"");
+    }
     const char *last = text + size, *from = text;
     for (; text < last; text++) {
         unsigned char byte = (unsigned char)*text;
@@ -130,21 +155,6 @@ is_printable(PyObject *text)
         }
     }
     return 1;
-}
-
-/* The UTF-8 of an exact `str`; NULL, and no error set, where there is none. */
-static const char *
-utf8_of(PyObject *text, Py_ssize_t *size)
-{
-    if (PyUnicode_IS_COMPACT_ASCII(text)) {
-        *size = PyUnicode_GET_LENGTH(text);
-        return (const char *)PyUnicode_DATA(text);
-    }
-    const char *utf8 = PyUnicode_AsUTF8AndSize(text, size);
-    if (utf8 == NULL) {
-        PyErr_Clear();
-    }
-    return utf8;
 }
 
 /* A text of which is known that it may be kept, or that has been looked at. */
@@ -174,11 +184,7 @@ put_plain_text(Line *line, PyObject *text)
     if (utf8 == NULL || memchr(utf8, '\0', (size_t)size) != NULL) {
         return 0;
     }
-    if (memchr(utf8, '/', (size_t)size) != NULL
-        && (memchr(utf8, '@', (size_t)size) != NULL || memchr(utf8, '=', (size_t)size) != NULL)) {
-        return 0; /* a URL, it may be, with a password */
-    }
-    return put_quoted(line, utf8, size);
+    return !may_hold_secret(utf8, size) && put_quoted(line, utf8, size);
 }
 
 /* A number with no more than three decimals, such as milliseconds are, without the arithmetic that others need.
@@ -226,7 +232,8 @@ put_plain_value(Line *line, PyObject *value)
     if (PyLong_CheckExact(value)) {
         int is_out_of_range;
         long long number = PyLong_AsLongLongAndOverflow(value, &is_out_of_range);
-        return !is_out_of_range && number != LLONG_MIN && put_number(line, number);
+        int may_be_card = number >= SMALLEST_CARD && number < LARGEST_CARD;
+        return !is_out_of_range && number != LLONG_MIN && !may_be_card && put_number(line, number);
     }
     if (PyFloat_CheckExact(value)) {
         return put_float(line, PyFloat_AS_DOUBLE(value));
@@ -240,26 +247,27 @@ put_plain_value(Line *line, PyObject *value)
     return value == Py_False && put_literal(line, "false");
 }
 
-/* Attributes that are the program's, of exact texts: `Facts.known_attributes`. */
+/* What Python encoded. */
 static int
-put_known_attributes(Line *line, PyObject *attributes)
+put_json(Line *line, PyObject *encoded)
 {
-    Py_ssize_t position = 0;
-    PyObject *name, *value;
-    char separator = '{';
-    if (attributes == Py_None) {
-        return put_literal(line, "{}");
-    }
-    if (!PyDict_CheckExact(attributes)) {
+    return PyBytes_CheckExact(encoded) && put_bytes(line, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded));
+}
+
+/* Whether a text can be printed, is all ASCII and no longer than this. */
+static int
+is_short_ascii(PyObject *text, Py_ssize_t longest)
+{
+    if (!PyUnicode_CheckExact(text) || !PyUnicode_IS_COMPACT_ASCII(text) || PyUnicode_GET_LENGTH(text) > longest) {
         return 0;
     }
-    while (PyDict_Next(attributes, &position, &name, &value)) {
-        if (!put_bytes(line, &separator, 1) || !put_text(line, name) || !put_literal(line, ":") || !put_text(line, value)) {
+    const unsigned char *bytes = PyUnicode_DATA(text);
+    for (Py_ssize_t i = 0, length = PyUnicode_GET_LENGTH(text); i < length; i++) {
+        if (bytes[i] < 0x20 || bytes[i] > 0x7e) {
             return 0;
         }
-        separator = ',';
     }
-    return (separator == ',' || put_literal(line, "{")) && put_literal(line, "}");
+    return 1;
 }
 
 #endif

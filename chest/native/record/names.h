@@ -8,7 +8,7 @@
 
 #include <Python.h>
 
-#include "line.h"
+#include "record/line.h"
 
 #define NAMES 12
 #define NAME_BYTES 52 /* with it, a name takes a line of the processor's cache */
@@ -50,23 +50,6 @@ put_name(Line *line, Names *names, Py_ssize_t place, PyObject *name, PyObject *g
         Py_XSETREF(last->name, Py_NewRef(name));
     }
     return 1;
-}
-
-/* The variables of a request that is over, as JSON, where all are plain and all names were found good before. */
-static int
-put_plain_variables(Line *line, Names *names, PyObject *variables, PyObject *good_names)
-{
-    Py_ssize_t position = 0, place = 0;
-    PyObject *name, *value;
-    char separator = '{';
-    while (PyDict_Next(variables, &position, &name, &value)) {
-        if (!put_bytes(line, &separator, 1) || !put_name(line, names, place++, name, good_names)
-            || !put_plain_value(line, value)) {
-            return 0;
-        }
-        separator = ',';
-    }
-    return (separator == ',' || put_literal(line, "{")) && put_literal(line, "}");
 }
 
 #endif

@@ -4,41 +4,22 @@
 
 #include <Python.h>
 
-#include "ids.h"
-#include "layout.h"
-#include "line.h"
-#include "mark.h"
-#include "notes.h"
-#include "popped.h"
-#include "request.h"
-#include "slot.h"
+#include "record/ids.h"
+#include "request/layout.h"
+#include "record/line.h"
+#include "ring/fork_guard.h"
+#include "ring/in_flight_slots.h"
+#include "system/popped.h"
+#include "request/request.h"
+#include "ring/slot.h"
 
-/* Those that Python made come first: where it served a request, it made several. NULL, perhaps without an exception, where
- * Python has to make more. */
-static PyObject *
-new_request_id(Serving *self)
-{
-    PyObject *id = popped(self->ready_request_ids);
-    return id != NULL ? id : random_id((RandomIds *)self->request_ids);
-}
-
-static PyObject *
-new_tail(Serving *self)
-{
-    PyObject *tail = popped(self->ready_tails);
-    return tail != NULL ? tail : counted_tail((CountedIds *)self->record_ids);
-}
-
-/* Without "=" and ":" there is no secret in a path. */
+/* 1 if a path holds no secret. */
 static int
 is_plain_path(PyObject *path)
 {
-    Py_ssize_t length = PyUnicode_GET_LENGTH(path);
-    if (PyUnicode_IS_COMPACT_ASCII(path)) {
-        const char *text = PyUnicode_DATA(path);
-        return memchr(text, '=', (size_t)length) == NULL && memchr(text, ':', (size_t)length) == NULL;
-    }
-    return PyUnicode_FindChar(path, '=', 0, length, 1) == -1 && PyUnicode_FindChar(path, ':', 0, length, 1) == -1;
+    Py_ssize_t size;
+    const char *utf8 = utf8_of(path, &size);
+    return utf8 != NULL && !may_hold_secret(utf8, size);
 }
 
 /* `request_id.accepted`: letters, digits, ".", "_", "-"; at most 128. */
@@ -58,7 +39,7 @@ is_accepted(PyObject *request_id)
     return length >= 1 && length <= 128;
 }
 
-/* A new reference; NULL without an exception where Python has to find it out. */
+/* A new reference; NULL without an exception if Python has to find it out. */
 static PyObject *
 path_of(PyObject *environ)
 {
@@ -72,9 +53,9 @@ path_of(PyObject *environ)
     return whole;
 }
 
-/* 1 where the path is excluded; -1 with an exception. */
+/* 1 if the path is excluded; -1 with an exception. */
 static int
-is_excluded(Serving *self, PyObject *path)
+is_excluded(FastMiddleware *self, PyObject *path)
 {
     if (self->excludes == Py_None) {
         return 0;
@@ -98,30 +79,83 @@ is_in(PyObject *environ, PyObject *key)
     return PyDict_Contains(environ, key) != 0; /* an error, which these keys cannot have, counts as unusual */
 }
 
-/* The request's id: the one it came with, or one of ours. NULL, perhaps without an exception, where Python has to look at it. */
+/* The request's id: the user's generator's, the one it came with, or one of ours. NULL, perhaps without an exception, if Python has
+ * to make more. */
 static PyObject *
-request_id_of(Serving *self, PyObject *environ)
+request_id_of(FastMiddleware *self, PyObject *environ, PyObject *context)
 {
+    if (self->asks_for_id) {
+        return PyObject_CallMethodObjArgs((PyObject *)self, name_new_id, environ, context, NULL);
+    }
     PyObject *given = PyDict_GetItemWithError(environ, self->header_key);
-    if (given == NULL && PyErr_Occurred()) { /* of another key, which compares itself */
-        return NULL;
+    if (given == NULL) {
+        return PyErr_Occurred() ? NULL : random_id((RandomIds *)self->request_ids); /* of another key, which compares itself */
     }
-    if (given != NULL) {
-        return is_accepted(given) ? Py_NewRef(given) : NULL;
+    if (is_accepted(given)) {
+        return Py_NewRef(given);
     }
-    return new_request_id(self);
+    Py_INCREF(given);
+    PyObject *accepted = PyObject_CallOneArg(self->accepted, given);
+    Py_DECREF(given);
+    if (accepted == Py_None) {
+        Py_SETREF(accepted, random_id((RandomIds *)self->request_ids));
+    }
+    return accepted;
 }
 
-/* By way of Python, which cuts a path that is too long, and counts where there is no slot. */
+/* A new reference, to None if there is no valid header. */
 static PyObject *
-noted_by_python(Serving *self, Request *request)
+trace_in(FastMiddleware *self, PyObject *environ)
+{
+    PyObject *header = PyDict_GetItemWithError(environ, key_trace);
+    if (header == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    }
+    Py_INCREF(header);
+    PyObject *trace = PyObject_CallOneArg(self->trace_of, header);
+    Py_DECREF(header);
+    return trace;
+}
+
+/* `url.scheme`: "http" or "https", as a borrowed reference; None for any other. */
+static PyObject *
+scheme_in(PyObject *environ)
+{
+    PyObject *scheme = PyDict_GetItemWithError(environ, key_scheme);
+    if (scheme == NULL || scheme == text_http || scheme == text_https || !PyUnicode_CheckExact(scheme)) {
+        return scheme == text_http || scheme == text_https ? scheme : Py_None;
+    }
+    return PyUnicode_Compare(scheme, text_http) == 0 ? text_http : PyUnicode_Compare(scheme, text_https) == 0 ? text_https : Py_None;
+}
+
+/* The metadata of a request that has a trace; None for any other. */
+static PyObject *
+metadata_in(FastMiddleware *self, PyObject *environ)
+{
+    PyObject *trace = trace_in(self, environ);
+    if (trace == NULL || trace == Py_None) {
+        return trace;
+    }
+    PyTypeObject *kind = (PyTypeObject *)self->metadata_class; /* which has no `__init__` */
+    Metadata *metadata = (Metadata *)kind->tp_new(kind, nothing, NULL);
+    if (metadata == NULL) {
+        Py_DECREF(trace);
+        return NULL;
+    }
+    metadata->trace = trace;
+    return (PyObject *)metadata;
+}
+
+/* By way of Python, which cuts a path that is too long, and counts a missing slot. */
+static PyObject *
+noted_by_python(FastMiddleware *self, Request *request)
 {
     PyObject *time_ns = PyLong_FromLongLong(request->time_ns);
     if (time_ns == NULL) {
         return NULL;
     }
     PyObject *slot = PyObject_CallMethodObjArgs(
-        self->in_flight, name_begin, request->tail, request->request_id, time_ns, request->method, request->path, NULL
+        self->in_flight, name_begin, request->tail, request->request_id, time_ns, request->method, request->shown_path, NULL
     );
     Py_DECREF(time_ns);
     return slot;
@@ -136,18 +170,18 @@ write_request(Slot *slot, Request *request)
     return put_literal(&line, "[") && put_text(&line, request->tail) && put_literal(&line, ",")
            && put_text(&line, request->request_id) && put_literal(&line, ",") && put_number(&line, request->time_ns)
            && put_literal(&line, ",") && put_number(&line, request->time_ns % CHECK) && put_literal(&line, ",")
-           && put_text(&line, request->method) && put_literal(&line, ",") && put_text(&line, request->path)
+           && put_text(&line, request->method) && put_literal(&line, ",") && put_text(&line, request->shown_path)
            && put_literal(&line, "]\n") && slot_write_bytes(slot, memory, line_length(&line)) == 0;
 }
 
-/* Note the request where the death of the process does not take it: a new reference to its slot, or to None.
+/* Note the request in the ring's header, which survives the process: a new reference to its slot, or to None.
  *
- * What a subclass of InFlight makes of `begin` is not asked: there is none.
+ * A subclass of InFlight that overrides `begin` is not asked: none exists.
  */
 static PyObject *
-noted(Serving *self, Request *request)
+noted(FastMiddleware *self, Request *request)
 {
-    PyObject *idle = PyObject_TypeCheck(self->in_flight, notes_type) ? ((Notes *)self->in_flight)->idle : NULL;
+    PyObject *idle = PyObject_TypeCheck(self->in_flight, in_flight_slots_type) ? ((InFlightSlots *)self->in_flight)->idle : NULL;
     if (idle == NULL || !PyList_CheckExact(idle)) {
         return noted_by_python(self, request);
     }
@@ -169,43 +203,69 @@ static void
 request_clear(Request *request)
 {
     Py_XDECREF(request->path);
+    Py_XDECREF(request->shown_path);
     Py_XDECREF(request->method);
     Py_XDECREF(request->request_id);
     Py_XDECREF(request->tail);
     Py_XDECREF(request->context);
 }
 
-/* 1 where the request has begun; 0 where Python has to serve it, of which nothing has happened yet; -1 with an exception. */
+/* Fills in the context that stands in `environ`; -1 with an exception, 0 if Python has to serve the request. */
 static int
-begin(Serving *self, PyObject *environ, PyObject *start_response, Request *request)
+begin_context(FastMiddleware *self, PyObject *environ, PyObject *start_response, Request *request)
+{
+    PyObject *context = request->context;
+    set_field(context, self->layout.server_start_response, Py_NewRef(start_response));
+    set_field(context, self->layout.environ, Py_NewRef(environ));
+    set_field(context, self->layout.scheme, Py_NewRef(scheme_in(environ)));
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    set_field(context, self->layout.status, Py_NewRef(Py_None));
+    set_field(context, self->layout.in_flight, Py_NewRef(Py_None));
+    PyObject *metadata = metadata_in(self, environ);
+    if (metadata == NULL) {
+        return -1;
+    }
+    set_field(context, self->layout.metadata, metadata);
+    request->request_id = request_id_of(self, environ, context);
+    request->tail = request->request_id == NULL ? NULL : counted_tail((CountedIds *)self->record_ids);
+    if (request->tail == NULL || !PyUnicode_CheckExact(request->request_id)) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    set_field(context, self->layout.request_id, Py_NewRef(request->request_id));
+    return 1;
+}
+
+/* 1 if the request has begun; 0 if nothing has happened yet and Python has to serve the request; -1 with an exception. */
+static int
+begin(FastMiddleware *self, PyObject *environ, PyObject *start_response, Request *request)
 {
     PyTypeObject *kind = (PyTypeObject *)self->context_class;
     request->method = Py_XNewRef(PyDict_GetItemWithError(environ, key_method));
-    if (request->method == NULL || !PyUnicode_CheckExact(request->method) || !is_plain_path(request->path)
-        || is_in(environ, key_context) || is_in(environ, key_trace) || !mark_is_set(&self->mark)) {
+    if (request->method == NULL || !PyUnicode_CheckExact(request->method) || is_in(environ, key_context)
+        || is_in(environ, key_upgrade) || !fork_guard_is_set(&self->fork_guard)) {
         return 0;
     }
-    request->request_id = request_id_of(self, environ);
-    request->tail = request->request_id == NULL ? NULL : new_tail(self);
-    if (request->tail == NULL) {
+    request->shown_path = is_plain_path(request->path) ? Py_NewRef(request->path) : text_by(self->clean_path, request->path);
+    if (request->shown_path == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    PyObject *context = request->context = kind->tp_new(kind, nothing, NULL);
-    if (context == NULL || PyDict_SetItem(environ, key_context, context) < 0) {
+    request->context = kind->tp_new(kind, nothing, NULL);
+    if (request->context == NULL || PyDict_SetItem(environ, key_context, request->context) < 0) {
         return -1;
     }
-    set_field(context, self->layout.server_start_response, Py_NewRef(start_response));
-    set_field(context, self->layout.request_id, Py_NewRef(request->request_id));
-    set_field(context, self->layout.facts, Py_NewRef(Py_None));
-    set_field(context, self->layout.status, Py_NewRef(Py_None));
-    set_field(context, self->layout.in_flight, Py_NewRef(Py_None));
+    int has_begun = begin_context(self, environ, start_response, request);
+    if (has_begun < 1) {
+        return has_begun;
+    }
     request->time_ns = now_ns(CLOCK_REALTIME);
     if (self->in_flight != Py_None) {
         PyObject *slot = noted(self, request);
         if (slot == NULL) {
             return -1;
         }
-        set_field(context, self->layout.in_flight, slot);
+        set_field(request->context, self->layout.in_flight, slot);
     }
     request->begin_ns = now_ns(CLOCK_MONOTONIC);
     return 1;

@@ -22,7 +22,7 @@ current_begin(Current *self, PyObject *variable, PyObject *context)
     return self->token == NULL ? -1 : 0;
 }
 
-/* What the token says was current before; None where nothing was. A new reference. */
+/* What the token says was current before; None if nothing was. A new reference. */
 static PyObject *
 current_before(PyObject *token)
 {
@@ -37,8 +37,8 @@ current_before(PyObject *token)
 
 /* What was current before is it again. No exception may be set; -1 with one.
  *
- * By the token, which costs half of what setting it does, and leaves nothing behind where nothing was. The application may have
- * left in another `contextvars.Context` than it was called in, where it has to be set.
+ * By the token, which costs half of what setting it does, and leaves nothing behind if nothing was current. The application may have
+ * left in another `contextvars.Context` than it was called in; there it has to be set.
  */
 static inline int
 current_end(Current *self)

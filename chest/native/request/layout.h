@@ -1,4 +1,4 @@
-/* Layout: where the `__slots__` of a RequestContext lie in it, found out once from the class itself. */
+/* Layout: the offsets of a RequestContext's `__slots__`, found out once from the class itself. */
 #ifndef CHEST_LAYOUT_H
 #define CHEST_LAYOUT_H
 
@@ -7,10 +7,12 @@
 
 typedef struct {
     PyTypeObject *type;
-    Py_ssize_t facts;
+    Py_ssize_t metadata;
     Py_ssize_t headers;
+    Py_ssize_t environ;
     Py_ssize_t in_flight;
     Py_ssize_t request_id;
+    Py_ssize_t scheme;
     Py_ssize_t server_start_response;
     Py_ssize_t server_write;
     Py_ssize_t status;
@@ -34,7 +36,7 @@ offset_of(PyTypeObject *type, const char *name)
     return offset;
 }
 
-/* Takes a reference to the class; -1 with an exception where it is none of the kind. */
+/* Takes a reference to the class; -1 with an exception if it is none of the kind. */
 static int
 layout_of(Layout *layout, PyObject *type)
 {
@@ -43,9 +45,9 @@ layout_of(Layout *layout, PyObject *type)
         return -1;
     }
     PyTypeObject *context = (PyTypeObject *)type;
-    if ((layout->facts = offset_of(context, "_facts")) < 0 || (layout->headers = offset_of(context, "_headers")) < 0
-        || (layout->in_flight = offset_of(context, "_in_flight")) < 0
-        || (layout->request_id = offset_of(context, "_request_id")) < 0
+    if ((layout->metadata = offset_of(context, "_metadata")) < 0 || (layout->headers = offset_of(context, "_headers")) < 0
+        || (layout->environ = offset_of(context, "_environ")) < 0 || (layout->in_flight = offset_of(context, "_in_flight")) < 0
+        || (layout->request_id = offset_of(context, "_request_id")) < 0 || (layout->scheme = offset_of(context, "_scheme")) < 0
         || (layout->server_start_response = offset_of(context, "_server_start_response")) < 0
         || (layout->server_write = offset_of(context, "_server_write")) < 0
         || (layout->status = offset_of(context, "_status")) < 0) {

@@ -1,4 +1,4 @@
-/* StartResponse: what a context's class has as `__call__`, where the application says nothing unusual.
+/* StartResponse: the `__call__` of a context's class, if the application's answer is a usual one.
  *
  * `chest/request/served.py` is the same in Python, and is asked wherever something is: `exc_info`, headers that are no list of
  * pairs of texts, an id that the application changed.
@@ -10,7 +10,9 @@
 
 #include <structmember.h>
 
-#include "layout.h"
+#include "request/layout.h"
+#include "request/left.h"
+#include "request/metadata.h"
 
 typedef struct {
     PyObject_HEAD
@@ -18,11 +20,14 @@ typedef struct {
     Layout layout;
     PyObject *in_python;
     PyObject *write;
-    PyObject *header; /* None where no id is echoed */
+    Left left;
+    PyObject *header; /* None if no id is echoed */
 } StartResponse;
 
 static PyTypeObject *start_response_type;
-static PyObject *name_request_id;
+
+#define CACHE_CONTROL "cache-control"
+#define IMMUTABLE "immutable"
 
 static inline char
 lower(char letter)
@@ -46,9 +51,30 @@ is_same_header(PyObject *name, PyObject *header)
     return 1;
 }
 
-/* 1 where the application set the header itself, 0 where not, -1 where Python has to look. */
+/* `served.is_immutable`: 1 for a header that has caches keep the response for good, -1 if Python has to look. */
 static int
-has_header(PyObject *headers, PyObject *header)
+is_immutable(PyObject *name, PyObject *value)
+{
+    if (PyUnicode_GET_LENGTH(name) != sizeof(CACHE_CONTROL) - 1
+        || PyOS_strnicmp(PyUnicode_DATA(name), CACHE_CONTROL, sizeof(CACHE_CONTROL) - 1) != 0) {
+        return 0;
+    }
+    if (!PyUnicode_CheckExact(value) || !PyUnicode_IS_COMPACT_ASCII(value)) {
+        return -1;
+    }
+    const char *text = PyUnicode_DATA(value);
+    for (Py_ssize_t left = PyUnicode_GET_LENGTH(value); left >= (Py_ssize_t)sizeof(IMMUTABLE) - 1; left--, text++) {
+        if (PyOS_strnicmp(text, IMMUTABLE, sizeof(IMMUTABLE) - 1) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* 1 if the headers stay as they are: the application set the header itself, or the response is immutable. 0 if not, -1 if
+ * Python has to look. */
+static int
+stay_as_they_are(PyObject *headers, PyObject *header)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
         PyObject *pair = PyList_GET_ITEM(headers, i);
@@ -62,31 +88,30 @@ has_header(PyObject *headers, PyObject *header)
         if (is_same_header(name, header)) {
             return 1;
         }
+        int keeps = is_immutable(name, PyTuple_GET_ITEM(pair, 1));
+        if (keeps) {
+            return keeps;
+        }
     }
     return 0;
 }
 
-/* A new reference to the headers as they are sent; NULL, and perhaps no exception, where Python has to make them. */
+/* A new reference to the headers as they are sent; NULL, and perhaps no exception, if Python has to make them. */
 static PyObject *
 headers_with_id(StartResponse *self, PyObject *context, PyObject *headers)
 {
     if (self->header == Py_None) {
         return Py_NewRef(headers);
     }
-    PyObject *facts = FIELD(context, self->layout.facts);
-    if (!PyList_CheckExact(headers) || facts == NULL) {
+    PyObject *metadata = FIELD(context, self->layout.metadata);
+    if (!PyList_CheckExact(headers) || metadata == NULL) {
         return NULL;
     }
-    if (facts != Py_None) {
-        Py_INCREF(facts);
-        PyObject *said = PyObject_GetAttr(facts, name_request_id);
-        Py_DECREF(facts);
-        Py_XDECREF(said);
-        if (said != Py_None) {
-            return NULL;
-        }
+    if (metadata != Py_None
+        && (!PyObject_TypeCheck(metadata, metadata_type) || is_said(((Metadata *)metadata)->request_id))) {
+        return NULL;
     }
-    int is_set = has_header(headers, self->header);
+    int is_set = stay_as_they_are(headers, self->header);
     if (is_set) {
         return is_set < 0 ? NULL : Py_NewRef(headers);
     }
@@ -117,7 +142,12 @@ start_response_vectorcall(PyObject *callable, PyObject *const *args, size_t flag
 {
     StartResponse *self = (StartResponse *)callable;
     PyObject *server = NULL, *headers = NULL;
-    if (names == NULL && PyVectorcall_NARGS(flags) == 3 && PyObject_TypeCheck(args[0], self->layout.type)) {
+    Py_ssize_t count = PyVectorcall_NARGS(flags);
+    int has_no_error = count == 3 || (count == 4 && args[3] == Py_None); /* Bottle says None */
+    if (names == NULL && has_no_error && PyObject_TypeCheck(args[0], self->layout.type)) {
+        if (read_left(&self->left, &self->layout, args[0]) < 0) {
+            return NULL;
+        }
         server = Py_XNewRef(FIELD(args[0], self->layout.server_start_response)); /* it may be changed in between */
         headers = server == NULL || server == Py_None ? NULL : headers_with_id(self, args[0], args[2]);
     }
@@ -149,7 +179,8 @@ static PyObject *
 start_response_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
     PyObject *context_class, *header;
-    if (!PyArg_ParseTuple(args, "OO", &context_class, &header)) {
+    Left left;
+    if (!PyArg_ParseTuple(args, "OOOOO!", &context_class, &header, &left.read_left, &left.known_of, &PyType_Type, &left.metadata_class)) {
         return NULL;
     }
     if (header != Py_None && (!PyUnicode_CheckExact(header) || !PyUnicode_IS_COMPACT_ASCII(header))) {
@@ -164,6 +195,10 @@ start_response_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwarg
     self->header = Py_NewRef(header);
     self->in_python = PyObject_GetAttrString(context_class, "__call__");
     self->write = PyObject_GetAttrString(context_class, "_write");
+    self->left = left;
+#define TAKE(part) Py_INCREF(self->part);
+    EACH_OF_LEFT(TAKE)
+#undef TAKE
     if (self->in_python == NULL || self->write == NULL || layout_of(&self->layout, context_class) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -178,6 +213,9 @@ start_response_traverse(StartResponse *self, visitproc visit, void *arg)
     Py_VISIT(self->layout.type);
     Py_VISIT(self->in_python);
     Py_VISIT(self->write);
+#define VISIT(part) Py_VISIT(self->part);
+    EACH_OF_LEFT(VISIT)
+#undef VISIT
     return 0;
 }
 
@@ -186,6 +224,9 @@ start_response_clear(StartResponse *self)
 {
     Py_CLEAR(self->in_python);
     Py_CLEAR(self->write);
+#define CLEAR(part) Py_CLEAR(self->part);
+    EACH_OF_LEFT(CLEAR)
+#undef CLEAR
     return 0;
 }
 
@@ -225,7 +266,7 @@ static PyType_Slot start_response_slots[] = {
 };
 
 static PyType_Spec start_response_spec = {
-    .name = "chest.speedups._native.StartResponse",
+    .name = "chest.native._native.StartResponse",
     .basicsize = sizeof(StartResponse),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
     .slots = start_response_slots,

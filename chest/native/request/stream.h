@@ -9,57 +9,28 @@
 
 #include <structmember.h>
 
-#include "errors.h"
-#include "current.h"
-#include "end.h"
-#include "request.h"
+#include "system/errors.h"
+#include "request/current.h"
+#include "request/end.h"
+#include "request/stream_close.h"
 
-typedef struct {
-    PyObject_HEAD
-    Serving *serving; /* NULL where Python made it */
-    PyObject *recording;
-    PyObject *current; /* the ContextVar */
-    PyObject *context; /* None once the request has ended */
-    PyObject *tail;
-    PyObject *request_id;
-    PyObject *method;
-    PyObject *path;
-    PyObject *body;
-    PyObject *chunks; /* NULL before the first is asked for, and after the last */
-    long long time_ns;
-    long long begin_ns;
-    long long first_byte_ns;
-    Py_ssize_t body_bytes;
-    char is_started;
-    char is_over; /* there are no more chunks, or no one may ask for them */
-    char is_exhausted;
-    char is_running;
-} Stream;
-
-static PyTypeObject *stream_type;
-static PyObject *name_failed_stream, *name_end_unusually, *name_abandoned, *name_ask_application;
-
-static inline int
-has_ended(Stream *self)
-{
-    return self->context == NULL || self->context == Py_None;
-}
-
-/* The chunk was handed out by the application, and goes to the server; -1 where its length raised what is no TypeError. */
+/* The chunk was handed out by the application, and goes to the server; -1 if its length raised what is no TypeError. */
 static int
 count(Stream *self, PyObject *chunk)
 {
-    Py_ssize_t size = PyBytes_CheckExact(chunk) ? PyBytes_GET_SIZE(chunk) : PyObject_Size(chunk);
+    Py_ssize_t size = PyBytes_CheckExact(chunk) ? PyBytes_GET_SIZE(chunk) : PyUnicode_Check(chunk) ? -1 : PyObject_Size(chunk);
     if (size < 0) {
-        if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_TypeError)) {
             return -1;
         }
         PyErr_Clear(); /* no bytes at all: the server says so */
+        self->chunk_bytes = -1;
         return 0;
     }
     if (size && !self->first_byte_ns) {
         self->first_byte_ns = now_ns(CLOCK_MONOTONIC);
     }
+    self->chunk_bytes = size;
     self->body_bytes = size > PY_SSIZE_T_MAX - self->body_bytes ? PY_SSIZE_T_MAX : self->body_bytes + size;
     return 0;
 }
@@ -68,6 +39,7 @@ count(Stream *self, PyObject *chunk)
 static void
 note_failure(Stream *self)
 {
+    self->has_failed = 1;
     PyObject *error = take_error();
     PyObject *answer = PyObject_CallMethodOneArg((PyObject *)self, name_failed_stream, error);
     if (answer == NULL) {
@@ -84,7 +56,6 @@ note_failure(Stream *self)
 static PyObject *
 next_chunk(Stream *self)
 {
-    self->is_started = 1;
     if (self->chunks == NULL && (self->chunks = PyObject_GetIter(self->body)) == NULL) {
         return NULL;
     }
@@ -108,6 +79,13 @@ next_chunk(Stream *self)
     return NULL;
 }
 
+/* Whether to ask for the next chunk runs nothing of the application's. */
+static int
+is_silent(Stream *self)
+{
+    return self->chunks != NULL && (Py_IS_TYPE(self->chunks, &PyListIter_Type) || Py_IS_TYPE(self->chunks, &PyTupleIter_Type));
+}
+
 /* `current()` is this request's while the application works, and the server's own in between. */
 static PyObject *
 stream_next(Stream *self)
@@ -121,6 +99,15 @@ stream_next(Stream *self)
     }
     self->is_running = 1;
     Current current = {0};
+    if (is_silent(self)) {
+        PyObject *silent = next_chunk(self);
+        self->is_running = 0;
+        if (silent != NULL || !PyErr_Occurred()) {
+            return silent;
+        }
+        note_failure(self); /* of the length of what is no bytes */
+        return NULL;
+    }
     PyObject *context = Py_NewRef(self->context);
     int is_begun = current_begin(&current, self->current, context);
     Py_DECREF(context); /* it is in the variable */
@@ -139,64 +126,13 @@ stream_next(Stream *self)
     return chunk;
 }
 
-/* 1 where the record was offered; 0 where Python has to make it; -1 with an exception. */
-static int
-finish_stream(Stream *self, PyObject *context)
-{
-    Serving *serving = self->serving;
-    if (serving == NULL || !self->first_byte_ns || Py_TYPE(context) != (PyTypeObject *)serving->context_class
-        || FIELD(context, serving->layout.facts) != Py_None) {
-        return 0;
-    }
-    Request request = {.path = self->path, .method = self->method, .request_id = self->request_id, .tail = self->tail,
-                       .context = context, .time_ns = self->time_ns, .begin_ns = self->begin_ns};
-    long long duration_ns = now_ns(CLOCK_MONOTONIC) - self->begin_ns;
-    Py_XINCREF(request.path), Py_XINCREF(request.method), Py_XINCREF(request.request_id), Py_XINCREF(request.tail);
-    int is_finished = finish(serving, &request, duration_ns, self->body_bytes, self->first_byte_ns - self->begin_ns);
-    Py_XDECREF(request.path), Py_XDECREF(request.method), Py_XDECREF(request.request_id), Py_XDECREF(request.tail);
-    return is_finished;
-}
-
-static PyObject *
-stream_close(Stream *self, PyObject *Py_UNUSED(ignored))
-{
-    if (has_ended(self)) {
-        Py_RETURN_NONE;
-    }
-    if (!self->is_exhausted || self->body == NULL || !PyGen_CheckExact(self->body)) { /* a generator at its end is closed already */
-        return PyObject_CallMethodNoArgs((PyObject *)self, name_end_unusually);
-    }
-    PyObject *context = self->context, *answer = NULL;
-    self->context = Py_NewRef(Py_None); /* first: what is called at the end may come here again */
-    Py_CLEAR(self->chunks);
-    int is_finished = finish_stream(self, context);
-    if (is_finished < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyObject *error = take_error();
-        answer = PyObject_CallMethodObjArgs(self->recording, name_went_wrong, context, error, NULL);
-        Py_DECREF(error);
-    }
-    else if (is_finished == 0) {
-        answer = PyObject_CallMethodObjArgs(self->recording, name_end, self, context, NULL);
-    }
-    else if (is_finished == 1) {
-        answer = Py_NewRef(Py_None);
-    }
-    if (answer == NULL) { /* a signal handler's: the finalizer tells it again */
-        set_field((PyObject *)self, offsetof(Stream, context), context);
-        return NULL;
-    }
-    Py_DECREF(answer);
-    Py_DECREF(context);
-    set_field((PyObject *)self, offsetof(Stream, body), Py_NewRef(nothing));
-    Py_RETURN_NONE;
-}
-
 static void
 stream_finalize(Stream *self)
 {
     if (has_ended(self)) {
         return;
     }
+    self->is_exhausted = self->is_exhausted && !self->is_file; /* the server never closed it */
     PyObject *error = PyErr_Occurred() ? take_error() : NULL;
     PyObject *answer = PyObject_CallMethodNoArgs((PyObject *)self, name_abandoned);
     if (answer == NULL) {
@@ -209,8 +145,8 @@ stream_finalize(Stream *self)
 }
 
 #define EACH_FIELD(do)                                                                                                      \
-    do(self->serving) do(self->recording) do(self->current) do(self->context) do(self->tail) do(self->request_id) do(self->method)            \
-        do(self->path) do(self->body) do(self->chunks)
+    do(self->middleware) do(self->emitter) do(self->current) do(self->context) do(self->tail) do(self->request_id) do(self->method)            \
+        do(self->path) do(self->shown_path) do(self->body) do(self->chunks)
 
 static int
 stream_traverse(Stream *self, visitproc visit, void *arg)
@@ -241,30 +177,40 @@ stream_dealloc(Stream *self)
     Py_DECREF(type);
 }
 
-/* A stream of a request that `Serving` has begun. */
-static PyObject *
-stream_of(Serving *serving, Request *request, PyObject *body)
+static int
+has_length(PyObject *body)
 {
-    PyTypeObject *type = (PyTypeObject *)serving->stream_class;
+    PyTypeObject *type = Py_TYPE(body);
+    return (type->tp_as_sequence != NULL && type->tp_as_sequence->sq_length != NULL)
+           || (type->tp_as_mapping != NULL && type->tp_as_mapping->mp_length != NULL);
+}
+
+/* A stream of a request that `FastMiddleware` has begun. */
+static PyObject *
+stream_of(FastMiddleware *middleware, Request *request, PyObject *body)
+{
+    PyTypeObject *type = (PyTypeObject *)(has_length(body) ? middleware->sized_stream_class : middleware->stream_class);
     Stream *self = (Stream *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
-    self->serving = (Serving *)Py_NewRef(serving);
-    self->recording = Py_NewRef(serving->recording);
-    self->current = Py_NewRef(serving->current);
+    self->middleware = (FastMiddleware *)Py_NewRef(middleware);
+    self->emitter = Py_NewRef(middleware->emitter);
+    self->current = Py_NewRef(middleware->current);
     self->context = Py_NewRef(request->context);
     self->tail = Py_NewRef(request->tail);
     self->request_id = Py_NewRef(request->request_id);
     self->method = Py_NewRef(request->method);
     self->path = Py_NewRef(request->path);
+    self->shown_path = Py_NewRef(request->shown_path);
     self->body = Py_NewRef(body);
     self->time_ns = request->time_ns;
     self->begin_ns = request->begin_ns;
+    self->handled = handled_here();
     return (PyObject *)self;
 }
 
-/* A body that can be iterated anew is, once it was to its end; amid the chunks whoever asks again goes on where it was. */
+/* After its end a body is iterated anew if it can be; between the chunks another `iter()` goes on from the same place. */
 static PyObject *
 stream_iter(Stream *self)
 {
@@ -297,7 +243,7 @@ static PyMethodDef stream_methods[] = {
 };
 
 static PyMemberDef stream_members[] = {
-    {"recording", T_OBJECT, offsetof(Stream, recording), 0, NULL},
+    {"emitter", T_OBJECT, offsetof(Stream, emitter), 0, NULL},
     {"context", T_OBJECT, offsetof(Stream, context), 0, NULL},
     {"_current", T_OBJECT, offsetof(Stream, current), 0, NULL},
     {"tail", T_OBJECT, offsetof(Stream, tail), 0, NULL},
@@ -309,8 +255,9 @@ static PyMemberDef stream_members[] = {
     {"time_ns", T_LONGLONG, offsetof(Stream, time_ns), 0, NULL},
     {"begin_ns", T_LONGLONG, offsetof(Stream, begin_ns), 0, NULL},
     {"first_byte_ns", T_LONGLONG, offsetof(Stream, first_byte_ns), 0, NULL},
+    {"handled", T_ULONGLONG, offsetof(Stream, handled), 0, NULL},
     {"body_bytes", T_PYSSIZET, offsetof(Stream, body_bytes), 0, NULL},
-    {"_is_started", T_BOOL, offsetof(Stream, is_started), 0, NULL},
+    {"chunk_bytes", T_PYSSIZET, offsetof(Stream, chunk_bytes), 0, NULL},
     {"_is_exhausted", T_BOOL, offsetof(Stream, is_exhausted), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -331,7 +278,7 @@ static PyType_Slot stream_slots[] = {
 };
 
 static PyType_Spec stream_spec = {
-    .name = "chest.speedups._native.Stream",
+    .name = "chest.native._native.Stream",
     .basicsize = sizeof(Stream),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = stream_slots,

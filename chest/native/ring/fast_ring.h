@@ -1,34 +1,34 @@
-/* Offering: the request's side of the ring, where all is as most times: ready, a segment idle, and room in it.
+/* FastRing: the request's side of the ring in the usual case: ready, a segment idle, and room in it.
  *
- * `chest/ring/ring.py` is the same in Python (`_offer_line`), and is asked wherever something is not: nothing has happened then.
- * The interpreter's lock is held throughout, and nothing here runs Python code or allocates: to whoever else runs, an offer
+ * `chest/ring/writer.py` is the same in Python (`_offer_line`), and is asked wherever something is not: nothing has happened then.
+ * The interpreter's lock is held throughout, and nothing here runs Python code or allocates: to every other thread, an offer
  * either has not begun or is over.
  */
-#ifndef CHEST_OFFERING_H
-#define CHEST_OFFERING_H
+#ifndef CHEST_FAST_RING_H
+#define CHEST_FAST_RING_H
 
 #include <Python.h>
 
 #include <structmember.h>
 
-#include "mark.h"
-#include "popped.h"
-#include "segment.h"
+#include "ring/fork_guard.h"
+#include "system/popped.h"
+#include "ring/segment.h"
 
 typedef struct {
     PyObject_HEAD
     PyObject *idle; /* segments' bound `write`; another list after each fork */
-    Mark mark;
-} Offering;
+    ForkGuard fork_guard;
+} FastRing;
 
-static PyTypeObject *offering_type;
+static PyTypeObject *fast_ring_type;
 static PyObject *name_offer_line;
 
-/* 1 where the line is kept; 0 where Python has to look, and has to be told the line. Never an exception. */
+/* 1 if the line is kept; 0 if Python has to look, and has to be told the line. Never an exception. */
 static int
-offered(Offering *self, const char *line, Py_ssize_t size)
+offered(FastRing *self, const char *line, Py_ssize_t size)
 {
-    if (self->idle == NULL || !PyList_CheckExact(self->idle) || !mark_is_memory(&self->mark) || !mark_is_set(&self->mark)) {
+    if (self->idle == NULL || !PyList_CheckExact(self->idle) || !fork_guard_is_memory(&self->fork_guard) || !fork_guard_is_set(&self->fork_guard)) {
         return 0;
     }
     PyObject *idle = Py_NewRef(self->idle), *write = popped(idle);
@@ -47,7 +47,7 @@ offered(Offering *self, const char *line, Py_ssize_t size)
 }
 
 static PyObject *
-offering_offer_line(Offering *self, PyObject *line)
+fast_ring_offer_line(FastRing *self, PyObject *line)
 {
     if (PyBytes_CheckExact(line) && offered(self, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))) {
         Py_RETURN_TRUE;
@@ -55,78 +55,78 @@ offering_offer_line(Offering *self, PyObject *line)
     return PyObject_CallMethodOneArg((PyObject *)self, name_offer_line, line);
 }
 
-/* The ring behind an `offer`, where it is one of these and nobody's own; a borrowed reference, or NULL. */
-static Offering *
+/* The ring behind an `offer`, if it is one of these and not a caller's own; a borrowed reference, or NULL. */
+static FastRing *
 ring_of(PyObject *offer)
 {
-    if (!PyCFunction_CheckExact(offer) || PyCFunction_GET_FUNCTION(offer) != (PyCFunction)offering_offer_line) {
+    if (!PyCFunction_CheckExact(offer) || PyCFunction_GET_FUNCTION(offer) != (PyCFunction)fast_ring_offer_line) {
         return NULL;
     }
-    return (Offering *)PyCFunction_GET_SELF(offer);
+    return (FastRing *)PyCFunction_GET_SELF(offer);
 }
 
 static PyObject *
-offering_set_mark(Offering *self, PyObject *mark)
+fast_ring_set_fork_guard(FastRing *self, PyObject *fork_guard)
 {
-    mark_clear(&self->mark);
-    mark_take(&self->mark, mark);
+    fork_guard_clear(&self->fork_guard);
+    fork_guard_take(&self->fork_guard, fork_guard);
     Py_RETURN_NONE;
 }
 
 static int
-offering_traverse(Offering *self, visitproc visit, void *arg)
+fast_ring_traverse(FastRing *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->idle);
-    Py_VISIT(self->mark.object);
+    Py_VISIT(self->fork_guard.object);
     return 0;
 }
 
 static int
-offering_clear(Offering *self)
+fast_ring_clear(FastRing *self)
 {
     Py_CLEAR(self->idle);
-    mark_clear(&self->mark);
+    fork_guard_clear(&self->fork_guard);
     return 0;
 }
 
 static void
-offering_dealloc(Offering *self)
+fast_ring_dealloc(FastRing *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    (void)offering_clear(self);
+    (void)fast_ring_clear(self);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
 }
 
-static PyMethodDef offering_methods[] = {
-    {"offer_line", (PyCFunction)offering_offer_line, METH_O, PyDoc_STR("As `_offer_line`, most times without a line of Python.")},
-    {"_go_by", (PyCFunction)offering_set_mark, METH_O, PyDoc_STR("Lines are written while this mark is set.")},
+static PyMethodDef fast_ring_methods[] = {
+    {"offer_line", (PyCFunction)fast_ring_offer_line, METH_O, PyDoc_STR("As `_offer_line`, most times without a line of Python.")},
+    {"_set_fork_guard", (PyCFunction)fast_ring_set_fork_guard, METH_O, PyDoc_STR("Lines are written while this fork_guard is set.")},
     {NULL, NULL, 0, NULL},
 };
 
-static PyMemberDef offering_members[] = {
-    {"_idle", T_OBJECT_EX, offsetof(Offering, idle), 0, PyDoc_STR("The `write` of each segment that nobody owns.")},
+static PyMemberDef fast_ring_members[] = {
+    {"_idle", T_OBJECT_EX, offsetof(FastRing, idle), 0, PyDoc_STR("The `write` of each segment that has no owner.")},
     {NULL, 0, 0, 0, NULL},
 };
 
-static PyType_Slot offering_slots[] = {
-    {Py_tp_doc, PyDoc_STR("The request's side of a ring; see chest.ring.ring.")},
+static PyType_Slot fast_ring_slots[] = {
+    {Py_tp_doc, PyDoc_STR("The request's side of a ring; see chest.ring.writer.")},
     {Py_tp_new, PyType_GenericNew},
-    {Py_tp_dealloc, offering_dealloc},
-    {Py_tp_traverse, offering_traverse},
-    {Py_tp_clear, offering_clear},
-    {Py_tp_methods, offering_methods},
-    {Py_tp_members, offering_members},
+    {Py_tp_dealloc, fast_ring_dealloc},
+    {Py_tp_traverse, fast_ring_traverse},
+    {Py_tp_clear, fast_ring_clear},
+    {Py_tp_methods, fast_ring_methods},
+    {Py_tp_members, fast_ring_members},
     {0, NULL},
 };
 
-static PyType_Spec offering_spec = {
-    .name = "chest.speedups._native.Offering",
-    .basicsize = sizeof(Offering),
+static PyType_Spec fast_ring_spec = {
+    .name = "chest.native._native.FastRing",
+    .basicsize = sizeof(FastRing),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-    .slots = offering_slots,
+    .slots = fast_ring_slots,
 };
 
 #endif

@@ -7,13 +7,18 @@
 
 #include <Python.h>
 
+#include <structmember.h>
 #include <string.h>
+
+#include "system/guard.h"
 
 typedef struct {
     Py_ssize_t position;
+    Guarded *range; /* of a file that is mapped here, see mapping.h */
 } Segment;
 
 static PyTypeObject *segment_type;
+static PyObject *name_close;
 static Py_ssize_t segment_offset; /* behind what the base class keeps, of which C is told nothing but the size */
 
 static inline Segment *
@@ -22,7 +27,7 @@ segment_of(PyObject *object)
     return (Segment *)((char *)object + segment_offset);
 }
 
-/* 1 where it was written, 0 where there is no room; -1 with an exception where the mapping was closed. */
+/* 1 if it was written, 0 if there is no room; -1 with an exception if the mapping was closed. */
 static int
 segment_put(PyObject *object, const char *bytes, Py_ssize_t size)
 {
@@ -40,7 +45,7 @@ segment_put(PyObject *object, const char *bytes, Py_ssize_t size)
     return has_room;
 }
 
-/* 0 where the mapping is there, -1 with an exception where it was closed. */
+/* 0 if the mapping is there, -1 with an exception if it was closed. */
 static int
 segment_is_open(PyObject *self)
 {
@@ -90,21 +95,55 @@ segment_seek(PyObject *self, PyObject *place)
     Py_RETURN_NONE;
 }
 
+/* Unmapped by the base class, and then guarded no longer; it raises for a caller that still reads it. */
+static PyObject *
+segment_close(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *close = PyObject_GetAttr((PyObject *)segment_type->tp_base, name_close);
+    PyObject *closed = close == NULL ? NULL : PyObject_CallOneArg(close, self);
+    Py_XDECREF(close);
+    if (closed != NULL) {
+        unguarded(&segment_of(self)->range);
+    }
+    return closed;
+}
+
+static void
+segment_finalize(PyObject *self)
+{
+    unguarded(&segment_of(self)->range);
+}
+
+static PyObject *
+segment_faults(PyObject *self, void *Py_UNUSED(closure))
+{
+    const Guarded *range = segment_of(self)->range;
+    return PyLong_FromLong(range == NULL ? 0 : atomic_load(&range->faults));
+}
+
+static PyGetSetDef segment_getset[] = {
+    {"faults", segment_faults, NULL, PyDoc_STR("How many pages its file no longer had, which are memory now."), NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMethodDef segment_methods[] = {
-    {"write", segment_write, METH_O, PyDoc_STR("Write these bytes, all or none; ValueError where they have no room.")},
-    {"tell", segment_tell, METH_NOARGS, PyDoc_STR("Where the next write begins.")},
-    {"seek", segment_seek, METH_O, PyDoc_STR("Where the next write is to begin, from the first byte on.")},
+    {"write", segment_write, METH_O, PyDoc_STR("Write these bytes, all or none; ValueError if they do not fit.")},
+    {"tell", segment_tell, METH_NOARGS, PyDoc_STR("The offset of the next write.")},
+    {"close", segment_close, METH_NOARGS, PyDoc_STR("Unmap it.")},
+    {"seek", segment_seek, METH_O, PyDoc_STR("Set the offset of the next write.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot segment_slots[] = {
-    {Py_tp_doc, PyDoc_STR("A mapping that a ring writes into; see chest.ring.ring.")},
+    {Py_tp_doc, PyDoc_STR("A mapping that a ring writes into; see chest.ring.writer.")},
     {Py_tp_methods, segment_methods},
+    {Py_tp_getset, segment_getset},
+    {Py_tp_finalize, segment_finalize},
     {0, NULL},
 };
 
 static PyType_Spec segment_spec = {
-    .name = "chest.speedups._native.Segment",
+    .name = "chest.native._native.Segment",
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = segment_slots,
 };
@@ -124,9 +163,9 @@ segment_base(void)
         Py_DECREF(base);
         return NULL;
     }
-    const Py_ssize_t step = (Py_ssize_t)sizeof(Segment);
+    const Py_ssize_t step = (Py_ssize_t)_Alignof(Segment);
     segment_offset = (((PyTypeObject *)base)->tp_basicsize + step - 1) / step * step;
-    segment_spec.basicsize = (int)(segment_offset + step);
+    segment_spec.basicsize = (int)(segment_offset + (Py_ssize_t)sizeof(Segment));
     return base;
 }
 

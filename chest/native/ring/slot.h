@@ -8,7 +8,7 @@
 #include <structmember.h>
 #include <string.h>
 
-#include "line.h"
+#include "record/line.h"
 
 typedef struct {
     PyObject_HEAD
@@ -16,6 +16,7 @@ typedef struct {
     PyObject *home;
     Py_ssize_t offset;
     Py_ssize_t length;
+    PyObject *weak; /* tells when the last reference is gone */
 } Slot;
 
 static PyTypeObject *slot_type;
@@ -61,12 +62,15 @@ slot_dealloc(Slot *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    if (self->weak != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
     (void)slot_clear_references(self);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
 }
 
-/* The slot's memory, to be given back with PyBuffer_Release; NULL with an exception where its file was closed. */
+/* The slot's memory, to be given back with PyBuffer_Release; NULL with an exception if its file was closed. */
 static char *
 slot_memory(Slot *self, Py_buffer *view)
 {
@@ -84,7 +88,7 @@ slot_memory(Slot *self, Py_buffer *view)
     return (char *)view->buf + self->offset;
 }
 
-/* The first byte last: a line that was torn by SIGKILL was not begun. What an earlier, longer line left behind the NUL is none. */
+/* The first byte last: a line that was torn by SIGKILL was not begun. What an earlier, longer line left after the NUL is not read. */
 static int
 slot_write_bytes(Slot *self, const char *line, Py_ssize_t size)
 {
@@ -108,7 +112,7 @@ slot_write_bytes(Slot *self, const char *line, Py_ssize_t size)
     return 0;
 }
 
-/* The first byte is NUL: nobody is served there. */
+/* The first byte is NUL: no request is being served there. */
 static int
 slot_clear_bytes(Slot *self)
 {
@@ -146,12 +150,13 @@ slot_clear(Slot *self, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef slot_methods[] = {
     {"write", (PyCFunction)slot_write, METH_O, PyDoc_STR("Note a request: this line.")},
-    {"clear", (PyCFunction)slot_clear, METH_NOARGS, PyDoc_STR("Nobody is being served here.")},
+    {"clear", (PyCFunction)slot_clear, METH_NOARGS, PyDoc_STR("No request is being served here.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef slot_members[] = {
     {"home", T_OBJECT_EX, offsetof(Slot, home), READONLY, PyDoc_STR("The list that it is handed back to.")},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Slot, weak), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -167,7 +172,7 @@ static PyType_Slot slot_slots[] = {
 };
 
 static PyType_Spec slot_spec = {
-    .name = "chest.speedups._native.Slot",
+    .name = "chest.native._native.Slot",
     .basicsize = sizeof(Slot),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = slot_slots,

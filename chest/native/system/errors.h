@@ -4,6 +4,17 @@
 
 #include <Python.h>
 
+/* 1 with a new reference to the attribute; 0 without the attribute and without an exception; -1 with one. */
+static inline int
+optional_attribute(PyObject *object, PyObject *name, PyObject **attribute)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyObject_GetOptionalAttr(object, name, attribute);
+#else
+    return _PyObject_LookupAttr(object, name, attribute);
+#endif
+}
+
 #if PY_VERSION_HEX >= 0x030C0000
 
 static inline PyObject *

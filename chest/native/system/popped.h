@@ -1,10 +1,10 @@
-/* popped: the last of a list, as `list.pop` gives it; a new reference, or NULL and no exception where there is none. */
+/* popped: the last of a list, as `list.pop` gives it; a new reference, or NULL and no exception if the list is empty. */
 #ifndef CHEST_POPPED_H
 #define CHEST_POPPED_H
 
 #include <Python.h>
 
-/* The list keeps its room, which whoever hands things back needs again: `list.pop` would give it up bit by bit. */
+/* The list keeps its room, which is needed again when things are handed back: `list.pop` would give it up bit by bit. */
 static inline PyObject *
 popped(PyObject *list)
 {

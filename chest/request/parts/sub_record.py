@@ -1,4 +1,4 @@
-"""``RequestPart``: a part of a request that leaves a record of its own, such as one call of a view."""
+"""``SubRecord``: a part of a request that leaves a record of its own, such as one call of a view."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from chest.record import Outcome
-from chest.request.context import Facts, RequestContext
-from chest.request.ending import Ending
-from chest.request.recording import Recording
-from chest.row import CHECK
+from chest.request.completion import RequestCompletion
+from chest.request.context import RequestContext
+from chest.request.fields import mounted, scheme_of
+from chest.request.metadata import RequestMetadata
+from chest.request.record_emitter import RecordEmitter
+from chest.request.sending import handled_here
 from chest.wsgi import WSGIEnvironment
 
 
-class RequestPart(Ending):
-    """A part of a request, from before it until its end; :class:`Recording` makes its record.
+class SubRecord(RequestCompletion):
+    """A part of a request, from before it until its end; :class:`RecordEmitter` makes its record.
 
     For adapters. It is made without arguments, and :meth:`begin` fills it in.
     """
 
-    __slots__ = ("_route", "status")
+    __slots__ = ("_route", "_scheme", "status")
+
+    is_request = False
 
     status: str | None
-    """What it answers, as a code or a status line; None where it does not say."""
+    """What it answers, as a code or a status line; None if it does not say."""
 
     def __init__(self) -> None:
         """Nothing yet."""
@@ -32,16 +35,22 @@ class RequestPart(Ending):
         """It begins now.
 
         :param environ: the request's; nothing of it is kept.
-        :param route: the template of the request's route, where it has one.
+        :param route: the template of the request's route, if it has one; without the mount of the application.
         """
         self.method = environ.get("REQUEST_METHOD", "")
         self.path = environ.get("PATH_INFO", "")
         if environ.get("SCRIPT_NAME"):
             self.path = environ["SCRIPT_NAME"] + self.path
+            route = route and mounted(environ["SCRIPT_NAME"], route)
         self._route = route
-        self.context = self.status = self.outcome = self.error = self.message = None
+        self._scheme = scheme_of(environ)
+        self.handled = handled_here()
+        self.context = self.status = self.outcome = self.error = self.message = self.stack = None
         self.time_ns = time.time_ns()
         self.begin_ns = time.perf_counter_ns()
+
+    def _said_status(self) -> str | None:
+        return self.status
 
     def raised(self, error: BaseException, *, is_answer: bool = False) -> None:
         """It raised.
@@ -53,35 +62,32 @@ class RequestPart(Ending):
             self.outcome = None
 
     def left(self) -> None:
-        """Whoever was to have what it streams went away."""
-        self.outcome = Outcome.CLIENT_DISCONNECT
+        """What it streams was closed before its end."""
+        self.closed(is_complete=False)
 
-    def finish_as(self, recording: Recording, request_id: str, variables: Mapping[str, Any]) -> None:
-        """Hand its record, which has an id of its own, to whom ``recording`` offers it.
+    def finish_as(
+        self,
+        emitter: RecordEmitter,
+        request_id: str,
+        variables: Mapping[str, Any],
+        metadata: RequestMetadata | None = None,
+    ) -> None:
+        """Hand its record, which has an id of its own, to whom ``emitter`` offers it.
 
         :param request_id: the request's, clean already.
         :param variables: what the record holds; copied.
+        :param metadata: what else was said, in the place of the route.
         """
         context = RequestContext(variables)
         context._request_id = request_id
         context._status = self.status
-        context._facts = context._in_flight = None
-        if self._route is not None:
-            context._facts = facts = Facts()
-            facts.route = self._route
-        duration_ns = time.perf_counter_ns() - self.begin_ns
-        known = (
-            recording.new_tail(),
-            request_id,
-            self.time_ns,
-            self.time_ns % CHECK,
-            duration_ns,
-            self.method,
-            self.path,
-        )
-        if self.outcome is None and self.error is None:
-            recording.finish(known, context, 0)
-            return
+        context._scheme = self._scheme
+        context._in_flight = None
+        if metadata is None and self._route is not None:
+            metadata = RequestMetadata()
+            metadata.route = self._route
+        context._metadata = metadata
+        self.tail, self.request_id = emitter.new_tail(), request_id
         self.first_byte_ns = 0
         self.is_status_inferred = False
-        recording.finish(known, context, 0, self)
+        emitter.finish(self, context)

@@ -26,7 +26,7 @@ from types import MemberDescriptorType
 from typing import Any, Final
 from uuid import UUID
 
-from chest.request.redaction import REDACTED
+from chest.record.secret_text import REDACTED
 
 _ATTEMPTS: Final = 3
 _EXCEPTION_ARGUMENTS: Final = 8
@@ -50,7 +50,7 @@ class Pairs(list[tuple[Any, Any]]):
 
 
 def converted(value: Any, kind: type, most_items: int, most_characters: int) -> tuple[Any, str]:
-    """The value in terms of JSON, not yet looked into, and why it had to be converted ("" where JSON holds the same).
+    """The value in terms of JSON, not yet looked into, and why it had to be converted ("" if JSON holds the same).
 
     :param value: anything but a plain scalar.
     :param kind: its type.
@@ -137,7 +137,7 @@ def _slot(kind: type, name: str) -> MemberDescriptorType | None:
 
 
 def _taken(iterate: Callable[[], Iterable[Any]], most_items: int) -> list[Any]:
-    """The first entries; again, a few times, where another thread changed the container."""
+    """The first entries; tried again a few times if another thread changed the container."""
     for _ in range(_ATTEMPTS):
         try:
             return list(islice(iterate(), most_items))
@@ -163,7 +163,7 @@ def _text(value: str, _: int, most_characters: int) -> str:
 
 
 def _bytes(value: bytes, _: int, most_bytes: int) -> str:
-    """Text where it is UTF-8; a URL that holds the bytes (RFC 2397) where it is not."""
+    """Text if the bytes are UTF-8; otherwise a URL that holds them (RFC 2397)."""
     data = bytes.__getitem__(value, slice(most_bytes))
     try:
         return codecs.utf_8_decode(data, "strict", len(data) < most_bytes)[0]
@@ -209,6 +209,9 @@ _SCALARS: Final[dict[type, Callable[[Any], Any]]] = {
 }
 SCALARS: Final = {kind: (convert, _type_reason(kind)) for kind, convert in _SCALARS.items()}
 """Of the types that are recorded most: what makes a value of exactly this type text or a number, and the reason."""
+
+WITHOUT_SECRETS: Final = frozenset((UUID, datetime, date, time))
+"""Of these, the types whose text holds no secret, whatever it may look like: it need not be looked for."""
 
 _CONVERSIONS: Final[dict[type, tuple[_Convert, str | None]]] = {
     # What JSON holds as it is, and subclasses of it (IntEnum, Markup, OrderedDict, named tuples).

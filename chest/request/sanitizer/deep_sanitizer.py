@@ -1,4 +1,4 @@
-"""``Walk``: through the variables of one record that are not plain, copying what fits and marking what does not."""
+"""``DeepSanitizer``: through the variables of one record that are not plain, copying what fits and marking what does not."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from itertools import count
 from math import isfinite
 from typing import Any, Final
 
-from chest.request.conversion import SCALARS, Pairs, converted, large_integer, not_finite, placeholder
-from chest.request.limits import ENTRY_BYTES, Limits
-from chest.request.notes import Notes
-from chest.request.redaction import REDACTED, Redaction, may_hold_secret
-from chest.text import cut, storable, utf8_bytes
+from chest.record.secret_text import LARGEST_CARD, REDACTED, SMALLEST_CARD, is_card_number, may_hold_secret
+from chest.record.text import cut, storable, utf8_bytes
+from chest.request.sanitizer.conversion import (
+    SCALARS,
+    WITHOUT_SECRETS,
+    Pairs,
+    converted,
+    large_integer,
+    not_finite,
+    placeholder,
+)
+from chest.request.sanitizer.limits import ENTRY_BYTES, Limits
+from chest.request.sanitizer.redaction import Redaction
+from chest.request.sanitizer.report import RAISED, SanitizationReport
 
 CYCLE: Final = "[CYCLE]"
 DEPTH: Final = "[DEPTH]"
@@ -23,23 +32,25 @@ _REMEMBERED_NAMES: Final = 4096
 _NAME_WINDOW: Final = 2
 
 
-class Walk:
-    """One walk: what is left of the record's bytes, where it stands, and what it had to change so far (``notes``).
+class DeepSanitizer:
+    """One walk through a value: the bytes left for the record, the present path, and what was changed so far (``notes``).
 
     :param limits: how much is kept.
     :param redaction: whose values are not.
     :param known_names: names that need no second look; the walk adds those that it found good.
+    :param report: what had to be changed.
     """
 
     _bytes_reason = "value_bytes"
 
-    def __init__(self, limits: Limits, redaction: Redaction, known_names: set[str]) -> None:
+    def __init__(self, limits: Limits, redaction: Redaction, known_names: set[str], report: SanitizationReport) -> None:
         self._limits = limits
         self._redaction = redaction
         self._known_names = known_names
         self._left = limits.value_bytes
         self._open: list[int] = []
-        self.notes = Notes()
+        self._keeps_shapes = False
+        self._report = report
 
     def record(self, variables: dict[Any, Any]) -> dict[str, Any]:
         """The variables of a record, fit for every chest."""
@@ -48,7 +59,7 @@ class Walk:
         record_left = limits.record_bytes
         for key, value in variables.items():
             if len(result) == limits.keys_per_record:
-                self.notes.add("keys")
+                self._report.add("keys")
                 break
             self._bytes_reason = "record_bytes" if record_left < limits.value_bytes else "value_bytes"
             self._left = given = min(record_left, limits.value_bytes)
@@ -74,13 +85,21 @@ class Walk:
             return value
         if kind is int:
             is_large = value.bit_length() > 63 and value != _SMALLEST_INTEGER
-            return self._changed("int_64_bit", large_integer(value)) if is_large else value
+            if is_large:
+                return self._changed("int_64_bit", large_integer(value))
+            if SMALLEST_CARD <= value < LARGEST_CARD and not self._keeps_shapes and is_card_number(str(value)):
+                return self._hidden()
+            return value
         if kind is float:
             return value if isfinite(value) else self._changed("not_finite", not_finite(value))
         if kind in SCALARS:
             convert, reason = SCALARS[kind]
-            self.notes.add(reason)
-            return self._value(convert(value))
+            self._report.add(reason)
+            plain = convert(value)
+            if kind in WITHOUT_SECRETS and len(plain) <= self._left:
+                self._left -= len(plain)
+                return plain
+            return self._value(plain)
         if id(value) in self._open:
             return self._changed("cycle", CYCLE)
         self._open.append(id(value))
@@ -95,11 +114,11 @@ class Walk:
         if (kind is dict or kind is list) and len(value) <= limits.items_per_container and not is_too_deep:
             shallow = value.copy()  # in one step, however many threads change it
             return self._mapping(shallow.items()) if kind is dict else self._list(shallow)
-        # One more than can be kept, to see that there are more; none of what will not be looked into.
+        # One more than can be kept, to see whether more follow; nothing if its content is not looked into.
         most_items = 0 if is_too_deep else 1 + min(limits.items_per_container, max(self._left, 0) // ENTRY_BYTES)
         plain, reason = converted(value, kind, most_items, limits.window)
         if reason:
-            self.notes.add(reason)
+            self._report.add(reason)
         shape = type(plain)
         if shape is not Pairs and shape is not list:
             return self._value(plain)
@@ -113,7 +132,7 @@ class Walk:
         result: dict[str, Any] = {}
         for key, value in pairs:
             if len(result) == self._limits.items_per_container:
-                self.notes.add("items")
+                self._report.add("items")
                 break
             if not self._put(result, key, value):
                 break
@@ -123,7 +142,7 @@ class Walk:
         result: list[Any] = []
         for item in items:
             if len(result) == self._limits.items_per_container:
-                self.notes.add("items")
+                self._report.add("items")
                 break
             if not self._pay(ENTRY_BYTES):
                 break
@@ -149,20 +168,23 @@ class Walk:
             if self._is_plain(value):
                 return value
         elif kind is int:
-            if value.bit_length() < 64:
+            if -LARGEST_CARD < value < SMALLEST_CARD:
                 return value
         elif kind is bool or value is None:
             return value
-        self.notes.path.append(name)
+        self._report.path.append(name)
+        kept_shapes = self._keeps_shapes
+        self._keeps_shapes = kept_shapes or (type(name) is str and self._redaction.exempts(name))
         try:
             return self._value(value)
         except Exception:  # noqa: BLE001 - whatever an application's object raises, the record goes on without it
-            return self._changed("raised", placeholder(type(value)))
+            return self._changed(RAISED, placeholder(type(value)))
         finally:
-            self.notes.path.pop()
+            self._keeps_shapes = kept_shapes
+            self._report.path.pop()
 
     def _hidden(self) -> str:
-        self.notes.redacted += 1
+        self._report.redacted += 1
         return REDACTED
 
     def _name(self, key: Any) -> tuple[str, bool]:
@@ -182,16 +204,16 @@ class Walk:
 
     def _key_text(self, key: Any) -> str:
         """A key that is no text: what it would be as a value, as text."""
-        left, was_silent = self._left, self.notes.is_silent
+        left, was_silent = self._left, self._report.is_silent
         self._left = given = min(left, _NAME_WINDOW * self._limits.name_characters)
-        self.notes.is_silent = True
+        self._report.is_silent = True
         try:
             plain = self._value(key)
         except Exception:  # noqa: BLE001 - as for values
             plain = placeholder(type(key))
         finally:
             self._left = left - (given - self._left)
-            self.notes.is_silent = was_silent
+            self._report.is_silent = was_silent
         return plain if type(plain) is str else json.dumps(plain, ensure_ascii=False)
 
     def _learn(self, name: str) -> None:
@@ -222,43 +244,43 @@ class Walk:
         part = text[: self._limits.window]
         fit = storable(part)
         if fit is not part:
-            self.notes.add("nul" if "\0" in part else "surrogates")
+            self._report.add("nul" if "\0" in part else "surrogates")
         cleaned = self._without_secrets(fit)
         kept = cut(cleaned, max(self._left, 0))
         if len(kept) < len(cleaned) or len(part) < len(text):
-            self.notes.add(self._bytes_reason)
-        # What was looked at counts, too: else a thousand long texts that redaction makes short would cost nothing.
+            self._report.add(self._bytes_reason)
+        # What was searched also counts: else a thousand long texts that redaction shortens would cost nothing.
         self._left -= max(utf8_bytes(kept), len(part) // 4)
         return kept
 
     def _without_secrets(self, text: str) -> str:
-        cleaned = self._redaction.clean_url(text)
+        cleaned = self._redaction.clean_text(text, keeps_shapes=self._keeps_shapes)
         if cleaned != text:
-            self.notes.redacted += 1
-            self.notes.add("redacted")
+            self._report.redacted += 1
+            self._report.add("redacted")
         return cleaned
 
     def _changed(self, reason: str, text: str) -> str:
         """The text that stands in a value's place, and the note that it does."""
-        self.notes.add(reason)
+        self._report.add(reason)
         return self._text(text)
 
     def _note_at(self, name: str, reason: str) -> None:
-        self.notes.path.append(name)
-        self.notes.add(reason)
-        self.notes.path.pop()
+        self._report.path.append(name)
+        self._report.add(reason)
+        self._report.path.pop()
 
     def _pay(self, byte_count: int) -> bool:
-        """Take this many bytes from what is left; False, and a note, when there are not so many."""
+        """Take this many bytes from the rest; False, and a note, if fewer are left."""
         if byte_count > self._left:
-            self.notes.add(self._bytes_reason)
+            self._report.add(self._bytes_reason)
             return False
         self._left -= byte_count
         return True
 
 
 def _sorted(items: list[Any]) -> list[Any]:
-    """A set's items, so that the same set gives the same record; as they come where they cannot be compared."""
+    """A set's items in a fixed order, so that the same set gives the same record; unordered if they cannot be compared."""
     try:
         items.sort()
     except TypeError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chest.native import agree
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -15,7 +17,7 @@ class Limits:
     Bytes are those of text in UTF-8, before JSON escapes any of it, plus :data:`ENTRY_BYTES` for every entry.
 
     :param depth: containers inside containers; deeper ones become ``[DEPTH]``. MongoDB refuses more than 100, orjson more
-        than 254, and nobody reads as many.
+        than 254, and no reader needs as many.
     :param items_per_container: entries of one mapping or list; the rest is left out.
     :param keys_per_record: variables of one record; the rest is left out.
     :param name_characters: of a variable's name, and of a key inside a value; longer ones are cut.
@@ -41,3 +43,16 @@ class Limits:
 
 ENTRY_BYTES = 16
 """What an entry counts for beside its text: quotes and separators, or the digits of a number."""
+
+LINE_BYTES = 4096
+"""The longest line that is written in C."""
+MOST_WALKED = 3
+"""So many values of the greatest length may stand in one without being added up."""
+_LIMITS = Limits()
+assert (
+    MOST_WALKED * _LIMITS.value_bytes + LINE_BYTES + ENTRY_BYTES * 2 * _LIMITS.keys_per_record <= _LIMITS.record_bytes
+)
+agree(
+    DEPTH=_LIMITS.depth, MOST_ENTRIES=_LIMITS.items_per_container, KEYS_PER_RECORD=_LIMITS.keys_per_record,
+    MOST_WALKED=MOST_WALKED, LINE_BYTES=LINE_BYTES,
+)  # fmt: skip

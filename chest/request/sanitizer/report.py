@@ -1,29 +1,41 @@
-"""``Notes``: what was changed in a record's variables, told in its attributes."""
+"""``SanitizationReport``: what was changed in a record's variables, told in its attributes."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from chest.native import agree
+
 SANITIZED: Final = "chest.sanitized"
 """Attribute: the reasons by name or dotted path; ``*`` is the whole record, ``...`` counts notes without room."""
 REDACTED_COUNT: Final = "chest.redacted"
 """Attribute: how many values and URLs were redacted."""
-
-_MOST_NOTES: Final = 20
+RAISED: Final = "raised"
+MOST_NOTES: Final = 20
 _PATH_CHARACTERS: Final = 200
+agree(SANITIZED=SANITIZED, MOST_NOTES=MOST_NOTES)
 
 
-class Notes:
-    """Reasons by place, bounded in number and length; ``path`` holds the names that lead to where the walk is."""
+class SanitizationReport:
+    """Reasons by place, bounded in number and length; ``path`` holds the names that lead to the value being looked at.
+
+    :param attributes: what earlier values of the record led to; not changed.
+    """
 
     is_silent = False
     """True while a key is looked at as if it were a value: it is noted under what becomes of it."""
-    redacted = 0
     _without_room = 0
 
-    def __init__(self) -> None:
+    def __init__(self, attributes: dict[str, Any] | None = None) -> None:
+        before = attributes or {}
         self.path: list[object] = []
-        self._reasons: dict[str, Any] = {}
+        self.redacted: int = before.get(REDACTED_COUNT, 0)
+        self._reasons: dict[str, Any] = dict(before.get(SANITIZED, ()))
+
+    @property
+    def is_full(self) -> bool:
+        """True if the report has no room for another reason."""
+        return len(self._reasons) >= MOST_NOTES
 
     def add(self, reason: str) -> None:
         """Note that something was done to the value at ``path``."""
@@ -34,13 +46,13 @@ class Notes:
         if known is not None:
             if reason not in known:
                 self._reasons[path] = f"{known}, {reason}"
-        elif len(self._reasons) < _MOST_NOTES:
+        elif len(self._reasons) < MOST_NOTES:
             self._reasons[path] = reason
         else:
             self._without_room += 1
 
     def attributes(self) -> dict[str, Any] | None:
-        """The notes as attributes of the record; None when there are none."""
+        """The notes as attributes of the record; None if nothing was noted."""
         attributes: dict[str, Any] = {}
         if self._reasons:
             more = {"...": self._without_room} if self._without_room else {}

@@ -1,4 +1,4 @@
-"""``chest.dockerflow.checks``, where python-dockerflow's users of Flask look for them."""
+"""``chest.dockerflow.checks`` under the import path of python-dockerflow for Flask."""
 
 from __future__ import annotations
 

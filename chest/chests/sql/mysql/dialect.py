@@ -2,66 +2,53 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
 import pymysql
-from pymysql.constants import CR, ER
+from pymysql.constants import CLIENT, ER
 from pymysql.cursors import Cursor
-from sqlalchemy import JSON, BigInteger, Table
+from sqlalchemy import JSON, BigInteger, Column, Computed, Table, inspect
 from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT, VARCHAR
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from chest.chests.sql_database import ColumnTypes
-from chest.chests.sql_server import Diagnosis, ServerDatabase
-from chest.chests.sql_url import SQLTarget
-from chest.errors import (
-    ChestUnavailable,
-    LoginRefused,
-    RecordRejected,
-    SettingsError,
-    TLSRefused,
-    UnknownDatabase,
-    UnknownHost,
-)
+from chest.chests.sql.asking.words import Words
+from chest.chests.sql.columns import STORED_COLUMNS
+from chest.chests.sql.dialect import LARGEST_BYTES_CHANGED, ColumnTypes
+from chest.chests.sql.mysql.asking import MYSQL_WORDS
+from chest.chests.sql.mysql.failure import diagnosis_of, is_passing
+from chest.chests.sql.rows import finished_rows
+from chest.chests.sql.server import CURES, Diagnosis, ServerDatabase
+from chest.chests.sql.url import SQLTarget
+from chest.errors import ChestUnavailable, SettingsError, TLSRefused
 
 _UTF8: Final = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
 _SSL_MODES: Final = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 
-_INSECURE_TRANSPORT: Final = 3159
-_CHECK_VIOLATED: Final = (3819, 4025)
-"""MySQL's number and MariaDB's."""
-_INVALID_JSON: Final = (3140, 3141, 3144, 3156, 3157, 3158)
-_INVALID_TEXT: Final = 1300
-_LOGIN_CODES: Final = (
-    ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR,
-    ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.HOST_NOT_PRIVILEGED, 1698,
-)  # fmt: skip
-_SHOWN_CODES: Final = (
-    ER.BAD_NULL_ERROR, ER.WARN_DATA_OUT_OF_RANGE, ER.DATA_TOO_LONG, ER.TOO_BIG_ROWSIZE, ER.NET_PACKET_TOO_LARGE,
-    *_CHECK_VIOLATED,
-)  # fmt: skip
-"""Whose messages name a column or a rule, and no value."""
-_REFUSED_CODES: Final = (
-    *_SHOWN_CODES, *_INVALID_JSON, _INVALID_TEXT, ER.TRUNCATED_WRONG_VALUE_FOR_FIELD, ER.WARN_DATA_TRUNCATED,
-    ER.TRUNCATED_WRONG_VALUE,
-)  # fmt: skip
+_READ_ONLY_DEFAULT: Final = (
+    "SHOW VARIABLES WHERE Variable_name IN ('tx_read_only', 'transaction_read_only') AND Value = 'ON'"
+)
+"""The older name is MySQL 5.7's and MariaDB's."""
 
+_OUT_OF_TIME: Final = (1317, 1969, 3024)
+"""Interrupted; MariaDB's, and MySQL's number for a statement that took too long."""
 _STATEMENT_BYTES: Final = 1_000_000
 """What a statement of several rows is kept below, a quarter of MySQL 5.7's default of ``max_allowed_packet``."""
 _IDLE_SECONDS: Final = 300
-"""After which the server ends our idle session, and with it the turn of a process that was stopped amid it."""
+"""After this time the server ends our idle session, and with it the lock of a process that was stopped while it had one."""
 
 
 class MySQLDatabase(ServerDatabase):
     """MySQL from 5.7 on, and MariaDB from 10.4 on."""
 
     driver = "mysql+pymysql"
+    words: ClassVar[Words] = MYSQL_WORDS
     types: ClassVar[ColumnTypes] = ColumnTypes(
         counter=BigInteger(),
         id=VARCHAR(32, **_UTF8),
@@ -77,6 +64,8 @@ class MySQLDatabase(ServerDatabase):
 
     def connect_driver(self, arguments: dict[str, Any]) -> Any:
         seconds = self.target.timeout_seconds
+        # SQLAlchemy's; with it, a row that is there already counts as one that is stored.
+        arguments["client_flag"] &= ~CLIENT.FOUND_ROWS
         connection = pymysql.connect(
             **arguments,
             **self._tls(),
@@ -88,7 +77,10 @@ class MySQLDatabase(ServerDatabase):
             # Strict, or what is too long would be cut without a word. No other mode, whatever the server's: some change
             # how a text is quoted.
             sql_mode="STRICT_ALL_TABLES",
-            init_command=f"SET SESSION wait_timeout = {_IDLE_SECONDS}, innodb_lock_wait_timeout = {max(1, round(seconds))}",
+            # Also in the server, which does not notice that a client waits no more. What makes or alters a table has everyone
+            # behind it wait.
+            init_command=f"SET SESSION wait_timeout = {_IDLE_SECONDS}, innodb_lock_wait_timeout = {max(1, round(seconds))},"
+            f" lock_wait_timeout = {max(1, round(seconds))}",
         )
         try:
             with connection.cursor() as cursor:
@@ -99,55 +91,127 @@ class MySQLDatabase(ServerDatabase):
             raise
         return connection
 
+    def connect_to_read(self) -> Connection:
+        connection = super().connect_to_read()
+        connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
+        connection.rollback()
+        return connection
+
+    def limit_statements(self, connection: Connection, seconds: float | None) -> None:
+        """Two names of one thing, in seconds and in milliseconds."""
+        is_mariadb = connection.dialect.is_mariadb  # type: ignore[attr-defined]
+        name, unit = ("max_statement_time", 1) if is_mariadb else ("max_execution_time", 1000)
+        limit = "DEFAULT" if seconds is None else f"{max(0.001, seconds) * unit:.{3 if is_mariadb else 0}f}"
+        connection.exec_driver_sql(f"SET SESSION {name} = {limit}")
+
+    def is_out_of_time(self, error: DBAPIError) -> bool:
+        return bool(error.orig and error.orig.args and error.orig.args[0] in _OUT_OF_TIME)
+
     def file_descriptor(self, driver_connection: Any) -> int:
         return int(driver_connection._sock.fileno())
 
     @contextmanager
-    def turn(self, connection: Connection, table: str) -> Iterator[None]:
+    def exclusive_write(self, connection: Connection, table: str) -> Iterator[None]:
         """A lock by name, which belongs to the session and not to the transaction: released, or lost with the session."""
-        lock = f"CONCAT('chest:', MD5(CONCAT(DATABASE(), '.{table}')))"
-        seconds = self.target.timeout_seconds
-        got = connection.exec_driver_sql(f"SELECT GET_LOCK({lock}, {seconds:g})").scalar()
+        lock, seconds = self._lock_name(table), self.target.timeout_seconds
+        got = connection.exec_driver_sql(f"SELECT GET_LOCK('{lock}', {seconds:g})").scalar()
         if got != 1:
             raise ChestUnavailable(
                 f"{self.name} cannot be used (another process has been writing to {table} for {seconds:g} s)."
             )
-        yield
-        connection.exec_driver_sql(f"DO RELEASE_LOCK({lock})")
+        try:
+            yield
+        except DBAPIError:
+            with suppress(SQLAlchemyError):  # the connection may be used again, or be lost
+                connection.exec_driver_sql(f"DO RELEASE_LOCK('{lock}')")
+            raise
+        connection.exec_driver_sql(f"DO RELEASE_LOCK('{lock}')")
+
+    def _lock_name(self, table: str) -> str:
+        """At most 64 characters, made here: MySQL 9 has no ``MD5()``. Without regard to case, as servers may have names so."""
+        place = f"{self.target.url.database}.{table}".lower()
+        return f"chest:{blake2b(place.encode(), digest_size=16).hexdigest()}"
 
     def insert(
         self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
     ) -> None:
-        """The driver makes as few statements of the rows as may be sent."""
-        connection.exec_driver_sql(_insert_text(table.name, tuple(columns)), list(rows))
+        """The driver makes as few statements of the rows as may be sent. A row that was there counts 0."""
+        text = _insert_text(table.name, tuple(columns))
+        stored = connection.exec_driver_sql(text, list(rows)).rowcount
+        if (
+            stored != len(rows)
+            and "id" in columns
+            and self.remove_notes(connection, table, columns, finished_rows(columns, rows))
+        ):
+            connection.exec_driver_sql(text, finished_rows(columns, rows))
+
+    def require_rights(self, connection: Connection, table: Table, columns: Sequence[str] = STORED_COLUMNS) -> None:
+        """EXPLAIN and PREPARE ask for the rights that the statement needs, and do nothing."""
+        connection.rollback()
+        if connection.exec_driver_sql(_READ_ONLY_DEFAULT).first() is not None:
+            raise ChestUnavailable(f"{self.name} {CURES[ChestUnavailable]} (transactions are read-only by default).")
+        connection.rollback()
+        # A server that is read-only for this user refuses it.
+        connection.exec_driver_sql("START TRANSACTION READ WRITE")
+        if inspect(connection).has_table(table.name):
+            connection.exec_driver_sql(f"EXPLAIN {_insert_text(table.name, tuple(columns))}", (None,) * len(columns))
+        else:
+            connection.exec_driver_sql(f"PREPARE chest_check FROM 'CREATE TABLE `{table.name}` (seq BIGINT)'")
+            connection.exec_driver_sql("DEALLOCATE PREPARE chest_check")
+
+    def table_bytes(self, connection: Connection, table: Table) -> int:
+        found = "SELECT data_length FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s"
+        return int(connection.exec_driver_sql(found, (table.name,)).scalar() or 0)
+
+    def online_index_text(self, index: str, table: str) -> str:
+        return f"CREATE INDEX `{index}` ON `{table}` (request_id) ALGORITHM = INPLACE LOCK = NONE"
 
     def view_text(self, table: Table, view: str) -> str:
         """MySQL 5.7 has no ``JSON_TABLE``, and gets no view."""
         value = "JSON_EXTRACT(r.variables, CONCAT('$.', JSON_QUOTE(v.name)))"
         return (
-            f"CREATE VIEW `{view}` (request_id, name, value, recorded_at) AS"  # noqa: S608
+            f"CREATE VIEW `{view}` (request_id, name, value, recorded_at, id) AS"  # noqa: S608
             f" SELECT r.request_id, v.name, IF(JSON_TYPE({value}) = 'NULL', NULL, JSON_UNQUOTE({value})),"
-            " TIMESTAMPADD(MICROSECOND, r.time_ns DIV 1000, '1970-01-01 00:00:00')"
+            " TIMESTAMPADD(MICROSECOND, r.time_ns DIV 1000, '1970-01-01 00:00:00'), r.id"
             f" FROM `{table.name}` AS r, JSON_TABLE(JSON_KEYS(r.variables), '$[*]' COLUMNS"
             " (name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$')) AS v"
         )
 
+    def more_columns(self) -> Sequence[Column[Any]]:
+        moment = Computed(
+            "TIMESTAMPADD(MICROSECOND, time_ns DIV 1000, TIMESTAMP'1970-01-01 00:00:00')", persisted=False
+        )
+        return [Column("recorded_at", DATETIME(fsp=6), moment)]
+
+    def view_columns(self, connection: Connection, view: str) -> list[str]:
+        query = (
+            "SELECT COLUMN_NAME FROM information_schema.COLUMNS JOIN information_schema.VIEWS USING (TABLE_SCHEMA, TABLE_NAME)"
+            " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION"
+        )
+        return list(connection.exec_driver_sql(query, (view,)).scalars())
+
+    def change_schema(self, connection: Connection, statement: str) -> None:
+        """Waits a second for a reader, not as long as the session otherwise does; meanwhile all others wait behind."""
+        longest = connection.exec_driver_sql("SELECT @@SESSION.lock_wait_timeout").scalar()
+        connection.exec_driver_sql("SET SESSION lock_wait_timeout = 1")
+        try:
+            connection.exec_driver_sql(statement)
+        finally:
+            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {longest}")
+
+    def adding_text(self, connection: Connection, table: Table, column: str) -> str:
+        """A large table is not copied for it, which MySQL 5.7 would do: then the server refuses it."""
+        is_large = self.table_bytes(connection, table) > LARGEST_BYTES_CHANGED
+        return f"ALTER TABLE `{table.name}` ADD COLUMN {column}{', ALGORITHM = INSTANT' if is_large else ''}"
+
     def stored_at_value(self, moment: datetime) -> datetime:
         return moment.astimezone(UTC).replace(tzinfo=None)
 
+    def is_passing(self, error: DBAPIError) -> bool:
+        return is_passing(error.orig)
+
     def diagnose(self, error: Any) -> Diagnosis:
-        code = error.args[0] if error.args else 0
-        if code in _REFUSED_CODES or isinstance(error, (pymysql.DataError, pymysql.IntegrityError)):
-            return Diagnosis(RecordRejected, str(error.args[1]) if code in _SHOWN_CODES else f"error {code}")
-        told = " ".join(str(error.args[-1] if error.args else error).split())
-        cause = getattr(error, "original_exception", None)
-        if isinstance(cause, ssl.SSLError) or code in (CR.CR_SSL_CONNECTION_ERROR, _INSECURE_TRANSPORT):
-            return Diagnosis(TLSRefused, told)
-        if isinstance(cause, socket.gaierror):
-            return Diagnosis(UnknownHost, told)
-        if code in _LOGIN_CODES:
-            return Diagnosis(LoginRefused, told)
-        return Diagnosis(UnknownDatabase if code == ER.BAD_DB_ERROR else ChestUnavailable, told)
+        return diagnosis_of(error)
 
     def _tls(self) -> dict[str, Any]:
         if self._ssl_mode == "DISABLED":
@@ -170,7 +234,7 @@ class MySQLDatabase(ServerDatabase):
 
 
 def _ssl_mode(target: SQLTarget) -> str:
-    """As the mysql command has it; a certificate authority that is named is there to be asked."""
+    """The modes of the mysql command; if ``ssl_ca`` is given, the certificate is verified."""
     given = target.driver_options.get("ssl_mode")
     if given is None:
         return "VERIFY_IDENTITY" if "ssl_ca" in target.driver_options else "PREFERRED"
@@ -188,7 +252,7 @@ def _cursor_class(packet_bytes: int) -> type[Cursor]:
 
         def execute(self, query: Any, args: Any = None) -> int:
             text = self.mogrify(query, args)
-            # The server would end the connection amid it, which looks as if it were down, and so again the next time.
+            # The server would end the connection, which looks as if it were down, at each try.
             if len(text) > packet_bytes // 4:
                 size = len(text.encode("utf-8") if isinstance(text, str) else text)
                 if size >= packet_bytes:

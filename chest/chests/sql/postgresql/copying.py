@@ -18,7 +18,7 @@ def copied(
     rows: Sequence[tuple[Any, ...]],
     meanwhile: Callable[[], object],
 ) -> bool:
-    """Whether all rows are stored, and the transaction is still good; False: one was stored before, or is refused.
+    """True if all rows are stored, and the transaction is still good; False: one was stored before, or is refused.
 
     :param connection: to PostgreSQL, in a transaction, which has to be rolled back after False.
     :param table: a checked name.

@@ -1,4 +1,4 @@
-"""Which file system a path lies on, and whether it is one where SQLite's locks are not to be trusted: any but a local one.
+"""Which file system a path lies on, and whether SQLite's locks are reliable on it: only on a local one.
 
 Source: "SQLite Over a Network, Caveats and Considerations" and "Write-Ahead Logging" on sqlite.org: WAL needs memory
 that all processes share, hence one host; locks of network file systems are often broken.
@@ -40,7 +40,7 @@ class _Mount(NamedTuple):
 
 
 def doubtful_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """The type of the file system that holds the path, when it is not known to be a local one; None where none is told."""
+    """The type of the file system that holds the path, if it is not known to be a local one; None if it cannot be told."""
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:

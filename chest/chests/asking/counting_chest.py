@@ -1,0 +1,50 @@
+"""``CountingChest``: a chest whose store answers cubes and samples itself."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from chest.chests.asking.conditions import Name
+from chest.chests.asking.cube import Cube, Sample, Step
+from chest.chests.asking.pieces import Pieces, cube_by_pieces, sample_by_pieces
+from chest.chests.contract import ReadableChest
+from chest.chests.query import EVERYTHING, Query
+
+__all__ = ["CountingChest"]
+
+
+class CountingChest(ReadableChest):
+    """What its store cannot say (a name with a quote in it, a number beyond 2**53) is asked of every record, as of any chest."""
+
+    @abstractmethod
+    def _pieces(self) -> AbstractContextManager[Pieces]:
+        """The store, on a connection that cannot write if there is such a thing."""
+
+    @abstractmethod
+    def _can_count(self, query: Query, by: Sequence[Name] = ()) -> bool:
+        """True if the store can say all of it."""
+
+    def cube(
+        self,
+        query: Query = EVERYTHING,
+        *,
+        by: Sequence[Name] = (),
+        step: Step | None = None,
+        groups: int = 1000,
+        seconds: float | None = None,
+    ) -> Cube:
+        if not self._can_count(query, by):
+            return super().cube(query, by=by, step=step, groups=groups, seconds=seconds)
+        with self._pieces() as pieces:
+            return cube_by_pieces(pieces, query, by, step, groups, seconds)
+
+    def sample(self, query: Query = EVERYTHING, *, size: int = 5000, seconds: float | None = None) -> Sample:
+        is_exact = self._can_count(query)
+        with self._pieces() as pieces:
+            return sample_by_pieces(pieces, query, size, seconds, is_exact=is_exact)
+
+    def time_range(self, query: Query = EVERYTHING) -> tuple[int, int] | None:
+        with self._pieces() as pieces:
+            return pieces.time_range(query)

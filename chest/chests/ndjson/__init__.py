@@ -1,0 +1,1 @@
+"""Files with one record a line."""

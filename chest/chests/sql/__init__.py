@@ -1,0 +1,1 @@
+"""Databases that are servers, by SQLAlchemy: PostgreSQL, MySQL and MariaDB."""

@@ -1,0 +1,132 @@
+/* Dispatch: Flask's `full_dispatch_request`, wrapped, for a request of the usual kind; and its end, which takes what is on `g`.
+ *
+ * `adapters/flask_chest/hooks.py` is the same in Python. It is asked, before anything has been done, if something is unusual:
+ * a request that is dispatched a second time, or is not recorded, a rule that is new, a `g` that was used before, ProxyFix further in.
+ */
+#ifndef CHEST_DISPATCH_H
+#define CHEST_DISPATCH_H
+
+#include <Python.h>
+
+#include <structmember.h>
+
+#include "flask/passage.h"
+
+static PyObject *
+dispatch_vectorcall(PyObject *callable, PyObject *const *args, size_t flags, PyObject *named)
+{
+    Dispatch *self = (Dispatch *)callable;
+    if (self->in_python == NULL) {
+        return PyErr_Format(PyExc_RuntimeError, "the application was collected");
+    }
+    Dispatched found = {0};
+    Metadata *metadata = dispatched(self, &found);
+    dispatched_clear(&found);
+    if (metadata == NULL) {
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+            return NULL; /* a signal handler's */
+        }
+        PyErr_Clear();
+        return PyObject_Vectorcall(self->in_python, args, flags, named);
+    }
+    PyObject *response = PyObject_Vectorcall(self->dispatch, args, flags, named);
+    int is_complete = response == NULL ? 0 : note_user(self, metadata) < 0 ? -1 : is_whole(self, response, metadata);
+    if (is_complete < 0) {
+        Py_CLEAR(response);
+    }
+    else if (is_complete) {
+        metadata->is_complete = 1;
+    }
+    Py_DECREF(metadata);
+    return response;
+}
+
+#define EACH_OF_DISPATCH(do)                                                                                               \
+    do(in_python) do(dispatch) do(served_class) do(context_class) do(served_kinds) do(whole_kinds) do(request_context) do(app_context) \
+        do(routes) do(mounted) do(answers_whole) do(note_user) do(login_key) do(served_key) do(owner_key) do(known_names) do(data_types) do(takes_all)
+
+static int
+dispatch_traverse(Dispatch *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->layout.type);
+#define VISIT(part) Py_VISIT(self->part);
+    EACH_OF_DISPATCH(VISIT)
+#undef VISIT
+    return 0;
+}
+
+static int
+dispatch_clear(Dispatch *self)
+{
+#define CLEAR(part) Py_CLEAR(self->part);
+    EACH_OF_DISPATCH(CLEAR)
+#undef CLEAR
+    Py_CLEAR(self->layout.type);
+    return 0;
+}
+
+static void
+dispatch_dealloc(Dispatch *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)dispatch_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+dispatch_new(PyTypeObject *type, PyObject *args, PyObject *named)
+{
+    Dispatch *self = PyTuple_GET_SIZE(args) == 0 && named != NULL ? (Dispatch *)type->tp_alloc(type, 0) : NULL;
+    if (self == NULL) {
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "a dispatch takes its parts by name");
+    }
+    self->vectorcall = dispatch_vectorcall;
+#define TAKE(part)                                                                                                          \
+    if ((self->part = Py_XNewRef(PyDict_GetItemString(named, #part))) == NULL) {                                            \
+        Py_DECREF(self);                                                                                                    \
+        return PyErr_Format(PyExc_TypeError, "a dispatch needs " #part);                                                    \
+    }
+    EACH_OF_DISPATCH(TAKE)
+#undef TAKE
+    if (!PyType_Check(self->served_class) || !PyType_IsSubtype((PyTypeObject *)self->served_class, metadata_type)
+        || !PyAnySet_Check(self->served_kinds) || !PyAnySet_Check(self->whole_kinds) || !PyAnySet_Check(self->known_names)
+        || !PyAnySet_Check(self->data_types) || !PyDict_CheckExact(self->routes) || !PyContextVar_CheckExact(self->request_context)
+        || !PyContextVar_CheckExact(self->app_context)) {
+        Py_DECREF(self);
+        return PyErr_Format(PyExc_TypeError, "a part of the dispatch is of another type");
+    }
+    if (layout_of(&self->layout, self->context_class) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static PyMemberDef dispatch_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Dispatch, vectorcall), READONLY, NULL},
+    {"__wrapped__", T_OBJECT_EX, offsetof(Dispatch, in_python), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot dispatch_slots[] = {
+    {Py_tp_doc, PyDoc_STR("Flask's full_dispatch_request, wrapped; see flask_chest.hooks.")},
+    {Py_tp_new, dispatch_new},
+    {Py_tp_dealloc, dispatch_dealloc},
+    {Py_tp_traverse, dispatch_traverse},
+    {Py_tp_clear, dispatch_clear},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, dispatch_members},
+    {0, NULL},
+};
+
+static PyType_Spec dispatch_spec = {
+    .name = "chest.native._native.Dispatch",
+    .basicsize = sizeof(Dispatch),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .slots = dispatch_slots,
+};
+
+#endif

@@ -1,0 +1,258 @@
+/* Passage: what the extension for Flask sees of one request: its route and `g` before it is dispatched, its response, its end. */
+#ifndef CHEST_PASSAGE_H
+#define CHEST_PASSAGE_H
+
+#include <Python.h>
+
+#include "request/layout.h"
+#include "request/left.h"
+#include "request/metadata.h"
+#include "request/request.h"
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    Layout layout;
+    PyObject *in_python;
+    PyObject *dispatch;
+    PyObject *served_class;    /* of metadata, made without arguments */
+    PyObject *context_class;   /* `RequestContext` */
+    PyObject *served_kinds;    /* classes of the contexts of requests that are recorded */
+    PyObject *whole_kinds;     /* classes of responses that return their bodies as Werkzeug's own does */
+    PyObject *request_context; /* Flask's ContextVars */
+    PyObject *app_context;
+    PyObject *routes; /* by the identity of a rule: it, its route, its attributes */
+    PyObject *mounted;
+    PyObject *answers_whole;
+    PyObject *note_user;  /* asked if Flask-Login has put one on `g` */
+    PyObject *login_key;
+    PyObject *served_key; /* in `environ` */
+    PyObject *owner_key;  /* on `g` */
+    PyObject *known_names;
+    PyObject *data_types;
+    PyObject *takes_all;
+} Dispatch;
+
+static PyTypeObject *dispatch_type;
+static PyObject *key_proxy_fix, *name_request, *name_environ, *name_g, *name_dict, *name_response, *name_on_close;
+
+/* What is known of one request before it is dispatched. */
+typedef struct {
+    PyObject *environ;
+    PyObject *context;
+    PyObject *route; /* NULL if no rule matched */
+    PyObject *attributes;
+    PyObject *names; /* on `g` */
+} Dispatched;
+
+static void
+dispatched_clear(Dispatched *found)
+{
+    Py_XDECREF(found->environ);
+    Py_XDECREF(found->context);
+    Py_XDECREF(found->route);
+    Py_XDECREF(found->attributes);
+    Py_XDECREF(found->names);
+}
+
+/* Whether an object's class is among these; a class with a metaclass, which would be asked, is not. */
+static int
+is_of_kinds(PyObject *object, PyObject *kinds)
+{
+    PyObject *type = (PyObject *)Py_TYPE(object);
+    return Py_IS_TYPE(type, &PyType_Type) ? PySet_Contains(kinds, type) : 0;
+}
+
+/* An attribute of what a context variable holds; NULL, perhaps without an exception. */
+static PyObject *
+attribute_of_current(PyObject *variable, PyObject *name)
+{
+    PyObject *current;
+    if (PyContextVar_Get(variable, NULL, &current) < 0 || current == NULL) {
+        return NULL;
+    }
+    PyObject *attribute = PyObject_GetAttr(current, name);
+    Py_DECREF(current);
+    return attribute;
+}
+
+/* Each of these is 1, or 0, perhaps with an exception, if Python has to look. */
+
+static int
+find_route(Dispatch *self, PyObject *request, Dispatched *found)
+{
+    PyObject *rule = PyObject_GetAttr(request, name_url_rule);
+    if (rule == NULL || rule == Py_None) {
+        Py_XDECREF(rule);
+        return rule != NULL;
+    }
+    PyObject *identity = PyLong_FromVoidPtr(rule);
+    PyObject *known = identity == NULL ? NULL : PyDict_GetItemWithError(self->routes, identity);
+    Py_XDECREF(identity);
+    Py_DECREF(rule);
+    if (known == NULL || !PyTuple_CheckExact(known) || PyTuple_GET_SIZE(known) != 3) {
+        return 0;
+    }
+    found->route = Py_NewRef(PyTuple_GET_ITEM(known, 1));
+    found->attributes = Py_NewRef(PyTuple_GET_ITEM(known, 2));
+    PyObject *mount = PyDict_GetItemWithError(found->environ, key_script);
+    if (mount == NULL || (PyUnicode_CheckExact(mount) && PyUnicode_GET_LENGTH(mount) == 0)) {
+        return !PyErr_Occurred();
+    }
+    PyObject *passed[3] = {NULL, Py_NewRef(mount), found->route};
+    PyObject *route = PyObject_Vectorcall(self->mounted, passed + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(passed[1]);
+    Py_SETREF(found->route, route);
+    return route != NULL;
+}
+
+static int
+find_names(Dispatch *self, Dispatched *found)
+{
+    PyObject *g = attribute_of_current(self->app_context, name_g);
+    found->names = g == NULL ? NULL : PyObject_GetAttr(g, name_dict);
+    Py_XDECREF(g);
+    return found->names != NULL && PyDict_CheckExact(found->names) && PyDict_GET_SIZE(found->names) == 0;
+}
+
+static int
+find(Dispatch *self, Dispatched *found)
+{
+    PyObject *request = attribute_of_current(self->request_context, name_request);
+    found->environ = request == NULL ? NULL : PyObject_GetAttr(request, name_environ);
+    int is_found = found->environ != NULL && PyDict_CheckExact(found->environ)
+                   && PyDict_Contains(found->environ, self->served_key) == 0 && PyDict_Contains(found->environ, key_proxy_fix) == 0;
+    found->context = is_found ? Py_XNewRef(PyDict_GetItemWithError(found->environ, key_context)) : NULL;
+    is_found = found->context != NULL && is_of_kinds(found->context, self->served_kinds) == 1
+               && find_route(self, request, found) && find_names(self, found);
+    Py_XDECREF(request);
+    return is_found;
+}
+
+/* The request's metadata, attached; a new reference, or NULL, perhaps without an exception, if Python has to make them. */
+static Metadata *
+dispatched(Dispatch *self, Dispatched *found)
+{
+    PyTypeObject *kind = (PyTypeObject *)self->served_class;
+    Metadata *metadata = find(self, found) ? (Metadata *)kind->tp_new(kind, nothing, NULL) : NULL;
+    /* Last: what was collected meanwhile may have ended the request. */
+    PyObject *before = NULL;
+    if (metadata == NULL || is_of_kinds(found->context, self->served_kinds) != 1
+        || !PyObject_TypeCheck(found->context, self->layout.type)
+        || (before = Py_XNewRef(FIELD(found->context, self->layout.metadata))) == NULL) {
+        Py_XDECREF(metadata);
+        return NULL;
+    }
+    PyObject *said = before == Py_None ? Py_NewRef(Py_None) : metadata_take_over(metadata, before);
+    Py_DECREF(before);
+    Py_XDECREF(said);
+    if (said == NULL || PyDict_SetItem(found->environ, self->served_key, (PyObject *)metadata) < 0
+        || PyDict_SetItem(found->names, self->owner_key, (PyObject *)metadata) < 0) {
+        Py_DECREF(metadata);
+        return NULL;
+    }
+    if (found->route != NULL) {
+        Py_XSETREF(metadata->route, Py_NewRef(found->route));
+        Py_XSETREF(metadata->known_attributes, Py_NewRef(found->attributes));
+    }
+    Py_XSETREF(metadata->names, Py_NewRef(found->names));
+    Py_XSETREF(metadata->dispatch, Py_NewRef((PyObject *)self));
+    set_field(found->context, self->layout.metadata, Py_NewRef((PyObject *)metadata));
+    return metadata;
+}
+
+/* Whether a response of the usual kind is whole: 1 or 0; -1, perhaps without an exception, if Python has to look. */
+static int
+is_usual_and_whole(Dispatch *self, PyObject *response)
+{
+    if (is_of_kinds(response, self->whole_kinds) != 1) {
+        return -1;
+    }
+    PyObject *body = PyObject_GetAttr(response, name_response);
+    int is_list = body != NULL && PyList_CheckExact(body);
+    /* Of Python's own kinds: of others, one is what Werkzeug makes of an error's page, which is whole. */
+    int is_stream = body != NULL && PyIter_Check(body) && !PyType_HasFeature(Py_TYPE(body), Py_TPFLAGS_HEAPTYPE);
+    Py_XDECREF(body);
+    PyObject *waiting = is_list ? PyObject_GetAttr(response, name_on_close) : NULL;
+    int has_waiting = waiting == NULL || !PyList_CheckExact(waiting) || PyList_GET_SIZE(waiting) != 0;
+    Py_XDECREF(waiting);
+    return is_list && !has_waiting ? 1 : is_stream ? 0 : -1;
+}
+
+/* 1, 0, or -1 with an exception that is no Exception. */
+static int
+is_whole(Dispatch *self, PyObject *response, Metadata *metadata)
+{
+    int is_complete = is_usual_and_whole(self, response);
+    if (is_complete >= 0) {
+        return is_complete;
+    }
+    PyErr_Clear(); /* Python finds it out again, and counts */
+    PyObject *passed[3] = {NULL, response, (PyObject *)metadata};
+    PyObject *answer = PyObject_Vectorcall(self->answers_whole, passed + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    is_complete = answer == NULL ? -1 : answer == Py_True;
+    Py_XDECREF(answer);
+    return is_complete;
+}
+
+/* -1 with an exception that is no Exception. */
+static int
+note_user(Dispatch *self, Metadata *metadata)
+{
+    PyObject *names = Py_XNewRef(metadata->names); /* NULL if the request is over; held: another name's __eq__ may end it */
+    int is_there = names == NULL || !PyDict_CheckExact(names) ? 0 : PyDict_Contains(names, self->login_key);
+    Py_XDECREF(names);
+    PyObject *answer = is_there == 1 ? PyObject_CallOneArg(self->note_user, (PyObject *)metadata) : NULL;
+    Py_XDECREF(answer);
+    if (is_there < 0) {
+        PyErr_Clear(); /* of another name, which compares itself */
+    }
+    return is_there == 1 && answer == NULL ? -1 : 0;
+}
+
+/* 1 if each name is among the known ones and each value of one of the types, 0 if not; -1 with an exception. Runs no code of an
+ * application's. */
+static int
+are_known(Dispatch *self, PyObject *names)
+{
+    PyObject *name, *value;
+    int is_known = 1;
+    for (Py_ssize_t place = 0; is_known == 1 && PyDict_Next(names, &place, &name, &value);) {
+        is_known = PyUnicode_CheckExact(name) ? PySet_Contains(self->known_names, name) : 0;
+        is_known = is_known == 1 ? is_of_kinds(value, self->data_types) : is_known;
+    }
+    return is_known;
+}
+
+/* The end of a request that was dispatched here: what is on `g` becomes variables, and `g` is released. 0 if Python has to. */
+static int
+take_names(Metadata *metadata, PyObject *context)
+{
+    Dispatch *self = (Dispatch *)metadata->dispatch;
+    if (self == NULL || !Py_IS_TYPE(self, dispatch_type) || self->in_python == NULL || metadata->names == NULL
+        || !PyDict_CheckExact(metadata->names)) {
+        return 0;
+    }
+    PyObject *names = Py_NewRef(metadata->names);
+    Py_INCREF(self); /* held, as the names are: another name's __eq__ may let both go */
+    int has_owner = PyDict_Contains(names, self->owner_key), is_taken = has_owner >= 0;
+    if (has_owner == 1) {
+        is_taken = PyDict_DelItem(names, self->owner_key) == 0;
+    }
+    if (is_taken && PyDict_GET_SIZE(names) != 0) {
+        is_taken = self->takes_all == Py_True && are_known(self, names) == 1
+                   && PyDict_Merge(context, names, PyDict_GET_SIZE(context) == 0) == 0; /* what the context has stays */
+    }
+    Py_DECREF(names);
+    Py_DECREF(self);
+    if (!is_taken) {
+        PyErr_Clear(); /* Python finds it out again */
+        return 0;
+    }
+    metadata->is_over = 1;
+    Py_CLEAR(metadata->names);
+    Py_CLEAR(metadata->dispatch);
+    return 1;
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* Metadata: the fields of `chest.request.metadata.RequestMetadata`: what was said of a request beside its variables. */
+#ifndef CHEST_METADATA_H
+#define CHEST_METADATA_H
+
+#include <Python.h>
+
+#include <structmember.h>
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *request_id;
+    PyObject *route;
+    PyObject *path;
+    PyObject *error;
+    PyObject *trace;
+    PyObject *user;
+    PyObject *known_attributes;
+    PyObject *attributes;
+    PyObject *names;    /* of an adapter's: what becomes variables at the end */
+    PyObject *dispatch; /* the `Dispatch` that brings them over; NULL if Python does */
+    Py_ssize_t written_bytes;
+    char has_more;
+    char is_complete;
+    char is_excluded;
+    char is_over;
+} Metadata;
+
+static PyTypeObject *metadata_type;
+
+static inline int
+is_said(PyObject *field)
+{
+    return field != NULL && field != Py_None;
+}
+
+#define EACH_SAID(do)                                                                                                       \
+    do(request_id) do(route) do(path) do(error) do(trace) do(user) do(known_attributes) do(attributes)
+
+static int
+metadata_traverse(Metadata *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+#define VISIT(field) Py_VISIT(self->field);
+    EACH_SAID(VISIT) VISIT(names) VISIT(dispatch)
+#undef VISIT
+    return 0;
+}
+
+static int
+metadata_clear(Metadata *self)
+{
+#define CLEAR(field) Py_CLEAR(self->field);
+    EACH_SAID(CLEAR) CLEAR(names) CLEAR(dispatch)
+#undef CLEAR
+    return 0;
+}
+
+static void
+metadata_dealloc(Metadata *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)metadata_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+metadata_take_over(Metadata *self, PyObject *other)
+{
+    if (!PyObject_TypeCheck(other, metadata_type)) {
+        PyErr_SetString(PyExc_TypeError, "only metadata can be taken over");
+        return NULL;
+    }
+    Metadata *said = (Metadata *)other;
+#define TAKE(field) Py_XSETREF(self->field, Py_XNewRef(said->field));
+    EACH_SAID(TAKE)
+#undef TAKE
+    self->written_bytes = said->written_bytes;
+    self->has_more = said->has_more;
+    self->is_complete = said->is_complete;
+    self->is_excluded = said->is_excluded;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef metadata_methods[] = {
+    {"take_over", (PyCFunction)metadata_take_over, METH_O, PyDoc_STR("Say what these metadata say.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef metadata_members[] = {
+    {"request_id", T_OBJECT, offsetof(Metadata, request_id), 0, NULL},
+    {"route", T_OBJECT, offsetof(Metadata, route), 0, NULL},
+    {"path", T_OBJECT, offsetof(Metadata, path), 0, NULL},
+    {"error", T_OBJECT, offsetof(Metadata, error), 0, NULL},
+    {"trace", T_OBJECT, offsetof(Metadata, trace), 0, NULL},
+    {"user", T_OBJECT, offsetof(Metadata, user), 0, NULL},
+    {"known_attributes", T_OBJECT, offsetof(Metadata, known_attributes), 0, NULL},
+    {"attributes", T_OBJECT, offsetof(Metadata, attributes), 0, NULL},
+    {"names", T_OBJECT, offsetof(Metadata, names), 0, NULL},
+    {"dispatch", T_OBJECT, offsetof(Metadata, dispatch), 0, NULL},
+    {"written_bytes", T_PYSSIZET, offsetof(Metadata, written_bytes), 0, NULL},
+    {"has_more", T_BOOL, offsetof(Metadata, has_more), 0, NULL},
+    {"is_complete", T_BOOL, offsetof(Metadata, is_complete), 0, NULL},
+    {"is_excluded", T_BOOL, offsetof(Metadata, is_excluded), 0, NULL},
+    {"is_over", T_BOOL, offsetof(Metadata, is_over), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot metadata_slots[] = {
+    {Py_tp_doc, PyDoc_STR("What was said of a request beside its variables; see chest.request.metadata.")},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_dealloc, metadata_dealloc},
+    {Py_tp_traverse, metadata_traverse},
+    {Py_tp_clear, metadata_clear},
+    {Py_tp_methods, metadata_methods},
+    {Py_tp_members, metadata_members},
+    {0, NULL},
+};
+
+static PyType_Spec metadata_spec = {
+    .name = "chest.native._native.Metadata",
+    .basicsize = sizeof(Metadata),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = metadata_slots,
+};
+
+#endif

@@ -1,0 +1,163 @@
+/* The end of a stream: the application's `close`, and the record. */
+#ifndef CHEST_STREAM_CLOSE_H
+#define CHEST_STREAM_CLOSE_H
+
+#include <Python.h>
+
+#include "request/current.h"
+#include "request/end.h"
+#include "system/errors.h"
+
+typedef struct {
+    PyObject_HEAD
+    FastMiddleware *middleware; /* NULL if Python made it */
+    PyObject *emitter;
+    PyObject *current; /* the ContextVar */
+    PyObject *context; /* None once the request has ended */
+    PyObject *tail;
+    PyObject *request_id;
+    PyObject *method;
+    PyObject *path;
+    PyObject *shown_path; /* NULL if Python made it */
+    PyObject *body;
+    PyObject *chunks; /* NULL before the first is asked for, and after the last */
+    long long time_ns;
+    long long begin_ns;
+    long long first_byte_ns;
+    unsigned long long handled; /* the identity of what was being handled when it was made */
+    Py_ssize_t body_bytes;
+    Py_ssize_t chunk_bytes; /* of these, what the server has asked for last */
+    char is_over; /* no chunk is left, or none may be asked for */
+    char is_exhausted;
+    char is_running;
+    char has_failed; /* the application raised */
+    char is_file;    /* what the server sends by itself, and closes */
+} Stream;
+
+static PyTypeObject *stream_type;
+static PyObject *name_failed_stream, *name_failed_to_close, *name_end_unusually, *name_abandoned, *name_ask_application;
+
+static inline int
+has_ended(Stream *self)
+{
+    return self->context == NULL || self->context == Py_None;
+}
+
+/* `sending.handled_here` */
+static unsigned long long
+handled_here(void)
+{
+    PyObject *handled = PyErr_GetHandledException();
+    unsigned long long identity = (unsigned long long)(uintptr_t)(handled == NULL ? Py_None : handled);
+    Py_XDECREF(handled);
+    return identity;
+}
+
+/* 1 if the record was offered; 0 if Python has to make it; -1 with an exception. */
+static int
+finish_stream(Stream *self, PyObject *context)
+{
+    FastMiddleware *middleware = self->middleware;
+    if (middleware == NULL) {
+        return 0;
+    }
+    Request request = {.path = self->path, .shown_path = self->shown_path, .method = self->method, .request_id = self->request_id,
+                       .tail = self->tail, .context = context, .time_ns = self->time_ns, .begin_ns = self->begin_ns};
+    Outcome outcome = {.duration_ns = now_ns(CLOCK_MONOTONIC) - self->begin_ns, .body_bytes = self->body_bytes,
+                       .first_byte_ns = self->first_byte_ns ? self->first_byte_ns - self->begin_ns : 0};
+    Py_XINCREF(request.shown_path), Py_XINCREF(request.method), Py_XINCREF(request.request_id), Py_XINCREF(request.tail);
+    int is_finished = finish(middleware, &request, &outcome);
+    Py_XDECREF(request.shown_path), Py_XDECREF(request.method), Py_XDECREF(request.request_id), Py_XDECREF(request.tail);
+    return is_finished;
+}
+
+/* The application's `close`, if there is one, while `current()` is this request's. -1 with an exception. */
+static int
+close_body(Stream *self, PyObject *body)
+{
+    PyObject *close;
+    int has_close = optional_attribute(body, name_close, &close);
+    if (has_close < 1) {
+        return has_close;
+    }
+    Current current = {0};
+    PyObject *answer = current_begin(&current, self->current, self->context) < 0 ? NULL : PyObject_CallNoArgs(close);
+    PyObject *error = answer == NULL ? take_error() : NULL;
+    if (current.token != NULL && current_end(&current) < 0) {
+        PyErr_Clear();
+    }
+    Py_DECREF(close);
+    Py_XDECREF(answer);
+    if (error == NULL) {
+        return 0;
+    }
+    raise_again(error);
+    return -1;
+}
+
+/* Close what was returned to its end. 1 if nothing went wrong; -1 with an exception, if the request is recorded. */
+static int
+close_exhausted(Stream *self)
+{
+    if (self->body == NULL || PyGen_CheckExact(self->body)) { /* a generator at its end is closed already */
+        return 1;
+    }
+    PyObject *body = self->body;
+    self->body = Py_NewRef(nothing); /* first: it is closed once, whatever is called meanwhile */
+    int is_closed = close_body(self, body);
+    Py_DECREF(body);
+    if (is_closed < 0) {
+        PyObject *error = take_error();
+        PyObject *answer = PyObject_CallMethodOneArg((PyObject *)self, name_failed_to_close, error);
+        if (answer == NULL) { /* a signal handler's, in the place of the application's */
+            Py_DECREF(error);
+            return -1;
+        }
+        Py_DECREF(answer);
+        raise_again(error);
+        return -1;
+    }
+    return 1;
+}
+
+static PyObject *
+stream_close(Stream *self, PyObject *Py_UNUSED(ignored))
+{
+    if (has_ended(self)) {
+        Py_RETURN_NONE;
+    }
+    if (!self->is_exhausted || self->has_failed || handled_here() != self->handled) {
+        return PyObject_CallMethodNoArgs((PyObject *)self, name_end_unusually);
+    }
+    if (close_exhausted(self) < 0) {
+        return NULL;
+    }
+    if (has_ended(self)) { /* the application's `close` has also closed this */
+        Py_RETURN_NONE;
+    }
+    PyObject *context = self->context, *answer = NULL;
+    self->context = Py_NewRef(Py_None); /* first: what is called at the end may come here again */
+    Py_CLEAR(self->chunks);
+    int is_finished = finish_stream(self, context);
+    if (is_finished < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyObject *error = take_error();
+        answer = PyObject_CallMethodObjArgs(self->emitter, name_went_wrong, context, error, NULL);
+        Py_DECREF(error);
+    }
+    else if (is_finished == 0) {
+        answer = PyObject_CallMethodObjArgs(self->emitter, name_finish, self, context, NULL);
+    }
+    else if (is_finished == 1) {
+        answer = Py_NewRef(Py_None);
+    }
+    if (answer == NULL) { /* a signal handler's: the finalizer tells it again */
+        set_field((PyObject *)self, offsetof(Stream, context), context);
+        return NULL;
+    }
+    Py_DECREF(answer);
+    Py_DECREF(context);
+    set_field((PyObject *)self, offsetof(Stream, body), Py_NewRef(nothing));
+    Py_RETURN_NONE;
+}
+
+#endif

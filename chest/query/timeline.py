@@ -1,0 +1,221 @@
+"""``over_time``: rate, failures and durations, step by step; ``heatmap``: how many requests took how long, and when."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from chest.chests.asking.cube import Cell, Group, Step
+from chest.chests.asking.durations import BUCKETS_A_DOUBLING, bounds_ns
+from chest.errors import SettingsError
+from chest.query.answer import Answer
+from chest.query.counts import Counts, counted
+from chest.query.names import label_of, name_of
+from chest.query.question import Filter, Question, Source, asked
+
+__all__ = ["Band", "Heatmap", "OverTime", "TimeRow", "heatmap", "over_time"]
+
+_SHARE_BELOW: Final = 0.999
+"""The share of requests that the axis of a heatmap is made for; far above them is one band, the overflow."""
+_OVERFLOW_DOUBLINGS: Final = 2
+
+
+@dataclass(frozen=True)
+class TimeRow:
+    """The requests of one group that began within one step. As :class:`~chest.query.TopRow`."""
+
+    begin_ns: int
+    group: Group
+    requests: float
+    per_second: float
+    failed_share: float
+    p50_ns: float | None
+    p95_ns: float | None
+
+
+@dataclass(frozen=True)
+class OverTime(Answer):
+    """One row for each step and group, in the order of time; a step without requests also has a row.
+
+    :param by: the names that divide the requests.
+    :param groups: the groups, the largest first.
+    """
+
+    by: tuple[str, ...]
+    step_ns: int
+    groups: tuple[Group, ...]
+    rows: tuple[TimeRow, ...]
+
+    def table(self) -> Sequence[dict[str, Any]]:
+        return [
+            {
+                "begin_ns": row.begin_ns,
+                **dict(zip(self.by, row.group, strict=True)),
+                "requests": row.requests,
+                "per_second": row.per_second,
+                "failed_share": row.failed_share,
+                "p50_ns": row.p50_ns,
+                "p95_ns": row.p95_ns,
+            }
+            for row in self.rows
+        ]
+
+
+def over_time(
+    source: Source,
+    filter: Filter = "",  # noqa: A002
+    *,
+    by: str | Sequence[str] = (),
+    step: str | int | None = None,
+    columns: int = 60,
+    groups: int = 10,
+    seconds: float | None = None,
+) -> OverTime:
+    """Rate, share of failed requests, p50 and p95 by step of time.
+
+    :param source: a chest, or the URL of one.
+    :param filter: which requests.
+    :param by: names to divide by; ``status`` divides by its class: 2xx, 5xx.
+    :param step: how long a step is, such as ``5m``; None: so that there are at most ``columns``.
+    :param groups: the most groups to tell apart.
+    :param seconds: the budget; None: 10.
+    """
+    names = [name for name in (by.split(",") if isinstance(by, str) else by) if name]
+    has_class = "status" in names
+    names = [name for name in names if name != "status"]
+    try:
+        meant = tuple(map(name_of, names))
+    except ValueError as error:
+        raise SettingsError(f"{error}.") from None
+    with asked(source, filter, seconds) as question:
+        width = question.step(columns) if step is None else question.step_of(step)
+        cube = question.cube(meant, width, groups)
+        places = question.columns(width)
+
+    def group_of(cell: Cell) -> Group:
+        return (_class_text(cell.status_class), *cell.group) if has_class else cell.group
+
+    sizes = counted(cube.cells, group_of)
+    ranked = sorted(sizes, key=lambda group: sizes[group].requests, reverse=True) or ([()] if not names else [])
+    by_place = counted(cube.cells, lambda cell: (cell.column, group_of(cell)))
+    rows = [
+        _time_row(question, width, place, group, by_place.get((place, group)) or Counts())
+        for place in places
+        for group in ranked
+    ]
+    labels = (*(("status",) if has_class else ()), *map(label_of, meant))
+    return OverTime(
+        cube.basis, question.begin_ns, question.end_ns, labels, width.width_ns, tuple(ranked), tuple(rows)
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Band:
+    """A row of a heatmap: durations from ``low_ns`` on and below ``high_ns``."""
+
+    low_ns: int
+    high_ns: int
+    counts: tuple[float, ...]
+    """Requests by column of time."""
+    is_overflow: bool = False
+    """True if it is the one above the axis, which is higher than the others: it holds the slowest requests there are."""
+
+
+@dataclass(frozen=True)
+class Heatmap(Answer):
+    """How many requests took how long, and when.
+
+    :param columns: where each column of time begins, in Unix time.
+    :param bands: the shortest durations first; each the same number of times as long as the one before, but for the overflow.
+    """
+
+    step_ns: int
+    columns: tuple[int, ...]
+    bands: tuple[Band, ...]
+
+    def table(self) -> Sequence[dict[str, Any]]:
+        return [
+            {"begin_ns": begin_ns, "low_ns": band.low_ns, "high_ns": band.high_ns, "requests": requests}
+            for band in self.bands
+            for begin_ns, requests in zip(self.columns, band.counts, strict=True)
+        ]
+
+
+def heatmap(
+    source: Source,
+    filter: Filter = "",  # noqa: A002
+    *,
+    columns: int = 60,
+    bands: int = 40,
+    seconds: float | None = None,
+) -> Heatmap:
+    """How many requests took how long, and when: on an axis where each band is as many times as long as the one below.
+
+    :param source: a chest, or the URL of one.
+    :param filter: which requests.
+    :param columns: the most columns of time.
+    :param bands: the most bands of duration.
+    :param seconds: the budget; None: 10.
+    """
+    with asked(source, filter, seconds) as question:
+        step = question.step(columns)
+        cube = question.cube((), step)
+        places = question.columns(step)
+    counts: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for cell in cube.cells:
+        if cell.column in places:
+            counts[cell.bucket, cell.column] += cell.requests
+    begins = tuple(step.begin_ns + place * step.width_ns for place in places)
+    found = _bands(counts, places, bands)
+    return Heatmap(cube.basis, question.begin_ns, question.end_ns, step.width_ns, begins, tuple(found))
+
+
+def _bands(counts: dict[tuple[int, int], float], places: range, most: int) -> list[Band]:
+    sizes: defaultdict[int, float] = defaultdict(float)
+    for (bucket, _), requests in counts.items():
+        sizes[bucket] += requests
+    if not sizes:
+        return []
+    lowest, highest, top = min(sizes), max(sizes), _bucket_below(sizes)
+    has_overflow = highest > top + _OVERFLOW_DOUBLINGS * BUCKETS_A_DOUBLING
+    end = (top if has_overflow else highest) + 1
+    height = next(height for height in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if -(-(end - lowest) // height) <= most)
+    edges = [*range(lowest, end, height)]
+    cuts = [(low, min(low + height, highest + 1)) for low in edges]
+    if has_overflow:
+        cuts.append((cuts[-1][1], highest + 1))
+    return [
+        Band(
+            bounds_ns(low)[0],
+            bounds_ns(high - 1)[1],
+            tuple(sum(counts.get((bucket, place), 0.0) for bucket in range(low, high)) for place in places),
+            has_overflow and high == highest + 1,
+        )
+        for low, high in cuts
+        if low < high
+    ]
+
+
+def _bucket_below(sizes: dict[int, float]) -> int:
+    """The bucket that the given share of the requests is not above."""
+    left = sum(sizes.values()) * _SHARE_BELOW
+    for bucket in sorted(sizes):
+        left -= sizes[bucket]
+        if left <= 0:
+            return bucket
+    return max(sizes)
+
+
+def _class_text(status_class: int) -> str | None:
+    return f"{status_class}xx" if status_class else None
+
+
+def _time_row(question: Question, step: Step, place: int, group: Group, counts: Counts) -> TimeRow:
+    begin_ns = step.begin_ns + place * step.width_ns
+    within_ns = min(begin_ns + step.width_ns, question.end_ns) - max(begin_ns, question.begin_ns)
+    return TimeRow(
+        begin_ns, group, counts.requests, counts.requests / (within_ns / 1e9), counts.failed_share,
+        counts.percentile_ns(0.5), counts.percentile_ns(0.95),
+    )  # fmt: skip

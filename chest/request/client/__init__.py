@@ -1,0 +1,1 @@
+"""Who asked: the user, and the address of the client."""

@@ -1,0 +1,163 @@
+"""Contexts that keep nothing: of a finished request, of one that is not recorded, and outside a request; and ``current()``."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Self
+
+from chest.counters import Counters
+from chest.request.context import ENVIRON_KEY, RequestContext, current_context
+from chest.request.metadata import RequestMetadata
+from chest.wsgi import WSGIEnvironment
+
+
+class _Unwritable(RequestContext):
+    """A context whose writes go nowhere. Each way of writing to a ``dict`` comes through :meth:`_ignore`."""
+
+    __slots__ = ()
+
+    def _ignore(self) -> None:
+        raise NotImplementedError
+
+    def _ensure_metadata(self) -> RequestMetadata:
+        self._ignore()
+        return RequestMetadata()
+
+    def attach_metadata(self, metadata: RequestMetadata) -> None:
+        self._ignore()
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._ignore()
+
+    def __delitem__(self, name: str) -> None:
+        self._ignore()
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        self._ignore()
+        return self
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        self._ignore()
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        self._ignore()
+        return self.get(name, default)
+
+    def pop(self, name: str, default: Any = None) -> Any:
+        self._ignore()
+        return self.get(name, default)
+
+    def popitem(self) -> tuple[str, Any]:
+        raise KeyError("nothing can be taken from a context that is not of a request being served")
+
+    def clear(self) -> None:
+        self._ignore()
+
+    def increment(self, name: str, by: float = 1) -> None:
+        self._ignore()
+
+
+class FinishedContext(_Unwritable):
+    """What a context becomes when its request has ended: readable, and what is still written is counted."""
+
+    __slots__ = ()
+
+    _counters: Counters
+    """The recorder's; :func:`finished_context` makes a class for each."""
+
+    def _ignore(self) -> None:
+        self._counters.add("late_writes")
+
+    @property
+    def request_id(self) -> str:
+        return super().request_id
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        self._ignore()
+
+    @property
+    def route(self) -> str | None:
+        return None if self._metadata is None else self._metadata.route
+
+    @route.setter
+    def route(self, template: str | None) -> None:
+        self._ignore()
+
+
+def finished_context(counters: Counters) -> type[FinishedContext]:
+    """The class of one recorder's finished contexts: what they share is kept once, in the class."""
+    return type("FinishedContext", (FinishedContext,), {"__slots__": (), "_counters": counters})
+
+
+class UnrecordedContext(RequestContext):
+    """The context of a request of an excluded path: what is written can be read back, and ends with the request."""
+
+    __slots__ = ()
+
+    # In the place of the slots: such a context is made in one step.
+    _metadata = None
+    _request_id = ""
+
+    def _ensure_metadata(self) -> RequestMetadata:
+        return RequestMetadata()
+
+    def attach_metadata(self, metadata: RequestMetadata) -> None:
+        """What is told of a request that leaves no record is forgotten."""
+
+
+class NoRequestContext(_Unwritable):
+    """What ``current()`` gives outside a request: accepts everything, keeps nothing, so that library code needs no ``if``."""
+
+    __slots__ = ()
+
+    def _ignore(self) -> None:
+        pass
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoRequestContext:
+        return self
+
+    def __reduce__(self) -> str:  # type: ignore[override]
+        return "NO_REQUEST"
+
+    @property
+    def request_id(self) -> str:
+        return ""
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        pass
+
+    @property
+    def route(self) -> str | None:
+        return None
+
+    @route.setter
+    def route(self, template: str | None) -> None:
+        pass
+
+    @property
+    def user(self) -> object:
+        return None
+
+    @user.setter
+    def user(self, user_id: object) -> None:
+        pass
+
+
+NO_REQUEST: Final = NoRequestContext()
+
+
+def current() -> RequestContext:
+    """The context of the request being served here; outside one a context that keeps nothing.
+
+    Works in the thread or greenlet that serves the request, inside a streamed body, and in code run through
+    ``contextvars.copy_context().run``. A plain thread does not inherit it: hand it the context itself.
+    """
+    context = current_context.get()
+    return NO_REQUEST if context is None else context
+
+
+def context_of(environ: WSGIEnvironment) -> RequestContext:
+    """The context of the request that has this ``environ``; if it is not recorded, a context that keeps nothing."""
+    context = environ.get(ENVIRON_KEY)
+    return context if isinstance(context, RequestContext) else NO_REQUEST

@@ -1,0 +1,1 @@
+"""What a record may hold of what an application recorded: types, limits and secrets."""
