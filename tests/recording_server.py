@@ -102,7 +102,11 @@ def recording_server(
             self.number = next(numbers)
 
         def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length)
+            if len(body) < length:  # of a client that was killed meanwhile
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Received(self.command, self.path, headers, body, self.number)
             record.received.append(request)
@@ -114,7 +118,10 @@ def recording_server(
                 with contextlib.suppress(OSError):
                     self.connection.shutdown(socket.SHUT_RDWR)
                 return
-            self.send_response(answer.status)
+            if "Date" in answer.headers:
+                self.send_response_only(answer.status)
+            else:
+                self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             if answer.status != 204:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from chest.counters import Counters
-from chest.record import Record
-from chest.record_id import RecordIds
-from chest.request.request_id import RequestIds
+import pytest
+
+from chest.record.record import Record
+from chest.record.record_id import RecordIds
+from chest.recorder.part_records import UnrecordedProcess
 from chest.ring.line import Resource
 
 _ids = RecordIds()
@@ -38,7 +39,7 @@ def make_record(ids: RecordIds | None = None, **changes: Any) -> Record:
     return Record(**fields | changes)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Return as soon as the condition holds; fail when it does not within ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -46,16 +47,19 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.005)
 
 
-class ReadyProcess:
-    """What ``RequestMiddleware`` asks of a process, always ready, with nothing behind it."""
+def lose_patience_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have delivery in this process spool, try again and look for rings of the dead ten times as soon as it would."""
+    monkeypatch.setattr("chest.delivery.spool_policy.SPOOL_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr("chest.delivery.spool_policy.SPOOL_SOON_SECONDS", 0.1)
+    monkeypatch.setattr("chest.delivery.own_ring.ADOPT_EVERY_SECONDS", 0.2)
+    monkeypatch.setattr("chest.delivery.backoff.LONGEST_WAIT_SECONDS", 0.3)
+
+
+class ReadyProcess(UnrecordedProcess):
+    """What ``RequestMiddleware`` needs from a process, always ready, with nothing behind it."""
 
     def __init__(self) -> None:
-        self.mark = bytearray(b"\1")
-        self.in_flight = None
-        self.counters = Counters()
-        self.request_ids = RequestIds()
-        self.resource = Resource("shop", "1.0", "test")
-        self.record_ids = RecordIds()
+        super().__init__(Resource("shop", "1.0", "test"))
 
     def prepare(self) -> None:
         raise AssertionError("a process that is ready is not prepared again")

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import chest
-from chest.speedups import IS_NATIVE
+from chest.native import IS_NATIVE
 
 ROOT = Path(__file__).parent.parent
 ADAPTERS = ROOT / "adapters"
-PACKAGES = {ROOT / "chest": ROOT, ADAPTERS / "flask_chest": ADAPTERS}
+PACKAGES = {ROOT / "chest": ROOT, **{file.parent: ADAPTERS for file in sorted(ADAPTERS.glob("*/__init__.py"))}}
 """Each import package, and the directory that it is imported from."""
 ROOT_OF = {file: root for package, root in PACKAGES.items() for file in package.rglob("*.py")}
 MODULES = sorted(ROOT_OF)
-_BUILD_SECONDS = 100
+_BUILD_SECONDS = 270
 
 DRIVERS_AND_FRAMEWORKS = (
     "sqlalchemy",
@@ -39,6 +39,7 @@ DRIVERS_AND_FRAMEWORKS = (
     "httpx",
     "apscheduler",
     "blinker",
+    "prometheus_client",
 )
 
 
@@ -55,32 +56,10 @@ def _python(code: str, *arguments: str, home: Path) -> str:
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ADAPTERS}", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
-
-
-def test_these_names_are_public_and_no_others() -> None:
-    assert chest.__all__ == [
-        "ChestError",
-        "ChestMiddleware",
-        "ChestUnavailable",
-        "Outcome",
-        "Record",
-        "RecordRejected",
-        "Recorder",
-        "RequestContext",
-        "SettingsError",
-        "current",
-    ]
-
-
-@pytest.mark.parametrize("name", chest.__all__)
-def test_a_public_name_is_there_and_says_what_it_is(name: str) -> None:
-    doc = getattr(chest, name).__doc__
-    assert doc
-    assert not doc.startswith(f"{name}("), "the docstring that Python makes of a signature"
 
 
 @pytest.mark.parametrize("module", ["chest", "chest.adapter"])
@@ -89,17 +68,27 @@ def test_importing_loads_no_driver_and_no_framework(module: str, tmp_path: Path)
     assert _python(code, *DRIVERS_AND_FRAMEWORKS, home=tmp_path).split() == []
 
 
-@pytest.mark.parametrize("module", ["flask_chest", "flask_chest.dockerflow"])
-def test_the_adapter_without_flask_says_what_to_install(module: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("module", "framework"),
+    [
+        ("flask_chest", "Flask"),
+        ("flask_chest.dockerflow", "Flask"),
+        ("django_chest", "Django"),
+        ("bottle_chest", "Bottle"),
+    ],
+)
+def test_an_adapter_without_its_framework_says_what_to_install(module: str, framework: str, tmp_path: Path) -> None:
     code = f"""
 import sys
-sys.modules["flask"] = None
+sys.modules["{framework.lower()}"] = None
 try:
     import {module}
 except ImportError as error:
     print(error)
 """
-    assert _python(code, home=tmp_path) == "flask_chest needs Flask: pip install 'wsgi-chest[flask]'\n"
+    package = module.partition(".")[0]
+    said = f"{package} needs {framework}: pip install 'wsgi-chest[{framework.lower()}]'\n"
+    assert _python(code, home=tmp_path) == said
 
 
 _WATCHED_IMPORT = """
@@ -111,7 +100,7 @@ def is_ours(depth=2):
     frame = sys._getframe(depth)
     while frame is not None and frame.f_globals.get("__name__", "") in ("os", "logging", "threading", "collections.abc"):
         frame = frame.f_back
-    return frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("chest", "flask_chest")
+    return frame is not None and frame.f_globals.get("__name__", "").partition(".")[0].endswith("chest")
 
 class WatchedEnvironment(type(os.environ)):
     def __getitem__(self, name):
@@ -194,13 +183,6 @@ def test_the_guard_against_side_effects_sees_them(effect: str, said: str, tmp_pa
     assert said in _python(code, "chest", home=tmp_path)
 
 
-@pytest.mark.parametrize("file", MODULES, ids=_name_of)
-def test_every_module_says_in_its_first_line_what_it_is(file: Path) -> None:
-    doc = ast.get_docstring(ast.parse(file.read_text()))
-    assert doc
-    assert doc.partition("\n")[0].strip()
-
-
 def test_no_module_is_a_drawer_for_everything() -> None:
     drawers = {"utils", "util", "common", "helpers", "internal", "misc"}
     assert [_name_of(file) for file in MODULES if file.stem.strip("_") in drawers] == []
@@ -226,10 +208,10 @@ def test_the_wheel_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    modules = {file.relative_to(root).as_posix() for file, root in ROOT_OF.items()} - {"chest/speedups/build_hook.py"}
-    compiled = {f"chest/speedups/_native{sysconfig.get_config_var('EXT_SUFFIX')}"} if IS_NATIVE else set()
+    modules = {file.relative_to(root).as_posix() for file, root in ROOT_OF.items()} - {"chest/native/build_hook.py"}
+    compiled = {f"chest/native/_native{sysconfig.get_config_var('EXT_SUFFIX')}"} if IS_NATIVE else set()
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert held == modules | compiled | {"chest/speedups/_native.pyi"} | {
+    assert held == modules | compiled | {"chest/native/_native.pyi"} | {
         f"{package.name}/py.typed" for package in PACKAGES
     }
 
@@ -243,3 +225,10 @@ def test_the_wheel_installs_the_command_and_carries_licence_and_readme(wheel: zi
 
 def test_the_version_of_the_package_is_that_of_the_distribution(wheel: zipfile.ZipFile) -> None:
     assert Path(str(wheel.filename)).name.startswith(f"wsgi_chest-{chest.__version__}-")
+
+
+def test_no_module_has_more_than_300_lines_and_no_folder_more_than_16_modules() -> None:
+    sources = [*MODULES, *(ROOT / "chest" / "native").rglob("*.[ch]")]
+    assert [file for file in sources if len(file.read_text().splitlines()) > 300] == []
+    folders = Counter(file.parent for file in [*sources, *(ROOT / "tests").rglob("*.py")])
+    assert [folder for folder, modules in folders.items() if modules > 16] == []

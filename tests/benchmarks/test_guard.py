@@ -22,13 +22,18 @@ from benchmarks import (
     bench_memory,
     bench_middleware,
     bench_ring,
+    bench_shapes,
     bench_transfer,
 )
-from benchmarks.application import app
-from benchmarks.contenders import chest_around
-from benchmarks.measure import Requests, calls
+from benchmarks.rig.application import app
+from benchmarks.rig.contenders import chest_around
+from benchmarks.rig.measure import Requests, calls
+from benchmarks.rig.shapes import SHAPES
+from chest.native import IS_NATIVE
 
 TRIES = 3
+
+pytestmark = pytest.mark.alone
 
 
 def require(ratio: Callable[[], float], at_most: float) -> None:
@@ -47,20 +52,33 @@ def added(name: str) -> float:
     return found[name].p50_ns / found[bench_middleware.BY_NAME].p50_ns
 
 
-def test_a_request_costs_about_what_counting_it_with_prometheus_costs() -> None:
-    require(lambda: added(bench_middleware.COMPLETE), at_most=1.25)  # [0.85]
+def test_a_request_costs_less_than_counting_it_with_prometheus() -> None:
+    require(lambda: added(bench_middleware.COMPLETE), at_most=0.75)  # [0.34]
 
 
-def test_a_streamed_request_costs_about_twice_that() -> None:
-    require(lambda: added(bench_middleware.STREAMED), at_most=2.2)  # [1.5]
+def test_a_streamed_request_costs_no_more_than_that() -> None:
+    require(lambda: added(bench_middleware.STREAMED), at_most=1)  # [0.45]
 
 
-def test_flask_pays_for_its_extension_no_more_than_four_times_what_counting_costs() -> None:
+@pytest.mark.skipif(not IS_NATIVE, reason="without the compiled part each costs some three times as much")
+def test_no_shape_of_a_request_costs_twice_what_it_did() -> None:
+    seen: dict[str, list[float]] = {name: [] for name in SHAPES}
+    dear = list(SHAPES)
+    for _ in range(TRIES):
+        for name, added in bench_shapes.measure(dear, rounds=5, calls_per_round=500).items():
+            seen[name].append(round(added.ratio, 2))
+        dear = [name for name in dear if seen[name][-1] > 2 * SHAPES[name].figure]
+        if not dear:
+            return
+    pytest.fail(f"twice the figure is allowed: {[(name, SHAPES[name].figure, seen[name]) for name in dear]}")
+
+
+def test_flask_pays_for_its_extension_about_what_counting_costs() -> None:
     def ratio() -> float:
         found = bench_flask.measure(rounds=5, calls_per_round=600)
         return found[bench_flask.EXTENSION].p50_ns / found[bench_flask.PROMETHEUS].p50_ns
 
-    require(ratio, at_most=4)  # [1.6]
+    require(ratio, at_most=1.8 if IS_NATIVE else 4)  # [0.9]
 
 
 def test_an_excluded_path_costs_about_what_looking_it_up_costs(tmp_path: Path) -> None:
@@ -88,15 +106,15 @@ def test_an_excluded_path_costs_about_what_looking_it_up_costs(tmp_path: Path) -
         "excluded": Requests(middleware, PATH_INFO="/healthz"),
     }
     with middleware.recorder:
-        require(ratio, at_most=5)  # [1.7]
+        require(ratio, at_most=5)  # [2.4]
 
 
-def test_an_offer_costs_about_what_putting_into_a_queue_costs() -> None:
+def test_an_offer_costs_less_than_putting_into_a_queue() -> None:
     def ratio() -> float:
         offered, _ = bench_ring.measure(rounds=9)
         return offered[bench_ring.RING_FILE] / offered[bench_ring.QUEUE]
 
-    require(ratio, at_most=2)  # [1.0]
+    require(ratio, at_most=1.5 if IS_NATIVE else 2)  # [0.3 to 0.9]
 
 
 def test_a_request_delivered_into_sqlite_takes_no_more_cpu_than_a_log_line_through_a_queue() -> None:
@@ -104,7 +122,7 @@ def test_a_request_delivered_into_sqlite_takes_no_more_cpu_than_a_log_line_throu
         found = bench_delivered.measure(rounds=3, calls_per_round=2000)
         return found[bench_delivered.TO_SQLITE] / found[bench_delivered.LOGGING]
 
-    require(ratio, at_most=1.3)  # [0.7]
+    require(ratio, at_most=1.1 if IS_NATIVE else 1.3)  # [0.53]
 
 
 def test_the_exporter_takes_no_more_than_three_times_the_cpu_of_sqlite_alone() -> None:
@@ -113,12 +131,12 @@ def test_the_exporter_takes_no_more_than_three_times_the_cpu_of_sqlite_alone() -
         alone = found[bench_exporter.SQLITE_ALONE].cpu_ns_per_record
         return found[bench_exporter.TO_SQLITE].cpu_ns_per_record / alone
 
-    require(ratio, at_most=3)  # [1.5]
+    require(ratio, at_most=3)  # [1.5 to 1.9]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read from /proc")
 def test_a_transfer_into_postgresql_takes_no_more_than_two_and_a_half_times_a_copy_by_hand() -> None:
-    require(lambda: 1 / bench_transfer.transfer_speed(records=50_000, rounds=1).ratio, at_most=2.5)  # [1.4]
+    require(lambda: 1 / bench_transfer.transfer_speed(records=50_000, rounds=1).ratio, at_most=2.5)  # [1.4 to 1.9]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read from /proc")
@@ -127,7 +145,7 @@ def test_records_that_wait_for_a_store_take_no_memory_beside_the_ring_but_one_ba
         growth = bench_memory.measure("Chest, its store down")
         return growth.total / growth.ring_capacity
 
-    require(ratio, at_most=1.25)  # [1.04]
+    require(ratio, at_most=1.25)  # [1.02]
 
 
 def test_requests_leave_nothing_behind() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chest.chests.sql import SQLChest
+from chest.chests.sql.sqlite.chest import SQLiteChest
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 
@@ -28,9 +28,9 @@ def url(path: Path) -> str:
 
 
 @pytest.fixture
-def chest(url: str) -> Iterator[SQLChest]:
+def chest(url: str) -> Iterator[SQLiteChest]:
     """A chest that was not opened, waits for no lock longer than it must, and is closed after the test."""
-    with SQLChest(f"{url}?busy_timeout_ms=200") as chest:
+    with SQLiteChest(f"{url}?busy_timeout_ms=200") as chest:
         yield chest
 
 
@@ -46,7 +46,7 @@ def execute(path: Path) -> Execute:
 
 
 @pytest.fixture
-def make_other_table(chest: SQLChest, execute: Execute) -> Callable[[str, str], None]:
+def make_other_table(chest: SQLiteChest, execute: Execute) -> Callable[[str, str], None]:
     """The table as Chest makes it, but for one thing: a piece of its SQL is replaced by another."""
 
     def make(piece: str, another: str) -> None:

@@ -16,18 +16,24 @@ overridden, with the reason.
 
 from __future__ import annotations
 
+import json
+import logging
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import pytest
 
-from chest.chests.base import Chest, ReadableChest
+from chest.chests.contract import Chest, ReadableChest
 from chest.chests.registry import open_chest
 from chest.errors import ChestError, ChestUnavailable, LoginRefused, TLSRefused, UnknownDatabase, UnknownHost
-from chest.record import Record
+from chest.record.record import Record
 from chest.testing.records import make_record
+from tests.processes import run_python
 from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.servers.process import Server, free_port
 
@@ -53,6 +59,35 @@ class Place:
 
     server: Server
     url: MakeUrl
+    secret: str
+    """The password or token in :attr:`url`."""
+
+
+_UNDER_GEVENT = """
+from gevent import monkey
+
+monkey.patch_all()
+import json
+import sys
+
+import gevent
+
+from chest import Record
+from chest.chests import open_chest
+from chest.system.threads import start_thread
+
+url, at_once, records = sys.argv[1], int(sys.argv[2]), [Record(**each) for each in json.loads(sys.argv[3])]
+chest = open_chest(url)
+done = []
+start_thread(lambda: (chest.write(records[:5]), done.append(1)))
+while not done:
+    gevent.sleep(0.01)
+rest = [records[start : start + 5] for start in range(5, len(records), 5)]
+for start in range(0, len(rest), at_once):
+    greenlets = [gevent.spawn(chest.write, batch) for batch in rest[start : start + at_once]]
+    gevent.joinall(greenlets, raise_error=True)
+chest.close()
+"""
 
 
 class ServerChestContract:
@@ -64,10 +99,15 @@ class ServerChestContract:
     """What the request holds that makes them stay; the same as ``write_marker`` where one request does both."""
     tls_query: ClassVar[str] = ""
     """What in the URL asks for TLS, which the server of ``place`` does not speak; empty: the test is left out."""
+    impatient_query: ClassVar[str] = ""
+    """What in the URL has a driver that waits for a server to come be content with a moment."""
     has_login: ClassVar[bool] = True
     has_databases: ClassVar[bool] = True
     survives_restart_unnoticed: ClassVar[bool] = True
     """Whether a connection that was lost while nobody used it is made anew within the next write."""
+
+    greenlets_at_once: ClassVar[int] = 3
+    """How many greenlets of one thread may write through one chest at the same time."""
 
     open_connects: ClassVar[bool] = True
     """Whether ``open`` asks the server anything."""
@@ -86,7 +126,8 @@ class ServerChestContract:
     @pytest.fixture
     def chest(self, place: Place, proxy: FaultProxy) -> Iterator[Chest]:
         """A chest behind the proxy, with a short timeout, that was not opened; the server runs on after the test."""
-        with open_chest(place.url(port=proxy.port, query="timeout_seconds=20")) as chest:
+        query = "&".join(filter(None, ("timeout_seconds=20", self.impatient_query)))
+        with open_chest(place.url(port=proxy.port, query=query)) as chest:
             yield chest
         place.server.start()
 
@@ -123,7 +164,7 @@ class ServerChestContract:
         self._assert_stored(place, [*first, *second], chest)
 
     def test_a_server_that_is_not_there_is_unavailable(self, place: Place) -> None:
-        with open_chest(place.url(port=free_port())) as chest:
+        with open_chest(place.url(port=free_port(), query=self.impatient_query)) as chest:
             for act in self._acts(chest):
                 with pytest.raises(ChestUnavailable):
                     act()
@@ -205,12 +246,36 @@ class ServerChestContract:
         self._refuses(place.url(database="no_such_database"), UnknownDatabase)
 
     def test_an_unknown_host_is_told_from_all_else(self, place: Place) -> None:
-        self._refuses(place.url(host=NO_SUCH_HOST, password=SECRET), UnknownHost)
+        self._refuses(place.url(host=NO_SUCH_HOST, password=SECRET, query=self.impatient_query), UnknownHost)
 
     def test_a_server_without_tls_is_not_written_to_where_tls_was_asked_for(self, place: Place) -> None:
         if not self.tls_query:
             pytest.skip("the test of this store stands elsewhere")
         self._refuses(place.url(query=self.tls_query), TLSRefused)
+
+    def test_the_secret_of_its_url_is_shown_and_logged_nowhere(
+        self, place: Place, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        with open_chest(place.url()) as chest:
+            chest.check()
+            chest.write(_batch())
+            assert place.secret not in f"{chest!r} {chest.name} {caplog.text} {capsys.readouterr()}"
+
+    def test_under_gevent_the_thread_of_the_exporter_and_greenlets_write_through_one_chest(self, place: Place) -> None:
+        pytest.importorskip("gevent")
+        records = _batch()
+        run_python(
+            _UNDER_GEVENT, place.url(), self.greenlets_at_once, json.dumps([record._asdict() for record in records])
+        )
+        assert sorted(record.id for record in self.stored_records(place)) == sorted(record.id for record in records)
+
+    def test_a_port_that_speaks_another_protocol_is_unavailable(self, place: Place) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=_greet, args=(listener,), daemon=True).start()
+            url = place.url(port=listener.getsockname()[1], host="127.0.0.1", query="timeout_seconds=2")
+            with open_chest(url) as chest, pytest.raises(ChestUnavailable):
+                chest.write(_batch())
 
     def _write_until_taken(self, chest: Chest, records: Sequence[Record]) -> None:
         """As delivery does."""
@@ -254,3 +319,13 @@ def _all_that_is_told(error: BaseException | None) -> str:
         told += [str(error), repr(error)]
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return "\n".join(told)
+
+
+def _greet(listener: socket.socket) -> None:
+    """Answer every connection as an SSH server would, until the listener is closed."""
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with closing(connection), suppress(OSError):
+                connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+                connection.recv(65536)

@@ -1,4 +1,4 @@
-"""``EncodedRecord`` and the pages of it: records all the same, whoever looks at them."""
+"""``EncodedRecord`` and its pages: they look like records to every caller."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from chest.chests.encoded import EncodedPage, EncodedRecord, Row, records_of
 from chest.chests.query import Query
-from chest.encoding import encode
-from chest.record import Record
+from chest.record.encoding import encode
+from chest.record.record import Record
 from tests.support import make_record
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from chest.chests.memory import MemoryChest
 from chest.cli.main import commands
-from chest.record import Record
+from chest.record.record import Record
 
 NOON_NS = 1_767_268_800 * 10**9
 """2026-01-01T12:00:00Z."""
@@ -26,7 +26,7 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("CHEST_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("chest.directory.temporary_directory", lambda: tmp_path / "no-such")
+    monkeypatch.setattr("chest.system.directory.temporary_directory", lambda: tmp_path / "no-such")
 
 
 @pytest.fixture

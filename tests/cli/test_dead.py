@@ -10,8 +10,9 @@ import pytest
 from click.testing import Result
 
 from chest.counters import Counters
-from chest.delivery.spool import Spool, spool_path
-from chest.record import Record
+from chest.delivery.spool.place import spool_path
+from chest.delivery.spool.spool import Spool
+from chest.record.record import Record
 
 Run = Callable[..., Result]
 MakeRecord = Callable[..., Record]
@@ -23,7 +24,7 @@ def refused(tmp_path: Path, record: MakeRecord) -> list[Record]:
     records = [record(path=f"/{number}", id=f"{number:032x}") for number in range(3)]
     for label, letters in (("mongodb://db/shop", records[:2]), ("postgresql://db/shop", records[2:])):
         spool = Spool(spool_path(tmp_path, label), label, 1 << 20, Counters())
-        assert spool.bury(letters, "value out of range \x1b[31m")
+        assert spool.dead_letter(letters, "value out of range \x1b[31m")
         spool.close()
     return records
 

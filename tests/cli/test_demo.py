@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from chest.chests.base import ReadableChest
+from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
-from chest.cli.demo import demo
 from chest.demo import run
-from chest.record import Record
+from chest.demo.command import demo
+from chest.record.record import Record
 
 LIMIT_SECONDS = 20
 
@@ -74,8 +74,14 @@ def test_plain_output_has_no_escape_codes_and_no_bar(finished: tuple[Result, Pat
 
 
 def test_every_kind_of_request_is_in_the_table(finished: tuple[Result, Path, float]) -> None:
-    for route in ("/items/<int:item_id>", "/cart", "/export", "/search", "/broken", "/feed", "(no route)"):
-        assert re.search(rf"{re.escape(route)}\W+\d+\W+\d+\W+\d+\.\d\W+\d+\.\d", finished[0].output), route
+    for route in ("/items/<int:item_id>", "/cart", "/export", "/search", "/broken", "/feed", "(none)"):
+        assert re.search(rf"^{re.escape(route)} +\d+ .*s ", finished[0].output, re.MULTILINE), route
+
+
+def test_it_ends_with_the_cause_of_slow_requests(finished: tuple[Result, Path, float]) -> None:
+    question, _, answer = finished[0].output.partition("compare sqlite:")[2].partition("\n")
+    assert "--slower-than 50ms" in question
+    assert re.search(r"^item_id +7 +100% +0%", answer, re.MULTILINE), answer
 
 
 def test_one_record_is_shown_as_it_is_stored(finished: tuple[Result, Path, float]) -> None:

@@ -11,7 +11,8 @@ from click.testing import Result
 
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
-from chest.record import Record
+from chest.record.record import Record
+from chest.request.client.user import UserIds
 
 Run = Callable[..., Result]
 MakeRecord = Callable[..., Record]
@@ -83,6 +84,16 @@ def test_beyond_the_limit_the_last_ones_are_shown_the_newest_at_the_bottom(run: 
     assert result.stderr == "3 found, the last 2 shown; looked through 6 records\n"
 
 
+def test_what_is_found_stands_in_the_order_of_time_in_whatever_order_it_was_stored(
+    run: Run, shelf: MemoryChest, record: MakeRecord
+) -> None:
+    first, second, third = (record() for _ in range(3))
+    shelf.write([third, first])
+    shelf.write([second])
+    assert found(run("find", shelf.name, "--json")) == ["request-1", "request-2", "request-3"]
+    assert found(run("find", shelf.name, "--json", "--limit", "2")) == ["request-2", "request-3"]
+
+
 def test_without_json_each_record_is_one_line(run: Run, url: str) -> None:
     lines = run("find", url, "plan=premium").stdout.splitlines()
     assert len(lines) == 3
@@ -99,7 +110,7 @@ def test_without_json_each_record_is_one_line(run: Run, url: str) -> None:
         (["--slower-than", "200"], "'200': expected a number and ms, s"),
     ],
 )
-def test_a_condition_that_cannot_be_meant_is_refused(run: Run, url: str, arguments: list[str], message: str) -> None:
+def test_a_condition_that_is_invalid_is_refused(run: Run, url: str, arguments: list[str], message: str) -> None:
     result = run("find", url, *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
@@ -126,3 +137,30 @@ def test_a_mistyped_file_is_an_error_and_is_not_made(run: Run, tmp_path: Path) -
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("chest: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_is_found_by_the_attribute_and_hashed_if_the_records_are(
+    run: Run, shelf: MemoryChest, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = UserIds("hashed", "k" * 16).kept("42")
+    shelf.write([record(attributes={"enduser.id": each}) for each in ("42", "43", hashed)])
+    assert found(run("find", shelf.name, "--user", "42", "--json")) == ["request-1"]
+    assert found(run("find", shelf.name, "attr.enduser.id=42", "--json")) == ["request-1"]
+    monkeypatch.setenv("CHEST_USER_IDS", "hashed")
+    monkeypatch.setenv("CHEST_USER_IDS_KEY", "k" * 16)
+    assert found(run("find", shelf.name, "--user", "42", "--json")) == ["request-3"]
+
+
+def test_joined_shows_what_else_has_the_request_s_id(run: Run, shelf: MemoryChest, record: MakeRecord) -> None:
+    shelf.write(
+        [
+            record(request_id="order-42", method="JOB", path="send_email", outcome="error", time_ns=7),
+            record(request_id="order-41", path="/other", time_ns=6),
+            record(request_id="order-42", path="/orders", time_ns=5),
+        ]
+    )
+    assert len(run("find", shelf.name, "method=JOB", "outcome=error").stdout.splitlines()) == 1
+    request, job = run("find", shelf.name, "method=JOB", "outcome=error", "--joined").stdout.splitlines()
+    assert "/orders" in request
+    assert "send_email" in job
+    assert len(run("find", shelf.name, "request_id=order-42").stdout.splitlines()) == 2

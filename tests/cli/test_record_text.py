@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from click import unstyle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chest.chests.base import StoredRecord
-from chest.cli.record_text import json_line, json_text, line, printable, whole
-from chest.record import Record
+from chest.chests.contract import StoredRecord
+from chest.cli.record_text import json_line, json_text, line, whole
+from chest.record.messages import printable
+from chest.record.record import Record
 
 MakeRecord = Callable[..., Record]
 EVIL = "\x1b]0;owned\x07\x9b31m\r\n\u202egpj.exe\u2028\ud800"
@@ -121,3 +123,34 @@ def test_a_whole_record_shows_every_field(record: MakeRecord) -> None:
 def test_a_time_beyond_the_calendar_is_no_error(record: MakeRecord) -> None:
     assert line(stored(record(time_ns=2**63 - 1)))
     assert json.loads(json_line(stored(record(time_ns=10**22))))["time_ns"] == 10**22
+
+
+def test_a_line_names_the_error_class(record: MakeRecord) -> None:
+    failed = record(status=500, outcome="error", error="ZeroDivisionError")
+    assert "GET /cart/42  ZeroDivisionError  request-1" in unstyle(line(stored(failed)))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"route": None},
+        {"status": 500, "outcome": "error", "error": "ZeroDivisionError"},
+        {
+            "request_id": "9f86d081-884c-4d65-9a2f-eaa0c55ad015",
+            "route": "/" + "x" * 300,
+            "variables": {"note": "y" * 300},
+        },
+        {"status": None, "outcome": "client_disconnect", "duration_ns": 86_400 * 10**9, "error": "E" * 300},
+    ],
+)
+def test_a_line_fits_the_terminal_with_route_and_error_class(
+    record: MakeRecord, fields: dict[str, Any], columns: int
+) -> None:
+    one = record(**fields)
+    shown = unstyle(line(stored(one), columns))
+    assert len(shown) <= columns
+    assert f"{one.method} {(one.route or one.path)[:6]}" in shown
+    assert (one.error or "")[:17] in shown
+    assert one.request_id[:8] in shown

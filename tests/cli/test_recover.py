@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,10 +13,12 @@ import pytest
 from click.testing import Result
 
 from chest.chests.memory import MemoryChest
+from chest.chests.registry import sqlite_url
 from chest.counters import Counters
-from chest.delivery.spool import Spool, spool_path
-from chest.record import Record
-from chest.recorder import Recorder
+from chest.delivery.spool.place import spool_path
+from chest.delivery.spool.spool import Spool
+from chest.record.record import Record
+from chest.recorder.recorder import Recorder
 
 Run = Callable[..., Result]
 MakeRecord = Callable[..., Record]
@@ -126,3 +129,38 @@ def test_what_is_spooled_for_a_store_that_moved_goes_to_its_new_place(
     assert "other chests than these: 1" in moved.stderr
     again = run("recover", str(tmp_path), "--to", shelf.name, "--spooled-for", "old-host")
     assert again.stdout == "Records recovered: 0, from ring files: 0\n"
+
+
+def test_what_cannot_be_read_is_said_with_the_place_of_the_file_and_the_exit_code_is_1(
+    run: Run, directory: Path
+) -> None:
+    (ring,) = directory.glob("*.ring")
+    os.truncate(ring, ring.stat().st_size - 4096)
+    done = run("recover", "--to", sqlite_url(directory / "store.sqlite3"), str(directory))
+    assert done.exit_code == 1
+    assert "from ring files: 1" in done.stdout
+    assert "shorter than its header says" in done.stderr
+    assert f"Set aside, as it could not be read whole: {ring}.damaged" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="takes root")
+def test_in_a_directory_of_another_user_root_writes_through_no_name_that_may_be_a_link(
+    run: Run, directory: Path, tmp_path: Path
+) -> None:
+    roots = tmp_path / "roots.sqlite3"
+    roots.touch(0o600)
+    (directory / "chest.sqlite3").symlink_to(roots)
+    spool = Spool(spool_path(directory, sqlite_url(tmp_path / "store.sqlite3")), "theirs", 1 << 20, Counters())
+    (directory / spool.path.name).symlink_to(roots)
+    for each in (directory, *directory.iterdir()):
+        os.chown(each, 65534, 65534, follow_symlinks=False)
+    refused = run("recover", str(directory))
+    assert refused.exit_code == 1
+    assert "belongs to user 65534" in refused.stderr
+    assert len(rings(directory)) == 1
+    told = run("recover", "--to", sqlite_url(tmp_path / "store.sqlite3"), str(directory))
+    assert "Records recovered: 3, from ring files: 1" in told.stdout
+    assert "not a regular file of this user" in told.stderr
+    assert run("dead", "list", "--directory", str(directory)).exit_code == 1
+    assert roots.read_bytes() == b""
+    assert [path.owner() for path in tmp_path.glob("store.sqlite3")] == ["root"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from chest.settings import options
+from chest.settings.settings import options
 
 Run = Callable[..., Result]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "options.md"
@@ -79,15 +79,31 @@ def test_passwords_in_urls_are_not_shown(run: Run, monkeypatch: pytest.MonkeyPat
     assert "hunter2" not in shown
 
 
-def test_the_table_shows_value_source_and_meaning(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_option_is_shown_with_value_default_environment_name_and_meaning_in_80_columns(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CHEST_FLUSH_SECONDS", "2")
     monkeypatch.setenv("CHEST_RELEASE", "[red]v1[/red]")
-    monkeypatch.setenv("COLUMNS", "300")
-    rows = run("settings").stdout.splitlines()
-    row = next(row for row in rows if row.startswith("flush_seconds"))
-    assert row.split()[:6] == ["flush_seconds", "2", "seconds", "environment", "0.2", "seconds"]
-    assert "How long a record may wait" in row
-    assert any("[red]v1[/red]" in row for row in rows)
+    monkeypatch.setenv("CHEST_DIRECTORY", "/var/lib/shop")
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("settings").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert (
+        "flush_seconds = 2 seconds   (default: 0.2 seconds)\n    CHEST_FLUSH_SECONDS, from environment. How long"
+        in shown
+    )
+    assert "release = [red]v1[/red]" in shown
+    assert "chests = sqlite:////var/lib/shop/chest.sqlite3" in shown
+    assert "before_record = -\n    CHEST_BEFORE_RECORD (config), from default." in shown
+
+
+def test_a_key_is_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHEST_USER_IDS", "hashed")
+    monkeypatch.setenv("CHEST_USER_IDS_KEY", "hunter2-hunter2-hunter2")
+    for form in ([], ["--json"]):
+        shown = run("settings", *form).stdout
+        assert "hunter2" not in shown
+        assert "***" in shown
 
 
 def test_a_bad_value_in_the_environment_is_one_line_and_exit_code_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ import pytest
 from click.testing import Result
 
 from chest.chests.memory import MemoryChest
-from chest.chests.registry import open_chest
-from chest.record import Record
+from chest.chests.registry import open_chest, sqlite_url
+from chest.record.record import Record
+from chest.system.directory import default_directory
 
 Run = Callable[..., Result]
 MakeRecord = Callable[..., Record]
@@ -36,7 +37,24 @@ def test_an_id_that_no_record_has_is_said_with_exit_code_1(run: Run, shelf: Memo
     shelf.write([record()])
     result = run("show", shelf.name, "no\x1bsuch")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"chest: no record with request id no\\x1bsuch in {shelf.name}\n"
+    assert result.stderr == f"chest: {shelf.name} has no record whose id is no\\x1bsuch, or begins so\n"
+
+
+@pytest.mark.parametrize("beginning", ["9f86d081", "9f86", "18e9c2647cdc"])
+def test_the_beginning_of_an_id_is_enough(run: Run, shelf: MemoryChest, record: MakeRecord, beginning: str) -> None:
+    known = record(id="18e9c2647cdcd698750f8de891b0d118", request_id="9f86d081-884c", path="/this")
+    shelf.write([record(), known, record()])
+    result = run("show", shelf.name, beginning)
+    assert result.exit_code == 0
+    assert "GET /this" in result.stdout
+
+
+def test_a_beginning_of_several_ids_lists_them(run: Run, shelf: MemoryChest, record: MakeRecord) -> None:
+    shelf.write([record(request_id="9f86aaaa"), record(request_id="9f86bbbb")])
+    result = run("show", shelf.name, "9f86")
+    assert result.exit_code == 1
+    assert "9f86aaaa" in result.stdout
+    assert "2 requests begin with 9f86" in result.stderr
 
 
 def test_an_id_alone_is_looked_up_in_the_environment_s_chest(
@@ -59,3 +77,31 @@ def test_a_url_without_an_id_and_too_many_words_are_refused(run: Run, arguments:
     result = run("show", *arguments)
     assert result.exit_code == 2
     assert "Give the id of a request" in result.stderr
+
+
+def test_a_record_s_id_leads_to_the_whole_request_in_the_order_of_its_beginnings(
+    run: Run, shelf: MemoryChest, record: MakeRecord
+) -> None:
+    job = record(
+        id="18e9c2647cdcd698750f8de891b0d118", request_id="order-42", method="JOB", path="send_email", time_ns=7
+    )
+    shelf.write([job, record(), record(request_id="order-42", path="/orders", time_ns=5)])
+    shown = run("show", shelf.name, "18e9c2647cdc").stdout
+    assert shown.index("/orders") < shown.index("JOB send_email")
+
+
+def test_without_a_url_the_stores_of_other_services_are_looked_into(run: Run, record: MakeRecord) -> None:
+    (default_directory("broken") / "chest.sqlite3").write_bytes(b"no database" * 100)
+    for service, path in (("shop", "/orders"), ("worker", "send_email"), ("other", "/none")):
+        url = sqlite_url(default_directory(service) / "chest.sqlite3")
+        with open_chest(url) as chest:
+            chest.write(
+                [record(request_id="of-" + service if service == "other" else "order-42", service=service, path=path)]
+            )
+    result = run("show", "order-42")
+    assert result.exit_code == 0
+    assert "/orders" in result.stdout
+    assert "send_email" in result.stdout
+    assert "the request also left records in" in result.stderr
+    assert "was not looked into" in result.stderr
+    assert "send_email" not in run("show", "order-42", "--service", "shop").stdout

@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import pytest
 from click.testing import Result
 
-from chest.chests.base import Cursor, StoredRecord
+from chest.chests.contract import Cursor, StoredRecord
 from chest.chests.memory import MemoryChest
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.registry import open_chest
 from chest.cli import tail
 from chest.errors import ChestUnavailable, SchemaMismatch
-from chest.record import Record
+from chest.record.record import Record
 
 Run = Callable[..., Result]
 MakeRecord = Callable[..., Record]
@@ -56,6 +56,19 @@ def test_the_last_records_are_shown_oldest_first(
     shelf.write([record() for _ in range(25)])
     result = run("tail", shelf.name, "--no-follow", "--json", "-n", str(lines))
     assert (result.exit_code, found(result)) == (0, [f"request-{number}" for number in shown])
+
+
+def test_a_record_that_stands_below_a_later_request_is_marked(
+    run: Run, shelf: MemoryChest, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, *_, late = (record() for _ in range(10))
+    shelf.write([late, early, late._replace(id="f" * 32)])
+    lines = run("tail", shelf.name, "--no-follow").stdout.splitlines()
+    assert [line[23] for line in lines] == [" ", "+", " "]
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("tail", shelf.name, "--no-follow").stdout.splitlines()
+    assert [line[14] for line in lines] == [" ", "+", " "]
+    assert [line[15:18] for line in lines] == ["200"] * 3
 
 
 def test_ten_are_shown_unless_another_number_is_asked_for(run: Run, shelf: MemoryChest, record: MakeRecord) -> None:

@@ -15,8 +15,8 @@ import pytest
 from click.testing import Result
 
 from chest.chests.memory import MemoryChest
-from chest.chests.sql import SQLChest
-from chest.record import Record
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.record.record import Record
 from tests.processes import clean_environment
 from tests.support import wait_until
 
@@ -28,7 +28,7 @@ Make = Callable[..., Record]
 def source(tmp_path: Path, record: Make) -> Path:
     """A SQLite file with ten records, three of them errors."""
     path = tmp_path / "source.sqlite3"
-    with SQLChest(f"sqlite:///{path}") as chest:
+    with SQLiteChest(f"sqlite:///{path}") as chest:
         chest.write([record(outcome="error" if place < 3 else "ok") for place in range(10)])
     return path
 
@@ -110,14 +110,14 @@ def test_what_is_refused_and_can_be_kept_nowhere_is_told_and_stops_nothing(
     result = run("transfer", str(source), shelf.name)
     assert result.exit_code == 1
     assert "refused for good: 10" in result.stdout
-    assert "10 of them are no dead letters" in result.stderr
+    assert "10 of them could not be kept as dead letters" in result.stderr
 
 
-def test_what_cannot_be_meant_is_said_in_one_line(run: Run, source: Path, shelf: MemoryChest, tmp_path: Path) -> None:
+def test_what_is_invalid_is_said_in_one_line(run: Run, source: Path, shelf: MemoryChest, tmp_path: Path) -> None:
     assert run("transfer", str(source), str(source)).exit_code == 2
     missing = run("transfer", f"sqlite:///{tmp_path / 'none.sqlite3'}", shelf.name)
     assert missing.exit_code == 1
-    assert "it is not there" in missing.stderr
+    assert "no such file" in missing.stderr
     only_written = run("transfer", "https://127.0.0.1:1/x", shelf.name)
     assert only_written.exit_code == 2
     assert "can only be written" in only_written.stderr
@@ -125,7 +125,7 @@ def test_what_cannot_be_meant_is_said_in_one_line(run: Run, source: Path, shelf:
 
 def test_ctrl_c_ends_it_after_the_batch_and_the_same_command_goes_on(tmp_path: Path, record: Make) -> None:
     source, target = tmp_path / "a.sqlite3", tmp_path / "b.ndjson"
-    with SQLChest(f"sqlite:///{source}") as chest:
+    with SQLiteChest(f"sqlite:///{source}") as chest:
         for _ in range(10):
             chest.write([record() for _ in range(1000)])
     command = [sys.executable, "-m", "chest", "transfer", str(source), f"ndjson:{target}", "--batch=5"]

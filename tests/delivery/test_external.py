@@ -1,19 +1,21 @@
-"""When a sidecar writes what it finds; what becomes of it where processes die is in tests/kill/test_sidecar.py."""
+"""When an external delivery writes what it finds; what becomes of it when processes die is in tests/kill/test_sidecar.py."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from chest.counters import Counters
-from chest.delivery.lane import Lane
-from chest.delivery.sidecar import Sidecar
-from chest.record import Record
-from tests.delivery.test_lane import ScriptedChest
+from chest.delivery.external import ExternalDelivery
+from chest.delivery.worker import ChestWorker
+from chest.record.record import Record
+from tests.delivery.test_worker import ScriptedChest
 from tests.processes import running_python
+from tests.support import wait_until
 
 _WORKER = """
     import sys
@@ -22,12 +24,12 @@ _WORKER = """
     from tests.support import make_record
 
     recorder = Recorder(
-        ["memory:not-here"], directory=Path(sys.argv[1]), service="shop", ring_bytes=1 << 20, exporter="external"
+        ["memory:not-here"], directory=Path(sys.argv[1]), service="shop", ring_bytes=1 << 20, delivery="external"
     )
     recorder.prepare()
     for line in sys.stdin:  # so many records, of about 1,000 bytes
         for _ in range(int(line)):
-            assert recorder.offer(make_record(recorder.record_ids, variables={"text": "x" * 800}))
+            assert recorder.offer(make_record(recorder.request_side.record_ids, variables={"text": "x" * 800}))
         print("offered", flush=True)
 """
 
@@ -52,16 +54,20 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
         yield Worker(process)
 
 
-def sidecar_of(tmp_path: Path, chest: ScriptedChest) -> Sidecar:
+def delivery_of(tmp_path: Path, chest: ScriptedChest) -> ExternalDelivery:
     counters = Counters()
-    return Sidecar(
+    return ExternalDelivery(
         tmp_path / "rings",
-        [Lane(chest, counters)],
+        [ChestWorker(chest, counters)],
         counters,
         adopt=lambda: iter(()),
         flush_seconds=60,
         batch_records=100,
     )
+
+
+def step_until(delivery: ExternalDelivery, condition: Callable[[], object]) -> None:
+    wait_until(lambda: (delivery.loop.step(), condition())[1], 60)
 
 
 def test_what_comes_while_a_batch_is_written_waits_for_others_of_its_own_batch(tmp_path: Path, worker: Worker) -> None:
@@ -73,33 +79,60 @@ def test_what_comes_while_a_batch_is_written_waits_for_others_of_its_own_batch(t
             super().write(records)
 
     sizes: list[int] = []
-    sidecar = sidecar_of(tmp_path, BusyChest())
+    delivery = delivery_of(tmp_path, BusyChest())
     worker.offer(1)
+    step_until(delivery, lambda: sizes)
     for _ in range(5):
-        sidecar._turn()
+        delivery.loop.step()
     assert sizes == [1]
-    sidecar.stop(5)
-    assert sidecar.run()
+    delivery.stop(5)
+    assert delivery.run()
     assert sum(sizes) >= 20  # at the end all of it is written
 
 
 def test_a_backlog_is_written_in_whole_batches_one_after_another(tmp_path: Path, worker: Worker) -> None:
     chest = ScriptedChest()
     worker.offer(450)
-    sidecar = sidecar_of(tmp_path, chest)
-    sidecar._turn()
-    assert len(chest.kept) == 450
+    delivery = delivery_of(tmp_path, chest)
+    step_until(delivery, lambda: len(chest.kept) == 450)
     assert chest.writes <= 5
 
 
 def test_a_ring_that_fills_is_emptied_however_young_what_it_holds_is(tmp_path: Path, worker: Worker) -> None:
     chest = ScriptedChest()
-    sidecar = sidecar_of(tmp_path, chest)
+    delivery = delivery_of(tmp_path, chest)
     worker.offer(1)
-    sidecar._turn()
+    step_until(delivery, lambda: chest.kept)
     worker.offer(10)
-    sidecar._turn()
+    for _ in range(5):
+        delivery.loop.step()
     assert len(chest.kept) == 1  # the next is due in a minute
     worker.offer(400)
-    sidecar._turn()
-    assert len(chest.kept) == 411
+    step_until(delivery, lambda: len(chest.kept) == 411)
+
+
+def test_a_chest_that_does_not_answer_and_has_no_spool_loses_its_records_and_the_one_beside_it_none(
+    tmp_path: Path, worker: Worker
+) -> None:
+    class SilentChest(ScriptedChest):
+        def write(self, records: Sequence[Record]) -> None:
+            assert may_answer.wait(100)
+
+    may_answer = threading.Event()
+    chest, counters = ScriptedChest(), Counters()
+    workers = [ChestWorker(each, counters) for each in (chest, SilentChest())]
+    delivery = ExternalDelivery(
+        tmp_path / "rings", workers, counters, adopt=lambda: iter(()), flush_seconds=0.01, batch_records=100
+    )
+    try:
+        for total in range(20, 3001, 20):  # three times what the ring holds
+            worker.offer(20)
+            # The rest waits in the ring, which holds some 1,000, and is freed of what both chests are done with.
+            step_until(
+                delivery, lambda total=total: min(len(chest.kept), counters.get("dropped.no_spool")) > total - 900
+            )
+        assert counters.get("dropped.no_spool") > 1000
+    finally:
+        may_answer.set()
+        delivery.stop(30)
+        delivery.run()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chest.counters import Counters
-from chest.delivery.losses import Losses
-from chest.delivery.trouble import Trouble
-from tests.delivery.test_lane import Clock
+from chest.delivery.log import DropReporter, RateLimitedLog
+from tests.delivery.test_worker import Clock
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -18,12 +17,12 @@ def test_a_kind_of_trouble_is_said_once_a_minute_with_how_often_it_was_and_when_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock, counters = Clock(), Counters()
-    trouble = Trouble(counters, clock)
+    trouble = RateLimitedLog(counters, clock)
     for _ in range(130):
-        trouble.tell("The store is gone", "refused")
+        trouble.error("The store is gone", "refused")
         clock.now += 1
-    trouble.over("The store is back")
-    trouble.over("The store is back")
+    trouble.recovered("The store is back")
+    trouble.recovered("The store is back")
     assert said(caplog) == [
         "The store is gone: refused",
         "The store is gone: refused (59 times more since this was last said)",
@@ -35,17 +34,17 @@ def test_a_kind_of_trouble_is_said_once_a_minute_with_how_often_it_was_and_when_
 
 def test_what_comes_and_goes_is_no_flood(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    trouble = Trouble(Counters(), clock)
+    trouble = RateLimitedLog(Counters(), clock)
     for _ in range(59):
-        trouble.tell("down", "refused")
-        trouble.over("up")
+        trouble.error("down", "refused")
+        trouble.recovered("up")
         clock.now += 1
     assert said(caplog) == ["down: refused", "up"]
 
 
 def test_what_is_dropped_in_the_request_s_time_is_said_later(caplog: pytest.LogCaptureFixture) -> None:
     counters = Counters()
-    losses = Losses(counters)
+    losses = DropReporter(counters)
     losses.look()
     counters.add("dropped.ring_full", 12)
     losses.look()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from chest import Recorder
-from chest.chests.base import Chest
+from chest.chests.contract import Chest
 from chest.chests.memory import MemoryChest
-from chest.record import Record
+from chest.record.record import Record
 from tests.support import make_record, wait_until
 
 
@@ -63,12 +63,12 @@ def test_whatever_a_chest_raises_no_thread_ends_and_every_record_arrives(
         [odd, *[MemoryChest() for _ in range(others)]], directory=tmp_path, service="shop", flush_seconds=0.02
     )
     recorder.prepare()
-    records = [make_record(recorder.record_ids) for _ in range(20)]
+    records = [make_record(recorder.request_side.record_ids) for _ in range(20)]
     for record in records:
         assert recorder.offer(record)
     wait_until(lambda: len(odd.kept) >= 20)
     stats = recorder.stats()
-    assert "exporter_restarts" not in stats
-    assert "lane_restarts" not in stats
+    assert "delivery_restarts" not in stats
+    assert "chest_thread_restarts" not in stats
     assert recorder.close()
     assert odd.kept == [record.id for record in records]

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from chest.chests.base import Chest
+from chest.chests.contract import Chest
 from chest.counters import Counters
 from chest.delivery.backoff import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
 from chest.delivery.batch import Batch
-from chest.delivery.lane import Lane
+from chest.delivery.worker import ChestWorker
+from chest.delivery.writer import ChestWriter, batch_write
 from chest.errors import ChestUnavailable, RecordRejected
-from chest.record import Record
+from chest.record.record import Record
 from tests.support import make_record
 
 
@@ -60,16 +61,16 @@ class UnspeakableError(ChestUnavailable):
         raise ValueError("no words")
 
 
-def lane_of(chest: Chest) -> tuple[Lane, Counters, Clock]:
+def writer_of(chest: Chest) -> tuple[ChestWriter, Counters, Clock]:
     counters, clock = Counters(), Clock()
-    return Lane(chest, counters, clock), counters, clock
+    return ChestWriter(chest, counters, clock), counters, clock
 
 
 def test_a_batch_is_written_once_and_counted() -> None:
     chest = ScriptedChest()
-    lane, counters, _ = lane_of(chest)
+    writer, counters, _ = writer_of(chest)
     records = [make_record(), make_record()]
-    assert lane.deliver(records)
+    assert writer.write(batch_write(records))
     assert chest.is_open
     assert chest.kept == records
     assert counters.get("written.scripted:") == 2
@@ -90,13 +91,13 @@ def test_a_batch_is_written_once_and_counted() -> None:
 )
 def test_whatever_a_chest_raises_the_batch_is_kept_for_later(error: BaseException) -> None:
     chest = ScriptedChest(error)
-    lane, counters, clock = lane_of(chest)
-    assert not lane.deliver([make_record()])
+    writer, counters, clock = writer_of(chest)
+    assert not writer.write(batch_write([make_record()]))
     assert counters.get("failed_writes.scripted:") == 1
-    assert lane.seconds_to_wait() > 0
-    clock.now += lane.seconds_to_wait()
-    assert lane.seconds_to_wait() == 0
-    assert lane.deliver([make_record()])
+    assert writer.seconds_to_wait() > 0
+    clock.now += writer.seconds_to_wait()
+    assert writer.seconds_to_wait() == 0
+    assert writer.write(batch_write([make_record()]))
     assert len(chest.kept) == 1
 
 
@@ -108,10 +109,10 @@ def test_the_wait_grows_up_to_its_cap_and_is_anything_below(monkeypatch: pytest.
         return high
 
     monkeypatch.setattr("chest.delivery.backoff.random.uniform", longest)
-    lane, _, clock = lane_of(ScriptedChest(*[ChestUnavailable("down")] * 20))
+    writer, _, clock = writer_of(ScriptedChest(*[ChestUnavailable("down")] * 20))
     for _ in range(20):
-        lane.deliver([make_record()])
-        assert lane.seconds_to_wait() == pytest.approx(ranges[-1][1])
+        writer.write(batch_write([make_record()]))
+        assert writer.seconds_to_wait() == pytest.approx(ranges[-1][1])
         clock.now += 100
     assert {low for low, _ in ranges} == {0}
     assert [high for _, high in ranges][:4] == [FIRST_WAIT_SECONDS * 2**doubled for doubled in range(4)]
@@ -119,27 +120,41 @@ def test_the_wait_grows_up_to_its_cap_and_is_anything_below(monkeypatch: pytest.
 
 
 def test_the_store_is_given_the_time_it_asked_for() -> None:
-    lane, _, _ = lane_of(ScriptedChest(ChestUnavailable("busy", retry_after=77)))
-    lane.deliver([make_record()])
-    assert lane.seconds_to_wait() == 77
+    writer, _, _ = writer_of(ScriptedChest(ChestUnavailable("busy", retry_after=77)))
+    writer.write(batch_write([make_record()]))
+    assert writer.seconds_to_wait() == 77
+
+
+def test_a_store_that_asks_to_be_tried_at_once_and_fails_again_is_given_ever_more_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("chest.delivery.backoff.random.uniform", lambda low, high: high)
+    writer, _, clock = writer_of(ScriptedChest(*[ChestUnavailable("busy", retry_after=0)] * 10))
+    waits = []
+    for _ in range(10):
+        writer.write(batch_write([make_record()]))
+        waits.append(writer.seconds_to_wait())
+        clock.now += 100
+    assert waits[:3] == pytest.approx([FIRST_WAIT_SECONDS * 2**doubled for doubled in range(3)])
+    assert waits[-1] == pytest.approx(LONGEST_WAIT_SECONDS)
 
 
 @pytest.mark.parametrize("names_the_refused", [True, False])
 def test_a_record_that_is_refused_costs_no_other_record(names_the_refused: bool) -> None:
     chest = ScriptedChest(names_the_refused=names_the_refused)
-    lane, counters, _ = lane_of(chest)
+    writer, counters, _ = writer_of(chest)
     records = [make_record(path="/poison" if number in (3, 4, 90) else "/") for number in range(100)]
-    assert lane.deliver(records)
+    assert writer.write(batch_write(records))
     assert chest.kept == [record for record in records if record.path == "/"]
     assert counters.snapshot()["dropped"] == {"rejected": 3}
     assert counters.get("written.scripted:") == 97
 
 
 def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
-    lane, _, _ = lane_of(ScriptedChest(*[ChestUnavailable("down for maintenance")] * 3))
+    writer, _, _ = writer_of(ScriptedChest(*[ChestUnavailable("down for maintenance")] * 3))
     with caplog.at_level(logging.INFO, "chest.delivery"):
         for _ in range(4):
-            lane.deliver([make_record()])
+            writer.write(batch_write([make_record()]))
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     assert "down for maintenance" in caplog.records[0].message
     assert "again after 3" in caplog.records[1].message
@@ -153,10 +168,10 @@ def test_a_handler_of_the_application_s_that_raises_ends_nothing(caplog: pytest.
     handler = Broken()
     logging.getLogger("chest.delivery").addHandler(handler)
     try:
-        lane, counters, clock = lane_of(ScriptedChest(ChestUnavailable("down")))
-        assert not lane.deliver([make_record()])
+        writer, counters, clock = writer_of(ScriptedChest(ChestUnavailable("down")))
+        assert not writer.write(batch_write([make_record()]))
         clock.now += 100
-        assert lane.deliver([make_record()])
+        assert writer.write(batch_write([make_record()]))
     finally:
         logging.getLogger("chest.delivery").removeHandler(handler)
     assert counters.get("failed_writes.scripted:") == 1
@@ -173,15 +188,16 @@ def test_a_chest_in_a_hurry_is_told_what_is_left_and_again_when_that_is_much_les
             return seconds > 1
 
     chest = Told()
-    lane, _, clock = lane_of(chest)
-    lane.hurry(clock.now + 3)
+    clock = Clock()
+    worker = ChestWorker(chest, Counters(), clock)
+    worker.writer.set_deadline(clock.now + 3)
     for seconds in (0.0, 0.1, 0.1, 1.0, 1.0):
         clock.now += seconds
-        lane.put(Batch([make_record()], 1))
-        lane.step()
+        worker.put(Batch([make_record()], 1))
+        worker.step()
     assert chest.told == [3.0, pytest.approx(1.8), pytest.approx(0.8)]
     assert len(chest.kept) == 4, "the last is left to the next start"
-    assert lane.is_hopeless
+    assert worker.writer.should_give_up
     clock.now += 1
-    assert not lane.step()
+    assert not worker.step()
     assert len(chest.told) == 3

@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import shutil
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from chest.chests.registry import open_chest
 from chest.demo import report
 from chest.demo.tally import Tally
-from chest.record import Outcome, Record
+from chest.record.record import Outcome, Record
+from chest.testing import make_record
 
 
 def record(route: str | None, milliseconds: float, status: int = 200, outcome: str = Outcome.OK) -> Record:
@@ -40,36 +45,6 @@ def tally(missing: tuple[str, ...] = (), doubled: tuple[str, ...] = (), answered
     )
 
 
-@pytest.mark.parametrize(
-    ("values", "percent", "expected"),
-    [
-        ([5.0], 95, 5.0),
-        ([1.0, 2.0, 3.0, 4.0], 50, 2.0),
-        ([float(n) for n in range(1, 101)], 95, 95.0),
-        ([3.0, 1.0], 95, 3.0),
-    ],
-)
-def test_a_percentile_is_the_nearest_rank(values: list[float], percent: float, expected: float) -> None:
-    assert report.percentile(values, percent) == expected
-
-
-def test_routes_are_summed_up_the_most_used_first() -> None:
-    records = [record("/cart", 10), record("/", 1), record("/", 3), record(None, 2, status=404)]
-    first, *others = report.by_route(records)
-    assert first == report.RouteSummary("/", 2, 0, 1.0, 3.0)
-    assert [other.route for other in others] == ["(no route)", "/cart"]
-
-
-def test_errors_are_server_errors_and_exceptions_but_no_client_errors() -> None:
-    records = [
-        record("/", 1, status=503),
-        record("/", 1, status=200, outcome=Outcome.ERROR),
-        record("/", 1, status=404),
-        record("/", 1, outcome=Outcome.CLIENT_DISCONNECT),
-    ]
-    assert report.by_route(records)[0].errors == 2
-
-
 def test_a_complete_store_is_said_to_be_so_with_its_figures() -> None:
     text = told(tally())
     assert "600 requests, 570 answered, 30 not" in text
@@ -94,12 +69,58 @@ def test_a_record_is_shown_whole_and_as_it_is() -> None:
     assert json.loads(written(console).removeprefix("\nOne record:\n")) == shown._asdict()
 
 
+def test_the_questions_are_shown_as_they_are_typed_and_the_answers_name_what_is_slow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/chest.sqlite3"
+    with open_chest(url) as store:
+        durations = [(60 if place % 8 == 7 else 4) * 10**6 for place in range(160)]
+        store.write(
+            [
+                make_record(
+                    route="/items/<int:item_id>",
+                    duration_ns=duration_ns,
+                    time_ns=10**18 + place,
+                    variables={"item_id": place % 8},
+                )
+                for place, duration_ns in enumerate(durations)
+            ]
+        )
+    report.print_answers(Console(width=80), url, since_ns=10**18)
+    output = capsys.readouterr().out
+    _, top, compare = output.split("\n$ ")
+    question, heading, row, everything = top.splitlines()
+    assert shlex.split(question)[1:] == ["top", url, "--since", "2001-09-09T01:46:40.000000Z"]
+    assert heading.startswith("route")
+    assert row.split()[:2] == ["/items/<int:item_id>", "160"]
+    assert everything.split()[:2] == ["(all)", "160"]
+    assert [line.split()[:4] for line in compare.splitlines() if " 7 " in line] == [["item_id", "7", "100%", "0%"]]
+
+
 def test_the_next_commands_can_be_pasted_into_a_shell() -> None:
     console = Console(file=io.StringIO(), width=40)
     report.print_next_commands(console, "sqlite:////tmp/my demo/chest.sqlite3", record("/", 1))
     commands = written(console).removeprefix("\nTry next:\n").splitlines()
-    assert [shlex.split(command) for command in commands] == [
-        ["chest", "find", "sqlite:////tmp/my demo/chest.sqlite3", "user_id=a da"],
-        ["chest", "tail", "sqlite:////tmp/my demo/chest.sqlite3"],
-        ["chest", "show", "sqlite:////tmp/my demo/chest.sqlite3", "id-1"],
+    words = [shlex.split(command) for command in commands]
+    assert [each[1:] for each in words] == [
+        ["find", "sqlite:////tmp/my demo/chest.sqlite3", "user_id=a da"],
+        ["tail", "sqlite:////tmp/my demo/chest.sqlite3"],
+        ["show", "sqlite:////tmp/my demo/chest.sqlite3", "id-1"],
     ]
+    assert len({each[0] for each in words}) == 1
+    assert shutil.which(words[0][0]) is not None
+
+
+def test_the_command_is_named_by_its_path_if_the_shell_does_not_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "venv" / "bin" / "chest"
+    script.parent.mkdir(parents=True)
+    script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert report.typed_command() == str(script)
+    monkeypatch.chdir(tmp_path)
+    assert report.typed_command() == "venv/bin/chest"
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert report.typed_command() == "chest"

@@ -96,7 +96,7 @@ def test_a_killed_worker_is_replaced(server: ShopServer) -> None:
     assert worker_pid(server) != killed
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid()])
+@pytest.mark.parametrize("pid", [1, os.getpid()], ids=["init", "itself"])
 def test_a_process_of_somebody_else_is_never_killed(server: ShopServer, pid: int) -> None:
     with pytest.raises(ChestError, match="no worker of the demonstration"):
         server.kill_worker(pid)

@@ -12,7 +12,7 @@ from werkzeug.test import Client, create_environ
 from chest.chests.memory import MemoryChest
 from chest.demo.exchange import WORKER_HEADER
 from chest.demo.shop import PaymentProviderError, make_app
-from chest.record import Outcome, Record
+from chest.record.record import Outcome, Record
 
 
 class RecordedShop:

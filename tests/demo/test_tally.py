@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chest.demo.exchange import CLIENT_LEFT, CONNECTION_LOST, Exchange
 from chest.demo.tally import Tally
-from chest.record import Outcome, Record
+from chest.record.record import Outcome, Record
 
 
 def answered(request_id: str | None) -> Exchange:

@@ -56,7 +56,7 @@ class Clock:
 def ask(
     heartbeat: Heartbeat, *, timeout: float = LONG_SECONDS, cache: float = 0.0, **more: Any
 ) -> checks.ChecksResults:
-    asked = {name: check for name, check in more.items() if name not in ("silenced", "within")}
+    asked = {name: check for name, check in more.items() if name not in ("silenced", "within", "background")}
     rest = {name: value for name, value in more.items() if name not in asked}
     return heartbeat.results(asked, rest.pop("silenced", ()), timeout_seconds=timeout, cache_seconds=cache, **rest)
 
@@ -109,7 +109,7 @@ def test_a_check_that_hangs_holds_up_neither_the_answer_nor_another_check(hangin
     assert time.monotonic() - begin < LONG_SECONDS / 2
     assert results.statuses == {"hangs": "error", "fine": "ok", "warns": "warning"}
     (text,) = results.details["hangs"]["messages"].values()
-    assert text.startswith("The check gave no answer within 0.2 s")
+    assert text.startswith("The check gave no answer yet for 0.")
     assert list(results.details["hangs"]["messages"]) == [health.ERROR_CHECK_TIMED_OUT]
 
 
@@ -135,6 +135,71 @@ def test_several_that_hang_cost_one_timeout(hanging: Hanging) -> None:
     begin = time.monotonic()
     ask(Heartbeat(), timeout=0.5, **{f"hangs_{number}": hanging for number in range(20)})
     assert time.monotonic() - begin < 20 * 0.5 / 2
+
+
+def test_after_a_check_was_late_no_request_is_held_by_it_until_it_is_in_time_again(hanging: Hanging) -> None:
+    clock = Clock()
+    heartbeat = Heartbeat(clock)
+    asking = threading.Thread(target=ask, args=(heartbeat,), kwargs={"it": hanging})
+    asking.start()
+    wait_until(lambda: hanging.starts)
+    clock.now += LONG_SECONDS + 1
+    hanging.let_go.set()
+    asking.join(LONG_SECONDS)
+    hanging.let_go.clear()
+    begin = time.monotonic()
+    assert ask(heartbeat, it=hanging).statuses == {"it": "error"}
+    assert time.monotonic() - begin < LONG_SECONDS / 2
+    hanging.let_go.set()
+    wait_until(lambda: ask(heartbeat, it=hanging).level == 0)
+
+
+def test_while_one_request_is_held_by_a_check_the_others_get_the_last_results(hanging: Hanging) -> None:
+    heartbeat = Heartbeat()
+    hanging.let_go.set()
+    assert ask(heartbeat, it=hanging).statuses == {"it": "ok"}
+    hanging.let_go.clear()
+    held = threading.Thread(target=ask, args=(heartbeat,), kwargs={"it": hanging})
+    held.start()
+    wait_until(lambda: hanging.starts == 2)
+    begin = time.monotonic()
+    assert ask(heartbeat, it=hanging).statuses == {"it": "ok"}
+    assert time.monotonic() - begin < LONG_SECONDS / 2
+    hanging.let_go.set()
+    held.join(LONG_SECONDS)
+    assert not held.is_alive()
+
+
+def test_a_check_in_the_background_holds_no_request_and_says_for_how_long_it_was_silent(hanging: Hanging) -> None:
+    clock = Clock()
+    heartbeat = Heartbeat(clock)
+    begin = time.monotonic()
+    results = ask(heartbeat, background={"store": hanging}, fine=Counted())
+    assert time.monotonic() - begin < LONG_SECONDS / 2
+    assert results.statuses == {"store": "warning", "fine": "ok"}
+    clock.now += 7.0
+    results = ask(heartbeat, background={"store": hanging})
+    assert results.details["store"]["messages"] == {
+        health.ERROR_CHECK_TIMED_OUT: "The check gave no answer yet for 7.0 s."
+    }
+    assert hanging.starts == 1
+
+
+def test_the_last_answer_of_a_slow_check_in_the_background_stands_for_a_second(hanging: Hanging) -> None:
+    clock = Clock()
+    heartbeat = Heartbeat(clock)
+    hanging.let_go.set()
+    wait_until(lambda: ask(heartbeat, background={"store": hanging}).level == 0)
+    hanging.let_go.clear()
+    assert ask(heartbeat, background={"store": hanging}).statuses == {"store": "ok"}
+    clock.now += 1.1
+    assert ask(heartbeat, background={"store": hanging}).statuses == {"store": "warning"}
+
+
+def test_an_own_check_takes_the_place_of_one_in_the_background_with_its_name() -> None:
+    replaced = Counted(checks.Warning("w", id="W"))
+    assert ask(Heartbeat(), background={"it": replaced}, it=Counted()).statuses == {"it": "ok"}
+    assert replaced.runs == 0
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), ValueError("x")], ids=repr)

@@ -183,11 +183,11 @@ def test_it_is_set_up_by_dict_config(configured: logging.Logger, capsys: pytest.
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "filters": {"request_id": {"()": "chest.dockerflow.logging.RequestIdLogFilter"}},
-            "formatters": {"mozlog": {"()": "chest.dockerflow.logging.MozlogFormatter", "logger_name": "shop"}},
+            "filters": {"request_id": {"()": "chest.dockerflow.RequestIdLogFilter"}},
+            "formatters": {"mozlog": {"()": "chest.dockerflow.MozlogFormatter", "logger_name": "shop"}},
             "handlers": {
                 "handler": {
-                    "class": "chest.dockerflow.logging.MozlogHandler",
+                    "class": "chest.dockerflow.MozlogHandler",
                     "filters": ["request_id"],
                     "name": "shop",
                 },
@@ -205,7 +205,7 @@ def test_it_is_set_up_by_dict_config(configured: logging.Logger, capsys: pytest.
 @pytest.mark.parametrize(
     "handler",
     [
-        "class = chest.dockerflow.logging.MozlogHandler\nargs = (sys.stdout, 'shop')",
+        "class = chest.dockerflow.MozlogHandler\nargs = (sys.stdout, 'shop')",
         "class = StreamHandler\nargs = (sys.stdout,)\nformatter = mozlog",
     ],
     ids=["handler", "formatter"],
@@ -224,7 +224,7 @@ def test_it_is_set_up_by_file_config(
             [formatters]
             keys = mozlog
             [formatter_mozlog]
-            class = chest.dockerflow.logging.MozlogFormatter
+            class = chest.dockerflow.MozlogFormatter
             [logger_root]
             handlers =
             [logger_configured]

@@ -52,7 +52,7 @@ def test_each_option_is_read_from_the_environment_and_from_a_config(name: str, t
         ("HEARTBEAT_CACHE_SECONDS", "nan"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_at_start_and_later_counts_as_not_given(name: str, value: Any) -> None:
+def test_what_is_invalid_is_refused_at_start_and_later_counts_as_not_given(name: str, value: Any) -> None:
     given = options({f"DOCKERFLOW_{name}": value})
     with pytest.raises(SettingsError, match=f"DOCKERFLOW_{name}=.*: expected "):
         given.refuse_mistakes()

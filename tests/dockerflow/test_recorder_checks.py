@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from chest import ChestUnavailable, Recorder
-from chest.chests.base import Chest
+from chest.chests.contract import Chest
 from chest.chests.memory import MemoryChest
 from chest.dockerflow import checks, health
 from chest.dockerflow.recorder_checks import RecorderChecks
-from chest.record import Record
-from chest.settings import Settings
+from chest.errors import LoginRefused
+from chest.record.record import Record
+from chest.settings.settings import Settings
 from tests.support import make_record, wait_until
 
 
@@ -55,7 +56,7 @@ class Stub:
 
     def stats(self) -> dict[str, Any]:
         ring = {"is_durable": True, "capacity_bytes": 1000, "pending_bytes": self.counters.pop("pending_bytes", 0)}
-        return {"ring": ring, "exporter_is_running": True} | self.counters
+        return {"ring": ring, "delivery_is_running": True} | self.counters
 
 
 def run(recorder_checks: RecorderChecks) -> checks.ChecksResults:
@@ -85,9 +86,10 @@ def test_a_recorder_that_delivers_has_nothing_to_say(recorder: Recorder) -> None
     assert recorder.flush(10)
     assert run(found).statuses == {
         "check_chest_memory": "ok",
-        "check_exporter_alive": "ok",
+        "check_delivery_alive": "ok",
         "check_exports_on_time": "ok",
         "check_records_dropped": "ok",
+        "check_ring_durable": "ok",
         "check_ring_filling": "ok",
         "check_spool_growing": "ok",
     }
@@ -111,9 +113,28 @@ def test_each_chest_has_a_check_of_its_own(tmp_path: Path) -> None:
         "check_chest_memory_3": {
             "status": "warning",
             "level": 30,
-            "messages": {health.WARNING_CHEST_UNREACHABLE: "memory:shop is down; start it"},
+            "messages": {
+                health.WARNING_CHEST_UNREACHABLE: "Records cannot be written now (ChestUnavailable); the log says why."
+            },
         }
     }
+
+
+def test_why_a_store_fails_is_in_the_log_and_in_a_heartbeat_only_if_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    down = LoginRefused("postgresql://shop_user@db1.example.com/orders refuses the login")
+    late = {"archive": {"ticks_behind": 3, "last_error": str(down)}}
+    with Recorder([Troubled("postgresql://shop_user@db1.example.com/orders", down)], directory=tmp_path) as recorder:
+        hidden, shown = RecorderChecks(recorder), RecorderChecks(recorder, shows_stores=True)
+        assert "shop_user" not in f"{run(hidden)}"
+        assert "orders" not in f"{run(hidden)}"
+        assert "LoginRefused" in f"{run(hidden).details}"
+        assert str(down) in caplog.text
+        assert str(down) in f"{run(shown).details}"
+    stub = Stub(scheduled_transfers=late)
+    assert "shop_user" not in f"{run(RecorderChecks(stub))}"  # type: ignore[arg-type]
+    assert str(down) in f"{run(RecorderChecks(stub, shows_stores=True))}"  # type: ignore[arg-type]
 
 
 def test_what_a_chest_of_the_user_s_raises_is_not_shown(tmp_path: Path) -> None:
@@ -163,7 +184,7 @@ def test_counters_that_begin_anew_are_no_drops(clock: Clock) -> None:
     assert ids(found) == {health.WARNING_RECORDS_DROPPED}
 
 
-@pytest.mark.parametrize(("few", "more"), [(3, 5), ({"sqlite:///a.db": 3}, {"sqlite:///a.db": 3, "memory": 2})])
+@pytest.mark.parametrize(("few", "more"), [({"sqlite:///a.db": 3}, {"sqlite:///a.db": 3, "memory": 2})])
 def test_a_spool_that_grows_is_told_for_five_minutes(few: Any, more: Any, clock: Clock) -> None:
     stub = Stub(spooled=few)
     found = RecorderChecks(stub, clock)  # type: ignore[arg-type]
@@ -174,10 +195,26 @@ def test_a_spool_that_grows_is_told_for_five_minutes(few: Any, more: Any, clock:
     assert ids(found) == {health.WARNING_SPOOL_GROWING}
 
 
+def test_a_ring_that_a_kill_would_lose_is_told_until_it_is_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chest.delivery.own_ring.ADOPT_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr("chest.recorder.ring_keeper._FIRST_WAIT_SECONDS", 0.1)
+    rings = tmp_path / "rings"
+    rings.touch()
+    with Recorder([MemoryChest()], directory=rings) as recorder:
+        assert ids(RecorderChecks(recorder)) == set()  # no request was served yet
+        recorder.prepare()
+        assert ids(RecorderChecks(recorder)) == {health.WARNING_RING_IN_MEMORY}
+        rings.unlink()
+        wait_until(lambda: not ids(RecorderChecks(recorder)), 60)
+    assert ids(RecorderChecks(recorder)) == set()
+
+
 def test_an_exporter_that_ended_is_told_while_records_wait() -> None:
-    assert ids(RecorderChecks(Stub(exporter_is_running=False))) == set()  # type: ignore[arg-type]
-    waiting = Stub(exporter_is_running=False, pending_bytes=10)
-    assert ids(RecorderChecks(waiting)) == {health.WARNING_EXPORTER_STOPPED}  # type: ignore[arg-type]
+    assert ids(RecorderChecks(Stub(delivery_is_running=False))) == set()  # type: ignore[arg-type]
+    waiting = Stub(delivery_is_running=False, pending_bytes=10)
+    assert ids(RecorderChecks(waiting)) == {health.WARNING_DELIVERY_STOPPED}  # type: ignore[arg-type]
 
 
 def test_a_real_exporter_that_could_not_be_started_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,17 +223,17 @@ def test_a_real_exporter_that_could_not_be_started_is_told(tmp_path: Path, monke
 
     with Recorder([MemoryChest()], directory=tmp_path) as recorder:
         with monkeypatch.context() as patched:
-            patched.setattr("chest.delivery.exporter.Exporter.start", refused)
+            patched.setattr("chest.delivery.background.BackgroundDelivery.start", refused)
             recorder.prepare()
             recorder.offer(make_record())
-            assert ids(RecorderChecks(recorder)) == {health.WARNING_EXPORTER_STOPPED}
-        recorder.mark[0] = 0
+            assert ids(RecorderChecks(recorder)) == {health.WARNING_DELIVERY_STOPPED}
+        recorder.request_side.fork_guard[0] = 0
         recorder.prepare()
         wait_until(lambda: not ids(RecorderChecks(recorder)))
 
 
 def test_an_exporter_is_not_missed_where_another_process_delivers(tmp_path: Path) -> None:
-    with Recorder([MemoryChest()], directory=tmp_path, exporter="external") as recorder:
+    with Recorder([MemoryChest()], directory=tmp_path, delivery="external") as recorder:
         recorder.prepare()
         recorder.offer(make_record())
         assert recorder.stats()["ring"]["pending_bytes"] > 0
@@ -206,7 +243,7 @@ def test_an_exporter_is_not_missed_where_another_process_delivers(tmp_path: Path
 def test_an_export_that_is_late_is_told_with_its_reason() -> None:
     late = {"ticks_behind": 3, "last_error": "the target is down."}
     on_time = {"ticks_behind": 1, "last_error": None}
-    found = RecorderChecks(Stub(exports={"archive": late, "metrics": on_time}))  # type: ignore[arg-type]
+    found = RecorderChecks(Stub(scheduled_transfers={"archive": late, "metrics": on_time}), shows_stores=True)  # type: ignore[arg-type]
     (message,) = found.check_exports_on_time()
     assert message.msg == "Export archive is 3 ticks behind: the target is down."
     assert message.id == health.WARNING_EXPORT_BEHIND
@@ -218,7 +255,7 @@ def test_the_spool_of_a_recorder_whose_chest_is_down_is_told(tmp_path: Path) -> 
         of_recorder = RecorderChecks(recorder)
         assert of_recorder.check_spool_growing() == []
         recorder.prepare()
-        assert recorder.offer(make_record(recorder.record_ids))
+        assert recorder.offer(make_record(recorder.request_side.record_ids))
         wait_until(lambda: "spooled" in recorder.stats(), seconds=30)
         [message] = of_recorder.check_spool_growing()
         assert (message.id, message.level) == ("chest.health.W004", checks.WARNING)

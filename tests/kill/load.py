@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chest.chests.registry import open_chest, sqlite_url
-from chest.directory_recovery import Recovered, recover_directory
+from chest.recorder.directory_recovery import Recovered, recover_directory
 from tests.servers import HOST
 from tests.support import wait_until
 

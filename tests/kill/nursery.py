@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from chest.counters import Counters
-from chest.ring.recovery import adopt_dead_rings
+from chest.ring.recovery import adopt_orphaned_rings
 from tests.kill.offering import Tally, text_of
 from tests.processes import clean_environment
 
@@ -43,7 +43,7 @@ def kill_in_the_middle_of_offers(directory: Path, processes: int, longest_second
 def recovered(directory: Path) -> Offers:
     """Take what is in the rings of the dead, and remove them; nothing may be damaged."""
     counters, found = Counters(), Offers()
-    for ring in adopt_dead_rings(directory, counters):
+    for ring in adopt_orphaned_rings(directory, counters):
         for records, segment, position in ring.pieces():
             for record in records:
                 number = record.variables["number"]
@@ -51,7 +51,7 @@ def recovered(directory: Path) -> Offers:
                 found[record.variables["process"], number] += 1
             ring.commit(segment, position)
         ring.remove()
-    assert counters.snapshot() == Counters().snapshot()
+    assert counters.snapshot() == Counters().snapshot(), counters.snapshot()
     return found
 
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from chest import Recorder
 from chest.chests.registry import sqlite_url
 from chest.counters import Counters
-from chest.record import Record
-from chest.record_id import RecordIds
+from chest.record.record import Record
+from chest.record.record_id import RecordIds
 from chest.ring.line import Resource
 from chest.ring.lock_file import LockFile
-from chest.ring.ring import Ring
-from chest.ring.segments import SegmentFile
+from chest.ring.segments.file import SegmentFile
+from chest.ring.writer import RingWriter
 
 RING_BYTES = 1 << 20
 AT_ONCE = 3
@@ -75,7 +75,7 @@ def offer_for_ever(offer: Callable[[Record], bool], ids: RecordIds, process: int
 def offer_to_a_ring(directory: Path, process: int, tally: Tally) -> None:
     """With nobody who takes: what is in the file is all there is."""
     ids = RecordIds()
-    ring = Ring(Counters(), bytearray(b"\1"))
+    ring = RingWriter(Counters(), bytearray(b"\1"))
     resource = Resource("shop", "1.0", "test")
     lock = LockFile.create(directory / f"main.{process}.lock")
     description = {**resource._asdict(), "recorder": "main", "process": ids.process}
@@ -114,7 +114,7 @@ def _be_killed(recorder: Recorder | None, directory: Path, process: int, tally: 
             offer_to_a_ring(directory, process, tally)
         else:
             recorder.prepare()
-            offer_for_ever(recorder.offer, recorder.record_ids, process, tally)
+            offer_for_ever(recorder.offer, recorder.request_side.record_ids, process, tally)
     except BaseException as error:
         print(f"process {process}: {error!r}", file=sys.stderr, flush=True)
     finally:

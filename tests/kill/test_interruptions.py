@@ -21,7 +21,7 @@ _RECORDER = """
     taken = []
 
     def offer():
-        record = numbered(recorder.record_ids, 0, len(taken))
+        record = numbered(recorder.request_side.record_ids, 0, len(taken))
         if recorder.offer(record):
             taken.append(record.id)
 
@@ -60,7 +60,7 @@ def test_a_signal_handler_may_offer_in_the_middle_of_an_offer(tmp_path: Path) ->
 
 def test_a_signal_handler_may_offer_and_flush_while_its_own_thread_opens_the_ring(tmp_path: Path) -> None:
     code = f"""{_RECORDER}
-    from chest.ring.segments import SegmentFile
+    from chest.ring.segments.file import SegmentFile
     create = SegmentFile.create.__func__
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGUSR1)
@@ -95,7 +95,7 @@ def test_offers_cut_short_by_exceptions_of_a_signal_handler_leave_the_ring_as_la
         try:
             is_offering = True
             while True:
-                record = numbered(recorder.record_ids, 0, 7)
+                record = numbered(recorder.request_side.record_ids, 0, 7)
                 offered.add(record.id)
                 if recorder.offer(record):
                     taken.append(record.id)
@@ -108,11 +108,12 @@ def test_offers_cut_short_by_exceptions_of_a_signal_handler_leave_the_ring_as_la
     assert set(taken) <= set(found) <= offered
     # And the ring takes as much as one that nobody has interrupted.
     room = 0
-    recorder._exporter.stop(time.monotonic() + 5, is_durable=True)
+    recorder.lifecycle.state.delivery.stop(time.monotonic() + 5, is_durable=True)
     for _ in range(2):  # as the exporter does every few seconds
-        recorder._ring.reclaim()
-    recorder._exporter._hand_out()
-    while recorder.offer(numbered(recorder.record_ids, 0, 7)):
+        recorder.request_side.ring.reclaim()
+    recorder.lifecycle.state.delivery.ask_for_flush()
+    recorder.lifecycle.state.delivery.turn_without_thread()
+    while recorder.offer(numbered(recorder.request_side.record_ids, 0, 7)):
         room += 1
     print(room)
     """
@@ -122,7 +123,7 @@ def test_offers_cut_short_by_exceptions_of_a_signal_handler_leave_the_ring_as_la
 
 def test_a_finalizer_may_offer_in_the_middle_of_an_offer(tmp_path: Path) -> None:
     code = f"""{_RECORDER}
-    class Offering:
+    class FastRing:
         def __init__(self):
             self.itself = self
         def __del__(self):
@@ -130,7 +131,7 @@ def test_a_finalizer_may_offer_in_the_middle_of_an_offer(tmp_path: Path) -> None
     gc.set_threshold(20, 2, 2)
     recorder.prepare()
     for _ in range(20_000):
-        Offering()
+        FastRing()
         offer()
     gc.collect()
     require_each_once()

@@ -1,9 +1,11 @@
-"""Requests that are being served when their process ends: recorded as killed, once, by whoever comes next."""
+"""Requests that are being served when their process ends: recorded as killed, once, by the next process."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -25,13 +27,13 @@ _SERVING = """
 
     def begin(path):
         now = time.time_ns()
-        record = make_record(recorder.record_ids, time_ns=now, path=path, request_id=path)
-        return record, recorder.in_flight.begin(record.id[16:], path, now, "GET", path)
+        record = make_record(recorder.request_side.record_ids, time_ns=now, path=path, request_id=path)
+        return record, recorder.request_side.in_flight.begin(record.id[16:], path, now, "GET", path)
 
     def serve(path):
         record, slot = begin(path)
         recorder.offer(record)
-        recorder.in_flight.end(slot)
+        recorder.request_side.in_flight.end(slot)
 """
 
 
@@ -51,7 +53,7 @@ def ledger(tmp_path: Path) -> Ledger:
 def test_a_request_whose_process_is_killed_is_recorded_by_the_next_one(ledger: Ledger, is_delivered: bool) -> None:
     code = f"""{_SERVING}
     serve("/done")
-    begin("/under-way")
+    under_way = begin("/under-way")
     record, slot = begin("/in-the-ring")  # killed between the record and saying so
     recorder.offer(record)
     if {is_delivered}:
@@ -68,7 +70,7 @@ def test_a_request_whose_process_is_killed_is_recorded_by_the_next_one(ledger: L
 def test_a_request_in_another_thread_when_the_process_exits_is_recorded_as_killed(ledger: Ledger) -> None:
     code = f"""{_SERVING}
     def slow():
-        begin("/slow")
+        slow_one = begin("/slow")
         started.set()
         time.sleep(60)
     started = threading.Event()
@@ -86,7 +88,7 @@ def test_a_recorder_that_is_closed_while_a_request_goes_on_does_not_call_it_kill
     code = f"""{_SERVING}
     record, slot = begin("/goes-on")
     assert recorder.close()
-    recorder.in_flight.end(slot)
+    recorder.request_side.in_flight.end(slot)
     """
     run_python(code, ledger.rings, ledger.store)
     assert ledger.rings_left() == []
@@ -99,8 +101,9 @@ def test_a_child_forked_in_a_request_neither_ends_nor_repeats_its_parent_s(ledge
     warnings.simplefilter("ignore", DeprecationWarning)
     record, slot = begin("/parent")
     if not os.fork():
-        recorder.in_flight.end(slot)  # it leaves the request by the same way
-        begin("/child")
+        recorder.request_side.in_flight.end(slot)  # it leaves the request by the same way
+        recorder.prepare()  # as the middleware does, before its first request
+        child_s = begin("/child")
         os.kill(os.getpid(), signal.SIGKILL)
     os.wait()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -113,6 +116,63 @@ def test_a_child_forked_in_a_request_neither_ends_nor_repeats_its_parent_s(ledge
 
 def test_with_the_option_off_nothing_is_noted(ledger: Ledger) -> None:
     code = f"""{_SERVING.replace("flush_seconds=0.02", "flush_seconds=0.02, in_flight=False")}
-    print(recorder.in_flight, recorder.stats()["in_flight"])
+    print(recorder.request_side.in_flight, recorder.stats()["in_flight"])
     """
     assert run_python(code, ledger.rings, ledger.store).split() == ["None", "0"]
+
+
+def test_a_package_that_is_loaded_twice_takes_no_ring_that_its_other_copy_writes_into(ledger: Ledger) -> None:
+    code = f"""{_SERVING}
+    record, slot = begin("/answered")
+    for name in [name for name in sys.modules if name.startswith("chest")]:
+        del sys.modules[name]
+    from chest import Recorder as Second
+    from chest.chests.memory import MemoryChest
+    from chest.recorder.directory_recovery import recover_directory
+    assert Second is not Recorder
+    second = Second([sqlite_url(Path(sys.argv[2]))], directory=Path(sys.argv[1]), service="shop", ring_bytes=1 << 20)
+    second.prepare()
+    chest = MemoryChest()
+    found = recover_directory(Path(sys.argv[1]), [chest])
+    assert (found.rings, found.left, len(chest.records)) == (0, 2, 0), found
+    recorder.offer(record)
+    recorder.request_side.in_flight.end(slot)
+    assert recorder.close() and second.close()
+    """
+    run_python(code, ledger.rings, ledger.store)
+    assert outcomes(ledger) == [("/answered", "ok")]
+    assert ledger.rings_left() == []
+
+
+def test_two_interpreters_of_one_process_take_no_ring_from_each_other(tmp_path: Path) -> None:
+    (tmp_path / "rings").mkdir(mode=0o700)
+    interpreter = f"""
+    import os, sys
+    from pathlib import Path
+    from chest import Recorder
+    from chest.recorder.directory_recovery import recover_directory
+    from chest.chests.memory import MemoryChest
+    from tests.support import make_record
+    place = Path({str(tmp_path)!r})
+    recorder = Recorder([f"ndjson:{{place}}/records.ndjson"], directory=place / "rings", service="shop", ring_bytes=1 << 20)
+    recorder.prepare()
+    for _ in range(50):
+        recorder.offer(make_record(recorder.request_side.record_ids))
+    found = recover_directory(place / "rings", [MemoryChest()])
+    (place / "found").open("a").write(f"{{found.rings}} {{found.left}}\\n")
+    """
+    code = f"""{interpreter}
+    try:
+        import _xxsubinterpreters as interpreters
+    except ImportError:
+        import _interpreters as interpreters
+    other = interpreters.create()
+    interpreters.run_string(other, {textwrap.dedent(interpreter)!r} + "assert recorder.close()")
+    interpreters.destroy(other)
+    assert recorder.close()
+    """
+    run_python(code)
+    assert (tmp_path / "found").read_text().split() == ["0", "1", "0", "2"]
+    lines = (tmp_path / "records.ndjson").read_text().splitlines()
+    assert (len(lines), len({json.loads(line)["id"] for line in lines})) == (100, 100)
+    assert list((tmp_path / "rings").iterdir()) == []

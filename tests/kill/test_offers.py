@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from chest.chests.registry import open_chest, sqlite_url
-from chest.directory_recovery import recover_directory
+from chest.recorder.directory_recovery import recover_directory
 from tests.kill.nursery import Offers, kill_in_the_middle_of_offers, recovered, require_each_once
 from tests.kill.offering import Tally, text_of
 

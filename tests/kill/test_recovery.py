@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import sqlite_url
-from chest.directory_recovery import recover_directory
+from chest.recorder.directory_recovery import recover_directory
 from tests.processes import clean_environment, command_of
 from tests.ring.test_recovery import leave_ring
 
@@ -24,7 +24,7 @@ _RECOVER = """
     import sys
     from pathlib import Path
     from chest.chests.registry import open_chest
-    from chest.directory_recovery import recover_directory
+    from chest.recorder.directory_recovery import recover_directory
     chest = open_chest(sys.argv[2])
     chest.open()
     print("ready", flush=True)

@@ -11,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chest.counters import Counters
-from chest.encoding import decode
+from chest.native import IS_NATIVE
+from chest.record.encoding import decode
 from chest.ring.line import Resource
-from chest.ring.ring import Ring
-from chest.ring.segments import SegmentFile
-from chest.speedups import IS_NATIVE
+from chest.ring.reader import RingReader
+from chest.ring.segments.file import SegmentFile
+from chest.ring.writer import RingWriter
+from chest.system.fork_guard import new_fork_guard
+from chest.testing.contract import in_child
+from tests.native.answering import answer_with
 from tests.request.test_middleware import Client
-from tests.speedups.answering import answer_with
 
 MIB = 1024 * 1024
 RESOURCE = Resource("shop", "1.0", "test")
@@ -27,18 +30,18 @@ if not IS_NATIVE and "CI" not in os.environ:
 
 
 @pytest.fixture
-def ring() -> Iterator[Ring]:
-    ring = Ring(Counters(), bytearray(b"\1"))
+def ring() -> Iterator[RingWriter]:
+    ring = RingWriter(Counters(), bytearray(b"\1"))
     ring.open(SegmentFile.in_memory(MIB, {}), RESOURCE)
     yield ring
     ring.close()
 
 
-def lines_in(ring: Ring) -> list[bytes]:
-    lines = []
-    while chunk := ring.take(MIB):
+def lines_in(ring: RingWriter) -> list[bytes]:
+    lines, reader = [], RingReader(ring, Counters())
+    while chunk := reader.take(MIB):
         lines += chunk.data.splitlines(keepends=True)
-        ring.commit(chunk)
+        reader.commit_to(chunk.segment, chunk.end)
     return lines
 
 
@@ -46,7 +49,7 @@ def lines_in(ring: Ring) -> list[bytes]:
 @given(st.lists(st.integers(1, 70_000), max_size=60))
 def test_lines_of_any_length_are_kept_whole_or_counted(lengths: list[int]) -> None:
     counters = Counters()
-    ring = Ring(counters, bytearray(b"\1"))
+    ring = RingWriter(counters, bytearray(b"\1"))
     ring.open(SegmentFile.in_memory(MIB, {}), RESOURCE)
     lines = [b"%05d" % number + b"x" * length + b"\n" for number, length in enumerate(lengths)]
     kept = [line for line in lines if ring.offer_line(line)]
@@ -58,7 +61,7 @@ def test_lines_of_any_length_are_kept_whole_or_counted(lengths: list[int]) -> No
 
 def test_an_offer_where_nothing_is_ready_is_kept_until_it_is() -> None:
     mark = bytearray(1)
-    unready = Ring(Counters(), mark)
+    unready = RingWriter(Counters(), mark)
     assert unready.offer_line(b"early\n")
     unready.open(SegmentFile.in_memory(MIB, {}), RESOURCE)
     mark[0] = 1
@@ -68,7 +71,7 @@ def test_an_offer_where_nothing_is_ready_is_kept_until_it_is() -> None:
 
 
 @pytest.mark.parametrize("idle", [None, (), [None], [len], [[].append], [b"".join]])
-def test_a_list_of_idle_segments_that_holds_something_else_ends_no_process(ring: Ring, idle: Any) -> None:
+def test_a_list_of_idle_segments_that_holds_something_else_ends_no_process(ring: RingWriter, idle: Any) -> None:
     ring._idle = idle
     for line in (b"a\n", "a\n", None, 3):
         try:
@@ -84,11 +87,11 @@ def test_a_list_of_idle_segments_that_holds_something_else_ends_no_process(ring:
 
 def test_a_ring_that_was_never_initialised_offers_nothing_and_ends_no_process() -> None:
     with pytest.raises(AttributeError):
-        Ring.__new__(Ring).offer_line(b"a\n")
+        RingWriter.__new__(RingWriter).offer_line(b"a\n")
 
 
 def test_a_ring_of_a_class_of_its_own_is_offered_through_that_class() -> None:
-    class Counting(Ring):
+    class Counting(RingWriter):
         def offer_line(self, line: bytes) -> bool:
             seen.append(line)
             return super().offer_line(line)
@@ -102,11 +105,11 @@ def test_a_ring_of_a_class_of_its_own_is_offered_through_that_class() -> None:
     ring.close()
 
 
-def test_a_request_of_which_the_segment_has_no_room_is_kept_in_the_next(ring: Ring) -> None:
+def test_a_request_of_which_the_segment_has_no_room_is_kept_in_the_next(ring: RingWriter) -> None:
     client = Client(answer_with({"text": "x" * 2000}), offer=ring.offer_line)
     for _ in range(100):
         client.get()
-    assert sum(state != 0 for state in ring._file.states()) > 2  # type: ignore[union-attr]
+    assert sum(state != 0 for state in ring.file.states()) > 2  # type: ignore[union-attr]
     assert [decode(line)[9] for line in lines_in(ring)] == [{"text": "x" * 2000}] * 100
 
 
@@ -117,26 +120,28 @@ class NotReady:
 
 @pytest.mark.parametrize("mark", [bytearray(1), NotReady(), [0], memoryview(bytes(1))])
 def test_while_the_mark_is_not_set_a_line_is_kept_in_memory(mark: Any) -> None:
-    ring = Ring(Counters(), mark)
+    ring = RingWriter(Counters(), mark)
     assert ring.offer_line(b"a\n")
-    assert ring.has_early
+    assert ring.has_pre_open_records
 
 
-def test_in_a_forked_child_no_line_goes_into_a_segment_of_the_parent(
-    ring: Ring, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_a_forked_child_no_line_goes_into_a_segment_of_the_parent() -> None:
+    guard = new_fork_guard()
+    ring = RingWriter(Counters(), guard)
+    ring.open(SegmentFile.in_memory(MIB, {}), RESOURCE)
+    guard[0] = 1
     assert ring.offer_line(b"a\n")
-    assert ring._idle
-    ring._mark[0] = 0  # as the kernel does
-    parent = os.getpid()
-    monkeypatch.setattr(os, "getpid", lambda: parent + 1)
-    assert ring.offer_line(b"b\n")
-    assert ring.has_early
-    monkeypatch.undo()
+
+    def offer() -> None:
+        assert ring.offer_line(b"b\n")
+        assert ring.has_pre_open_records
+
+    in_child(offer)
     assert lines_in(ring) == [b"a\n"]  # the other is the child's
+    ring.close()
 
 
 @pytest.mark.parametrize("mark", [bytearray(), None, memoryview(b"")])
 def test_a_mark_that_cannot_be_read_is_an_exception_and_no_crash(mark: Any) -> None:
     with pytest.raises((IndexError, TypeError)):
-        Ring(Counters(), mark).offer_line(b"a\n")
+        RingWriter(Counters(), mark).offer_line(b"a\n")

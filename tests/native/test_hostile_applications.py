@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import ctypes
 import enum
@@ -16,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from chest.request.context import Facts, RequestContext, current_context
+from chest.native import IS_NATIVE
+from chest.request.context import RequestContext, current_context
+from chest.request.metadata import RequestMetadata
 from chest.request.middleware import RequestMiddleware
 from chest.request.selection import Selection
 from chest.ring.in_flight import InFlight
@@ -24,6 +27,7 @@ from tests.request.test_middleware import Client, hello
 from tests.support import ReadyProcess
 
 ROOT = Path(__file__).parents[2]
+in_python_it_fails = pytest.mark.xfail(not IS_NATIVE, reason="the compiled part alone holds to this", strict=True)
 
 
 class Ended(BaseException):
@@ -79,7 +83,7 @@ def test_garbage_that_ends_the_request_amid_a_late_start_response(allocations: i
     assert len(client.records) == 1
 
 
-@pytest.mark.parametrize("name", ["context", "_body", "_current", "_asked", "tail", "path", "recording"])
+@pytest.mark.parametrize("name", ["context", "_body", "_current", "_asked", "tail", "path", "emitter"])
 @pytest.mark.parametrize("value", [{}, None, 3])
 def test_a_stream_whose_attributes_are_no_longer_its_own(name: str, value: object) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
@@ -90,7 +94,8 @@ def test_a_stream_whose_attributes_are_no_longer_its_own(name: str, value: objec
         body: Any = Client(app).open()
         assert next(iter(body)) == b"a"
         if is_deleted:
-            delattr(body, name)
+            with contextlib.suppress(AttributeError):  # some are of the compiled part alone
+                delattr(body, name)
         else:
             setattr(body, name, value)
         for last in (lambda body: list(body), lambda body: body.close()):
@@ -139,13 +144,13 @@ def test_a_signal_in_the_text_of_an_exception_comes_through() -> None:
 
 
 def test_a_signal_in_an_adapter_s_last_word_comes_through_and_leaves_no_note_behind() -> None:
-    class LastWord(Facts):
+    class LastWord(RequestMetadata):
         def at_end(self, context: Any) -> None:
             raise Ended
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
-        environ["chest.context"].tell(LastWord())
+        environ["chest.context"].attach_metadata(LastWord())
         return [b"a"]
 
     process = ReadyProcess()
@@ -161,6 +166,7 @@ class _Slots:
     in_flight_area = mmap.mmap(-1, 4096), 0, 8, 512
 
 
+@in_python_it_fails
 def test_an_application_that_asks_its_own_response_for_chunks_goes_on() -> None:
     own: list[Any] = []
 
@@ -215,7 +221,7 @@ def test_a_middleware_may_be_made_twice() -> None:
 
 @pytest.mark.parametrize("is_within", [False, True])
 def test_a_thread_that_goes_on_in_another_context_than_the_application_was_called_in(is_within: bool) -> None:
-    """As it is where greenlets are switched amid a chunk: the token of the one context says nothing in the other."""
+    """As it is where greenlets are switched during a chunk: the token of the one context says nothing in the other."""
     outer = RequestContext() if is_within else None
     other = contextvars.Context()
 
@@ -239,6 +245,7 @@ def test_a_thread_that_goes_on_in_another_context_than_the_application_was_calle
     assert len(client.records) == 1
 
 
+@in_python_it_fails
 @pytest.mark.parametrize(
     "name", ["PATH_INFO", "SCRIPT_NAME", "REQUEST_METHOD", "HTTP_TRACEPARENT", "HTTP_X_REQUEST_ID"]
 )
@@ -252,7 +259,7 @@ def test_a_key_of_environ_that_raises_once_when_a_request_begins_costs_neither_a
         def __eq__(self, other: object) -> bool:
             compared.append(other)
             if len(compared) == 1:
-                raise LookupError("amid the request's begin")
+                raise LookupError("during the request's begin")
             return False
 
     compared: list[object] = []
@@ -265,6 +272,7 @@ def test_a_key_of_environ_that_raises_once_when_a_request_begins_costs_neither_a
     assert len(client.records) == 1
 
 
+@in_python_it_fails
 def test_a_key_of_environ_that_raises_when_it_is_compared_costs_neither_answer_nor_record() -> None:
     class Key(str):
         __slots__ = ()
@@ -274,7 +282,7 @@ def test_a_key_of_environ_that_raises_when_it_is_compared_costs_neither_answer_n
 
         def __eq__(self, other: object) -> bool:
             if len(said) == 1:
-                raise LookupError("amid the request's end")
+                raise LookupError("during the request's end")
             return False
 
     said: list[str] = []

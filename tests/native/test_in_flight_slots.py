@@ -1,4 +1,4 @@
-"""Notes of requests that are being served, written in C."""
+"""InFlightSlots of requests that are being served, written in C."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 import pytest
 
 from chest.counters import Counters
-from chest.record_id import RecordIds
+from chest.native import IS_NATIVE
+from chest.record.record_id import RecordIds
 from chest.ring.in_flight import InFlight, Slot, killed_requests
 from chest.ring.line import Resource
-from chest.ring.segments import SegmentFile
-from chest.speedups import IS_NATIVE
+from chest.ring.segments.file import SegmentFile
 from tests.support import make_record
 
 MIB = 1024 * 1024

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chest.encoding import decode
-from chest.speedups import IS_NATIVE
+from chest.native import IS_NATIVE
+from chest.record.encoding import decode
+from tests.native.answering import answer_with
 from tests.request.test_middleware import Client
-from tests.speedups.answering import answer_with
 
 if not IS_NATIVE and "CI" not in os.environ:
     pytest.skip("Chest was installed without its compiled part", allow_module_level=True)
@@ -35,8 +35,8 @@ def test_a_number_is_written_with_the_digits_that_python_gives_it(number: float)
     lines: list[bytes] = []
     client = Client(answer_with({"render_ms": 1}, {"render_ms": number}), offer=lines.append)
     client.get()  # from now on the name is known to be good
-    by_python = mock.Mock(wraps=client.app._recording.finish)
-    client.app._recording.finish = by_python  # type: ignore[method-assign]
+    by_python = mock.Mock(wraps=client.app._emitter.finish)
+    client.app._emitter.finish = by_python  # type: ignore[method-assign]
     client.get()
     told = re.search(rb'"render_ms":([^,}]+)', lines[1])
     assert told is not None

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import chest.row as row_module
-from chest import speedups
-from chest.encoding import decode, encode
-from chest.record import Record
+import chest.record.row as row_module
+from chest import native
+from chest.native import IS_NATIVE
+from chest.record.encoding import decode, encode
+from chest.record.record import Record
+from chest.record.row import record_of, records_of
 from chest.ring.line import Resource
-from chest.row import record_of, records_of
-from chest.speedups import IS_NATIVE
 
 RESOURCE = Resource("shop", "1.0", "test")
 
@@ -42,9 +42,25 @@ short_rows = st.tuples(
     st.one_of(st.integers(0, 2**63), st.just(-1), st.just(1.5)),
     st.integers(0, 65520),
     st.integers(0, 2**40),
-    st.sampled_from(["GET", "POST", "BREW", "get", "", "\u00e9", "x" * 40]),
+    st.sampled_from(["GET", "HEAD", "POST", "BREW", "get", "", "\u00e9", "x" * 40]),
     st.sampled_from(["/", "/caf\u00c3\u00a9", "/a b", "/\x7f", "/\t", "", "/" + "p" * 2047, "/" + "p" * 2048, "/\xff"]),
-    st.sampled_from(["200 OK", "503 Busy", "500", "odd", "", None, 204, 599, "200 OK but another"]),
+    st.sampled_from(
+        [
+            "200 OK",
+            "503 Busy",
+            "500",
+            "odd",
+            "",
+            None,
+            204,
+            304,
+            "304 Not Modified",
+            "101 Switching",
+            2**70,
+            599,
+            "200 OK but another",
+        ]
+    ),
     st.integers(0, 2**50),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
@@ -92,9 +108,9 @@ def test_the_list_of_records_is_whole_whoever_looks_at_it_while_it_is_made() -> 
                 list(found)
         return record_of(row, resource)
 
-    fields = Record, row_module._CODES, row_module._KNOWN_METHODS, row_module.BODY_SIZE, "ok", "error"
+    fields = Record, row_module._CODES, row_module.KNOWN_METHODS, row_module.BODY_SIZE, "ok", "error"
     rows = [[*GOOD[:5], "BREW", *GOOD[6:]] for _ in range(3)]
-    assert len(speedups.records_of(rows, RESOURCE, *fields, looking)) == 3
+    assert len(native.records_of(rows, RESOURCE, *fields, looking)) == 3
 
 
 def test_what_is_no_resource_is_refused() -> None:
@@ -122,7 +138,7 @@ ODD = [
 TOLD = ["/items", None, None, {"http.route": "/items"}]
 
 
-@pytest.mark.parametrize("told", [[], TOLD], ids=["short", "with a route"])
+@pytest.mark.parametrize("told", [[], [0], [7_000], TOLD], ids=["short", "by http", "streamed", "with a route"])
 @pytest.mark.parametrize(("field", "value"), [(1, "order-43"), *ODD])
 def test_a_row_that_differs_from_most_in_one_field_becomes_the_record_that_python_makes(
     field: int, value: Any, told: list[Any]
@@ -137,13 +153,13 @@ def test_a_row_that_differs_from_most_in_one_field_becomes_the_record_that_pytho
 
 def test_most_rows_are_made_into_records_without_python() -> None:
     records_of([list(GOOD)], RESOURCE)  # from now on its status line is known
-    fields = Record, row_module._CODES, row_module._KNOWN_METHODS, row_module.BODY_SIZE, "ok", "error"
+    fields = Record, row_module._CODES, row_module.KNOWN_METHODS, row_module.BODY_SIZE, "ok", "error"
     for odd in (None, (5, "BREW"), (6, "/\x7f"), (6, "/" + "p" * 2048), (0, "0" * 15)):
         row = list(GOOD)
         if odd is not None:
             row[odd[0]] = odd[1]  # type: ignore[call-overload]
         by_python = mock.Mock(return_value=None)
-        speedups.records_of([row], RESOURCE, *fields, by_python)
+        native.records_of([row], RESOURCE, *fields, by_python)
         assert by_python.called == (odd is not None)
 
 

@@ -292,6 +292,33 @@ def _raises_at_close(environ: Environ, start_response: StartResponse) -> Iterabl
     return Body(environ, iter([b"whole"]))
 
 
+# -- bodies that a server refuses, or does not send ------------------------------------------------------------------------
+
+
+@_at("/text-chunk")
+def _text_chunk(environ: Environ, start_response: StartResponse) -> Iterable[Any]:
+    start_response("200 OK", plain())
+    return Chunks(environ, iter(["text", "more"]))  # type: ignore[list-item]
+
+
+@_at("/number-chunk")
+def _number_chunk(environ: Environ, start_response: StartResponse) -> Iterable[Any]:
+    start_response("200 OK", plain())
+    return Chunks(environ, iter([7, 8]))  # type: ignore[list-item]
+
+
+@_at("/no-content-with-a-body")
+def _no_content_with_a_body(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("204 No Content", [])
+    return Chunks(environ, (b"%d" % number for number in range(3)))
+
+
+@_at("/not-modified-with-a-body")
+def _not_modified_with_a_body(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("304 Not Modified", [("ETag", '"1"')])
+    return Chunks(environ, (b"%d" % number for number in range(3)))
+
+
 # -- ways out of WSGI ------------------------------------------------------------------------------------------------------
 
 

@@ -26,11 +26,20 @@ _STARTERS: Final[dict[str, Callable[[Path], AbstractContextManager[Server]]]] = 
     "werkzeug": lambda path: servers.werkzeug(APP, path, environ=Wire.environ(path)),
 }
 
+_MORE_STARTERS: Final[dict[str, Callable[[Path], AbstractContextManager[Server]]]] = {
+    "granian": lambda path: servers.granian(APP, path, environ=Wire.environ(path)),
+    "cheroot": lambda path: servers.cheroot(APP, path, environ=Wire.environ(path)),
+    "pywsgi": lambda path: servers.pywsgi(APP, path, environ=Wire.environ(path)),
+}
+"""Only for the tests that name them."""
+
+EVERY_SERVER: Final = [*_STARTERS, *_MORE_STARTERS]
+
 
 @pytest.fixture(scope="session", params=list(_STARTERS))
 def wire(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     """A client of each server in turn; at the end no request may have left two records."""
-    with _STARTERS[request.param](tmp_path_factory.mktemp(request.param)) as server:
+    with (_STARTERS | _MORE_STARTERS)[request.param](tmp_path_factory.mktemp(request.param)) as server:
         wire = Wire(server)
         yield wire
         server.stop()

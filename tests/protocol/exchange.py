@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
-from chest.record import Record
+from chest.record.record import Record
 from chest.request.middleware import RequestMiddleware
 from chest.request.selection import Selection
 from chest.ring.line import decode_lines
@@ -31,6 +31,8 @@ class Exchange:
     chunks: list[bytes] = field(default_factory=list)
     """What was sent, in the pieces in which it came."""
     error: BaseException | None = None
+    answered: str | None = None
+    """The class of the exception that the application answered, by ``exc_info``."""
     body: Iterable[bytes] | None = None
     """What the application returned."""
 
@@ -39,6 +41,7 @@ class Exchange:
     ) -> Callable[[bytes], object]:
         """As PEP 3333 has it: once, or again with an error while nothing has been sent."""
         if exc_info is not None:
+            self.answered = exc_info[0].__name__
             try:
                 if self.chunks:
                     raise exc_info[1].with_traceback(exc_info[2])

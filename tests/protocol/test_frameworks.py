@@ -99,7 +99,7 @@ def test_a_site_answers_as_it_does_bare(site: Any, asked: Asked) -> None:
     assert (type(exchange.body) is FileWrapper) == (type(bare.body) is FileWrapper)
     record = recorded.record
     assert record.status == int(bare.status[:3] or 500)
-    assert record.error == (type(bare.error).__name__ if bare.error else None)
+    assert record.error == (type(bare.error).__name__ if bare.error else bare.answered)
 
 
 def test_the_sites_stream_send_files_and_fail(tmp_path: Path) -> None:

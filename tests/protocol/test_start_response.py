@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import gc
+import inspect
+import io
+import pickle
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -150,6 +156,28 @@ def test_write_goes_to_the_servers_and_iterated_chunks_do_not() -> None:
     assert recorded.record.attributes["http.response.body.size"] == 15
 
 
+def test_bytes_that_the_server_refused_are_not_counted() -> None:
+    def write(data: Any) -> object:
+        assert type(data) is bytes
+        return None
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        write = start_response("200 OK", HEADERS)
+        if environ["PATH_INFO"] == "/late":
+            write(b"taken")
+        write("text")
+        return []
+
+    recorded = Recorded(app)
+    for path in ("/", "/late"):
+        with pytest.raises(AssertionError):
+            recorded(environ_of(path), lambda *_: write)
+    assert [(record.status, record.attributes.get("http.response.body.size")) for record in recorded.records] == [
+        (500, None),
+        (200, 5),
+    ]
+
+
 def test_an_error_of_the_servers_write_passes_through_the_application() -> None:
     error = BrokenPipeError("the client has gone")
 
@@ -201,3 +229,91 @@ def test_an_error_of_the_servers_start_response_passes_by_identity() -> None:
         recorded(environ_of(), start_response)
     assert caught.value is error
     assert recorded.record.error == "ValueError"
+
+
+# -- a callable like any other ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handed() -> Iterator[tuple[Any, dict[str, Any]]]:
+    """What an application was handed, while its request is served; the server's own part of it can be pickled."""
+    found: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", HEADERS)
+        found.extend((start_response, environ))
+        return iter([b"x"])
+
+    more = {"wsgi.input": io.BytesIO(), "wsgi.errors": io.StringIO()}
+    body = Recorded(app)(environ_of(**more), Exchange().start_response)
+    yield found[0], found[1]
+    body.close()  # type: ignore[attr-defined]
+
+
+def test_it_is_true_hashable_and_can_be_referred_to_weakly(handed: tuple[Any, dict[str, Any]]) -> None:
+    start_response, environ = handed
+    assert start_response
+    assert {start_response: 1}[environ["chest.context"]] == 1
+    assert weakref.ref(start_response)() is start_response
+    assert weakref.WeakSet([start_response])
+
+
+def test_it_has_the_name_and_the_signature_of_a_function(handed: tuple[Any, dict[str, Any]]) -> None:
+    start_response, _ = handed
+    assert start_response.__name__ == "start_response"
+    assert list(inspect.signature(start_response).parameters) == ["status", "headers", "exc_info"]
+    inspect.signature(start_response).bind("200 OK", HEADERS)
+    assert functools.wraps(start_response)(lambda: None).__name__ == "start_response"
+
+
+def test_the_name_of_its_class_and_the_variables_of_the_context_are_what_they_were(
+    handed: tuple[Any, dict[str, Any]],
+) -> None:
+    start_response, environ = handed
+    assert type(start_response).__name__ == "EchoingContext"
+    environ["chest.context"]["user_id"] = "7"
+    assert environ["chest.context"] == {"user_id": "7"}
+
+
+def test_environ_can_be_copied_in_depth_and_what_is_written_to_the_copy_is_not_the_requests(
+    handed: tuple[Any, dict[str, Any]],
+) -> None:
+    _, environ = handed
+    context = environ["chest.context"]
+    context["cart"], context["lock"] = {"items": [1]}, threading.Lock()
+    copied = copy.deepcopy(environ)["chest.context"]
+    assert copied == context
+    copied["cart"]["items"].append(2)
+    copied.route = "/of/the/copy"
+    copied.increment("items")
+    assert context == {"cart": {"items": [1]}, "lock": context["lock"]}
+    assert context.route is None
+    assert copied.request_id == context.request_id
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_environ_can_be_pickled_where_the_servers_own_can_be(protocol: int, handed: tuple[Any, dict[str, Any]]) -> None:
+    _, environ = handed
+    context = environ["chest.context"]
+    context["user_id"] = "7"
+    for one in (environ, copy.deepcopy(environ)):
+        loaded = pickle.loads(pickle.dumps(one, protocol))["chest.context"]
+        assert (loaded, loaded.request_id) == ({"user_id": "7"}, context.request_id)
+
+
+def test_a_request_that_is_served_with_a_copied_environ_leaves_a_record_of_its_own() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/":
+            exchange = Exchange().run(recorded, {**copy.deepcopy(environ), "PATH_INFO": "/inner"})
+            start_response(exchange.status, HEADERS)
+            return exchange.chunks
+        start_response("200 OK", HEADERS)
+        return [b"inner"]
+
+    recorded = Recorded(app)
+    assert serve(recorded).text == b"inner"
+    assert [record.path for record in recorded.records] == ["/inner", "/"]
+
+
+def test_what_current_gives_outside_a_request_is_copied_as_itself() -> None:
+    assert copy.deepcopy(current()) is pickle.loads(pickle.dumps(current())) is current()

@@ -1,18 +1,22 @@
-"""A streamed body: handed through value for value, measured until its end, and ended once, whoever ends it."""
+"""A streamed body: handed through value for value, measured until its end, and ended once, by server or client."""
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
+from wsgiref.util import FileWrapper
 
 import pytest
 
 from chest import ChestMiddleware, Recorder, current
 from chest.chests.memory import MemoryChest
-from chest.request.context import NO_REQUEST
+from chest.request.closed_contexts import NO_REQUEST
 from chest.request.middleware import RequestMiddleware
 from chest.request.selection import Selection
 from tests.protocol.exchange import Exchange, Recorded, environ_of, serve
@@ -214,7 +218,7 @@ def test_a_duration_lasts_until_the_close_and_the_first_byte_is_that_of_the_firs
 def test_a_body_of_nothing_has_neither_a_size_nor_a_first_byte() -> None:
     app = Recorded(_app(iter([b"", b""])))
     serve(app)
-    assert app.record.attributes == {}
+    assert app.record.attributes == {"url.scheme": "http"}
 
 
 # -- who ends it -------------------------------------------------------------------------------------------------------------
@@ -317,3 +321,150 @@ def test_the_first_chunk_of_a_stream_is_there_while_the_rest_is_not_made_yet() -
     assert next(iter(body)) == b"data: 0\n\n"
     assert next(events) == 1
     body.close()  # type: ignore[attr-defined]
+
+
+# -- what the server raised ------------------------------------------------------------------------------------------------
+
+
+class ClientDisconnected(Exception):
+    """As waitress names it."""
+
+
+class GreenletExit(BaseException):
+    """As gevent names it."""
+
+
+ENDS: list[tuple[BaseException, str, str | None]] = [
+    (BrokenPipeError(), "client_disconnect", None),
+    (ConnectionResetError(), "client_disconnect", None),
+    (TimeoutError(), "client_disconnect", None),
+    (OSError(errno.ENOTCONN, "not connected"), "client_disconnect", None),
+    (OSError("write error"), "client_disconnect", None),
+    (ssl.SSLEOFError(), "client_disconnect", None),
+    (ClientDisconnected(), "client_disconnect", None),
+    (OSError(errno.ENOSPC, "the server's own file"), "error", "OSError"),
+    (FileNotFoundError(errno.ENOENT, "gone"), "error", "FileNotFoundError"),
+    (AssertionError("must be bytes"), "error", "AssertionError"),
+    (SystemExit(0), "shutdown", "SystemExit"),
+    (KeyboardInterrupt(), "shutdown", "KeyboardInterrupt"),
+    (GreenletExit(), "shutdown", "GreenletExit"),
+]
+
+
+def _consumed(body: Any, error: BaseException) -> None:
+    """As servers do: what they raise while they send is on its way when they close the body."""
+    try:
+        next(iter(body))
+        raise error
+    finally:
+        body.close()
+
+
+def _through_a_generator(body: Any) -> Iterator[bytes]:
+    try:
+        yield from body
+    finally:
+        body.close()
+
+
+@pytest.mark.parametrize(("error", "outcome", "name"), ENDS, ids=lambda value: repr(value))
+@pytest.mark.parametrize("around", [lambda body: body, _through_a_generator])
+@pytest.mark.parametrize("kind", [iter, lambda chunks: (chunk for chunk in chunks)])
+def test_what_the_server_raises_says_how_the_stream_ended(
+    error: BaseException, outcome: str, name: str | None, around: Any, kind: Any
+) -> None:
+    recorded = Recorded(_app(kind([b"sent", b"never sent"])))
+    with pytest.raises(type(error)):
+        _consumed(around(recorded(environ_of(), _ignored)), error)
+    record = recorded.record
+    assert (record.status, record.outcome, record.error) == (200, outcome, name)
+    if outcome == "error":
+        assert record.attributes.get("exception.message", "") == str(error)
+        assert "http.response.body.size" not in record.attributes, "the server refused it"
+
+
+def test_an_exception_that_was_handled_before_the_request_says_nothing_of_it() -> None:
+    recorded = Recorded(_app(Counted(b"x", b"y")))
+    try:
+        raise ValueError("long ago")
+    except ValueError:
+        serve(recorded)
+        body = recorded(environ_of(), _ignored)
+        assert next(iter(body)) == b"x"
+        body.close()  # type: ignore[attr-defined]
+    assert [(record.outcome, record.error) for record in recorded.records] == [
+        ("ok", None),
+        ("client_disconnect", None),
+    ]
+
+
+def test_what_the_application_raised_counts_and_not_what_the_server_makes_of_it() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"x"
+        raise LookupError("the application's")
+
+    recorded = Recorded(app)
+    body: Any = recorded(environ_of(), _ignored)
+    with pytest.raises(LookupError):
+        list(body)
+    try:
+        raise ConnectionError
+    except ConnectionError:
+        body.close()
+    assert (recorded.record.outcome, recorded.record.error) == ("error", "LookupError")
+
+
+def test_a_stream_that_was_taken_to_its_end_has_ended_well_whatever_asked_for_it() -> None:
+    recorded = Recorded(_app(chunk for chunk in [b"x"]))
+    body: Any = recorded(environ_of(), _ignored)
+    chunks = iter(body)
+    try:
+        while True:
+            next(chunks)
+    except StopIteration:
+        body.close()
+    assert (recorded.record.outcome, recorded.record.error) == ("ok", None)
+
+
+@pytest.mark.parametrize("has_sent", [True, False])
+def test_a_server_that_fails_before_it_has_sent_the_status_answers_500(has_sent: bool) -> None:
+    class Handler:
+        headers_sent = has_sent
+
+        def start_response(self, *said: Any) -> Any:
+            return _ignored
+
+    recorded = Recorded(_app(iter(["text"])))  # type: ignore[list-item]
+    with pytest.raises(AssertionError):
+        _consumed(recorded(environ_of(), Handler().start_response), AssertionError("must be bytes"))
+    assert recorded.record.status == (200 if has_sent else 500)
+    assert recorded.record.attributes.get("chest.status_inferred", False) is not has_sent
+
+
+@pytest.mark.parametrize(("error", "outcome", "name"), ENDS[:1] + ENDS[9:10])
+def test_what_the_server_raises_over_a_file_says_how_that_ended(
+    error: BaseException, outcome: str, name: str | None
+) -> None:
+    recorded = Recorded(_app(FileWrapper(io.BytesIO(b"content"))))
+    body = recorded(environ_of(**{"wsgi.file_wrapper": FileWrapper}), _ignored)
+    with pytest.raises(type(error)):
+        _consumed(body, error)
+    assert (recorded.record.outcome, recorded.record.error) == (outcome, name)
+
+
+@pytest.mark.parametrize(("error", "outcome", "name"), ENDS[:1] + ENDS[9:10])
+def test_what_the_server_raises_in_write_says_how_the_request_ended(
+    error: BaseException, outcome: str, name: str | None
+) -> None:
+    def write(data: bytes) -> object:
+        raise error
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])(b"x")
+        return []
+
+    recorded = Recorded(app)
+    with pytest.raises(type(error)):
+        recorded(environ_of(), lambda *_: write)
+    assert (recorded.record.outcome, recorded.record.error) == (outcome, type(error).__name__)

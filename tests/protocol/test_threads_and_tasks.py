@@ -13,7 +13,7 @@ import flask
 import pytest
 
 from chest import RequestContext, current
-from chest.request.context import NO_REQUEST
+from chest.request.closed_contexts import NO_REQUEST
 from tests import servers
 from tests.protocol.exchange import Recorded, serve
 

@@ -12,10 +12,10 @@ from uuid import uuid4
 
 from chest.chests.query import Query
 from chest.chests.registry import sqlite_url
-from chest.chests.sql import SQLChest
-from chest.directory_recovery import recover_directory
+from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.errors import ChestUnavailable
-from chest.record import Record
+from chest.record.record import Record
+from chest.recorder.directory_recovery import recover_directory
 from tests.servers import HOST, Server
 from tests.support import wait_until
 
@@ -47,7 +47,7 @@ class Wire:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.chest = SQLChest(self._url(server.directory))
+        self.chest = SQLiteChest(self._url(server.directory))
 
     @staticmethod
     def environ(directory: Path) -> dict[str, str]:

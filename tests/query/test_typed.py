@@ -1,13 +1,12 @@
-"""What a person types to say which records are meant."""
+"""What a person types for a value."""
 
 from __future__ import annotations
 
 import time
 
-import click
 import pytest
 
-from chest.cli.conditions import duration_ns, moment_ns, statuses, variables
+from chest.query.typed import duration_ns, moment_ns, outcome, statuses
 
 
 @pytest.mark.parametrize(
@@ -49,7 +48,7 @@ def test_a_moment_is_a_date_in_utc_unless_it_names_its_zone(text: str, seconds: 
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "12:00", "2026-13-01"])
-def test_a_moment_that_cannot_be_meant_is_refused_with_the_form(text: str) -> None:
+def test_a_moment_that_is_invalid_is_refused_with_the_form(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected 15m, 2h or 3d .*, or a date such as"):
         moment_ns(text)
 
@@ -63,25 +62,12 @@ def test_a_status_is_one_a_class_or_a_range(text: str, expected: range) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "6xx", "40", "599-500", "5x", "ok"])
-def test_a_status_that_cannot_be_meant_is_refused_with_the_form(text: str) -> None:
+def test_a_status_that_is_invalid_is_refused_with_the_form(text: str) -> None:
     with pytest.raises(ValueError, match="expected 404, 5xx or 500-599"):
         statuses(text)
 
 
-def test_a_variable_s_value_may_hold_an_equals_sign_or_nothing() -> None:
-    assert variables(["token=a=b", "empty=", "referer=http://x/"]) == {
-        "token": "a=b",
-        "empty": "",
-        "referer": "http://x/",
-    }
-
-
-@pytest.mark.parametrize("argument", ["plan", "=premium", ""])
-def test_what_is_no_variable_is_refused(argument: str) -> None:
-    with pytest.raises(click.UsageError, match="neither name=value nor the URL"):
-        variables([argument])
-
-
-def test_one_variable_cannot_have_two_values() -> None:
-    with pytest.raises(click.UsageError, match="given twice"):
-        variables(["plan=a", "plan=b"])
+def test_an_outcome_that_no_record_has_is_refused() -> None:
+    assert outcome("client_disconnect") == "client_disconnect"
+    with pytest.raises(ValueError, match=r"did you mean error\? There are ok, "):
+        outcome("errors")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chest.encoding import decode, encode, encode_with_json
+from chest.record.encoding import decode, encode, encode_with_json
 
 json_values = st.recursive(
     st.none()
@@ -25,6 +25,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(json_values)
 def test_a_value_comes_back_as_it_was(value: Any) -> None:
     assert decode(encode(value)) == value
@@ -60,7 +61,7 @@ def test_without_orjson_the_standard_library_does_it() -> None:
     program = """
 import sys
 sys.modules["orjson"] = None
-from chest import encoding
+from chest.record import encoding
 assert encoding.encode is encoding.encode_with_json
 print(encoding.decode(encoding.encode({"a": 1})))
 """

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chest.delivery.plain_words import plain_words
 from chest.errors import ChestUnavailable
+from chest.record.messages import safe_message
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,15 @@ from chest.errors import ChestUnavailable
     ],
 )
 def test_no_secret_is_said(text: str) -> None:
-    said = plain_words(text)
+    said = safe_message(text)
     assert "hunter2" not in said
     assert "ter2" not in said
-    assert "***" in said
+    assert "REDACTED" in said
 
 
 def test_the_class_is_said_of_what_is_not_chests_own() -> None:
-    assert plain_words(OSError("gone")) == "OSError: gone"
-    assert plain_words(ChestUnavailable("The store is gone.")) == "The store is gone."
+    assert safe_message(OSError("gone")) == "OSError: gone"
+    assert safe_message(ChestUnavailable("The store is gone.")) == "The store is gone."
 
 
 def test_an_error_that_cannot_say_what_it_is_is_said_by_its_class() -> None:
@@ -38,12 +38,12 @@ def test_an_error_that_cannot_say_what_it_is_is_said_by_its_class() -> None:
         def __str__(self) -> str:
             raise ValueError
 
-    assert plain_words(Mute()) == "Mute: "
+    assert safe_message(Mute()) == "Mute: "
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=3000))
 def test_whatever_it_holds_it_is_one_line_of_bounded_length_that_can_be_printed(text: str) -> None:
-    said = plain_words(text)
+    said = safe_message(text)
     assert len(said) <= 500
     assert len(said.splitlines()) <= 1
     said.encode()

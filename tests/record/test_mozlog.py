@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chest import mozlog
+from chest.record import mozlog
 
 
 class Unprintable:
@@ -107,6 +107,7 @@ _values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), _values))
 def test_any_value_is_one_line_of_json_in_ascii(fields: dict[str, Any]) -> None:
     line = line_of(msg="said", values=fields)

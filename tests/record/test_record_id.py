@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from chest.record_id import RecordIds, is_tail
-from chest.speedups import IS_NATIVE
+from chest.record.record_id import RecordIds, is_tail
 
 
 def test_an_id_is_32_hex_characters_in_order_of_time() -> None:
@@ -41,14 +40,3 @@ def test_any_changed_digit_of_the_second_half_is_noticed() -> None:
             for digit in "0123456789abcdefg":
                 changed = tail[:at] + digit + tail[at + 1 :]
                 assert is_tail(changed, ids.process) == (changed == tail)
-
-
-def test_a_stock_of_tails_is_made_once_where_they_are_made_in_python_and_no_tail_twice() -> None:
-    ids = RecordIds()
-    ids.stock()
-    before = len(ids.tails)
-    ids.stock()
-    assert len(ids.tails) == before
-    assert (before >= 1000) != IS_NATIVE
-    made = [ids.new(7) for _ in range(before + 100)]
-    assert len(set(made)) == len(made)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chest.text import cut, storable, text, utf8_bytes
+from chest.record.text import cut, storable, storable_text, utf8_bytes
 
 
 def refuse(*_: Any) -> NoReturn:
@@ -31,11 +31,11 @@ class HostileText(str):
     ],
 )
 def test_a_single_text_is_storable_and_short(value: str, cleaned: str) -> None:
-    assert text(value, 20) == cleaned
+    assert storable_text(value, 20) == cleaned
 
 
 def test_a_single_text_of_a_hostile_subclass_is_a_plain_one() -> None:
-    result = text(HostileText("abc"), 2)
+    result = storable_text(HostileText("abc"), 2)
     assert (type(result), result) == (str, "ab")
 
 

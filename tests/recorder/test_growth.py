@@ -10,13 +10,13 @@ from typing import Final
 
 import pytest
 
-from chest.chests.influx_bucket import OVERFLOW, Bucket
+from chest.chests.influxdb.bucket import OVERFLOW, Bucket
 from chest.chests.memory import MemoryChest
 from chest.counters import Counters
-from chest.delivery.lane import Lane
-from chest.delivery.trouble import Trouble
-from chest.record import Record
-from tests.delivery.test_lane import Clock
+from chest.delivery.log import RateLimitedLog
+from chest.delivery.writer import ChestWriter, batch_write
+from chest.record.record import Record
+from tests.delivery.test_worker import Clock
 from tests.growing import CHOICES, COUNT, FIRST
 from tests.processes import run_python
 from tests.support import make_record
@@ -40,16 +40,24 @@ def test_a_hundred_thousand_distinct_ones_leave_nothing_behind(choice: str, tmp_
     assert taken == FIRST + COUNT
     assert "dropped" not in stats
     # No counter has a name that others choose.
-    assert set(stats) == {"ring", "spool", "in_flight", "exporter_is_running", "exports", "taken", "written"}
+    assert set(stats) == {
+        "ring",
+        "spool",
+        "in_flight",
+        "delivery_is_running",
+        "scheduled_transfers",
+        "taken",
+        "written",
+    }
 
 
 def test_a_store_that_fails_in_ever_new_ways_is_one_kind_of_trouble_said_once_a_minute(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock, counters = Clock(), Counters()
-    trouble = Trouble(counters, clock)
+    trouble = RateLimitedLog(counters, clock)
     for number in range(10_000):
-        trouble.tell("The store takes no records", type(f"Error{number}", (Exception,), {})(f"message {number}"))
+        trouble.error("The store takes no records", type(f"Error{number}", (Exception,), {})(f"message {number}"))
         clock.now += 0.25
     minutes, _ = divmod(10_000 * 0.25, 60)
     assert len(caplog.records) == 1 + minutes
@@ -66,10 +74,10 @@ def test_a_chest_that_raises_ever_new_errors_adds_to_two_counters() -> None:
 
     clock, counters = Clock(), Counters()
     chest = Inventive()
-    lane = Lane(chest, counters, clock)
-    records = [make_record()]
+    writer = ChestWriter(chest, counters, clock)
+    batch = batch_write([make_record()])
     while chest.raised < 2000:
-        assert not lane.deliver(records)
+        assert not writer.write(batch)
         clock.now += 60
     assert counters.snapshot().keys() == {"failed_writes", "last_error", "last_error_time"}
     assert counters.snapshot()["failed_writes"] == {"memory": 2000}

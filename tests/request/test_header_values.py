@@ -13,14 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chest import ChestMiddleware, Recorder
-from chest.chests.base import Chest, ReadableChest
+from chest.chests.contract import Chest, ReadableChest
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.dockerflow import Dockerflow
-from chest.record import Record
+from chest.record.record import Record
+from chest.record.row import line_of, row_of
 from chest.request.request_id import accepted
 from chest.ring.line import decode_lines
-from chest.row import line_of, row_of
 from tests.request.test_middleware import Client
 
 _FORMS: Final = [
@@ -66,7 +66,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Any:
 
 
 def ask(app: Any, end: str, headers: dict[str, str]) -> tuple[bytes | None, list[tuple[str, str]]]:
-    """The body of the response, None where the application raised, and its headers."""
+    """The body of the response, None if the application raised, and its headers."""
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "test.end": end, **headers}
     said: list[tuple[str, str]] = []
     try:
@@ -123,6 +123,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         chest.close()
 
 
+@pytest.mark.slow
 @given(st.sampled_from(ENDS), HEADERS)
 @settings(max_examples=300, deadline=None)
 @example("complete", {"HTTP_X_REQUEST_ID": "an-id\r\nSet-Cookie: a=b"})

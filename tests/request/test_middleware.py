@@ -14,10 +14,12 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
 
-from chest.record import Record
-from chest.request.context import NO_REQUEST, Facts, FinishedContext, RequestContext, current
+from chest.record.record import Record
+from chest.request.closed_contexts import NO_REQUEST, FinishedContext, context_of, current
+from chest.request.context import RequestContext
+from chest.request.metadata import RequestMetadata
 from chest.request.middleware import RequestMiddleware
-from chest.request.redaction import Redaction
+from chest.request.sanitizer.redaction import Redaction
 from chest.request.selection import Selection
 from chest.ring.line import decode_lines
 from tests.support import ReadyProcess
@@ -65,7 +67,17 @@ class Client:
         return record
 
 
-SELECTION_OPTIONS = {"tracked_vars", "exclude_paths", "redaction", "sample", "keep_slower_ms", "before_record"}
+SELECTION_OPTIONS = {
+    "tracked_vars",
+    "exclude_paths",
+    "redaction",
+    "sample",
+    "keep_slower_ms",
+    "before_record",
+    "keeps_messages",
+    "keeps_stacktraces",
+    "user_ids",
+}
 
 
 def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -95,7 +107,7 @@ def test_a_request_leaves_one_record_of_what_it_was() -> None:
     assert record.route is None
     assert record.error is None
     assert record.duration_ns > 0
-    assert record.attributes == {"http.response.body.size": 5}
+    assert record.attributes == {"url.scheme": "http", "http.response.body.size": 5}
     assert re.fullmatch("[0-9a-f]{32}", record.id)
 
 
@@ -103,7 +115,7 @@ def test_a_complete_body_is_recorded_before_it_is_returned_and_returned_as_it_is
     body = [b"a", b"bc"]
     client = Client(lambda environ, start_response: start_response("200 OK", []) and body)
     assert client.open() is body
-    assert client.record.attributes == {"http.response.body.size": 3}
+    assert client.record.attributes == {"url.scheme": "http", "http.response.body.size": 3}
 
 
 def test_a_streamed_body_is_recorded_at_its_close() -> None:
@@ -283,6 +295,19 @@ def test_mounted_twice_the_outer_one_records() -> None:
     assert outer.record.variables == {"user_id": "123"}
 
 
+def test_the_context_of_an_environ_is_that_of_its_request() -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        assert context_of(environ) is current()
+        context_of(environ)["user_id"] = "123"
+        start_response("200 OK", [])
+        return [b""]
+
+    client = Client(app)
+    client.get()
+    assert client.records[0].variables == {"user_id": "123"}
+    assert context_of({}) is context_of({"chest.context": "another program's"}) is NO_REQUEST
+
+
 def test_the_environ_is_not_kept() -> None:
     class Environ(dict):  # type: ignore[type-arg]
         pass
@@ -319,13 +344,42 @@ def test_a_target_in_absolute_form_loses_its_password() -> None:
     assert client.record.path == "http://user:[REDACTED]@host/x"
 
 
-def test_a_valid_traceparent_gives_the_trace_id() -> None:
-    trace_id = "0af7651916cd43dd8448eb211c80319c"
+def test_a_valid_traceparent_gives_the_trace_id_and_the_span_of_the_caller() -> None:
+    trace_id, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     client = Client(hello)
     client.get(HTTP_TRACEPARENT=f"00-{trace_id}-b7ad6b7169203331-01")
     client.get(HTTP_TRACEPARENT=f"ff-{trace_id}-b7ad6b7169203331-01")
     client.get(HTTP_TRACEPARENT=f"00-{'0' * 32}-b7ad6b7169203331-01")
     assert [record.attributes.get("trace_id") for record in client.records] == [trace_id, None, None]
+    assert [record.attributes.get("parent_span_id") for record in client.records] == [parent, None, None]
+
+
+@pytest.mark.parametrize("trace", [{}, {"trace_id": "a" * 32, "parent_span_id": "b" * 16}])
+@pytest.mark.parametrize(
+    "scheme", ["http", "https", "".join(["ht", "tp"]), "HTTP", "wss", "", None, 1, type("Text", (str,), {})("http")]
+)
+def test_the_scheme_is_an_attribute_of_each_record_if_it_is_http_or_https(trace: dict[str, str], scheme: Any) -> None:
+    """Complete and streamed, in short rows and long ones."""
+    told = {"url.scheme": scheme} if type(scheme) is str and scheme in ("http", "https") else {}
+    header = {"HTTP_TRACEPARENT": f"00-{'a' * 32}-{'b' * 16}-01"} if trace else {}
+    for app, size in ((hello, 5), (streamed, 3)):
+        client = Client(app)
+        client.get(**{"wsgi.url_scheme": scheme, **header})
+        found = dict(client.record.attributes)
+        first_byte_ns = found.pop("chest.time_to_first_byte_ns", None)
+        assert found == {"http.response.body.size": size, **told, **trace}
+        assert (first_byte_ns is not None) == (app is streamed)
+
+
+def test_the_application_may_say_another_scheme() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        current().attributes["url.scheme"] = "wss"
+        start_response("200 OK", [])
+        return []
+
+    client = Client(app)
+    client.get()
+    assert client.record.attributes == {"url.scheme": "wss"}
 
 
 # -- start_response ------------------------------------------------------------------------------------------------------
@@ -387,6 +441,14 @@ def test_ids_do_not_repeat() -> None:
         client.get()
     assert len({record.request_id for record in client.records}) == 500
     assert len({record.id for record in client.records}) == 500
+
+
+def test_the_request_id_of_nginx_is_taken_and_told_back_as_it_is() -> None:
+    client = Client(hello)
+    nginx_s = "9f86d081884c7d659a2feaa0c55ad015"  # 32 hexadecimal digits
+    client.get(HTTP_X_REQUEST_ID=nginx_s)
+    assert client.record.request_id == nginx_s
+    assert ("X-Request-ID", nginx_s) in client.headers
 
 
 def test_a_valid_incoming_id_is_taken_and_any_other_ignored() -> None:
@@ -511,8 +573,9 @@ def test_current_is_the_requests_context_inside_and_keeps_nothing_outside() -> N
         pass
     current().exclude()
     current().route = "/x"
+    current().user = "42"
     assert dict(current()) == {}
-    assert (current().request_id, current().route) == ("", None)
+    assert (current().request_id, current().route, current().user) == ("", None, None)
 
 
 def test_streams_interleaved_on_one_thread_keep_their_contexts_apart() -> None:
@@ -629,8 +692,8 @@ def test_what_was_hidden_in_variables_and_in_attributes_is_counted_together() ->
 # -- an adapter's facts --------------------------------------------------------------------------------------------------
 
 
-class LastWord(Facts):
-    """Facts that have a last word."""
+class LastWord(RequestMetadata):
+    """RequestMetadata that have a last word."""
 
     def at_end(self, context: RequestContext) -> None:
         context["rows"] = len(context)
@@ -640,7 +703,7 @@ class LastWord(Facts):
 def test_an_adapters_facts_have_the_last_word_whichever_way_a_request_ends(end: str) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         context = environ["chest.context"]
-        context.tell(LastWord())
+        context.attach_metadata(LastWord())
         start_response("200 OK", [])
         context["said"] = True
         if end == "raised":
@@ -668,20 +731,20 @@ def test_what_was_said_before_an_adapter_came_is_taken_over() -> None:
         context.attributes["colour"] = "red"
         context.record_error(LookupError("no such item"))
         context.body_is_complete()
-        context.tell(LastWord())
+        context.attach_metadata(LastWord())
         start_response("200 OK", [])
         return iter([b"a"])
 
     client = Client(app)
     client.open()
     assert (client.record.route, client.record.error) == ("/", "LookupError")
-    assert client.record.attributes == {"colour": "red", "exception.message": "no such item"}
+    assert client.record.attributes == {"url.scheme": "http", "colour": "red", "exception.message": "no such item"}
 
 
 def test_facts_that_come_after_the_end_are_counted() -> None:
     client = Client(hello)
     client.get()
-    client.environ["chest.context"].tell(LastWord())
+    client.environ["chest.context"].attach_metadata(LastWord())
     assert client.process.counters.get("late_writes") == 1
 
 
@@ -703,10 +766,10 @@ def test_a_process_that_is_not_ready_is_prepared_before_the_app_runs() -> None:
     class Process(ReadyProcess):
         def prepare(self) -> None:
             order.append("prepare")
-            self.mark[0] = 1
+            self.fork_guard[0] = 1
 
     process = Process()
-    process.mark[0] = 0
+    process.fork_guard[0] = 0
     app = RequestMiddleware(lambda *call: order.append("app") or hello(*call), order.append, Selection(), process)
     for _ in range(2):
         environ: dict[str, Any] = {}

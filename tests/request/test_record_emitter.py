@@ -1,4 +1,4 @@
-"""``Recording``: an adapter's requests leave the same records, whichever way they are made."""
+"""``RecordEmitter``: an adapter's requests leave the same records, whichever way they are made."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
-from chest.record import Record
-from chest.request.context import Facts, FinishedContext, RequestContext
-from chest.request.recording import Recording
+from chest.record.record import Record
+from chest.request.closed_contexts import FinishedContext
+from chest.request.completion import RequestCompletion
+from chest.request.context import RequestContext
+from chest.request.metadata import RequestMetadata
+from chest.request.record_emitter import RecordEmitter
 from chest.request.selection import Selection
 from chest.ring.line import decode_lines
 from tests.support import ReadyProcess
 
 
-class AdapterFacts(Facts):
-    """Facts with a last word."""
+class AdapterMetadata(RequestMetadata):
+    """RequestMetadata with a last word."""
 
     def __init__(self, last_word: dict[str, Any]) -> None:
         self.route, self.known_attributes = "/items/<int:id>", {"endpoint": "item"}
@@ -37,15 +40,16 @@ def record_made_by(
 ) -> tuple[Record | None, RequestContext]:
     lines: list[bytes] = []
     process = ReadyProcess()
-    recording = Recording(lines.append, Selection(), process)
+    emitter = RecordEmitter(lines.append, Selection(), process)
     context = RequestContext({"user_id": "123"})
-    context._request_id, context._status, context._facts, context._in_flight = "r-1", "200 OK", None, None
-    context.tell(AdapterFacts(last_word))
+    context._request_id, context._status, context._scheme = "r-1", "200 OK", "http"
+    context._metadata = context._in_flight = None
+    context.attach_metadata(AdapterMetadata(last_word))
     say(context)
     if is_looked_at:
-        assert context._facts is not None
-        context._facts.has_more = True
-    recording.finish((recording.new_tail(), "r-1", 1_000, 1_000, 5, "GET", path), context, 0)
+        assert context._metadata is not None
+        context._metadata.has_more = True
+    emitter.finish(RequestCompletion(emitter, context, emitter.new_tail(), "r-1", "GET", path, 1_000, 0), context)
     records = decode_lines(b"".join(lines), process.resource)
     assert len(records) <= 1
     return (records[0] if records else None), context
@@ -69,7 +73,7 @@ def record_made_by(
         (lambda context: context.exclude(), {"rows": 2}, "/items/3"),
     ],
 )
-def test_the_record_is_the_one_that_is_made_of_facts_that_are_looked_at(
+def test_the_record_is_the_one_that_is_made_of_metadata_that_are_looked_at(
     say: Callable[[RequestContext], object], last_word: dict[str, Any], path: str
 ) -> None:
     mine, context = record_made_by(say, last_word, path)
@@ -78,33 +82,38 @@ def test_the_record_is_the_one_that_is_made_of_facts_that_are_looked_at(
     if plain is None:
         assert mine is None
     else:
-        assert mine == plain._replace(id=mine.id if mine else "")
+        assert mine is not None
+        assert mine == plain._replace(id=mine.id, duration_ns=mine.duration_ns)
 
 
 def test_names_that_were_seen_take_the_short_way_and_leave_the_same_record() -> None:
     lines: list[bytes] = []
     process = ReadyProcess()
-    recording = Recording(lines.append, Selection(), process)
+    emitter = RecordEmitter(lines.append, Selection(), process)
     for _ in range(3):
         context = RequestContext({"user_id": "123"})
-        context._request_id, context._status, context._facts, context._in_flight = "r-1", "200 OK", None, None
-        context.tell(AdapterFacts({"rows": 2}))
-        recording.finish((recording.new_tail(), "r-1", 1_000, 1_000, 5, "GET", "/items/3"), context, 0)
+        context._request_id, context._status, context._scheme = "r-1", "200 OK", "http"
+        context._metadata = context._in_flight = None
+        context.attach_metadata(AdapterMetadata({"rows": 2}))
+        emitter.finish(
+            RequestCompletion(emitter, context, emitter.new_tail(), "r-1", "GET", "/items/3", 1_000, 0), context
+        )
     first, *others = decode_lines(b"".join(lines), process.resource)
     assert first.variables == {"user_id": "123", "rows": 2}
-    assert (first.route, first.attributes) == ("/items/<int:id>", {"endpoint": "item"})
-    assert [record._replace(id=first.id) for record in others] == [first, first]
+    assert (first.route, first.attributes) == ("/items/<int:id>", {"endpoint": "item", "url.scheme": "http"})
+    assert [each._replace(id=first.id, duration_ns=first.duration_ns) for each in others] == [first, first]
 
 
 def test_an_adapter_whose_last_word_raises_costs_the_record_and_no_request() -> None:
-    class Broken(AdapterFacts):
+    class Broken(AdapterMetadata):
         def at_end(self, context: RequestContext) -> None:
             raise LookupError
 
     process = ReadyProcess()
-    recording = Recording(lambda line: pytest.fail("nothing can be made of it"), Selection(), process)
+    emitter = RecordEmitter(lambda line: pytest.fail("nothing can be made of it"), Selection(), process)
     context = RequestContext()
-    context._request_id, context._status, context._facts, context._in_flight = "r-1", "200 OK", None, None
-    context.tell(Broken({}))
-    recording.finish((recording.new_tail(), "r-1", 1_000, 1_000, 5, "GET", "/"), context, 0)
+    context._request_id, context._status, context._scheme = "r-1", "200 OK", "http"
+    context._metadata = context._in_flight = None
+    context.attach_metadata(Broken({}))
+    emitter.finish(RequestCompletion(emitter, context, emitter.new_tail(), "r-1", "GET", "/", 1_000, 0), context)
     assert process.counters.get("dropped.internal_error") == 1

@@ -6,16 +6,13 @@ import re
 import uuid
 
 from chest.request.request_id import RequestIds
-from chest.speedups import IS_NATIVE
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
-def test_ids_have_the_form_and_the_version_of_a_random_uuid_whether_made_one_by_one_or_for_stock() -> None:
+def test_ids_have_the_form_and_the_version_of_a_random_uuid() -> None:
     ids = RequestIds()
-    made = [ids.new() for _ in range(100)]
-    ids.stock()
-    made += [ids.new() for _ in range(900)]
+    made = [ids.new() for _ in range(1000)]
     assert len(set(made)) == len(made)
     assert all(UUID4.fullmatch(one) and uuid.UUID(one).version == 4 for one in made)
 
@@ -29,18 +26,3 @@ def test_every_random_bit_is_0_and_1_in_turn() -> None:
         ever_one |= number
         ever_zero |= ~number
     assert (ever_one & ever_zero & ((1 << 128) - 1)) == ((1 << 128) - 1) & ~fixed
-
-
-def test_a_stock_is_made_only_where_ids_are_made_in_python_and_not_again_while_it_lasts_and_is_gone_after_a_fork() -> (
-    None
-):
-    ids = RequestIds()
-    ids.stock()
-    before = list(ids.pool)
-    assert bool(before) != IS_NATIVE
-    ids.stock()
-    assert ids.pool == before
-    ids.new()
-    assert ids.pool
-    ids.renew()
-    assert ids.pool == []

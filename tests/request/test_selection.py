@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chest.record import Record
-from chest.request.context import current
-from chest.request.redaction import Redaction
+from chest.record.record import Record
+from chest.request.closed_contexts import current
+from chest.request.sanitizer.redaction import Redaction
 from chest.request.selection import Selection
 from tests.request.test_middleware import Client, hello
 

@@ -12,15 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chest.chests.memory import MemoryChest
 from chest.counters import Counters
-from chest.killed_request import cleaned_killed_request
-from chest.record import Record
-from chest.record_id import RecordIds
+from chest.delivery.workers import workers_for
+from chest.record.record import Record
+from chest.record.record_id import RecordIds
+from chest.recorder.directory_recovery import cleaned_killed_request, recover_directory
 from chest.ring.in_flight import InFlight, Slot, clear_killed_requests, killed_requests
 from chest.ring.line import Resource
 from chest.ring.lock_file import LockFile
-from chest.ring.ring import Ring
-from chest.ring.segments import SegmentFile
+from chest.ring.segments.file import SegmentFile
+from chest.ring.writer import RingWriter
 from tests.ring.test_recovery import recover
 from tests.support import make_record
 
@@ -39,8 +41,13 @@ def file() -> Iterator[SegmentFile]:
 
 
 @pytest.fixture
-def in_flight(file: SegmentFile) -> InFlight:
-    in_flight = InFlight(Counters())
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def in_flight(file: SegmentFile, counters: Counters) -> InFlight:
+    in_flight = InFlight(counters)
     in_flight.open(file)
     return in_flight
 
@@ -82,10 +89,12 @@ def test_a_short_line_in_the_place_of_a_long_one_leaves_nothing_of_it(file: Segm
     assert [record.path for record in found_in(file)] == ["/a"]
 
 
-def test_where_no_slot_is_free_the_request_goes_without_and_is_counted(file: SegmentFile, in_flight: InFlight) -> None:
+def test_where_no_slot_is_free_the_request_goes_without_and_is_counted(
+    file: SegmentFile, in_flight: InFlight, counters: Counters
+) -> None:
     assert all(begin(in_flight) for _ in range(SLOTS))
     assert begin(in_flight) is None
-    assert in_flight._counters.get("in_flight_skipped") == 1
+    assert counters.get("in_flight_skipped") == 1
     assert len(found_in(file)) == SLOTS
     clear_killed_requests(file)
     assert found_in(file) == []
@@ -99,9 +108,11 @@ def test_a_path_that_is_too_long_for_its_slot_is_cut(file: SegmentFile, in_fligh
     assert len(record.path.encode()) > 150
 
 
-def test_text_that_cannot_be_encoded_costs_the_note_and_not_the_request(file: SegmentFile, in_flight: InFlight) -> None:
+def test_text_that_cannot_be_encoded_costs_the_note_and_not_the_request(
+    file: SegmentFile, in_flight: InFlight, counters: Counters
+) -> None:
     assert begin(in_flight, "/\ud800") is None
-    assert in_flight._counters.get("in_flight_skipped") == 1
+    assert counters.get("in_flight_skipped") == 1
     assert in_flight.count == 0
     assert found_in(file) == []
 
@@ -115,6 +126,25 @@ def test_a_request_that_ends_after_the_file_was_closed_hands_nothing_back(in_fli
     in_flight.end(slot)
     assert len(in_flight.idle) == SLOTS
     other.close()
+
+
+def test_a_slot_that_no_request_has_any_more_is_handed_back_and_notes_nothing(
+    file: SegmentFile, in_flight: InFlight
+) -> None:
+    kept = begin(in_flight, "/kept")
+    for _ in range(SLOTS - 1):
+        begin(in_flight)  # whose requests ended by an exception during their end
+    in_flight.reclaim()
+    assert [record.path for record in found_in(file)] == ["/kept"]
+    assert len(in_flight.idle) == SLOTS - 1
+    assert kept is not None
+    in_flight.end(kept)
+    del kept
+    assert in_flight.count == 0
+    assert all(begin(in_flight) for _ in range(SLOTS))
+    in_flight.reclaim()
+    in_flight.reclaim()
+    assert in_flight.count == 0
 
 
 @given(torn_at=st.integers(0, 200), flipped=st.integers(0, 200), to=st.integers(0, 255))
@@ -152,7 +182,7 @@ def leave_requests(directory: Path, paths: list[str]) -> list[Record]:
     """A ring file of a dead process with one record, of which the slot is not cleared yet, and requests in flight."""
     own = RecordIds()
     ring_flight = InFlight(Counters())
-    ring = Ring(Counters(), bytearray(b"\1"), ring_flight)
+    ring = RingWriter(Counters(), bytearray(b"\1"), ring_flight)
     lock = LockFile.create(directory / "main.1.aa.lock")
     description = {**RESOURCE._asdict(), "recorder": "main", "process": own.process}
     ring.open(SegmentFile.create(directory / "main.1.aa.ring", MIB, description), RESOURCE)
@@ -203,3 +233,23 @@ def test_what_was_noted_in_a_hurry_is_cleaned_before_it_is_stored() -> None:
     assert clean.path == "http://bob:[REDACTED]@host/caf\u00e9"
     assert len(clean.method) == 32
     assert clean.request_id == "a\ufffdb"
+
+
+def test_recovery_delivers_the_record_that_waits_in_a_spool_before_the_note_of_its_request(tmp_path: Path) -> None:
+    own = RecordIds()
+    flight = InFlight(Counters())
+    ring = RingWriter(Counters(), bytearray(b"\1"), flight)
+    lock = LockFile.create(tmp_path / "main.1.aa.lock")
+    description = {**RESOURCE._asdict(), "recorder": "main", "process": own.process}
+    ring.open(SegmentFile.create(tmp_path / "main.1.aa.ring", MIB, description), RESOURCE)
+    record = make_record(own)
+    flight.begin(record.id[16:], record.request_id, record.time_ns, record.method, record.path)
+    ring.close(forgets_requests=False)
+    lock.close()
+    chest = MemoryChest()
+    [worker] = workers_for([chest], Counters(), tmp_path, MIB)
+    assert worker.spool is not None
+    assert worker.spool.add([record])
+    worker.spool.close()
+    recover_directory(tmp_path, [chest])
+    assert [each.outcome for each in chest.records] in (["ok"], ["ok", "killed"])

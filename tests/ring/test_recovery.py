@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chest.counters import Counters
-from chest.record import Record
-from chest.record_id import RecordIds
+from chest.record.record import Record
+from chest.record.record_id import RecordIds
 from chest.ring.line import Resource
 from chest.ring.lock_file import LockFile
-from chest.ring.recovery import adopt_dead_rings
-from chest.ring.ring import Ring
-from chest.ring.segments import SegmentFile
+from chest.ring.recovery import adopt_orphaned_rings, look_for_orphaned_rings
+from chest.ring.segments.file import SegmentFile
+from chest.ring.writer import RingWriter
 from tests.support import make_record, wait_until
 
 MIB = 1024 * 1024
@@ -33,7 +33,7 @@ def leave_ring(directory: Path, count: int = 50, name: str = "main.1.aa", **desc
     """A ring file as a dead process leaves it; the records that are in it."""
     ids = RecordIds()
     description = {"service": "shop", "release": "1.0", "host": "test", "recorder": "main", **description}
-    ring = Ring(Counters(), bytearray(b"\1"))
+    ring = RingWriter(Counters(), bytearray(b"\1"))
     lock = LockFile.create(directory / f"{name}.lock")
     file = SegmentFile.create(directory / f"{name}.ring", MIB, {**description, "process": ids.process})
     ring.open(file, Resource("shop", "1.0", "test"))
@@ -47,7 +47,7 @@ def leave_ring(directory: Path, count: int = 50, name: str = "main.1.aa", **desc
 
 def recover(directory: Path, counters: Counters | None = None) -> list[Record]:
     found: list[Record] = []
-    for ring in adopt_dead_rings(directory, counters or Counters()):
+    for ring in adopt_orphaned_rings(directory, counters or Counters()):
         for records, segment, position in ring.pieces():
             found += records
             ring.commit(segment, position)
@@ -61,12 +61,20 @@ def test_the_records_of_a_dead_process_are_found_and_its_files_removed(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_ring_that_waits_for_the_longest_time_comes_first(tmp_path: Path) -> None:
+    for name, seconds in (("main.30.aa", 300), ("main.100.bb", 100), ("main.20.cc", 200)):
+        leave_ring(tmp_path, name=name)
+        os.utime(tmp_path / f"{name}.ring", (seconds, seconds))
+    found = [ring.path.name for ring in adopt_orphaned_rings(tmp_path, Counters())]
+    assert found == ["main.100.bb.ring", "main.20.cc.ring", "main.30.aa.ring"]
+
+
 def test_a_ring_whose_owner_lives_is_left_alone(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
         from chest.ring.lock_file import LockFile
-        from chest.ring.segments import SegmentFile
+        from chest.ring.segments.file import SegmentFile
         directory = Path(sys.argv[1])
         lock = LockFile.create(directory / "main.7.bb.lock")
         file = SegmentFile.create(directory / "main.7.bb.ring", 1024 * 1024, {"process": "00"})
@@ -77,7 +85,7 @@ def test_a_ring_whose_owner_lives_is_left_alone(tmp_path: Path) -> None:
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"ready\n"
-        assert list(adopt_dead_rings(tmp_path, Counters())) == []
+        assert list(adopt_orphaned_rings(tmp_path, Counters())) == []
         assert (tmp_path / "main.7.bb.ring").exists()
         owner.send_signal(signal.SIGKILL)
         owner.wait()
@@ -87,14 +95,14 @@ def test_a_ring_whose_owner_lives_is_left_alone(tmp_path: Path) -> None:
 def test_a_ring_of_this_very_process_is_left_alone(tmp_path: Path) -> None:
     lock = LockFile.create(tmp_path / "main.1.aa.lock")
     SegmentFile.create(tmp_path / "main.1.aa.ring", MIB, {}).close()
-    assert list(adopt_dead_rings(tmp_path, Counters())) == []
+    assert list(adopt_orphaned_rings(tmp_path, Counters())) == []
     assert not lock.try_lock(5) or (tmp_path / "main.1.aa.ring").exists()
     lock.close()
 
 
 def test_what_was_committed_is_not_delivered_again(tmp_path: Path) -> None:
     records = leave_ring(tmp_path, count=2000)
-    [ring] = adopt_dead_rings(tmp_path, Counters())
+    [ring] = adopt_orphaned_rings(tmp_path, Counters())
     pieces = ring.pieces()
     first, segment, position = next(pieces)
     ring.commit(segment, position)
@@ -121,7 +129,7 @@ def test_only_rings_of_the_same_service_and_recorder_are_adopted(tmp_path: Path)
     leave_ring(tmp_path, name="b.1.aa", recorder="other")
     leave_ring(tmp_path, name="c.1.aa", service="bank")
     found = []
-    for ring in adopt_dead_rings(tmp_path, Counters(), "shop", "main"):
+    for ring in adopt_orphaned_rings(tmp_path, Counters(), "shop", "main"):
         found.append(ring.path.name)
         ring.release()
     assert found == ["a.1.aa.ring"]
@@ -138,6 +146,96 @@ def test_a_file_that_is_no_ring_is_set_aside_once_and_counted(tmp_path: Path, co
     assert (tmp_path / "main.9.cc.ring.unreadable").read_bytes() == content
 
 
+def test_of_a_ring_that_was_cut_all_that_is_left_is_delivered_and_the_file_set_aside(tmp_path: Path) -> None:
+    records = leave_ring(tmp_path)
+    path = tmp_path / "main.1.aa.ring"
+    os.truncate(path, path.stat().st_size - 4096)
+    counters = Counters()
+    assert recover(tmp_path, counters) == records
+    assert [each.name for each in tmp_path.iterdir()] == ["main.1.aa.ring.damaged"]
+    assert "shorter than its header says" in str(counters.snapshot()["last_error"])
+    assert "main.1.aa.ring.damaged" in str(counters.snapshot()["last_error"])
+
+
+def test_of_a_ring_that_was_cut_amid_its_lines_those_before_the_cut_are_delivered(tmp_path: Path) -> None:
+    records = leave_ring(tmp_path)
+    path = tmp_path / "main.1.aa.ring"
+    end = path.read_bytes().rindex(records[30].id[16:].encode())
+    os.truncate(path, end)
+    assert recover(tmp_path) == records[:30]
+    assert (tmp_path / "main.1.aa.ring.damaged").stat().st_size == end
+
+
+def test_what_stands_behind_a_lost_page_is_delivered_too_and_the_loss_is_counted(tmp_path: Path) -> None:
+    records = leave_ring(tmp_path, count=200)
+    path = tmp_path / "main.1.aa.ring"
+    content = bytearray(path.read_bytes())
+    lost = content.index(records[100].id[16:].encode()) // 4096 * 4096
+    content[lost : lost + 4096] = bytes(4096)
+    path.write_bytes(content)
+    counters = Counters()
+    found = recover(tmp_path, counters)
+    assert all(record in records for record in found)
+    assert found[0] == records[0]
+    assert found[-1] == records[-1]
+    assert len(found) > 170
+    assert counters.get("dropped.damaged") >= 1
+    assert (tmp_path / "main.1.aa.ring.damaged").exists()
+
+
+@pytest.mark.parametrize("whole", [0, 1], ids=["without its line end", "with its line end"])
+def test_a_last_line_whose_middle_was_not_yet_copied_is_no_damage(tmp_path: Path, whole: int) -> None:
+    records = leave_ring(tmp_path, count=20)
+    path = tmp_path / "main.1.aa.ring"
+    content = bytearray(path.read_bytes())
+    begin = content.index(records[19].id[16:].encode())
+    end = content.index(b"\n", begin)
+    content[begin + 5 : begin + 50] = bytes(45)
+    content[end] = ord("\n") if whole else 0
+    path.write_bytes(content)
+    counters = Counters()
+    assert recover(tmp_path, counters) == records[:19]
+    assert counters.snapshot() == Counters().snapshot()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", [slice(0, 64), slice(0, 4096), slice(8, 40), slice(1024, 4096)])
+def test_a_ring_without_its_header_is_read_line_by_line(tmp_path: Path, lost: slice) -> None:
+    records = leave_ring(tmp_path)
+    path = tmp_path / "main.1.aa.ring"
+    content = bytearray(path.read_bytes())
+    content[lost] = bytes(lost.stop - lost.start)
+    path.write_bytes(content)
+    assert [record.id for record in recover(tmp_path)] == [record.id for record in records]
+    assert (tmp_path / "main.1.aa.ring.damaged").exists()
+
+
+def test_a_file_that_is_set_aside_takes_the_place_of_none(tmp_path: Path) -> None:
+    for _ in range(3):
+        leave_ring(tmp_path)
+        os.truncate(tmp_path / "main.1.aa.ring", 300_000)
+        recover(tmp_path)
+    names = sorted(each.name for each in tmp_path.iterdir())
+    assert names == ["main.1.aa.ring.damaged", "main.1.aa.ring.damaged-2", "main.1.aa.ring.damaged-3"]
+
+
+def test_a_ring_that_is_delivered_and_cannot_be_removed_is_not_delivered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = leave_ring(tmp_path)
+    os.truncate(tmp_path / "main.1.aa.ring", 300_000)
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    counters = Counters()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", refuse)
+        assert recover(tmp_path, counters) == records
+    assert "Read-only file system" in str(counters.snapshot()["last_error"])
+    assert recover(tmp_path) == []
+
+
 def test_a_ring_of_a_later_format_is_left_for_the_release_that_reads_it(tmp_path: Path) -> None:
     leave_ring(tmp_path)
     path = tmp_path / "main.1.aa.ring"
@@ -146,6 +244,20 @@ def test_a_ring_of_a_later_format_is_left_for_the_release_that_reads_it(tmp_path
     path.write_bytes(content)
     assert recover(tmp_path) == []
     assert path.read_bytes() == content
+
+
+def test_a_look_through_files_that_are_no_rings_lets_others_have_their_turn_and_finds_real_ones_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chest.ring.recovery._LOOK_SECONDS", 0)
+    for number in range(1500):
+        (tmp_path / f"0-{number}.ring").touch()
+    leave_ring(tmp_path)
+    found = look_for_orphaned_rings(tmp_path, Counters())
+    first = [next(found), next(found)]
+    (ring,) = [each for each in first if each is not None]
+    ring.release()
+    assert [next(found) for _ in range(100)] == [None] * 100
 
 
 def test_links_directories_and_other_files_are_passed_over(tmp_path: Path) -> None:
@@ -194,9 +306,9 @@ def test_two_processes_that_recover_one_directory_share_the_rings(tmp_path: Path
         import sys
         from pathlib import Path
         from chest.counters import Counters
-        from chest.ring.recovery import adopt_dead_rings
+        from chest.ring.recovery import adopt_orphaned_rings, look_for_orphaned_rings
         sys.stdin.readline()
-        for ring in adopt_dead_rings(Path(sys.argv[1]), Counters()):
+        for ring in adopt_orphaned_rings(Path(sys.argv[1]), Counters()):
             for records, segment, position in ring.pieces():
                 print(*(record.id for record in records), sep="\\n")
             ring.remove()
@@ -228,7 +340,7 @@ def test_two_threads_of_one_process_that_recover_one_directory_never_have_the_sa
 
     def adopt() -> None:
         begin.wait()
-        for ring in adopt_dead_rings(tmp_path, Counters()):
+        for ring in adopt_orphaned_rings(tmp_path, Counters()):
             for records, _, _ in ring.pieces():
                 found.extend(record.id for record in records)
             ring.remove()
@@ -241,6 +353,7 @@ def test_two_threads_of_one_process_that_recover_one_directory_never_have_the_sa
     assert sorted(found) == sorted(expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_never_raises_and_invents_no_record(tmp_path: Path, data: st.DataObject) -> None:

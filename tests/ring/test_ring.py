@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from chest.counters import Counters
-from chest.record import Record
+from chest.record.record import Record
+from chest.record.row import line_of, row_of
+from chest.ring.in_flight import InFlight
 from chest.ring.line import Resource, decode_lines
-from chest.ring.ring import EARLY_RECORDS, Ring
-from chest.ring.segments import ACTIVE, FREE, RETIRED, SEGMENTS, SegmentFile
-from chest.row import line_of, row_of
+from chest.ring.reader import RingReader
+from chest.ring.segments.file import ACTIVE, FREE, RETIRED, SegmentFile
+from chest.ring.segments.header import SEGMENTS
+from chest.ring.segments.pool import SegmentPool
+from chest.ring.writer import PRE_OPEN_RECORDS, RingWriter
 from tests.support import make_record
 
 RESOURCE = Resource("shop", "1.0", "test")
@@ -35,42 +39,65 @@ def counters() -> Counters:
 
 
 @pytest.fixture
-def ring(file: SegmentFile, counters: Counters) -> Ring:
-    ring = Ring(counters, bytearray(1))
+def guard() -> bytearray:
+    return bytearray(b"\1")
+
+
+@pytest.fixture
+def ring(file: SegmentFile, counters: Counters, guard: bytearray) -> RingWriter:
+    ring = RingWriter(counters, guard)
     ring.open(file, RESOURCE)
-    ring._mark[0] = 1
     return ring
 
 
-def drain(ring: Ring) -> list[Record]:
+@pytest.fixture
+def reader(ring: RingWriter, counters: Counters) -> RingReader:
+    return RingReader(ring, counters)
+
+
+def drain(reader: RingReader) -> list[Record]:
     records: list[Record] = []
-    while (chunk := ring.take(64 * 1024)) is not None:
-        records += decode_lines(chunk.data, ring.resource)
-        ring.commit(chunk)
+    while (chunk := reader.take(64 * 1024)) is not None:
+        records += decode_lines(chunk.data, reader.resource)
+        reader.commit_to(chunk.segment, chunk.end)
     return records
 
 
-def test_a_record_that_was_offered_is_taken_as_it_was(ring: Ring) -> None:
+def pool_of(ring: RingWriter) -> SegmentPool:
+    assert ring.pool is not None
+    return ring.pool
+
+
+def segments_to_be_had(ring: RingWriter) -> int:
+    """How many of the segments an offer may take: not those of others, nor those that wait for the reader."""
+    owned = []
+    while (write := pool_of(ring).take()) is not None:
+        owned.append(write)
+    pool_of(ring).idle.extend(owned)
+    return len({id(write.__self__) for write in owned})  # type: ignore[attr-defined]
+
+
+def test_a_record_that_was_offered_is_taken_as_it_was(ring: RingWriter, reader: RingReader) -> None:
     record = make_record(variables={"name": "Zoë\n\0🎉", "nested": {"a": [1, None, 1.5]}})
     assert ring.offer(record)
-    assert drain(ring) == [record]
-    assert drain(ring) == []
+    assert drain(reader) == [record]
+    assert drain(reader) == []
 
 
-def test_records_of_one_thread_come_in_the_order_they_were_offered(ring: Ring) -> None:
+def test_records_of_one_thread_come_in_the_order_they_were_offered(ring: RingWriter, reader: RingReader) -> None:
     records = [make_record(duration_ns=number) for number in range(500)]
     for record in records:
         ring.offer(record)
-    assert drain(ring) == records
+    assert drain(reader) == records
 
 
-def test_a_drained_segment_is_zeroed_and_used_again(ring: Ring, file: SegmentFile) -> None:
+def test_a_drained_segment_is_zeroed_and_used_again(ring: RingWriter, file: SegmentFile, reader: RingReader) -> None:
     offered = 0
     for _ in range(5 * SEGMENTS):
         for _ in range(200):
             assert ring.offer(make_record())
             offered += 1
-        offered -= len(drain(ring))
+        offered -= len(drain(reader))
     assert offered == 0
     assert {file.state(index) for index in range(SEGMENTS)} <= {FREE, ACTIVE}
     for index in range(SEGMENTS):
@@ -78,73 +105,81 @@ def test_a_drained_segment_is_zeroed_and_used_again(ring: Ring, file: SegmentFil
             assert file.segments[index][:] == bytes(file.segment_bytes)
 
 
-def test_a_full_ring_drops_the_newest_and_counts_it(ring: Ring, counters: Counters) -> None:
+def test_a_full_ring_drops_the_newest_and_counts_it(ring: RingWriter, counters: Counters, reader: RingReader) -> None:
     kept = 0
     while ring.offer(make_record()):
         kept += 1
     assert not ring.offer(make_record())
     assert counters.snapshot()["dropped"] == {"ring_full": 2}
-    assert len(drain(ring)) == kept
+    assert len(drain(reader)) == kept
     assert ring.offer(make_record())
 
 
-def test_a_segment_is_not_used_again_before_it_is_committed(ring: Ring, file: SegmentFile) -> None:
+def test_a_segment_is_not_used_again_before_it_is_committed(
+    ring: RingWriter, file: SegmentFile, reader: RingReader
+) -> None:
     while file.state(0) != RETIRED:
         ring.offer(make_record())
     chunks = []
-    while (chunk := ring.take(file.segment_bytes)) is not None:
+    while (chunk := reader.take(file.segment_bytes)) is not None:
         chunks.append(chunk)
     assert file.state(0) == RETIRED
     for chunk in chunks:
-        ring.commit(chunk)
+        reader.commit_to(chunk.segment, chunk.end)
     assert file.state(0) == FREE
 
 
-def test_a_line_longer_than_the_piece_asked_for_comes_whole(ring: Ring) -> None:
+def test_a_line_longer_than_the_piece_asked_for_comes_whole(ring: RingWriter, reader: RingReader) -> None:
     record = make_record(variables={"text": "x" * 20_000})
     ring.offer(record)
-    chunk = ring.take(100)
+    chunk = reader.take(100)
     assert chunk is not None
     assert decode_lines(chunk.data, RESOURCE) == [record]
 
 
-def test_a_record_longer_than_a_segment_is_dropped_and_counted(ring: Ring, counters: Counters) -> None:
+def test_a_record_longer_than_a_segment_is_dropped_and_counted(ring: RingWriter, counters: Counters) -> None:
     assert not ring.offer(make_record(variables={"text": "x" * MIB}))
     assert counters.snapshot()["dropped"] == {"too_large": 1}
     assert ring.offer(make_record())
 
 
-def test_a_value_that_json_cannot_hold_costs_the_variables_and_not_the_record(ring: Ring) -> None:
+def test_a_value_that_json_cannot_hold_costs_the_variables_and_not_the_record(
+    ring: RingWriter, reader: RingReader
+) -> None:
     record = make_record(variables={"thing": object()})
     assert ring.offer(record)
-    [taken] = drain(ring)
+    [taken] = drain(reader)
     assert taken.id == record.id
     assert taken.variables == {}
     assert taken.attributes == {"chest.sanitized": {"variables": "not_encodable"}}
 
 
 def test_an_offer_before_the_ring_is_open_waits_in_memory(counters: Counters, file: SegmentFile) -> None:
-    ring = Ring(counters, bytearray(1))
-    records = [make_record(duration_ns=number) for number in range(EARLY_RECORDS)]
+    guard = bytearray(1)
+    ring = RingWriter(counters, guard)
+    records = [make_record(duration_ns=number) for number in range(PRE_OPEN_RECORDS)]
     assert all(ring.offer(record) for record in records)
     assert not ring.offer(make_record())
     assert counters.snapshot()["dropped"] == {"before_open": 1}
     ring.open(file, RESOURCE)
-    ring._mark[0] = 1
-    ring.adopt_early()
-    assert drain(ring) == records
+    guard[0] = 1
+    ring.flush_pre_open_buffer()
+    assert drain(RingReader(ring, counters)) == records
 
 
-def test_what_is_offered_after_the_end_is_dropped_and_counted(ring: Ring, counters: Counters) -> None:
+def test_what_is_offered_after_the_end_is_dropped_and_counted(
+    ring: RingWriter, counters: Counters, reader: RingReader
+) -> None:
     before = make_record()
     ring.offer(before)
-    ring.retract()
+    ring.stop_accepting()
     assert not ring.offer(make_record())
     assert counters.snapshot()["dropped"] == {"closed": 1}
-    assert drain(ring) == [before]
+    assert drain(reader) == [before]
 
 
-def test_eight_threads_lose_and_double_nothing(ring: Ring, counters: Counters) -> None:
+@pytest.mark.slow
+def test_eight_threads_lose_and_double_nothing(ring: RingWriter, counters: Counters, reader: RingReader) -> None:
     each = 3000
     taken: list[Record] = []
     producers_are_done = threading.Event()
@@ -156,8 +191,8 @@ def test_eight_threads_lose_and_double_nothing(ring: Ring, counters: Counters) -
 
     def consume() -> None:
         while not producers_are_done.is_set():
-            taken.extend(drain(ring))
-        taken.extend(drain(ring))
+            taken.extend(drain(reader))
+        taken.extend(drain(reader))
 
     consumer = threading.Thread(target=consume)
     producers = [threading.Thread(target=produce, args=(number,)) for number in range(8)]
@@ -170,7 +205,7 @@ def test_eight_threads_lose_and_double_nothing(ring: Ring, counters: Counters) -
     assert sorted(record.duration_ns for record in taken) == list(range(8 * each))
 
 
-def test_a_signal_handler_may_offer_in_the_middle_of_an_offer(ring: Ring) -> None:
+def test_a_signal_handler_may_offer_in_the_middle_of_an_offer(ring: RingWriter, reader: RingReader) -> None:
     from_handler: list[int] = []
 
     def handler(*_: object) -> None:
@@ -185,17 +220,17 @@ def test_a_signal_handler_may_offer_in_the_middle_of_an_offer(ring: Ring) -> Non
         while len(from_handler) < 200:
             offered += ring.offer(make_record())
             if offered % 500 == 0:
-                taken += drain(ring)
+                taken += drain(reader)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    taken += drain(ring)
+    taken += drain(reader)
     assert len([record for record in taken if record.duration_ns >= 0]) == offered
     assert len([record for record in taken if record.duration_ns < 0]) == len(from_handler)
 
 
-def test_a_finalizer_may_offer_in_the_middle_of_an_offer(ring: Ring) -> None:
-    class Offering:
+def test_a_finalizer_may_offer_in_the_middle_of_an_offer(ring: RingWriter, reader: RingReader) -> None:
+    class FastRing:
         def __del__(self) -> None:
             ring.offer(make_record(duration_ns=-1))
 
@@ -203,61 +238,67 @@ def test_a_finalizer_may_offer_in_the_middle_of_an_offer(ring: Ring) -> None:
         """Encoding it fails, and dropping its exception's frame runs the finalizer while a segment is owned."""
 
     for _ in range(50):
-        ring.offer(make_record(variables=HostileDict(thing=Offering())))
-    taken = drain(ring)
+        ring.offer(make_record(variables=HostileDict(thing=FastRing())))
+    taken = drain(reader)
     assert len([record for record in taken if record.duration_ns < 0]) == 50
     assert len([record for record in taken if record.duration_ns >= 0]) == 50
 
 
 def test_a_forked_child_writes_nothing_into_the_ring_of_its_parent(tmp_path: Path, counters: Counters) -> None:
-    from chest.ring.process_mark import new_process_mark
+    from chest.system.fork_guard import new_fork_guard
 
-    mark = new_process_mark()
-    ring = Ring(counters, mark)
+    guard = new_fork_guard()
+    ring = RingWriter(counters, guard)
     ring.open(SegmentFile.create(tmp_path / "main.ring", MIB, {}), RESOURCE)
-    mark[0] = 1
+    guard[0] = 1
     ring.offer(make_record(duration_ns=1))
     child = os.fork()
     if not child:
         ring.offer(make_record(duration_ns=2))
-        os._exit(0 if ring.has_early else 1)
+        os._exit(0 if ring.has_pre_open_records else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert [record.duration_ns for record in drain(ring)] == [1]
+    assert [record.duration_ns for record in drain(RingReader(ring, counters))] == [1]
 
 
-def test_what_one_thread_offers_is_taken_in_its_order_whenever_the_consumer_looks(ring: Ring) -> None:
+def test_what_one_thread_offers_is_taken_in_its_order_whenever_the_consumer_looks(
+    ring: RingWriter, reader: RingReader
+) -> None:
     offered, taken = [], []
     for count in (1, 150, 1, 700, 300, 2000):
         records = [make_record() for _ in range(count)]
         assert all(ring.offer(record) for record in records)
         offered += records
-        taken += drain(ring)
+        taken += drain(reader)
     assert taken == offered
 
 
-def test_a_segment_that_is_filled_all_the_time_does_not_keep_the_others_waiting(ring: Ring) -> None:
-    busy, waiting = ring._any_segment(), ring._any_segment()
-    ring._write_line(line_of(row_of(make_record(duration_ns=-1))), waiting)
-    ring._idle.append(busy)  # popped first from now on, and the lower one
+def test_a_segment_that_is_filled_all_the_time_does_not_keep_the_others_waiting(
+    ring: RingWriter, reader: RingReader
+) -> None:
+    busy, waiting = pool_of(ring).take(), pool_of(ring).take()
+    ring.write_line(line_of(row_of(make_record(duration_ns=-1))), waiting)
+    pool_of(ring).idle.append(busy)  # popped first from now on, and the lower one
     taken: list[Record] = []
     for _ in range(SEGMENTS):
         while ring.offer(make_record()):
             pass
-        chunk = ring.take(MIB)
+        chunk = reader.take(MIB)
         assert chunk is not None
         taken += decode_lines(chunk.data, RESOURCE)
-        ring.commit(chunk)
+        reader.commit_to(chunk.segment, chunk.end)
     assert [record for record in taken if record.duration_ns == -1]
 
 
-def test_a_segment_that_the_consumer_has_emptied_lets_the_others_come_before_it_is_looked_at_again(ring: Ring) -> None:
-    busy, waiting = ring._any_segment(), ring._any_segment()
-    ring._write_line(line_of(row_of(make_record(duration_ns=-1))), waiting)
-    ring._idle.append(busy)
+def test_a_segment_that_the_consumer_has_emptied_lets_the_others_come_before_it_is_looked_at_again(
+    ring: RingWriter, reader: RingReader
+) -> None:
+    busy, waiting = pool_of(ring).take(), pool_of(ring).take()
+    ring.write_line(line_of(row_of(make_record(duration_ns=-1))), waiting)
+    pool_of(ring).idle.append(busy)
     durations = []
     for _ in range(2):
         assert ring.offer(make_record())
-        chunk = ring.take(MIB)
+        chunk = reader.take(MIB)
         assert chunk is not None
         durations += [record.duration_ns for record in decode_lines(chunk.data, RESOURCE)]
     assert durations[1] == -1
@@ -266,56 +307,60 @@ def test_a_segment_that_the_consumer_has_emptied_lets_the_others_come_before_it_
 def test_an_offer_amid_the_opening_in_a_forked_child_takes_no_segment_of_the_parent_s_ring(
     counters: Counters, file: SegmentFile
 ) -> None:
-    class InterruptedNotes:
+    class InterruptingSlots(InFlight):
         def open(self, file: SegmentFile) -> None:
-            assert ring.offer(early)
+            if not guard[0]:
+                assert ring.offer(early)
 
-    early = make_record()
-    ring = Ring(counters, bytearray(b"\1"))
+    guard, early = bytearray(b"\1"), make_record()
+    ring = RingWriter(counters, guard, InterruptingSlots(counters))
     ring.open(SegmentFile.in_memory(MIB, {}), RESOURCE)
     assert ring.offer(make_record())
-    ring._mark[0], ring._owner_pid = 0, 0  # as a fork leaves it
-    ring._in_flight = InterruptedNotes()  # type: ignore[assignment]
+    guard[0] = 0  # as the kernel does
+    ring.forget()
     ring.open(file, RESOURCE)
-    ring._mark[0] = 1
-    ring.adopt_early()
-    assert drain(ring) == [early]
-    owned = [write for _ in range(SEGMENTS) if (write := ring._any_segment())]
-    assert len({id(write.__self__) for write in owned}) == SEGMENTS  # type: ignore[attr-defined]
+    guard[0] = 1
+    ring.flush_pre_open_buffer()
+    assert drain(RingReader(ring, counters)) == [early]
+    assert segments_to_be_had(ring) == SEGMENTS
 
 
-def test_what_was_written_is_committed_when_all_of_it_is_and_not_before(ring: Ring) -> None:
-    assert ring.has_committed(ring.written())
+def test_what_was_written_is_committed_when_all_of_it_is_and_not_before(ring: RingWriter, reader: RingReader) -> None:
+    assert reader.has_committed(reader.written())
     for _ in range(1000):
         ring.offer(make_record())
-    written = ring.written()
+    written = reader.written()
     ring.offer(make_record())
-    while (chunk := ring.take(8 * 1024)) is not None:
-        assert not ring.has_committed(written)
-        ring.commit(chunk)
-    assert ring.has_committed(written)
+    while (chunk := reader.take(8 * 1024)) is not None:
+        assert not reader.has_committed(written)
+        reader.commit_to(chunk.segment, chunk.end)
+    assert reader.has_committed(written)
 
 
-def test_what_was_written_stays_committed_when_its_segments_are_used_again(ring: Ring) -> None:
+def test_what_was_written_stays_committed_when_its_segments_are_used_again(
+    ring: RingWriter, reader: RingReader
+) -> None:
     while ring.offer(make_record()):
         pass
-    written = ring.written()
-    drain(ring)
+    written = reader.written()
+    drain(reader)
     while ring.offer(make_record()):
         pass
-    assert ring.has_committed(written)
-    assert not ring.has_committed(ring.written())
+    assert reader.has_committed(written)
+    assert not reader.has_committed(reader.written())
 
 
-def test_a_segment_whose_owner_was_ended_by_an_exception_is_handed_back(ring: Ring, file: SegmentFile) -> None:
-    lost = ring._any_segment()
+def test_a_segment_whose_owner_was_ended_by_an_exception_is_handed_back(
+    ring: RingWriter, file: SegmentFile, reader: RingReader
+) -> None:
+    lost = pool_of(ring).take()
     assert lost is not None
     lost(line_of(row_of(make_record(duration_ns=-1))))
-    ring._free.pop()
+    pool_of(ring).free.pop()
     for _ in range(2):
         ring.reclaim()
-    assert [record.duration_ns for record in drain(ring)] == [-1]
-    assert len(ring._free) == SEGMENTS
+    assert [record.duration_ns for record in drain(reader)] == [-1]
+    assert len(pool_of(ring).free) == SEGMENTS
     assert {file.state(index) for index in range(SEGMENTS)} == {FREE}
 
 
@@ -332,10 +377,12 @@ class SlowWrite:
         self._write(line)
 
 
-def test_a_segment_that_a_thread_still_holds_is_not_taken_from_it(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_that_a_thread_still_holds_is_not_taken_from_it(
+    ring: RingWriter, monkeypatch: pytest.MonkeyPatch, reader: RingReader
+) -> None:
     is_inside, may_go_on = threading.Event(), threading.Event()
 
-    ring._idle.append(SlowWrite(ring._any_segment(), is_inside, may_go_on))
+    pool_of(ring).idle.append(SlowWrite(pool_of(ring).take(), is_inside, may_go_on))
     offering = threading.Thread(target=ring.offer, args=(make_record(duration_ns=-1),))
     offering.start()
     assert is_inside.wait(10)
@@ -345,47 +392,52 @@ def test_a_segment_that_a_thread_still_holds_is_not_taken_from_it(ring: Ring, mo
         ring.offer(make_record())
     may_go_on.set()
     offering.join()
-    assert len(ring._free) == SEGMENTS - 2
-    assert len(drain(ring)) == 101
+    assert len(pool_of(ring).free) == SEGMENTS - 2
+    assert len(drain(reader)) == 101
 
 
 def test_an_end_waits_for_offers_under_way_and_says_where_one_is_not_done(
-    ring: Ring, monkeypatch: pytest.MonkeyPatch
+    ring: RingWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_inside, may_go_on = threading.Event(), threading.Event()
 
-    ring._idle.append(SlowWrite(ring._any_segment(), is_inside, may_go_on))
+    pool_of(ring).idle.append(SlowWrite(pool_of(ring).take(), is_inside, may_go_on))
     offering = threading.Thread(target=ring.offer, args=(make_record(),))
     offering.start()
     assert is_inside.wait(10)
-    assert not ring.retract()
+    assert not ring.stop_accepting()
     may_go_on.set()
     offering.join()
-    assert ring.retract()
+    assert ring.stop_accepting()
 
 
-def test_an_end_does_not_wait_for_a_segment_that_nobody_holds_any_more(ring: Ring) -> None:
-    assert ring._any_segment() is not None
-    assert ring.retract()
+def test_an_end_does_not_wait_for_a_segment_that_nobody_holds_any_more(ring: RingWriter) -> None:
+    assert pool_of(ring).take() is not None
+    assert ring.stop_accepting()
 
 
-def test_early_records_are_adopted_by_whoever_comes_first_and_none_is_lost(ring: Ring) -> None:
-    ring._mark[0], ring._owner_pid = 0, 0
-    records = [make_record(duration_ns=number) for number in range(EARLY_RECORDS)]
+def test_pre_open_records_are_moved_by_the_thread_that_comes_first_and_none_is_lost(
+    file: SegmentFile, counters: Counters
+) -> None:
+    ring = RingWriter(counters, bytearray(1))
+    records = [make_record(duration_ns=number) for number in range(PRE_OPEN_RECORDS)]
     for record in records:
         ring.offer(record)
-    ring._owner_pid = os.getpid()
-    threads = [threading.Thread(target=ring.adopt_early) for _ in range(8)]
+    ring.open(file, RESOURCE)
+    threads = [threading.Thread(target=ring.flush_pre_open_buffer) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(record.duration_ns for record in drain(ring)) == list(range(EARLY_RECORDS))
+    taken = drain(RingReader(ring, counters))
+    assert sorted(record.duration_ns for record in taken) == list(range(PRE_OPEN_RECORDS))
 
 
-def test_an_offer_while_the_ring_has_no_consumer_is_in_the_file_at_once(ring: Ring) -> None:
-    ring._mark[0] = 0
+def test_an_offer_while_the_ring_has_no_reader_is_in_the_file_at_once(
+    ring: RingWriter, reader: RingReader, guard: bytearray
+) -> None:
+    guard[0] = 0
     record = make_record()
     assert ring.offer(record)
-    assert not ring.has_early
-    assert drain(ring) == [record]
+    assert not ring.has_pre_open_records
+    assert drain(reader) == [record]

@@ -28,8 +28,10 @@ import pytest
 from tests.processes import clean_environment
 
 HOST: Final = "127.0.0.1"
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
+KIND_VARIABLE: Final = "KIND_OF_TEST"
+"""The environment variable in which tests/plugins/kinds.py tells the kind of the test that runs."""
 _LOG_CHARACTERS: Final = 6000
 
 
@@ -60,6 +62,8 @@ class Server:
         stop_signal: signal.Signals = signal.SIGTERM,
         end_signal: signal.Signals | None = None,
     ) -> None:
+        if os.environ.get(KIND_VARIABLE) == "unit":
+            pytest.fail(f"a unit test starts {name}: mark it with pytest.mark.server")
         self.name = name
         self.port = port
         self.directory = directory
@@ -131,15 +135,15 @@ def running(
     :param more: as ``Server`` takes it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    server = Server(name, command(port), port, directory, environ=environ, **more)
-    try:
-        yield server
-    except BaseException:
-        print(f"--- log of {name} ---\n{server.log()[-_LOG_CHARACTERS:]}", file=sys.stderr)
-        raise
-    finally:
-        server.stop(server.end_signal)
+    with _reserved_port() as port:
+        server = Server(name, command(port), port, directory, environ=environ, **more)
+        try:
+            yield server
+        except BaseException:
+            print(f"--- log of {name} ---\n{server.log()[-_LOG_CHARACTERS:]}", file=sys.stderr)
+            raise
+        finally:
+            server.stop(server.end_signal)
 
 
 @contextmanager
@@ -210,6 +214,18 @@ def is_missing(name: str, cure: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """A loopback port that no other process is given for the block, also while the server is between its end and its next start.
+
+    Every server here sets ``SO_REUSEADDR``, and so may bind a port that a socket has that does not listen.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((HOST, 0))
+        yield holder.getsockname()[1]
 
 
 def free_port() -> int:

@@ -36,6 +36,55 @@ module, name = sys.argv[1].split(":")
 run_simple("127.0.0.1", int(sys.argv[2]), getattr(import_module(module), name), threaded=True)
 """
 
+_FORKING: Final = """
+import signal, sys
+from importlib import import_module
+from socketserver import ForkingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+class Handler(WSGIRequestHandler):
+    def log_message(self, *_):
+        pass
+
+class Server(ForkingMixIn, WSGIServer):
+    pass
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+module, name = sys.argv[1].split(":")
+app = getattr(import_module(module), name)
+server = Server(("127.0.0.1", int(sys.argv[2])), Handler)
+server.set_app(app)
+server.serve_forever()
+"""
+
+_CHEROOT: Final = """
+import signal, sys
+from importlib import import_module
+from cheroot.wsgi import Server
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+module, name = sys.argv[1].split(":")
+server = Server(("127.0.0.1", int(sys.argv[2])), getattr(import_module(module), name), numthreads=4)
+try:
+    server.start()
+finally:
+    server.stop()
+"""
+
+_PYWSGI: Final = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+from importlib import import_module
+import gevent.signal
+from gevent.pywsgi import WSGIServer
+
+module, name = sys.argv[1].split(":")
+server = WSGIServer(("127.0.0.1", int(sys.argv[2])), getattr(import_module(module), name), log=None)
+gevent.signal_handler(15, server.stop)
+server.serve_forever()
+"""
+
 
 def gunicorn(
     app: str,
@@ -137,3 +186,40 @@ def werkzeug(app: str, directory: Path, environ: Mapping[str, str] | None = None
     """Werkzeug's development server, which is ``flask run``'s; as :func:`gunicorn` otherwise."""
     needs("werkzeug")
     return running("werkzeug", lambda port: [sys.executable, "-c", _WERKZEUG, app, str(port)], directory, environ)
+
+
+def forking(app: str, directory: Path, environ: Mapping[str, str] | None = None) -> AbstractContextManager[Server]:
+    """The standard library's server with a process for each request, which ends by ``os._exit``; as :func:`gunicorn` otherwise."""
+    return running(
+        "fork per request", lambda port: [sys.executable, "-c", _FORKING, app, str(port)], directory, environ
+    )
+
+
+def granian(
+    app: str, directory: Path, *options: str, environ: Mapping[str, str] | None = None
+) -> AbstractContextManager[Server]:
+    """Granian with one worker of four threads, as :func:`gunicorn` otherwise."""
+    needs("granian")
+    fixed = ["--interface=wsgi", f"--host={HOST}", "--blocking-threads=4", "--respawn-failed-workers"]
+    # A worker that was just started may not be started again sooner.
+    return running(
+        "Granian",
+        lambda port: [
+            sys.executable, "-m", "granian", *fixed, "--respawn-interval=0.1", "--workers-kill-timeout=5", f"--port={port}",
+            *options, app,
+        ],
+        directory,
+        environ,
+    )  # fmt: skip
+
+
+def cheroot(app: str, directory: Path, environ: Mapping[str, str] | None = None) -> AbstractContextManager[Server]:
+    """cheroot, which is CherryPy's server, with four threads; as :func:`gunicorn` otherwise."""
+    needs("cheroot")
+    return running("cheroot", lambda port: [sys.executable, "-c", _CHEROOT, app, str(port)], directory, environ)
+
+
+def pywsgi(app: str, directory: Path, environ: Mapping[str, str] | None = None) -> AbstractContextManager[Server]:
+    """gevent's own server, as :func:`gunicorn` otherwise."""
+    needs("gevent")
+    return running("gevent.pywsgi", lambda port: [sys.executable, "-c", _PYWSGI, app, str(port)], directory, environ)

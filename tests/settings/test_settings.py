@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chest import option
 from chest.errors import SettingsError
-from chest.settings import RECORDER_SIDE, REQUEST_SIDE, Settings, options
+from chest.settings import option
+from chest.settings.settings import RECORDER_SIDE, REQUEST_SIDE, Settings, options
 
 
 def resolve(
@@ -52,13 +52,63 @@ def test_an_argument_wins_over_config_config_over_environment_and_that_over_the_
     assert (settings.sample, settings.source_of("sample")) == (value, source)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "config", "environ", "source"),
+    [
+        ({"exporter": "external"}, {}, {}, "argument"),
+        ({}, {"CHEST_EXPORTER": "external"}, {}, "config"),
+        ({}, {}, {"CHEST_EXPORTER": "external"}, "environment"),
+        ({"delivery": "external", "exporter": "external"}, {}, {}, "argument"),
+        ({"delivery": "external"}, {"CHEST_EXPORTER": "thread"}, {}, "argument"),
+        ({}, {}, {"CHEST_DELIVERY": " ", "CHEST_EXPORTER": "external"}, "environment"),
+    ],
+)
+def test_a_former_name_works_like_the_present_one(
+    arguments: dict[str, Any], config: dict[str, Any], environ: dict[str, str], source: str
+) -> None:
+    settings = Settings.resolve(arguments, config=config, environ=environ)
+    assert (settings.delivery, settings.source_of("delivery")) == ("external", source)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "environ", "told"),
+    [
+        (
+            {"delivery": "external", "exporter": "thread"},
+            {},
+            {},
+            r"delivery and exporter \(argument\).* remove exporter",
+        ),
+        ({}, {"CHEST_DELIVERY": "thread", "CHEST_EXPORTER": "external"}, {}, r"CHEST_EXPORTER \(config\)"),
+        ({}, {}, {"CHEST_DELIVERY": "thread", "CHEST_EXPORTER": "external"}, r"CHEST_EXPORTER \(environment\)"),
+    ],
+)
+def test_a_former_name_that_contradicts_the_present_one_in_one_place_is_refused(
+    arguments: dict[str, Any], config: dict[str, Any], environ: dict[str, str], told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        Settings.resolve(arguments, config=config, environ=environ)
+
+
+def test_a_former_name_is_said_once_a_process(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(option, "_warned_names", set())
+    for _ in range(2):
+        resolve({"CHEST_EXPORTER": "thread"}, {"CHEST_EXPORTS": '[{"to": "memory:x", "every": 300}]'})
+    assert caplog.messages == [
+        "chest: the option CHEST_EXPORTER is now called CHEST_DELIVERY; the old name still works",
+        "chest: the option CHEST_EXPORTS is now called CHEST_SCHEDULED_TRANSFERS; the old name still works",
+    ]
+
+
 def test_the_environment_of_the_process_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHEST_RELEASE", "v7")
     assert Settings.resolve({}).release == "v7"
 
 
 def test_importing_reads_no_option() -> None:
-    code = "import os; os.environ['CHEST_SAMPLE'] = 'nonsense'; import chest.settings"
+    code = "import os; os.environ['CHEST_SAMPLE'] = 'nonsense'; import chest.settings.settings"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -79,7 +129,7 @@ def test_the_representation_shows_no_chest_url_since_it_may_hold_a_password() ->
     [("flush_second", "flush_seconds"), ("Sample", "sample"), ("urls", "chests"), ("exclude_path", "exclude_paths")],
 )
 def test_an_unknown_argument_is_refused_with_the_nearest_option(name: str, meant: str) -> None:
-    with pytest.raises(SettingsError, match=rf"'{name}' \(argument\) is no option; did you mean '{meant}'\?"):
+    with pytest.raises(SettingsError, match=rf"'{name}' \(argument\) is not an option; did you mean '{meant}'\?"):
         resolve(**{name: 1})
 
 
@@ -92,7 +142,7 @@ def test_an_unknown_argument_that_is_near_to_none_is_told_where_all_stand() -> N
     ("key", "meant"), [("CHEST_SAMPLING", "CHEST_SAMPLE"), ("CHEST_CHESTS", "CHEST_URLS"), ("CHEST_URL", "CHEST_URLS")]
 )
 def test_an_unknown_config_key_is_refused_with_the_nearest_option(key: str, meant: str) -> None:
-    with pytest.raises(SettingsError, match=rf"'{key}' \(config\) is no option; did you mean '{meant}'\?"):
+    with pytest.raises(SettingsError, match=rf"'{key}' \(config\) is not an option; did you mean '{meant}'\?"):
         resolve({key: 1})
 
 
@@ -109,11 +159,13 @@ def test_an_unknown_environment_name_is_warned_of_once_a_process_and_never_raise
         assert resolve({}, kubernetes).service is None
     messages = [record.getMessage() for record in caplog.records if record.name == "chest.settings"]
     assert len(messages) == 3
-    assert "CHEST_SAMPEL in the environment is no option and is ignored; did you mean 'CHEST_SAMPLE'?" in messages
+    assert (
+        "chest: the environment variable CHEST_SAMPEL is unknown and ignored; did you mean 'CHEST_SAMPLE'?" in messages
+    )
     assert not any("10.0.0.1" in message for message in messages)
 
 
-# -- values that cannot be meant
+# -- invalid values
 
 
 @pytest.mark.parametrize(
@@ -163,7 +215,7 @@ def test_an_unknown_environment_name_is_warned_of_once_a_process_and_never_raise
         ("chests", ["memory:", "memory:"]),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_refused_with_option_source_and_expected_form(name: str, value: Any) -> None:
+def test_a_value_that_is_invalid_is_refused_with_option_source_and_expected_form(name: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=rf"^{name}.* \(argument\): expected "):
         resolve(**{name: value})
 
@@ -185,7 +237,7 @@ def test_a_bad_value_is_refused_even_where_it_is_a_config_value_of_text() -> Non
 
 
 def test_a_callable_cannot_come_from_the_environment_and_that_is_not_overlooked() -> None:
-    with pytest.raises(SettingsError, match="a callable is no text; give it as the argument before_record"):
+    with pytest.raises(SettingsError, match="text cannot be a callable; give it as the argument before_record"):
         resolve({}, {"CHEST_BEFORE_RECORD": "shop.privacy:scrub"})
 
 
@@ -194,12 +246,26 @@ def test_the_value_of_a_bad_chest_url_is_not_shown(given: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         resolve(chests=given)
     assert "hunter2" not in str(caught.value)
-    assert "is no URL: a file is sqlite:///name.sqlite3" in str(caught.value)
+    assert "is not a URL: a file is sqlite:///name.sqlite3" in str(caught.value)
 
 
 def test_a_glob_in_both_redact_and_unredacted_is_a_contradiction() -> None:
-    with pytest.raises(SettingsError, match="'token' stands in redact and in unredacted"):
+    with pytest.raises(SettingsError, match="'token' is in redact and in unredacted"):
         resolve(redact=["token", "pin"], unredacted=["token"])
+
+
+@pytest.mark.parametrize("given", [{"user_ids": "hashed"}, {"user_ids_key": "k" * 16}])
+def test_hashed_users_and_their_key_need_each_other(given: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="user_ids=hashed and user_ids_key need each other"):
+        resolve(**given)
+    assert resolve(user_ids="hashed", user_ids_key="k" * 16).user_ids == "hashed"
+
+
+def test_the_key_of_the_hash_is_in_no_message_and_no_representation() -> None:
+    with pytest.raises(SettingsError) as caught:
+        resolve(user_ids="hashed", user_ids_key="hunter2")
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(resolve(user_ids="hashed", user_ids_key="hunter2-hunter2-hunter2"))
 
 
 def test_what_is_redacted_by_default_can_be_exempted() -> None:
@@ -279,6 +345,12 @@ def test_a_directory_is_absolute_from_the_start(tmp_path: Path, monkeypatch: pyt
         ("sqlite:///a memory:,\n http://c/,", ["sqlite:///a", "memory:", "http://c/"]),
         ("mongodb://a:27017,b:27017/shop,sqlite:///x", ["mongodb://a:27017,b:27017/shop", "sqlite:///x"]),
         ("sqlite:///a,b.sqlite3", ["sqlite:///a,b.sqlite3"]),
+        ("log:,memory:a,ndjson:b,c.gz", ["log:", "memory:a", "ndjson:b,c.gz"]),
+        (
+            "mongodb://mongodb:27017,mongodb:27018,log:27019/shop",
+            ["mongodb://mongodb:27017,mongodb:27018,log:27019/shop"],
+        ),
+        ("postgresql://postgres:5432,postgres:5433/shop", ["postgresql://postgres:5432,postgres:5433/shop"]),
     ],
 )
 def test_chest_urls_are_split_at_spaces_and_at_commas_where_a_url_begins(text: str, urls: list[str]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chest import directory
-from chest.directory import default_directory, existing_directories, prepare_directory, state_directory
 from chest.errors import DirectoryError
+from chest.system import directory
+from chest.system.directory import default_directory, existing_directories, prepare_directory, state_directory
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX")
 
@@ -110,7 +110,7 @@ def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
 def test_a_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("")
-    with pytest.raises(DirectoryError, match="is no directory"):
+    with pytest.raises(DirectoryError, match="is not a directory"):
         prepare_directory(path)
 
 

@@ -9,16 +9,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chest import held_connection
-from chest.chests.sql import SQLChest
-from chest.chests.sql_database import STORED_COLUMNS
+from chest.chests.sql.columns import STORED_COLUMNS
+from chest.chests.sql.rows import rows_of
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.chests.sql.sqlite.table import insert
 from chest.errors import ChestUnavailable
+from chest.system import fork_safe_connection
 from chest.testing.contract import in_child
 from chest.testing.records import make_record
 
@@ -28,10 +29,10 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no 
 
 _OTHER = """
 import sys
-from chest.chests.sql import SQLChest
+from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.testing.records import make_record
 
-with SQLChest(sys.argv[1]) as chest:
+with SQLiteChest(sys.argv[1]) as chest:
     chest.write([make_record(request_id=sys.argv[2])])
 """
 
@@ -77,7 +78,7 @@ def fork_without_hooks() -> int:
 
 @pytest.mark.parametrize("fork", [os.fork, fork_without_hooks])
 def test_a_child_has_locks_of_its_own_when_its_parent_has_let_go(
-    chest: SQLChest, url: str, execute: Execute, fork: Callable[[], int]
+    chest: SQLiteChest, url: str, execute: Execute, fork: Callable[[], int]
 ) -> None:
     chest.write([make_record(request_id="before")])
     chest.read()
@@ -103,7 +104,7 @@ def test_a_child_has_locks_of_its_own_when_its_parent_has_let_go(
 
 @pytest.mark.parametrize("fork", [os.fork, fork_without_hooks])
 def test_the_parent_goes_on_while_a_child_begins_and_ends(
-    chest: SQLChest, execute: Execute, fork: Callable[[], int]
+    chest: SQLiteChest, execute: Execute, fork: Callable[[], int]
 ) -> None:
     for number in range(5):
         chest.write([make_record(request_id=f"parent {number}")])
@@ -116,8 +117,9 @@ def test_the_parent_goes_on_while_a_child_begins_and_ends(
     assert execute("PRAGMA integrity_check") == [("ok",)]
 
 
-def test_a_fork_waits_for_the_write_in_hand(chest: SQLChest, execute: Execute) -> None:
-    ended = threading.Event()
+def test_a_fork_waits_for_the_write_in_hand(url: str, execute: Execute, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_safe_connection, "_FORK_WAIT_SECONDS", 60)  # on a busy machine a write takes its time
+    ended, chest = threading.Event(), SQLiteChest(f"{url}?busy_timeout_ms=60000")
 
     def write() -> None:
         while not ended.is_set():
@@ -131,14 +133,15 @@ def test_a_fork_waits_for_the_write_in_hand(chest: SQLChest, execute: Execute) -
     finally:
         ended.set()
         writer.join()
+        chest.close()
     assert execute("SELECT count(*) FROM chest_records WHERE request_id = 'child'") == [(15,)]
     assert execute("PRAGMA integrity_check") == [("ok",)]
 
 
 def test_a_child_of_a_fork_in_the_middle_of_a_write_refuses_to_touch_the_database(
-    chest: SQLChest, monkeypatch: pytest.MonkeyPatch
+    chest: SQLiteChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held_connection, "_FORK_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(fork_safe_connection, "_FORK_WAIT_SECONDS", 0.01)
     begun, ended = threading.Event(), threading.Event()
 
     def write_slowly() -> None:
@@ -162,14 +165,14 @@ def test_a_child_of_a_fork_in_the_middle_of_a_write_refuses_to_touch_the_databas
 
 
 def test_a_chest_that_is_gone_does_not_matter_to_a_fork(url: str, path: Path) -> None:
-    chest = SQLChest(url)
+    chest = SQLiteChest(url)
     chest.write([make_record()])
     chest.close()
     del chest
     in_child(path.exists)
 
 
-def test_many_threads_may_write_by_one_chest(chest: SQLChest) -> None:
+def test_many_threads_may_write_by_one_chest(chest: SQLiteChest) -> None:
     def write() -> None:
         for _ in range(20):
             chest.write([make_record() for _ in range(3)])
@@ -182,19 +185,19 @@ def test_many_threads_may_write_by_one_chest(chest: SQLChest) -> None:
     assert len(chest.read()) == 4 * 20 * 3
 
 
-def _insert(chest: SQLChest, connection: Any) -> None:
-    rows = chest._database.rows([make_record()], datetime.now(UTC))
-    chest._database.insert(connection, chest._table, STORED_COLUMNS, rows)
+def _insert(chest: SQLiteChest, connection: Any) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    insert(connection, chest._table, STORED_COLUMNS, rows_of([make_record()], "now"))
 
 
-def test_what_a_use_did_not_commit_is_undone(chest: SQLChest, execute: Execute) -> None:
+def test_what_a_use_did_not_commit_is_undone(chest: SQLiteChest, execute: Execute) -> None:
     chest.open()
     with chest._writing.use() as connection:
         _insert(chest, connection)
     assert execute("SELECT count(*) FROM chest_records") == [(0,)]
 
 
-def test_an_interrupted_use_leaves_no_lock_behind(chest: SQLChest, execute: Execute) -> None:
+def test_an_interrupted_use_leaves_no_lock_behind(chest: SQLiteChest, execute: Execute) -> None:
     chest.open()
     with pytest.raises(KeyboardInterrupt), chest._writing.use() as connection:  # noqa: PT012 - the interrupt comes in it
         _insert(chest, connection)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chest.process_hooks import lack_of_threads
+from chest.system.process_hooks import lack_of_threads
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from chest.chests.base import Chest, Cursor, ReadableChest, StoredRecord
+from chest.chests.contract import Chest, Cursor, ReadableChest, StoredRecord
 from chest.chests.memory import MemoryChest
 from chest.chests.query import EVERYTHING, Query
-from chest.chests.sql import SQLChest
-from chest.chests.upkeep import Ledger
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.chests.upkeep import CoordinationStore
 from chest.errors import ChestUnavailable, RecordRejected
-from chest.record import Record
-from chest.transfer.file_ledger import FileLedger
+from chest.record.record import Record
+from chest.transfer.file_coordination import FileCoordinationStore
 
 
 class LateChest(ReadableChest):
@@ -46,8 +46,8 @@ class LateChest(ReadableChest):
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         return sum(self.rows.pop(int(row.cursor), None) is not None for row in stored)
 
-    def ledger(self) -> Ledger:
-        return FileLedger(self._directory)
+    def coordination(self) -> CoordinationStore:
+        return FileCoordinationStore(self._directory)
 
     def open(self) -> None: ...
     def write(self, records: Sequence[Record]) -> None: ...
@@ -87,8 +87,8 @@ class LogChest(Chest):
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Iterator[SQLChest]:
-    with SQLChest(f"sqlite:///{tmp_path / 'source.sqlite3'}?busy_timeout_ms=200") as chest:
+def source(tmp_path: Path) -> Iterator[SQLiteChest]:
+    with SQLiteChest(f"sqlite:///{tmp_path / 'source.sqlite3'}?busy_timeout_ms=200") as chest:
         yield chest
 
 

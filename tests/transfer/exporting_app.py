@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 from chest import ChestMiddleware, Record, Recorder
-from chest.transfer import ScheduledExporter
+from chest.transfer import ScheduledTransfer
 from chest.wsgi import StartResponse, WSGIEnvironment
 
 INTERVAL_SECONDS = 1
@@ -21,7 +21,7 @@ def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
 
 
 def note(record: Record) -> Record:
-    """Say who sends this record; slowly, so that a leader can be killed amid its work."""
+    """Say who sends this record; slowly, so that a leader can be killed during its work."""
     handle = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(handle, f"{os.getpid()} {record.id}\n".encode())
     os.close(handle)
@@ -31,7 +31,7 @@ def note(record: Record) -> Record:
 
 recorder = Recorder(flush_seconds=0.05)
 source = recorder.settings.chests[0]
-recorder.exports.add(
-    ScheduledExporter(source, os.environ["TARGET"], INTERVAL_SECONDS, name="out", map=note, batch_records=100)
+recorder.scheduled_transfers.add(
+    ScheduledTransfer(source, os.environ["TARGET"], INTERVAL_SECONDS, name="out", map=note, batch_records=100)
 )
 app = ChestMiddleware(answer, recorder=recorder)

@@ -1,4 +1,4 @@
-"""Every ``Ledger``: notes that two do not both change, locks that one has, and that end with the process."""
+"""Every ``CoordinationStore``: notes that two do not both change, locks that one has, and that end with the process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from chest.chests.base import ReadableChest
-from chest.chests.mongo_ledger import LEASE_SECONDS, MongoLedger
+from chest.chests.contract import ReadableChest
+from chest.chests.mongodb.coordination import LEASE_SECONDS, MongoCoordinationStore
 from chest.chests.registry import open_chest
-from chest.chests.sql import SQLChest
-from chest.chests.upkeep import Ledger, Note
+from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.chests.upkeep import CoordinationStore, VersionedValue
 from chest.errors import ChestUnavailable
-from chest.transfer.file_ledger import FileLedger
+from chest.transfer.file_coordination import FileCoordinationStore
 from tests.processes import run_python, running_python
 from tests.servers import HOST
 from tests.servers.database import DatabaseServer
@@ -41,52 +42,56 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.new_url()
 
 
-def _ledger(place: str) -> Ledger:
+def _coordination(place: str) -> CoordinationStore:
     if "://" not in place:
-        return FileLedger(Path(place))
+        return FileCoordinationStore(Path(place))
     chest = open_chest(place)
     assert isinstance(chest, ReadableChest)
-    ledger = chest.ledger()
-    assert ledger is not None
-    return ledger
+    coordination = chest.coordination()
+    assert coordination is not None
+    return coordination
 
 
 @pytest.fixture
-def ledger(place: str) -> Iterator[Ledger]:
-    ledger = _ledger(place)
-    yield ledger
-    ledger.close()
+def coordination(place: str) -> Iterator[CoordinationStore]:
+    coordination = _coordination(place)
+    yield coordination
+    coordination.close()
 
 
 @pytest.fixture
-def other(place: str, ledger: Ledger) -> Iterator[Ledger]:
+def other(place: str, coordination: CoordinationStore) -> Iterator[CoordinationStore]:
     """Of somebody else, at the same place."""
-    other = _ledger(place)
+    other = _coordination(place)
     yield other
     other.close()
 
 
-def test_a_note_is_what_was_set_last(ledger: Ledger, other: Ledger) -> None:
-    first = ledger.set_note("one", "a", None)
-    assert first == Note("a", 1)
-    assert other.note("one") == first
-    second = other.set_note("one", "ü" * 100_000, first)
+def test_a_note_is_what_was_set_last(coordination: CoordinationStore, other: CoordinationStore) -> None:
+    first = coordination.compare_and_set("one", "a", None)
+    assert first == VersionedValue("a", 1)
+    assert other.value("one") == first
+    second = other.compare_and_set("one", "ü" * 100_000, first)
     assert second is not None
-    assert ledger.note("one") == second
-    assert ledger.note("two") is None
+    assert coordination.value("one") == second
+    assert coordination.value("two") is None
 
 
-def test_a_note_that_somebody_changed_is_not_set(ledger: Ledger, other: Ledger) -> None:
-    first = ledger.set_note("one", "a", None)
-    assert other.set_note("one", "b", None) is None
-    assert other.set_note("one", "b", first) is not None
-    assert ledger.set_note("one", "c", first) is None
-    assert ledger.note("one") == Note("b", 2)
+def test_a_note_that_another_process_changed_is_not_set(
+    coordination: CoordinationStore, other: CoordinationStore
+) -> None:
+    first = coordination.compare_and_set("one", "a", None)
+    assert other.compare_and_set("one", "b", None) is None
+    assert other.compare_and_set("one", "b", first) is not None
+    assert coordination.compare_and_set("one", "c", first) is None
+    assert coordination.value("one") == VersionedValue("b", 2)
 
 
-def test_one_has_the_lock_and_the_next_when_it_is_given_back(ledger: Ledger, other: Ledger) -> None:
-    ledger.set_note("one", "a", None)
-    with ledger.lock("one") as is_ours:
+def test_one_has_the_lock_and_the_next_when_it_is_given_back(
+    coordination: CoordinationStore, other: CoordinationStore
+) -> None:
+    coordination.compare_and_set("one", "a", None)
+    with coordination.lock("one") as is_ours:
         assert is_ours
         with other.lock("one") as is_theirs:
             assert not is_theirs
@@ -100,27 +105,27 @@ _HOLDER = """
 import sys, time
 from pathlib import Path
 from chest.chests.registry import open_chest
-from chest.transfer.file_ledger import FileLedger
+from chest.transfer.file_coordination import FileCoordinationStore
 
 place = sys.argv[1]
-ledger = open_chest(place).ledger() if "://" in place else FileLedger(Path(place))
-ledger.set_note("one", "a", None)
-with ledger.lock("one") as is_ours:
+coordination = open_chest(place).coordination() if "://" in place else FileCoordinationStore(Path(place))
+coordination.compare_and_set("one", "a", None)
+with coordination.lock("one") as is_ours:
     print(is_ours, flush=True)
     time.sleep(60)
 """
 
 
-def test_a_lock_ends_with_the_process_that_was_killed(place: str, ledger: Ledger) -> None:
+def test_a_lock_ends_with_the_process_that_was_killed(place: str, coordination: CoordinationStore) -> None:
     with running_python(_HOLDER, place) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
-        with ledger.lock("one") as is_ours:
+        with coordination.lock("one") as is_ours:
             assert not is_ours
         process.send_signal(signal.SIGKILL)
 
         def is_free() -> bool:
-            with ledger.lock("one") as is_ours:
+            with coordination.lock("one") as is_ours:
                 return is_ours
 
         wait_until(is_free)
@@ -128,19 +133,19 @@ def test_a_lock_ends_with_the_process_that_was_killed(place: str, ledger: Ledger
 
 def test_a_lock_that_was_lost_on_the_way_does_no_harm(postgresql: DatabaseServer) -> None:
     with fault_proxy(postgresql.port) as proxy:
-        ledger = SQLChest(postgresql.url(postgresql.new_database(), port=proxy.port)).ledger()
-        with ledger.lock("one") as is_ours:
+        coordination = SQLChest(postgresql.url(postgresql.new_database(), port=proxy.port)).coordination()
+        with coordination.lock("one") as is_ours:
             assert is_ours
             proxy.set(Fault.RESET)
             proxy.heal()
-        with ledger.lock("one") as is_ours:
+        with coordination.lock("one") as is_ours:
             assert is_ours
-        ledger.close()
+        coordination.close()
 
 
 @pytest.mark.parametrize("place", ["mongodb"], indirect=True)
-def test_a_lease_lasts_for_as_long_as_it_is_held(ledger: Ledger, other: Ledger) -> None:
-    with ledger.lock("one") as is_ours:
+def test_a_lease_lasts_for_as_long_as_it_is_held(coordination: CoordinationStore, other: CoordinationStore) -> None:
+    with coordination.lock("one") as is_ours:
         assert is_ours
         until = time.monotonic() + 1.5 * LEASE_SECONDS
         while time.monotonic() < until:
@@ -150,15 +155,17 @@ def test_a_lease_lasts_for_as_long_as_it_is_held(ledger: Ledger, other: Ledger) 
 
 
 @pytest.mark.parametrize("place", ["mongodb"], indirect=True)
-def test_a_lease_that_was_lost_is_not_given_back_for_the_next(place: str, ledger: Ledger, other: Ledger) -> None:
-    third = _ledger(place)
-    with ledger.lock("one"):
-        assert isinstance(ledger, MongoLedger)
-        with ledger._asked() as documents:  # as if this process had been stopped for long
+def test_a_lease_that_was_lost_is_not_given_back_for_the_next(
+    place: str, coordination: CoordinationStore, other: CoordinationStore
+) -> None:
+    third = _coordination(place)
+    with coordination.lock("one"):
+        assert isinstance(coordination, MongoCoordinationStore)
+        with coordination._asked() as documents:  # as if this process had been stopped for long
             documents.update_many({}, {"$unset": {"until": 1, "holder": 1}})
         with other.lock("one") as is_theirs:
             assert is_theirs
-            ledger.renew("lock chest_records:one", "ours")
+            coordination.renew("lock chest_records:one", "ours")
             with third.lock("one") as is_thirds:
                 assert not is_thirds
     third.close()
@@ -178,14 +185,14 @@ def test_under_gevent_the_thread_of_a_tick_leaves_nothing_open(place: str) -> No
         import time
 
         from chest.chests.registry import open_chest
-        from chest.native import new_lock, sleep, start_thread
+        from chest.system.threads import new_lock, sleep, start_thread
 
-        ledger = open_chest(sys.argv[1]).ledger()
+        coordination = open_chest(sys.argv[1]).coordination()
 
         def tick():
-            with ledger.lock("one") as is_ours:
+            with coordination.lock("one") as is_ours:
                 print(is_ours)
-            ledger.close()
+            coordination.close()
             over.release()
 
         def left_open():
@@ -210,22 +217,22 @@ def test_under_gevent_the_thread_of_a_tick_leaves_nothing_open(place: str) -> No
 
 def test_two_tables_of_a_database_have_notes_of_their_own(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'chest.sqlite3'}"
-    one, two = SQLChest(url).ledger(), SQLChest(f"{url}?table=other").ledger()
-    one.set_note("name", "a", None)
-    assert two.note("name") is None
+    one, two = SQLiteChest(url).coordination(), SQLiteChest(f"{url}?table=other").coordination()
+    one.compare_and_set("name", "a", None)
+    assert two.value("name") is None
     one.close()
     two.close()
 
 
 def test_a_note_that_is_damaged_says_what_to_do(tmp_path: Path) -> None:
-    ledger = FileLedger(tmp_path / "notes")
-    ledger.set_note("one", "a", None)
+    coordination = FileCoordinationStore(tmp_path / "notes")
+    coordination.compare_and_set("one", "a", None)
     (file,) = (tmp_path / "notes").glob("*.json")
     file.write_text("{")
     with pytest.raises(ChestUnavailable, match="remove it"):
-        ledger.note("one")
+        coordination.value("one")
 
 
 def test_reading_a_note_makes_nothing(tmp_path: Path) -> None:
-    assert FileLedger(tmp_path / "notes").note("one") is None
+    assert FileCoordinationStore(tmp_path / "notes").value("one") is None
     assert list(tmp_path.iterdir()) == []

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chest.chests.base import ReadableChest
+from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
-from chest.chests.sql import SQLChest
-from chest.record import Record
-from chest.transfer import ScheduledExporter
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.record.record import Record
+from chest.transfer import ScheduledTransfer
 from tests.servers.database import DatabaseServer
 from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.support import make_record, wait_until
@@ -44,8 +44,8 @@ def _fill(url: str) -> list[str]:
 
 
 @contextmanager
-def _exporting(source: str | ReadableChest, target: LogChest, **options: object) -> Iterator[ScheduledExporter]:
-    exporter = ScheduledExporter(source, target, 0.5, batch_records=BATCH, **options)
+def _exporting(source: str | ReadableChest, target: LogChest, **options: object) -> Iterator[ScheduledTransfer]:
+    exporter = ScheduledTransfer(source, target, 0.5, batch_records=BATCH, **options)
     exporter.start()
     try:
         yield exporter
@@ -62,7 +62,7 @@ def proxy(postgresql: DatabaseServer) -> Iterator[FaultProxy]:
 @pytest.mark.parametrize(
     ("fault", "marker"),
     [(Fault.CUT_BEFORE, b"ORDER BY"), (Fault.REPLY_LOST, b"ORDER BY"), (Fault.RESET, b"")],
-    ids=["before a page is asked for", "amid a page", "all connections at once"],
+    ids=["before a page is asked for", "during a page", "all connections at once"],
 )
 def test_a_postgresql_that_is_cut_off_amid_a_run(
     postgresql: DatabaseServer, proxy: FaultProxy, fault: Fault, marker: bytes
@@ -161,9 +161,9 @@ def test_a_sqlite_that_cannot_be_read_at_all(tmp_path: Path) -> None:
 def test_a_source_that_is_locked_sends_nothing_twice_to_a_target_that_knows_ids(tmp_path: Path) -> None:
     source, target = (f"sqlite:///{tmp_path / name}" for name in ("source.sqlite3", "target.sqlite3"))
     names = _fill(f"{source}?busy_timeout_ms=50")
-    with closing(sqlite3.connect(tmp_path / "source.sqlite3")) as theirs, SQLChest(target) as chest:
+    with closing(sqlite3.connect(tmp_path / "source.sqlite3")) as theirs, SQLiteChest(target) as chest:
         theirs.execute("BEGIN IMMEDIATE")
-        exporter = ScheduledExporter(f"{source}?busy_timeout_ms=50", chest, 0.5, batch_records=BATCH)
+        exporter = ScheduledTransfer(f"{source}?busy_timeout_ms=50", chest, 0.5, batch_records=BATCH)
         exporter.start()
         wait_until(lambda: exporter.stats()["failed_runs"] >= 2, 30)
         theirs.rollback()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from chest.chests.base import StoredRecord
+from chest.chests.contract import StoredRecord
 from chest.errors import ChestError
 from chest.transfer import sent as sent_module
-from chest.transfer.file_ledger import FileLedger
+from chest.transfer.file_coordination import FileCoordinationStore
 from chest.transfer.journal import Journal
 from chest.transfer.position import Position
 from tests.support import make_record
@@ -18,11 +18,11 @@ from tests.support import make_record
 
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sent_module, "PIECE_IDS", 2)
+    monkeypatch.setattr(sent_module, "BLOCK_IDS", 2)
 
 
 def _journal(directory: Path) -> Journal:
-    return Journal(FileLedger(directory), "one")
+    return Journal(FileCoordinationStore(directory), "one")
 
 
 def _send(position: Position, *places: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from chest.chests.base import ReadableChest, StoredRecord
+from chest.chests.contract import ReadableChest, StoredRecord
 from chest.chests.registry import open_chest
 from tests.processes import ROOT
 from tests.servers.database import DatabaseServer
@@ -187,7 +187,7 @@ def _run_ticks(notes: Notes, kills: int) -> None:
             notes.kill_leader()
             kills -= 1
         before = len(notes.lines())
-        wait_until(lambda before=before: len(notes.lines()) > before, 20)  # type: ignore[misc]
+        wait_until(lambda before=before: len(notes.lines()) > before, 60)  # type: ignore[misc]
         sent.append(len(notes.lines()))
         _wait_for_quiet(notes)
 

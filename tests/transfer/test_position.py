@@ -6,7 +6,7 @@ import pytest
 
 from chest.errors import ChestError
 from chest.transfer.position import Position
-from chest.transfer.sent import Piece, Sent
+from chest.transfer.sent import IdBlock, Sent
 
 
 def _no_piece(slot: int) -> str:
@@ -14,7 +14,7 @@ def _no_piece(slot: int) -> str:
 
 
 def test_a_position_is_what_was_written_down() -> None:
-    sent = Sent(last=Piece(["a", "b"], 7))
+    sent = Sent(last=IdBlock(["a", "b"], 7))
     again = Position.of_text(Position("c", sent, (1.5, "d")).as_text(), _no_piece)
     assert ("a" in again.sent, "x" in again.sent, again.settled, again.passed) == (True, False, "c", (1.5, "d"))
     assert again.sent.last.highest == 7

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chest.chests.base import Cursor, StoredRecord
+from chest.chests.contract import Cursor, StoredRecord
 from chest.errors import ChestUnavailable
 from chest.transfer.read_ahead import pages_ahead
 from tests.support import make_record, wait_until

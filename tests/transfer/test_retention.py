@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from chest.chests.memory import MemoryChest
-from chest.chests.sql import SQLChest
-from chest.errors import SettingsError
-from chest.record import Record
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.errors import ChestUnavailable, SettingsError
+from chest.record.record import Record
 from chest.transfer.retention import Retention
 from tests.support import make_record
 from tests.transfer.conftest import LogChest, paths
@@ -26,29 +26,61 @@ def _aged(*hours: int) -> list[Record]:
     return [make_record(path=str(age), time_ns=now - age * _HOUR_NS) for age in hours]
 
 
-def _paths(chest: SQLChest) -> list[str]:
+def _paths(chest: SQLiteChest) -> list[str]:
     return [stored.record.path for stored in chest.read(limit=100_000)]
 
 
-def test_requests_older_than_the_age_go_whatever_the_order_they_were_stored_in(source: SQLChest) -> None:
+def test_requests_older_than_the_age_go_whatever_the_order_they_were_stored_in(source: SQLiteChest) -> None:
     source.write(_aged(30, 1, 25, 2, 48))
     result = Retention(source, max_age=timedelta(hours=24), chunk_records=2).run()
     assert _paths(source) == ["1", "2"]
     assert (result.removed, result.is_complete) == (3, True)
 
 
-def test_the_rows_stored_first_go_when_there_are_too_many(source: SQLChest) -> None:
+def test_the_rows_stored_first_go_when_there_are_too_many(source: SQLiteChest) -> None:
     source.write(_aged(1, 9, 5, 7))
     assert Retention(source, max_rows=2, chunk_records=1).run().removed == 2
     assert _paths(source) == ["5", "7"]
     assert Retention(source, max_rows=2).run().removed == 0
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "memory"])
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [((30, 48, 25), "is older than max_age"), ((30, 1, -30), "is from the future")],
+    ids=["all too old", "one of the future"],
+)
+def test_nothing_goes_for_its_age_if_the_newest_record_makes_the_clock_doubtful(
+    source: SQLiteChest, kind: str, hours: tuple[int, ...], said: str
+) -> None:
+    chest = source if kind == "sqlite" else MemoryChest()
+    chest.write(_aged(*hours))
+    with pytest.raises(ChestUnavailable, match=said):
+        Retention(chest, max_age=timedelta(hours=24)).run()
+    assert len(chest.read()) == len(hours)
+    assert Retention(chest, max_age=timedelta(hours=24), may_remove_all=True).run().removed == sum(
+        each > 24 for each in hours
+    )
+
+
+def test_the_other_bounds_hold_also_with_a_clock_that_is_doubtful(source: SQLiteChest) -> None:
+    source.write(_aged(30, 48, 25))
+    with pytest.raises(ChestUnavailable, match="is older than max_age"):
+        Retention(source, max_age=timedelta(hours=24), max_rows=2).run()
+    assert len(_paths(source)) == 2
+
+
+def test_an_empty_chest_has_nothing_to_doubt(source: SQLiteChest) -> None:
+    source.open()
+    for chest in (source, MemoryChest()):
+        assert Retention(chest, max_age=timedelta(hours=24)).run().is_complete
+
+
 def _big(count: int) -> list[Record]:
     return [make_record(path=str(place), variables={"text": "x" * 2000}) for place in range(count)]
 
 
-def test_a_file_is_kept_within_its_bytes_and_becomes_shorter(source: SQLChest, tmp_path: Path) -> None:
+def test_a_file_is_kept_within_its_bytes_and_becomes_shorter(source: SQLiteChest, tmp_path: Path) -> None:
     source.write(_big(3000))
     source.close()
     path = tmp_path / "source.sqlite3"
@@ -62,7 +94,7 @@ def test_a_file_is_kept_within_its_bytes_and_becomes_shorter(source: SQLChest, t
 
 
 def test_the_bytes_of_a_users_own_tables_cost_no_record(
-    source: SQLChest, tmp_path: Path, execute: Callable[[str], None]
+    source: SQLiteChest, tmp_path: Path, execute: Callable[[str], None]
 ) -> None:
     source.write(_aged(1, 2, 3))
     execute("CREATE TABLE mine (data)")
@@ -91,21 +123,21 @@ def test_a_chest_without_means_of_its_own_is_kept_by_age(log: LogChest) -> None:
         ({"max_rows": 1, "chunk_records": 0}, "chunk_records"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(source: SQLChest, bounds: dict[str, object], said: str) -> None:
+def test_what_is_invalid_is_refused(source: SQLiteChest, bounds: dict[str, object], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         Retention(source, **bounds)  # type: ignore[arg-type]
 
 
-def test_a_run_can_be_stopped(source: SQLChest) -> None:
-    source.write(_aged(*range(10, 30)))
+def test_a_run_can_be_stopped(source: SQLiteChest) -> None:
+    source.write(_aged(0, *range(10, 30)))
     asked = iter([False, False, True, True, True, True, True, True])
     result = Retention(source, max_age=timedelta(hours=1), chunk_records=5).run(stop=lambda: next(asked))
     assert (result.removed, result.is_complete) == (10, False)
 
 
-def test_writers_and_readers_go_on_meanwhile(source: SQLChest, tmp_path: Path) -> None:
-    source.write(_aged(*[48] * 20_000))
-    with SQLChest(f"sqlite:///{tmp_path / 'source.sqlite3'}?busy_timeout_ms=1000") as other:
+def test_writers_and_readers_go_on_meanwhile(source: SQLiteChest, tmp_path: Path) -> None:
+    source.write(_aged(0, *[48] * 20_000))
+    with SQLiteChest(f"sqlite:///{tmp_path / 'source.sqlite3'}?busy_timeout_ms=1000") as other:
         done = threading.Event()
         thread = threading.Thread(
             target=lambda: (Retention(source, max_age=timedelta(hours=1)).run(), done.set()), daemon=True
@@ -118,4 +150,4 @@ def test_writers_and_readers_go_on_meanwhile(source: SQLChest, tmp_path: Path) -
             written += 1
         thread.join()
         assert written > 20
-        assert len(_paths(other)) == written
+        assert len(_paths(other)) == written + 1

@@ -1,10 +1,10 @@
-"""``ScheduledExporter`` and ``ScheduledRetention``: one of many has a tick; what fails goes on; what is seen of it."""
+"""``ScheduledTransfer`` and ``ScheduledRetention``: one of many has a tick; what fails goes on; what is seen of it."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from chest.chests.memory import MemoryChest
-from chest.chests.sql import SQLChest
+from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.errors import ChestUnavailable, SettingsError
-from chest.record import Record
-from chest.transfer import ScheduledExporter, ScheduledRetention
+from chest.record.record import Record
+from chest.system.threads import start_thread
+from chest.transfer import ScheduledRetention, ScheduledTransfer
 from tests.support import make_record, wait_until
 from tests.transfer.conftest import LogChest
 
@@ -24,7 +25,7 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def url(source: SQLChest, tmp_path: Path) -> str:
+def url(source: SQLiteChest, tmp_path: Path) -> str:
     source.write([make_record(path=str(place)) for place in range(3)])
     return f"sqlite:///{tmp_path / 'source.sqlite3'}"
 
@@ -36,14 +37,16 @@ def started() -> Iterator[ExitStack]:
         yield stack
 
 
-def _start(stack: ExitStack, *arguments: Any, **options: Any) -> ScheduledExporter:
-    exporter = ScheduledExporter(*arguments, **options)
+def _start(stack: ExitStack, *arguments: Any, **options: Any) -> ScheduledTransfer:
+    exporter = ScheduledTransfer(*arguments, **options)
     exporter.start()
     stack.callback(exporter.shutdown)
     return exporter
 
 
-def test_what_is_recorded_arrives_tick_by_tick(started: ExitStack, url: str, source: SQLChest, log: LogChest) -> None:
+def test_what_is_recorded_arrives_tick_by_tick(
+    started: ExitStack, url: str, source: SQLiteChest, log: LogChest
+) -> None:
     exporter = _start(started, url, log, 0.2)
     exporter.start()
     wait_until(lambda: len(log.records) == 3)
@@ -64,7 +67,7 @@ def test_of_several_one_has_a_tick(started: ExitStack, url: str, tmp_path: Path)
     assert runs <= seconds / 0.5 + 3, "more runs than ticks"
 
 
-def _created(exporters: list[ScheduledExporter]) -> float:
+def _created(exporters: list[ScheduledTransfer]) -> float:
     return min(each._created.timestamp() for each in exporters)
 
 
@@ -85,7 +88,7 @@ def test_ticks_that_nobody_finished_are_counted(started: ExitStack, url: str, lo
     log.fails_at = set(range(1, 10_000))
     exporter = _start(started, url, log, 0.2)
     wait_until(lambda: exporter.ticks_behind >= 3)
-    other = ScheduledExporter(url, log, 0.2)
+    other = ScheduledTransfer(url, log, 0.2)
     assert other.ticks_behind == 0
     log.fails_at = set()
     wait_until(lambda: exporter.ticks_behind <= 1)
@@ -94,7 +97,7 @@ def test_ticks_that_nobody_finished_are_counted(started: ExitStack, url: str, lo
 def test_who_only_follows_sees_how_the_leader_is(started: ExitStack, url: str, log: LogChest) -> None:
     leader = _start(started, url, log, 0.3, name="same")
     wait_until(lambda: leader.stats()["runs"])
-    with leader._leader._ledger.lock("leader same"):  # a leader that hangs, wherever it is
+    with leader._leader._coordination.lock("leader same"):  # a leader that hangs, wherever it is
         follower = _start(started, url, log, 0.3, name="same")
         wait_until(lambda: follower.stats()["last_finished_time"] is not None)
         wait_until(lambda: follower.ticks_behind >= 3)
@@ -102,21 +105,21 @@ def test_who_only_follows_sees_how_the_leader_is(started: ExitStack, url: str, l
 
 
 def test_run_now_runs_here_whatever_the_timetable_says(url: str, log: LogChest) -> None:
-    exporter = ScheduledExporter(url, log, HOUR)
+    exporter = ScheduledTransfer(url, log, HOUR)
     assert exporter.run_now().written == 3
     assert exporter.last_result.written == 3
     assert exporter.run_now().written == 0
-    with exporter._leader._ledger.lock(f"leader {exporter.name}"):
+    with exporter._leader._coordination.lock(f"leader {exporter.name}"):
         assert exporter.run_now() is None
     log.fails_at = {log.writes + 1}
-    with SQLChest(url) as source:
+    with SQLiteChest(url) as source:
         source.write([make_record()])
     with pytest.raises(ChestUnavailable):
         exporter.run_now()
 
 
 def test_shutting_down_ends_a_run_after_its_batch_and_nothing_is_lost(
-    url: str, source: SQLChest, log: LogChest
+    url: str, source: SQLiteChest, log: LogChest
 ) -> None:
     is_sending, go_on = threading.Event(), threading.Event()
 
@@ -125,7 +128,7 @@ def test_shutting_down_ends_a_run_after_its_batch_and_nothing_is_lost(
         go_on.wait(30)
         return record
 
-    exporter = ScheduledExporter(url, log, 0.2, map=slowly, batch_records=1)
+    exporter = ScheduledTransfer(url, log, 0.2, map=slowly, batch_records=1)
     exporter.start()
     assert is_sending.wait(20)
     assert exporter.stats()["is_running"]
@@ -133,7 +136,7 @@ def test_shutting_down_ends_a_run_after_its_batch_and_nothing_is_lost(
     go_on.set()
     assert exporter.wait(10)
     assert log.paths == ["0"]
-    ScheduledExporter(url, log, HOUR).run_now()
+    ScheduledTransfer(url, log, HOUR).run_now()
     assert log.paths == ["0", "1", "2"]
 
 
@@ -144,7 +147,7 @@ def test_jitter_delays_a_run_and_its_wait_ends_with_shutdown(started: ExitStack,
     assert log.records == []
 
 
-def test_retention_is_put_on_a_timetable_the_same_way(url: str, source: SQLChest, started: ExitStack) -> None:
+def test_retention_is_put_on_a_timetable_the_same_way(url: str, source: SQLiteChest, started: ExitStack) -> None:
     old = ScheduledRetention(url, 0.2, max_rows=1)
     old.start()
     started.callback(old.shutdown)
@@ -156,33 +159,30 @@ def test_retention_is_put_on_a_timetable_the_same_way(url: str, source: SQLChest
 def test_where_to_agree_may_be_another_database_or_a_directory(tmp_path: Path, url: str, log: LogChest) -> None:
     source = MemoryChest()
     source.write([make_record()])
-    assert ScheduledExporter(source, log, HOUR, directory=tmp_path / "notes").run_now().written == 1
-    exporter = ScheduledExporter(source, log, HOUR, directory=tmp_path / "other", leader=url)
+    assert ScheduledTransfer(source, log, HOUR, directory=tmp_path / "notes").run_now().written == 1
+    exporter = ScheduledTransfer(source, log, HOUR, directory=tmp_path / "other", leader=url)
     assert exporter.run_now().read == 1
-    with SQLChest(url) as shared:
-        assert shared.ledger().note(f"leader {exporter.name}") is not None
+    with SQLiteChest(url) as shared:
+        assert shared.coordination().value(f"leader {exporter.name}") is not None
     with pytest.raises(SettingsError, match="directory="):
-        ScheduledExporter(source, log, HOUR)
-    with pytest.raises(SettingsError, match="agree in"):
-        ScheduledExporter(source, log, HOUR, directory=tmp_path, leader=source)
+        ScheduledTransfer(source, log, HOUR)
+    with pytest.raises(SettingsError, match="leader= a database"):
+        ScheduledTransfer(source, log, HOUR, directory=tmp_path, leader=source)
 
 
 def test_one_that_is_just_beginning_may_be_asked_and_stopped_from_another_thread(
     started: ExitStack, url: str, log: LogChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a health check and the end of a recorder do, while the exporter's thread begins its exports."""
-    from chest.transfer import scheduled
-
     is_at_it, may_go_on = threading.Event(), threading.Event()
-    add_ours = scheduled._add_ours
 
-    def slowly(scheduler: Any) -> None:
+    def slowly(run: Callable[[], None]) -> None:
         is_at_it.set()
-        assert may_go_on.wait(10)
-        add_ours(scheduler)
+        assert may_go_on.wait(60)
+        start_thread(run)
 
-    monkeypatch.setattr(scheduled, "_add_ours", slowly)
-    exporter = ScheduledExporter(url, log, HOUR)
+    monkeypatch.setattr("chest.transfer.timetable.start_thread", slowly)
+    exporter = ScheduledTransfer(url, log, HOUR)
     thread = threading.Thread(target=exporter.start)
     thread.start()
     assert is_at_it.wait(10)
@@ -192,3 +192,13 @@ def test_one_that_is_just_beginning_may_be_asked_and_stopped_from_another_thread
     thread.join()
     assert exporter.next_run_time is None
     assert exporter.stats()["is_started"] is False
+
+
+def test_the_old_name_of_a_scheduled_transfer_works_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    import chest.transfer
+
+    vars(chest.transfer).pop("ScheduledExporter", None)
+    for _ in range(2):
+        assert chest.transfer.ScheduledExporter is ScheduledTransfer  # type: ignore[attr-defined]
+    (message,) = caplog.messages
+    assert "ScheduledExporter is now called ScheduledTransfer" in message

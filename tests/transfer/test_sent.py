@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chest.chests.base import Cursor, StoredRecord
+from chest.chests.contract import Cursor, StoredRecord
+from chest.record.record import Outcome, record_key
 from chest.transfer import sent as sent_module
-from chest.transfer.sent import PIECE_IDS, Sent
+from chest.transfer.sent import BLOCK_IDS, Sent
 from tests.support import make_record
 
 
@@ -23,7 +24,7 @@ def test_nothing_is_forgotten_that_is_read_again_and_nothing_is_kept_once_all_is
     places: list[int], settled: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sent_module, "PIECE_IDS", 3)
+        patch.setattr(sent_module, "BLOCK_IDS", 3)
         sent = Sent()
         for place in places:
             sent.add(_stored(place))
@@ -37,14 +38,14 @@ def test_nothing_is_forgotten_that_is_read_again_and_nothing_is_kept_once_all_is
 
 def test_pieces_are_full_or_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = Sent()
-    for place in range(2 * PIECE_IDS + 1):
+    for place in range(2 * BLOCK_IDS + 1):
         sent.add(_stored(place))
         sent.add(_stored(place))
-    assert [len(piece.ids) for piece in sent] == [PIECE_IDS, PIECE_IDS, 1]
+    assert [len(piece.ids) for piece in sent] == [BLOCK_IDS, BLOCK_IDS, 1]
 
 
 def test_a_record_that_turns_up_at_a_higher_place_is_remembered_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sent_module, "PIECE_IDS", 1)
+    monkeypatch.setattr(sent_module, "BLOCK_IDS", 1)
     sent = Sent()
     sent.add(_stored(1, "a"))
     sent.full[0].slot = 5
@@ -59,7 +60,7 @@ def test_a_record_that_turns_up_at_a_higher_place_is_remembered_for_longer(monke
 
 
 def test_where_places_are_no_numbers_each_is_forgotten_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sent_module, "PIECE_IDS", 2)
+    monkeypatch.setattr(sent_module, "BLOCK_IDS", 2)
     sent = Sent()
     for name in "abc":
         sent.add(_stored(name, name))
@@ -72,7 +73,7 @@ def test_where_places_are_no_numbers_each_is_forgotten_by_itself(monkeypatch: py
 
 
 def test_where_places_are_no_numbers_the_oldest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sent_module, "PIECE_IDS", 1)
+    monkeypatch.setattr(sent_module, "BLOCK_IDS", 1)
     named, numbered = Sent(), Sent()
     for place in (1, 2):
         named.add(_stored(str(place), str(place)))
@@ -80,3 +81,11 @@ def test_where_places_are_no_numbers_the_oldest_make_room(monkeypatch: pytest.Mo
     named.forget_oldest()
     numbered.forget_oldest()
     assert (len(named), "2" in named, len(numbered)) == (1, True, 2)
+
+
+def test_a_record_is_told_from_the_note_whose_place_it_took() -> None:
+    sent = Sent()
+    record = make_record()
+    note = record._replace(outcome=Outcome.KILLED)
+    sent.add(StoredRecord(1, datetime.now(UTC), note))
+    assert (record_key(note) in sent, record_key(record) in sent) == (True, False)

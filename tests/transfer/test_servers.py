@@ -12,8 +12,9 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.pool import NullPool
 
 from chest.chests.memory import MemoryChest
-from chest.chests.sql import SQLChest
-from chest.record import Record
+from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.record.record import Record
 from chest.transfer import Retention, Transfer
 from tests.servers.database import DatabaseServer
 from tests.support import make_record
@@ -110,3 +111,28 @@ def test_retention_keeps_the_bounds(chest: SQLChest) -> None:
     result = Retention(chest, max_bytes=2**20).run()
     assert 600 < result.removed < 900
     assert result.reclaimed_bytes == 0
+
+
+def test_what_took_the_place_of_a_note_that_was_sent_is_sent_too_and_takes_its_place(
+    chest: SQLChest, tmp_path: Path
+) -> None:
+    records = [make_record(path=str(place)) for place in range(3)]
+    chest.write([record._replace(outcome="killed") for record in records])
+    with SQLiteChest(f"sqlite:///{tmp_path / 'target.sqlite3'}") as target:
+        transfer = Transfer(chest, target)
+        assert transfer.run().written == 3
+        chest.write(records[:2])
+        assert transfer.run().written == 2
+        assert [stored.record.outcome for stored in target.read()] == ["killed", "ok", "ok"]
+
+
+def test_a_record_that_is_transferred_takes_the_place_of_the_note_in_the_target(
+    chest: SQLChest, tmp_path: Path
+) -> None:
+    records = [make_record(path=str(place)) for place in range(10)]
+    notes = [record._replace(outcome="killed") for record in records]
+    chest.write([*records[8:], *notes[:3]])
+    with SQLiteChest(f"sqlite:///{tmp_path / 'source.sqlite3'}") as source:
+        source.write([*records[:8], *notes[8:]])
+        Transfer(source, chest).run()
+    assert sorted(stored.record for stored in chest.read()) == records

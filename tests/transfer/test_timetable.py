@@ -18,8 +18,9 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from chest.errors import SettingsError
-from chest.transfer import scheduled
-from chest.transfer.scheduled import Timetable
+from chest.transfer import timetable as timetable_module
+from chest.transfer.timetable import Timetable
+from chest.transfer.triggers import trigger_of
 from tests.processes import run_python
 from tests.support import wait_until
 
@@ -97,7 +98,7 @@ def test_no_call_comes_after_stop_and_stop_does_not_wait(calls: Calls) -> None:
 def test_the_interpreter_ends_although_a_call_is_in_hand() -> None:
     code = """
         import time
-        from chest.transfer.scheduled import Timetable
+        from chest.transfer.timetable import Timetable
         from datetime import datetime
         began = []
         def run(tick):
@@ -200,12 +201,50 @@ def test_cron_in_a_time_zone_keeps_to_its_clocks_through_daylight_saving(calls: 
     assert timetable.is_due(autumn + timedelta(hours=25), autumn)
 
 
+@pytest.mark.parametrize(
+    ("line", "zone", "after", "ticks"),
+    [
+        ("0 0 * * *", "Europe/Berlin", "2026-03-28T12:00", ["28T23:00", "29T22:00", "30T22:00"]),
+        ("0 0 * * *", "Europe/Helsinki", "2026-03-28T12:00", ["28T22:00", "29T21:00", "30T21:00"]),
+        ("@daily", "America/New_York", "2026-03-07T12:00", ["08T05:00", "09T04:00", "10T04:00"]),
+        ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00", ["29T01:30", "30T00:30"]),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", ["25T00:30", "26T01:30"]),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:45", ["26T01:30"]),
+        ("*/30 * * * *", "Europe/Berlin", "2026-10-25T00:15", ["25T00:30", "25T01:00", "25T01:30", "25T02:00"]),
+        ("*/30 * * * *", "Europe/Berlin", "2026-03-29T00:15", ["29T00:30", "29T01:00", "29T01:30"]),
+        ("0 * * * *", "Australia/Lord_Howe", "2026-04-04T13:30", ["04T14:00", "04T15:30", "04T16:30"]),
+        ("0 0 * * *", "Pacific/Apia", "2011-12-28T12:00", ["29T10:00", "30T10:00"]),
+        ("0 12 29 2 *", "UTC", "2026-01-01T00:00", ["29T12:00"]),
+        ("0 0 31 2 *", "UTC", "2026-01-01T00:00", []),
+    ],
+)
+def test_a_crontab_s_line_has_each_of_its_ticks_once_when_clocks_are_changed(
+    line: str, zone: str, after: str, ticks: list[str]
+) -> None:
+    trigger, _ = trigger_of(line, zone)
+    found, tick = [], datetime.fromisoformat(after).replace(tzinfo=UTC)
+    for _ in ticks or [""]:
+        tick = trigger.get_next_fire_time(None, tick + timedelta(microseconds=1))
+        if tick is None:
+            break
+        found.append(f"{tick:%dT%H:%M}")
+    assert found == ticks
+
+
+def test_ticks_are_counted_soon_also_where_clocks_are_changed(calls: Calls) -> None:
+    timetable = _timetable(calls, "* * * * *", timezone="Europe/Berlin")
+    start = _at("2026-10-24T20:00:00+00:00")
+    begin = time.process_time()
+    assert timetable.ticks_between(start, start + timedelta(hours=8)) == 480
+    assert time.process_time() - begin < 5.0
+
+
 def test_ticks_are_counted_up_to_a_bound(calls: Calls) -> None:
     timetable = _timetable(calls, 60)
     start = _at("2026-01-01T00:00:30+00:00")
     assert timetable.ticks_between(start, start + timedelta(seconds=20)) == 0
     assert timetable.ticks_between(start, start + timedelta(minutes=5)) == 5
-    assert timetable.ticks_between(start, start + timedelta(days=30)) == scheduled.MOST_TICKS_COUNTED
+    assert timetable.ticks_between(start, start + timedelta(days=30)) == timetable_module.MOST_TICKS_COUNTED
     assert timetable.ticks_between(start, start - timedelta(days=1)) == 0
 
 
@@ -217,18 +256,53 @@ def test_triggers_of_apscheduler_are_taken_as_they_are(calls: Calls) -> None:
 
 
 def test_a_clock_that_is_set_back_costs_no_hour(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = timedelta(hours=1)
+    monkeypatch.setattr(timetable_module, "_now", lambda: datetime.now(UTC) + ahead)
     timetable = _timetable(calls, 0.2)
     timetable.start()
     try:
-        assert timetable._job is not None
-        timetable._job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))  # as reckoned by the old clock
+        wait_until(lambda: calls.ticks, 60)
+        ahead = timedelta()
         count = len(calls.ticks)
-        ahead = scheduled._clock_ahead()
-        monkeypatch.setattr(scheduled, "_clock_ahead", lambda: ahead - 3600)
-        timetable._scheduler.wakeup()
-        wait_until(lambda: len(calls.ticks) > count + 1)
+        wait_until(lambda: len(calls.ticks) > count + 2, 60)
+        assert calls.ticks[-1] < datetime.now(UTC) + timedelta(minutes=1)
     finally:
         timetable.stop()
+
+
+@pytest.mark.parametrize("has_scheduler", [False, True])
+def test_a_tick_that_is_too_late_is_left_out(calls: Calls, has_scheduler: bool) -> None:
+    scheduler = BackgroundScheduler() if has_scheduler else None
+    timetable = _timetable(
+        calls, datetime.now(UTC) - timedelta(seconds=5), misfire_grace_seconds=1, scheduler=scheduler
+    )
+    timetable.start()
+    if scheduler is not None:
+        scheduler.start()
+    try:
+        wait_until(lambda: timetable.next_run_time is None, 60)
+        time.sleep(0.1)
+        assert calls.ticks == []
+    finally:
+        timetable.stop()
+        if scheduler is not None:
+            scheduler.shutdown()
+
+
+def test_a_call_that_raises_is_logged_and_the_next_tick_comes(caplog: pytest.LogCaptureFixture) -> None:
+    ticks: list[datetime] = []
+
+    def fail(tick: datetime) -> None:
+        ticks.append(tick)
+        raise RuntimeError("no luck today")
+
+    timetable = _timetable(fail, 0.1)
+    timetable.start()
+    try:
+        wait_until(lambda: len(ticks) > 1, 60)
+    finally:
+        timetable.stop()
+    assert "no luck today" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -238,6 +312,6 @@ def test_a_clock_that_is_set_back_costs_no_hour(calls: Calls, monkeypatch: pytes
         {"trigger": "99 * * * *"}, {"trigger": "0 3 * * *", "timezone": "Europe/Nowhere"}, {"trigger": None},
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused(calls: Calls, options: dict[str, Any]) -> None:
+def test_what_is_invalid_is_refused(calls: Calls, options: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         _timetable(calls, **options)

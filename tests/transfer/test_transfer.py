@@ -12,9 +12,9 @@ import pytest
 
 from chest.chests.memory import MemoryChest
 from chest.chests.query import Query
-from chest.chests.sql import SQLChest
+from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.errors import ChestError, ChestUnavailable, SettingsError
-from chest.record import Record
+from chest.record.record import Record
 from chest.transfer import position, sent
 from chest.transfer.result import TransferResult
 from chest.transfer.transfer import Transfer
@@ -26,7 +26,7 @@ def _records(*names: str) -> list[Record]:
     return [make_record(path=name) for name in names]
 
 
-def test_records_are_copied_in_order_whole_and_once(source: SQLChest, target: MemoryChest) -> None:
+def test_records_are_copied_in_order_whole_and_once(source: SQLiteChest, target: MemoryChest) -> None:
     records = _records(*map(str, range(25)))
     source.write(records)
     transfer = Transfer(source, target, batch_records=10)
@@ -39,7 +39,7 @@ def test_records_are_copied_in_order_whole_and_once(source: SQLChest, target: Me
     assert len(source.read()) == 26
 
 
-def test_another_object_goes_on_where_the_last_one_stopped(source: SQLChest, log: LogChest) -> None:
+def test_another_object_goes_on_where_the_last_one_stopped(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records("a", "b"))
     Transfer(source, log).run()
     source.write(_records("c"))
@@ -49,15 +49,15 @@ def test_another_object_goes_on_where_the_last_one_stopped(source: SQLChest, log
 
 def test_chests_may_be_given_as_urls(tmp_path: Path) -> None:
     first, second = f"sqlite:///{tmp_path / 'a.sqlite3'}", f"sqlite:///{tmp_path / 'b.sqlite3'}"
-    with SQLChest(first) as chest:
+    with SQLiteChest(first) as chest:
         chest.write(_records("a"))
     with Transfer(first, second) as transfer:
         assert transfer.run().written == 1
-    with SQLChest(second) as chest:
+    with SQLiteChest(second) as chest:
         assert [stored.record.path for stored in chest.read()] == ["a"]
 
 
-def test_a_target_that_fails_loses_nothing_and_the_next_run_goes_on(source: SQLChest, log: LogChest) -> None:
+def test_a_target_that_fails_loses_nothing_and_the_next_run_goes_on(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records(*map(str, range(30))))
     log.fails_at = {2, 3}
     transfer = Transfer(source, log, batch_records=10)
@@ -70,7 +70,7 @@ def test_a_target_that_fails_loses_nothing_and_the_next_run_goes_on(source: SQLC
 
 
 def test_a_target_that_fails_in_the_middle_of_a_batch_does_not_get_its_first_half_again(
-    source: SQLChest, log: LogChest
+    source: SQLiteChest, log: LogChest
 ) -> None:
     source.write(_records("a", "b", "bad", "d"))
     log.refused, log.names_refused, log.fails_at = {"bad"}, False, {3}  # the whole batch; a and b; then it is down
@@ -84,7 +84,7 @@ def test_a_target_that_fails_in_the_middle_of_a_batch_does_not_get_its_first_hal
 
 @pytest.mark.parametrize("names_refused", [True, False])
 def test_a_refused_record_is_handed_over_and_the_others_arrive(
-    source: SQLChest, log: LogChest, names_refused: bool
+    source: SQLiteChest, log: LogChest, names_refused: bool
 ) -> None:
     source.write(_records("a", "bad", "c", "worse", "e"))
     log.refused, log.names_refused = {"bad", "worse"}, names_refused
@@ -97,7 +97,7 @@ def test_a_refused_record_is_handed_over_and_the_others_arrive(
 
 
 def test_a_refusal_that_nobody_takes_is_logged_once_a_run(
-    source: SQLChest, log: LogChest, caplog: pytest.LogCaptureFixture
+    source: SQLiteChest, log: LogChest, caplog: pytest.LogCaptureFixture
 ) -> None:
     source.write(_records("bad", "worse"))
     log.refused = {"bad", "worse"}
@@ -106,7 +106,7 @@ def test_a_refusal_that_nobody_takes_is_logged_once_a_run(
     assert len(caplog.records) == 1
 
 
-def test_a_dead_letter_store_that_fails_keeps_the_record_for_the_next_run(source: SQLChest, log: LogChest) -> None:
+def test_a_dead_letter_store_that_fails_keeps_the_record_for_the_next_run(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records("bad"))
     log.refused = {"bad"}
 
@@ -120,7 +120,7 @@ def test_a_dead_letter_store_that_fails_keeps_the_record_for_the_next_run(source
     assert [record.path for record in kept] == ["bad"]
 
 
-def test_moving_removes_what_the_target_took_and_nothing_else(source: SQLChest, log: LogChest) -> None:
+def test_moving_removes_what_the_target_took_and_nothing_else(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records("a", "bad", "c", "left out"))
     log.refused = {"bad"}
     move = Transfer(source, log, remove_after=True, map=lambda record: None if record.path == "left out" else record)
@@ -130,7 +130,7 @@ def test_moving_removes_what_the_target_took_and_nothing_else(source: SQLChest, 
     assert move.run().read == 0
 
 
-def test_conditions_choose_and_the_place_is_kept_for_each_choice(source: SQLChest, log: LogChest) -> None:
+def test_conditions_choose_and_the_place_is_kept_for_each_choice(source: SQLiteChest, log: LogChest) -> None:
     source.write([make_record(path="fine"), make_record(path="broken", outcome="error")])
     Transfer(source, log, query=Query(outcome="error")).run()
     assert log.paths == ["broken"]
@@ -139,7 +139,7 @@ def test_conditions_choose_and_the_place_is_kept_for_each_choice(source: SQLChes
     assert Transfer(source, log, query=Query(outcome="error")).run().read == 0
 
 
-def test_what_matches_nothing_is_not_looked_at_again(source: SQLChest, log: LogChest) -> None:
+def test_what_matches_nothing_is_not_looked_at_again(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records("a", "b", "c"))
     transfer = Transfer(source, log, query=Query(outcome="error"))
     assert transfer.estimate() == 3
@@ -147,7 +147,7 @@ def test_what_matches_nothing_is_not_looked_at_again(source: SQLChest, log: LogC
     assert transfer.estimate() == 0
 
 
-def test_a_function_changes_records_or_leaves_them_out(source: SQLChest, target: MemoryChest) -> None:
+def test_a_function_changes_records_or_leaves_them_out(source: SQLiteChest, target: MemoryChest) -> None:
     source.write(_records("a", "b"))
     result = Transfer(
         source, target, map=lambda record: record._replace(path="changed") if record.path == "a" else None
@@ -156,7 +156,7 @@ def test_a_function_changes_records_or_leaves_them_out(source: SQLChest, target:
     assert (result.read, result.written) == (2, 1)
 
 
-def test_a_function_that_raises_stops_the_run_and_loses_nothing(source: SQLChest, log: LogChest) -> None:
+def test_a_function_that_raises_stops_the_run_and_loses_nothing(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records("a", "b"))
 
     def broken(record: Record) -> Record:
@@ -167,7 +167,7 @@ def test_a_function_that_raises_stops_the_run_and_loses_nothing(source: SQLChest
     assert Transfer(source, log).run().written == 2
 
 
-def test_the_limit_is_for_one_run(source: SQLChest, log: LogChest) -> None:
+def test_the_limit_is_for_one_run(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records(*"abcdefg"))
     transfer = Transfer(source, log, limit=3, batch_records=2)
     results = [transfer.run() for _ in range(4)]
@@ -176,7 +176,7 @@ def test_the_limit_is_for_one_run(source: SQLChest, log: LogChest) -> None:
     assert log.paths == list("abcdefg")
 
 
-def test_a_run_that_is_stopped_ends_between_batches(source: SQLChest, log: LogChest) -> None:
+def test_a_run_that_is_stopped_ends_between_batches(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records(*map(str, range(30))))
     seen: list[int] = []
     transfer = Transfer(source, log, batch_records=10)
@@ -189,7 +189,7 @@ def test_a_run_that_is_stopped_ends_between_batches(source: SQLChest, log: LogCh
     assert transfer.run().written == 10
 
 
-def test_a_dry_run_counts_and_changes_nothing(source: SQLChest, log: LogChest) -> None:
+def test_a_dry_run_counts_and_changes_nothing(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records(*"abc"))
     transfer = Transfer(source, log, batch_records=2)
     result = transfer.run(dry_run=True)
@@ -197,7 +197,7 @@ def test_a_dry_run_counts_and_changes_nothing(source: SQLChest, log: LogChest) -
     assert transfer.run().written == 3
 
 
-def test_beginning_anew_reads_from_the_start(source: SQLChest, target: MemoryChest) -> None:
+def test_beginning_anew_reads_from_the_start(source: SQLiteChest, target: MemoryChest) -> None:
     source.write(_records("a"))
     transfer = Transfer(source, target)
     transfer.run()
@@ -232,7 +232,7 @@ def test_what_was_sent_is_known_by_its_id_wherever_it_stands(late: LateChest, lo
 def test_many_that_are_not_settled_are_remembered_from_run_to_run(
     late: LateChest, log: LogChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sent, "PIECE_IDS", 7)
+    monkeypatch.setattr(sent, "BLOCK_IDS", 7)
     for place in range(1, 101):
         late.put(place, make_record(path=str(place)))
         if place % 40 == 0:
@@ -259,7 +259,7 @@ def test_a_record_that_turns_up_while_a_slow_target_writes_is_found(
 
 
 def test_a_source_that_fails_amid_a_run_loses_nothing(
-    source: SQLChest, log: LogChest, monkeypatch: pytest.MonkeyPatch
+    source: SQLiteChest, log: LogChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.write(_records(*map(str, range(30))))
     read, asked = source.read, []
@@ -329,7 +329,7 @@ def test_a_target_that_knows_ids_is_not_kept_waiting_where_no_more_can_be_rememb
     assert paths(target) == [str(place) for place in range(1, 21)]
 
 
-def test_two_runs_at_once_do_not_both_go_on(source: SQLChest, log: LogChest) -> None:
+def test_two_runs_at_once_do_not_both_go_on(source: SQLiteChest, log: LogChest) -> None:
     source.write(_records(*"abcd"))
     first, second = (Transfer(source, log, batch_records=2) for _ in range(2))
 
@@ -342,7 +342,9 @@ def test_two_runs_at_once_do_not_both_go_on(source: SQLChest, log: LogChest) -> 
     assert Transfer(source, log).run().read == 0
 
 
-def test_a_place_kept_in_a_directory_leaves_the_source_alone(source: SQLChest, log: LogChest, tmp_path: Path) -> None:
+def test_a_place_kept_in_a_directory_leaves_the_source_alone(
+    source: SQLiteChest, log: LogChest, tmp_path: Path
+) -> None:
     source.write(_records("a"))
     before = (tmp_path / "source.sqlite3").stat().st_size
     Transfer(source, log, directory=tmp_path / "notes").run()
@@ -351,7 +353,7 @@ def test_a_place_kept_in_a_directory_leaves_the_source_alone(source: SQLChest, l
     assert (tmp_path / "source.sqlite3").stat().st_size == before
 
 
-def test_what_cannot_be_meant_is_refused(source: SQLChest, target: MemoryChest, log: LogChest) -> None:
+def test_what_is_invalid_is_refused(source: SQLiteChest, target: MemoryChest, log: LogChest) -> None:
     with pytest.raises(SettingsError, match="directory="):
         Transfer(target, log)
     with pytest.raises(SettingsError, match="only be written"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chest.errors import SettingsError
-from chest.transfer.crontab import cron_fields
+from chest.transfer.triggers import cron_fields
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,6 @@ def test_the_other_fields_are_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize(("line", "said"), [("* * * *", "five fields"), ("", "five fields"), ("0 0 1 * 1", "either")])
-def test_what_cannot_be_meant_is_refused(line: str, said: str) -> None:
+def test_what_is_invalid_is_refused(line: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         cron_fields(line)

@@ -19,8 +19,8 @@ class Recorded:
 
     def __init__(self, app: Flask, directory: Path, **options: Any) -> None:
         self.app = app
-        self._chest = MemoryChest()
-        FlaskRecorder(app, **{"chests": [self._chest], "directory": directory, **options})
+        self.chest = MemoryChest()
+        FlaskRecorder(app, **{"chests": [self.chest], "directory": directory, **options})
         self.client = app.test_client()
 
     @property
@@ -32,13 +32,19 @@ class Recorded:
     def records(self) -> list[Record]:
         """Every record offered so far."""
         assert self.recorder.flush(10)
-        return self._chest.records
+        return self.chest.records
 
     @property
     def record(self) -> Record:
         """The only record."""
         [record] = self.records
         return record
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The attributes of the only record, without those that each has."""
+        usual = ("http.response.body.size", "url.scheme")
+        return {name: value for name, value in self.record.attributes.items() if name not in usual}
 
     @property
     def counts(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from flask_chest.app_settings import G_OPTION, AppSettings
 
 from chest import SettingsError
-from chest.settings import options
+from chest.settings.settings import options
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,8 @@ from flask import Flask
 from flask_chest import FlaskRecorder
 
 from chest.chests.memory import MemoryChest
-from chest.record import Record
+from chest.record.record import Record
+from chest.request.client.user import UserIds
 from chest.testing.records import make_record
 from tests.processes import clean_environment
 
@@ -26,7 +27,7 @@ Run = Callable[..., Result]
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("chest.directory.temporary_directory", lambda: tmp_path / "no-such")
+    monkeypatch.setattr("chest.system.directory.temporary_directory", lambda: tmp_path / "no-such")
     monkeypatch.setenv("COLUMNS", "300")
 
 
@@ -75,7 +76,10 @@ def test_show_shows_a_request_whole(run: Run) -> None:
 
 def test_show_of_an_unknown_request_says_where_it_looked(run: Run) -> None:
     result = run("show", "r-2")
-    assert (result.exit_code, result.stderr) == (1, "chest: no record with request id r-2 in memory:flask-cli\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "chest: memory:flask-cli has no record whose id is r-2, or begins so\n",
+    )
 
 
 def test_check_looks_at_each_of_the_applications_chests(run: Run) -> None:
@@ -122,10 +126,10 @@ def test_settings_shows_what_holds_for_the_application_and_who_said_so(run: Run)
     assert (shown["g"]["value"], shown["g"]["source"], shown["g"]["environment"]) == ("all", "default", "CHEST_G")
 
 
-def test_settings_are_a_table_for_people(run: Run) -> None:
-    rows = run("settings").stdout.splitlines()
-    assert any(row.split()[:3] == ["g", "all", "default"] for row in rows)
-    assert any(row.split()[:3] == ["release", "v1", "config"] for row in rows)
+def test_settings_are_shown_for_people(run: Run) -> None:
+    shown = run("settings").stdout
+    assert "\ng = all\n" in shown
+    assert "\nrelease = v1   (default: -)\n    CHEST_RELEASE, from config." in shown
 
 
 def test_the_commands_of_no_one_application_are_not_there(run: Run) -> None:
@@ -180,3 +184,29 @@ def test_the_flask_program_finds_the_command_and_the_records(tmp_path: Path) -> 
     called("shop.py")
     shown: dict[str, Any] = json.loads(called("-m", "flask", "--app", "shop", "chest", "show", "r-7", "--json"))
     assert (shown["route"], shown["variables"]) == ("/", {"user_id": "123"})
+
+
+def test_find_finds_a_user_whom_the_application_hashes(shelf: MemoryChest, tmp_path: Path) -> None:
+    key = "k" * 16
+    shelf.write([make_record(request_id="r-2", attributes={"enduser.id": UserIds("hashed", key).kept("42")})])
+    app = Flask("shop")
+    FlaskRecorder(app, chests=[shelf], directory=tmp_path, user_ids="hashed", user_ids_key=key)
+    result = runner(app)("find", "--user", "42", "--json")
+    assert [json.loads(line)["request_id"] for line in result.stdout.splitlines()] == ["r-2"]
+    assert runner(app)("forget", "--user", "42", "--yes").exit_code == 0
+    assert [each.request_id for each in shelf.records] == ["r-1"]
+
+
+def test_the_other_commands_have_the_application_s_settings_too(run: Run, tmp_path: Path, shelf: MemoryChest) -> None:
+    assert str(tmp_path) in run("status").stdout
+    assert "Records recovered: 0" in run("recover", str(tmp_path)).stdout
+    assert f"Draining {tmp_path} into {shelf.name}" in run("drain", "--once", str(tmp_path)).stdout
+    assert "Dead letters: 0" in run("dead", "list").stderr
+    moved = run("transfer", shelf.name, f"ndjson:{tmp_path}/moved.ndjson")
+    assert moved.exit_code == 0
+    assert len((tmp_path / "moved.ndjson").read_text().splitlines()) == 1
+
+
+def test_the_demonstration_has_an_application_of_its_own(run: Run) -> None:
+    assert run("demo").exit_code == 2
+    assert "demo" not in run("--help").stdout

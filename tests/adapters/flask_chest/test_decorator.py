@@ -94,9 +94,9 @@ def recorded(app: Flask, requests: MemoryChest) -> Iterator[FlaskRecorder]:
 
 def flush(app: Flask) -> None:
     for recorder in recorders_of(app):
-        assert recorder.flush(5)
+        assert recorder.flush(60)
     if "chest" in app.extensions:
-        assert app.extensions["chest"].recorder.flush(5)
+        assert app.extensions["chest"].recorder.flush(60)
 
 
 def get(app: Flask, path: str = "/", method: str = "GET", **options: Any) -> Any:
@@ -571,10 +571,10 @@ def test_a_forked_child_makes_records_of_its_own(app: Flask, tmp_path: Path) -> 
     for path in paths:
         get(app, path)
     flush(app)
-    from chest.chests.sql import SQLChest
+    from chest.chests.sql.sqlite.chest import SQLiteChest
 
     for name in ("now", "later"):
-        with SQLChest(f"sqlite:///{tmp_path}/{name}.sqlite3") as chest:
+        with SQLiteChest(f"sqlite:///{tmp_path}/{name}.sqlite3") as chest:
             assert len(chest.read()) == 4
 
 
@@ -853,6 +853,26 @@ def test_what_an_earlier_request_left_on_the_g_of_both_is_not_recorded(
     assert len({record.request_id for record in memory.records}) == 3
 
 
+@pytest.mark.parametrize("has_extension", [True, False])
+def test_requests_that_share_a_g_record_what_each_sets_to_what_it_was_already(
+    app: Flask, memory: MemoryChest, request: pytest.FixtureRequest, has_extension: bool
+) -> None:
+    if has_extension:
+        request.getfixturevalue("recorded")
+
+    @app.route("/")
+    @flask_chest([memory], tracked_vars=["plan", "is_admin"])
+    def index() -> str:
+        g.plan, g.is_admin = "free", False
+        return ""
+
+    with app.app_context():
+        for _ in range(3):
+            get(app)
+    flush(app)
+    assert [record.variables for record in memory.records] == [{"plan": "free", "is_admin": False}] * 3
+
+
 @pytest.mark.parametrize("raises", [True, False])
 def test_a_class_for_g_without_a_dictionary_costs_its_variables_and_no_request(
     app: Flask, memory: MemoryChest, raises: bool
@@ -969,7 +989,7 @@ def test_it_is_found_under_both_names() -> None:
         ({"request_id_generator": "uuid"}, "request_id_generator"),
     ],
 )
-def test_an_argument_that_cannot_be_meant_is_refused_at_start(arguments: dict[str, Any], said: str) -> None:
+def test_an_argument_that_is_invalid_is_refused_at_start(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         flask_chest(**arguments)
 
@@ -980,7 +1000,7 @@ def test_one_chest_needs_no_list(app: Flask, memory: MemoryChest) -> None:
     assert len(memory.records) == 1
 
 
-def test_settings_that_cannot_be_meant_fail_no_request_that_asked_not_to_fail(
+def test_invalid_settings_fail_no_request_that_asked_not_to_fail(
     app: Flask, memory: MemoryChest, caplog: pytest.LogCaptureFixture
 ) -> None:
     app.config["CHEST_RING_BYTES"] = "many"

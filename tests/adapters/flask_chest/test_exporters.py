@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from chest import SettingsError
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import variables_source
 from tests.processes import run_python
-from tests.recording_server import recording_server
+from tests.recording_server import Reply, recording_server
 from tests.servers.database import DatabaseServer
 from tests.support import wait_until
 
@@ -56,7 +57,7 @@ def ended() -> Iterator[list[FlaskChestExporter]]:
 
 def test_each_row_goes_once_in_order(table: FlaskChestSQLite, ended: list[FlaskChestExporter]) -> None:
     kept = Kept()
-    exporter = FlaskChestExporter(table, kept, interval_minutes=60)
+    exporter = FlaskChestExporter(table, 60, target=kept)
     ended.append(exporter)
     assert exporter.export().written == 2
     assert kept.triples == [("user_id", "123", "r1"), ("plan", None, "r1")]
@@ -67,31 +68,91 @@ def test_each_row_goes_once_in_order(table: FlaskChestSQLite, ended: list[FlaskC
 
 def test_it_begins_when_it_is_made(table: FlaskChestSQLite, ended: list[FlaskChestExporter]) -> None:
     kept = Kept()
-    ended.append(FlaskChestExporter(table, kept, interval_minutes=0.2 / 60))
+    ended.append(FlaskChestExporter(table, 0.2 / 60, target=kept))
     wait_until(lambda: len(kept.triples) == 2)
     table.write([("user_id", "456", "r2")])
     wait_until(lambda: len(kept.triples) == 3)
 
 
-def test_moving_empties_the_table(table: FlaskChestSQLite, ended: list[FlaskChestExporter]) -> None:
-    exporter = FlaskChestExporter(table, "memory:moved", interval_minutes=60, remove_after=True)
+@pytest.mark.parametrize(("options", "count"), [({}, 0), ({"remove_after": False}, 2)])
+def test_a_row_that_was_sent_is_deleted_unless_it_is_to_be_kept(
+    table: FlaskChestSQLite, ended: list[FlaskChestExporter], options: dict[str, bool], count: int
+) -> None:
+    exporter = FlaskChestExporter(table, 60, target="memory:moved", **options)
     ended.append(exporter)
-    exporter.export()
-    with variables_source(table.url) as source:
-        assert source.newest() is None  # type: ignore[attr-defined]
+    assert exporter.export().written == 2
+    assert exporter.export().written == 0
+    assert len(rows_of(table)) == count
     MemoryChest("memory:moved").clear()
 
 
-def test_to_influxdb_a_point_a_variable(table: FlaskChestSQLite, ended: list[FlaskChestExporter]) -> None:
+def rows_of(table: FlaskChestSQLite) -> list[Any]:
+    with variables_source(table.url) as source:
+        return source.read()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({}, rb'sample,request_id=r1,unique_id=1 name="user_id",value="123" \d+'),
+        ({"shape": "variable"}, rb'user_id,request_id=r1 value="123" \d+'),
+    ],
+)
+def test_to_influxdb_in_either_of_flask_chest_s_shapes(
+    table: FlaskChestSQLite, ended: list[FlaskChestExporter], options: dict[str, str], line: bytes
+) -> None:
     with recording_server() as server:
         exporter = FlaskChestExporterInfluxDB(
-            table, False, "127.0.0.1", server.port, "token", "org", "bucket", interval_minutes=60
+            table, False, "127.0.0.1", server.port, "token", "org", "bucket", interval_minutes=60, **options
         )
         ended.append(exporter)
-        exporter.export()
+        exporter.export_data()
         assert exporter.export().written == 0
         (request,) = [request for request in server.received if "/write" in request.path]
-    assert b'user_id,request_id=r1 value="123"' in request.content
+    assert re.fullmatch(line, request.content.splitlines()[0])
+    assert rows_of(table) == []
+
+
+def test_while_influxdb_is_down_rows_stay_and_export_data_raises_nothing(
+    table: FlaskChestSQLite, ended: list[FlaskChestExporter], caplog: pytest.LogCaptureFixture
+) -> None:
+    with recording_server() as server:
+        server.reply = Reply(status=503)
+        exporter = FlaskChestExporterInfluxDB(table, host="127.0.0.1", port=server.port, interval_minutes=60)
+        ended.append(exporter)
+        assert exporter.export_data() is None
+        assert "the rows stay" in caplog.text
+        assert len(rows_of(table)) == 2
+        server.reply = Reply()
+        assert exporter.export_data().written == 2
+    assert rows_of(table) == []
+
+
+def test_a_subclass_of_flask_chest_s_kind_is_called_at_its_ticks(
+    table: FlaskChestSQLite, ended: list[FlaskChestExporter]
+) -> None:
+    class Own(FlaskChestExporter):
+        calls = 0
+
+        def __init__(self, chest: FlaskChest) -> None:
+            super().__init__(chest, interval_minutes=0.2 / 60)
+            self.start_export_task()
+
+        def export_data(self) -> None:
+            self.calls += 1
+
+    own = Own(table)
+    ended.append(own)
+    wait_until(lambda: own.calls > 1)
+    with pytest.raises(NotImplementedError):
+        FlaskChestExporter(table).export_data()
+
+
+def test_the_modules_of_flask_chest_are_there_by_their_names() -> None:
+    from flask_chest.exporter.influxDB import FlaskChestExporterInfluxDB as influx
+    from flask_chest.exporter.mysql import FlaskChestExporterMySQL as mysql
+
+    assert (influx, mysql) == (FlaskChestExporterInfluxDB, FlaskChestExporterMySQL)
 
 
 def test_to_mysql_from_postgresql(
@@ -100,7 +161,7 @@ def test_to_mysql_from_postgresql(
     table = FlaskChestPostgreSQL(db_uri=postgresql.new_url())
     table.write([("user_id", "123", "r1")])
     uri = mariadb.new_url()
-    exporter = FlaskChestExporterMySQL(table, uri, "exported", interval_minutes=60)
+    exporter = FlaskChestExporterMySQL(table, db_uri=uri, table_name="exported", interval_minutes=60)
     ended.append(exporter)
     assert exporter.export().written == 1
     with variables_source(f"{uri}?table=exported") as source:
@@ -113,7 +174,7 @@ def test_in_a_forked_worker_it_begins_too(table: FlaskChestSQLite, tmp_path: Pat
         import os, sys, time
         from flask_chest import FlaskChestExporter, FlaskChestSQLite
         table = FlaskChestSQLite(db_uri=sys.argv[1])
-        exporter = FlaskChestExporter(table, "sqlite:///" + sys.argv[2], 1)
+        exporter = FlaskChestExporter(table, 1, target="sqlite:///" + sys.argv[2])
         if os.fork() == 0:
             print(exporter.exporter.stats()["is_started"], exporter.exporter.next_run_time is not None, flush=True)
             os._exit(0)
@@ -128,7 +189,7 @@ def test_in_a_forked_worker_it_begins_too(table: FlaskChestSQLite, tmp_path: Pat
 
 def test_what_cannot_be_read_is_refused() -> None:
     with pytest.raises(SettingsError, match="reads from a FlaskChestSQLite"):
-        FlaskChestExporter(Kept(), "memory:")
+        FlaskChestExporter(Kept(), target="memory:")
 
 
 def test_the_extension_exports_what_it_records(tmp_path: Path) -> None:
@@ -144,7 +205,7 @@ def test_the_extension_exports_what_it_records(tmp_path: Path) -> None:
         later = MemoryChest()
         recorder.scheduled(later, every=0.2, name="after")
         wait_until(lambda: later.records, 15)
-        assert set(running.stats()["exports"]) == {"before", "after"}
+        assert set(running.stats()["scheduled_transfers"]) == {"before", "after"}
     finally:
         running.close()
 
@@ -152,7 +213,7 @@ def test_the_extension_exports_what_it_records(tmp_path: Path) -> None:
 def test_the_config_says_exports(tmp_path: Path) -> None:
     target = MemoryChest()
     app = Flask(__name__)
-    app.config["CHEST_EXPORTS"] = [{"to": target, "every": 0.2}]
+    app.config["CHEST_SCHEDULED_TRANSFERS"] = [{"to": target, "every": 0.2}]
     FlaskRecorder(app, chests=[f"sqlite:///{tmp_path / 'chest.sqlite3'}"], directory=tmp_path)
     app.test_client().get("/none")
     try:
@@ -161,7 +222,7 @@ def test_the_config_says_exports(tmp_path: Path) -> None:
         app.extensions["chest"].recorder.close()
 
 
-def test_what_cannot_be_meant_is_refused_where_it_is_said() -> None:
+def test_what_is_invalid_is_refused_where_it_is_said() -> None:
     recorder = FlaskRecorder(chests=["memory:x"])
     with pytest.raises(SettingsError, match="timetable"):
         recorder.scheduled("memory:y")

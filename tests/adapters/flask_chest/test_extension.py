@@ -14,13 +14,14 @@ from typing import Any
 
 import flask_chest
 import pytest
-from flask import Blueprint, Flask, appcontext_pushed, current_app, g
+from flask import Blueprint, Flask, Response, appcontext_pushed, current_app, g, request
 from flask_chest import AppRecorder, FlaskRecorder
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 from chest import ChestMiddleware, Recorder, SettingsError, current
 from chest.chests.memory import MemoryChest
-from chest.request.context import NO_REQUEST
+from chest.request.closed_contexts import NO_REQUEST
 from tests.processes import run_python
 
 Make = Callable[..., Any]
@@ -120,7 +121,7 @@ def test_a_second_time_is_refused_with_the_cure(tmp_path: Path) -> None:
 
 
 def test_anything_but_a_flask_application_is_refused_with_the_cure() -> None:
-    with pytest.raises(SettingsError, match=r"takes a Flask application, and no function.*ChestMiddleware"):
+    with pytest.raises(SettingsError, match=r"takes a Flask application, not function.*ChestMiddleware"):
         FlaskRecorder(lambda environ, start_response: [])  # type: ignore[arg-type]
 
 
@@ -191,7 +192,7 @@ def test_the_environment_counts_where_the_config_says_nothing(
 @pytest.mark.parametrize(
     ("config", "complaint"),
     [
-        ({"CHEST_SAMLPE": 0.5}, r"'CHEST_SAMLPE' \(config\) is no option; did you mean 'CHEST_SAMPLE'"),
+        ({"CHEST_SAMLPE": 0.5}, r"'CHEST_SAMLPE' \(config\) is not an option; did you mean 'CHEST_SAMPLE'"),
         ({"CHEST_SAMPLE": 2}, r"CHEST_SAMPLE=2 \(config\): expected a number from 0 to 1"),
         ({"CHEST_G": "some"}, r"CHEST_G='some' \(config\): expected all, tracked or none"),
         ({"CHEST_G": True}, r"CHEST_G=True \(config\): expected all, tracked or none"),
@@ -214,7 +215,7 @@ def test_a_wrong_key_or_value_is_refused_and_the_application_left_as_it_was(
 
 def test_a_wrong_argument_is_refused_when_it_meets_an_application() -> None:
     extension = FlaskRecorder(smaple=0.5)
-    with pytest.raises(SettingsError, match=r"'smaple' \(argument\) is no option; did you mean 'sample'"):
+    with pytest.raises(SettingsError, match=r"'smaple' \(argument\) is not an option; did you mean 'sample'"):
         extension.init_app(make_shop())
 
 
@@ -287,7 +288,7 @@ def test_a_flask_application_mounted_in_another_adds_to_the_one_record(recorded:
     outer.wsgi_app = DispatcherMiddleware(outer.wsgi_app, {"/shop": inner})  # type: ignore[method-assign]
     shop = recorded(outer)
     assert shop.client.get("/shop/items/3").json == {"item_id": 3}
-    assert (shop.record.path, shop.record.route) == ("/shop/items/3", "/items/<int:item_id>")
+    assert (shop.record.path, shop.record.route) == ("/shop/items/3", "/shop/items/<int:item_id>")
     assert (shop.record.variables, shop.record.service) == ({"item_id": 3}, "outer")
     assert inside.records == []
 
@@ -425,3 +426,31 @@ def test_requests_of_many_threads_keep_apart(recorded: Make) -> None:
     for record in shop.records:
         number = int(record.path.rpartition("/")[2])
         assert record.variables == {"number": number, "again": number}
+
+
+def test_requests_that_do_not_pass_the_recorder_are_counted_and_said_once(
+    recorded: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_shop()
+    taken = app.wsgi_app  # as Connexion 3 does
+    shop = recorded(app)
+    for _ in range(3):
+        assert Client(taken).get("/items/3").json == {"item_id": 3}
+    assert [record.name for record in caplog.records if "left no record" in record.getMessage()] == ["flask_chest"]
+    assert (shop.records, shop.counts["bypassed"]) == ([], 3)
+
+
+def test_of_an_excluded_request_and_of_one_within_another_nothing_is_said(
+    recorded: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_shop()
+
+    @app.get("/outer")
+    def outer() -> Response:
+        bare = {name: value for name, value in request.environ.items() if not name.startswith("chest.")}
+        return Response.from_app(Flask.wsgi_app.__get__(app), {**bare, "PATH_INFO": "/items/3"})
+
+    shop = recorded(app, exclude_paths=["/items/4"])
+    assert shop.client.get("/items/4").status_code == 200
+    assert shop.client.get("/outer").json == {"item_id": 3}
+    assert ("left no record" in caplog.text, "bypassed" in shop.counts) == (False, False)

@@ -119,7 +119,7 @@ def test_plain_data_is_recorded_without_being_named(recorded: Make, value: Any, 
 def test_objects_functions_and_modules_are_left_out(recorded: Make, value: Any) -> None:
     shop = recorded(setting(lambda: setattr(g, "value", value)))
     shop.client.get("/")
-    assert (shop.record.variables, shop.record.attributes) == ({}, {"flask.endpoint": "index"})
+    assert (shop.record.variables, shop.told) == ({}, {"flask.endpoint": "index"})
 
 
 def test_private_names_are_left_out(recorded: Make) -> None:
@@ -135,7 +135,19 @@ def test_private_names_are_left_out(recorded: Make) -> None:
 def test_an_object_is_recorded_by_saying_so(recorded: Make) -> None:
     shop = recorded(setting(lambda: g.chest.update(user=User("ada", "x$y"))))
     shop.client.get("/")
-    assert shop.record.variables == {"user": {"name": "ada", "password_hash": "x$y"}}
+    assert shop.record.variables == {"user": {"name": "ada", "password_hash": "[REDACTED]"}}
+
+
+def test_what_an_extension_keeps_on_g_is_no_variable(recorded: Make) -> None:
+    def view() -> None:
+        g.csrf_token = "ImE5Yz"
+        g.csrf_valid = True
+        g.flask_httpauth_user = {"sub": "ada", "email": "ada@example.org"}
+        g.plan = "free"
+
+    shop = recorded(setting(view))
+    shop.client.get("/")
+    assert shop.record.variables == {"plan": "free"}
 
 
 def test_what_is_on_g_is_redacted_like_every_variable(recorded: Make) -> None:
@@ -472,6 +484,61 @@ def test_requests_under_one_pushed_context_record_each_what_they_set(recorded: M
         shop.client.get("/plain?user=grace")
     assert [record.variables for record in shop.records] == [{"user": "ada"}, {}, {"user": "grace"}]
     assert "g_refused" not in shop.counts
+
+
+def _constant(how: str) -> Callable[[], None]:
+    def view() -> None:
+        if how == "setattr":
+            g.user, g.is_admin, g.count = "anonymous", False, 2
+        elif how == "setdefault":
+            for name, value in (("user", "anonymous"), ("is_admin", False), ("count", 2)):
+                g.setdefault(name, value)
+        else:
+            for name, value in (("user", "anonymous"), ("is_admin", False), ("count", 2)):
+                g.pop(name, None)
+                setattr(g, name, value)
+
+    return view
+
+
+@pytest.mark.parametrize("how", ["setattr", "setdefault", "pop"])
+def test_requests_under_one_pushed_context_record_what_they_set_to_what_it_was_already(
+    recorded: Make, how: str
+) -> None:
+    shop = recorded(setting(_constant(how)))
+    with shop.app.app_context():
+        g.fixture = "of the test"
+        kind = type(g._get_current_object())
+        for _ in range(3):
+            shop.client.get("/")
+        assert type(g._get_current_object()) is kind
+        assert set(g) == {"fixture", "user", "is_admin", "count"}
+    assert [record.variables for record in shop.records] == [{"user": "anonymous", "is_admin": False, "count": 2}] * 3
+
+
+def test_a_class_for_g_of_the_applications_own_is_noted_too(recorded: Make) -> None:
+    class Lowering:
+        def __setattr__(self, name: str, value: Any) -> None:
+            object.__setattr__(self, name.lower(), value)
+
+        def __contains__(self, name: str) -> bool:
+            return name in vars(self)
+
+    app = setting(lambda: setattr(g, "plan", "free"))
+    app.app_ctx_globals_class = Lowering  # type: ignore[assignment]
+    shop = recorded(app)
+    with app.app_context():
+        for _ in range(2):
+            shop.client.get("/")
+    assert [record.variables for record in shop.records] == [{"plan": "free"}] * 2
+
+
+def test_two_test_clients_that_keep_their_contexts_record_what_each_request_set(recorded: Make) -> None:
+    shop = recorded(setting(_constant("setattr")))
+    with shop.app.test_client() as first, shop.app.test_client() as second:
+        first.get("/")
+        second.get("/")
+    assert [len(record.variables) for record in shop.records] == [3, 3]
 
 
 def test_a_request_within_a_request_of_the_same_application_takes_nothing_from_its_g(recorded: Make) -> None:

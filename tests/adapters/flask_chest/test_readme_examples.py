@@ -150,7 +150,7 @@ class Program:
         """The body of the answer; whatever waits behind is brought to the chests."""
         data: bytes = self.app.test_client().open(path, method=method).data
         for recorder in recorders_of(self.app):
-            assert recorder.flush(5)
+            assert recorder.flush(60)
         return data
 
     def __enter__(self) -> Program:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import importlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from flask import (
     Response,
     abort,
     g,
+    got_request_exception,
     make_response,
     redirect,
     request,
@@ -25,7 +29,9 @@ from flask import (
 from flask.sessions import SecureCookieSessionInterface
 from flask.views import MethodView
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client
 
 from chest import current
 
@@ -66,7 +72,7 @@ def test_the_route_is_the_rule_and_never_the_path(recorded: Make) -> None:
     shop = recorded(app)
     shop.client.get("/items/3")
     assert (shop.record.route, shop.record.path) == ("/items/<int:item_id>", "/items/3")
-    assert shop.record.attributes == {"flask.endpoint": "<lambda>"}
+    assert shop.told == {"flask.endpoint": "<lambda>"}
 
 
 def test_endpoint_and_blueprint_are_attributes_also_of_a_nested_blueprint(recorded: Make) -> None:
@@ -78,7 +84,46 @@ def test_endpoint_and_blueprint_are_attributes_also_of_a_nested_blueprint(record
     shop = recorded(app)
     shop.client.get("/admin/users/ada")
     assert shop.record.route == "/admin/users/<name>"
-    assert shop.record.attributes == {"flask.endpoint": "admin.users.show", "flask.blueprint": "admin.users"}
+    assert shop.told == {"flask.endpoint": "admin.users.show", "flask.blueprint": "admin.users"}
+
+
+def test_the_route_has_the_mount_of_its_application_as_the_path_has(recorded: Make) -> None:
+    def shop_of(name: str) -> Flask:
+        app = Flask(name)
+        app.get("/items/<int:number>")(lambda number: name)
+        return app
+
+    shop = recorded(shop_of("shop"))
+    admin = recorded(shop_of("admin"), chests=[shop.chest])
+    mounts = DispatcherMiddleware(shop.app, {"/admin": admin.app, "/caf\u00c3\u00a9/x": admin.app})
+    for path in ("/items/1", "/admin/items/1", "/admin/nothing", "/café/x/items/1"):
+        Client(mounts).get(path)
+    assert admin.recorder.flush(10)
+    assert sorted((record.path, record.route) for record in shop.records) == [
+        ("/admin/items/1", "/admin/items/<int:number>"),
+        ("/admin/nothing", None),
+        ("/café/x/items/1", "/café/x/items/<int:number>"),
+        ("/items/1", "/items/<int:number>"),
+    ]
+
+
+@pytest.mark.parametrize("is_around", [False, True])
+def test_the_route_has_the_prefix_that_a_proxy_takes_away(recorded: Make, is_around: bool) -> None:
+    app = Flask("shop")
+    app.get("/items/<int:number>")(lambda number: "item")
+    if not is_around:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+    shop = recorded(app)
+    if is_around:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+    for path in ("/items/3", "/nothing"):
+        shop.client.get(path, headers={"X-Forwarded-Prefix": "/shop"})
+    shop.client.get("/items/3")
+    assert [(record.path, record.route) for record in shop.records] == [
+        ("/shop/items/3", "/shop/items/<int:number>"),
+        ("/shop/nothing", None),
+        ("/items/3", "/items/<int:number>"),
+    ]
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("POST", "/items", 405)])
@@ -87,7 +132,7 @@ def test_a_request_without_a_rule_has_no_route(recorded: Make, method: str, path
     app.get("/items")(lambda: "items")
     shop = recorded(app)
     shop.client.open(path, method=method)
-    assert (shop.record.route, shop.record.status, shop.record.attributes) == (None, status, {})
+    assert (shop.record.route, shop.record.status, shop.told) == (None, status, {})
 
 
 def test_a_request_that_a_before_request_function_answers_has_its_route(recorded: Make) -> None:
@@ -156,6 +201,66 @@ def raising(error: BaseException, *handled: type[Exception] | int, **config: Any
     for kind in handled:
         app.register_error_handler(kind, lambda error: ("handled", 409))
     return app
+
+
+def answering_itself(app: Flask) -> None:
+    """What extensions do: answer exceptions without what was there."""
+    app.handle_exception = lambda error: Response("oh", 500)  # type: ignore[method-assign,assignment]
+
+
+def answering_users_itself(app: Flask) -> None:
+    app.handle_user_exception = lambda error: Response("oh", 500)  # type: ignore[method-assign,assignment]
+
+
+def wrapping(app: Flask) -> None:
+    @functools.wraps(app.handle_user_exception)
+    def handle_user_exception(error: Exception) -> Response:
+        return Response("oh", 500)
+
+    app.handle_user_exception = handle_user_exception  # type: ignore[method-assign,assignment]
+
+
+def restful(name: str) -> Callable[[Flask], None]:
+    return lambda app: importlib.import_module(name).Api(app)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    "extend", [answering_itself, answering_users_itself, wrapping, restful("flask_restful"), restful("flask_restx")]
+)
+def test_an_exception_is_recorded_whatever_extension_answers_it_before_or_after_the_recorder(
+    recorded: Make, extend: Callable[[Flask], None], is_first: bool
+) -> None:
+    app = Flask("shop")
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    if not is_first:
+        extend(app)
+    shop = recorded(app)
+    if is_first:
+        extend(app)
+
+    @app.get("/broken")
+    def view() -> None:
+        raise OutOfStock("no lamps left")
+
+    shop.client.get("/broken").close()
+    assert (shop.record.status, shop.record.error) == (500, "OutOfStock")
+    assert shop.record.attributes["exception.message"] == "no lamps left"
+
+
+def test_an_extension_that_only_sends_the_signal_is_heard(recorded: Make) -> None:
+    app = Flask("shop")
+
+    @app.get("/<kind>")
+    def view(kind: str) -> tuple[str, int]:
+        error = OutOfStock("no lamps left") if kind == "broken" else NotFound()
+        got_request_exception.send(app, exception=error)
+        return "oh", 500
+
+    shop = recorded(app)
+    shop.client.get("/broken")
+    shop.client.get("/missing")
+    assert [record.error for record in shop.records] == ["OutOfStock", None]
 
 
 def test_an_exception_that_a_handler_answers_is_recorded_with_its_class(recorded: Make) -> None:
@@ -303,6 +408,10 @@ class Shelf(MethodView):
         return "shelf"
 
 
+def raised() -> None:
+    raise NotFound(response=Response("nothing here", 404))
+
+
 def complete_views() -> Flask:
     app = serving(
         {
@@ -312,6 +421,8 @@ def complete_views() -> Flask:
             "empty": lambda: ("", 204),
             "redirect": lambda: redirect("/text"),
             "abort": lambda: abort(404),
+            "aborted": lambda: abort(make_response({"a": 1}, 409)),
+            "raised": raised,
             "broken": lambda: str(1 // 0),
             "method": Shelf.as_view("shelf"),
             "buffered": lambda: Response(["a", "b"]),
@@ -328,15 +439,31 @@ def complete_views() -> Flask:
 
 
 @pytest.mark.parametrize(
-    "path", ["/text", "/json", "/list", "/empty", "/redirect", "/abort", "/broken", "/method", "/buffered", "/nowhere"]
+    "path",
+    [
+        "/text",
+        "/json",
+        "/list",
+        "/empty",
+        "/redirect",
+        "/abort",
+        "/aborted",
+        "/raised",
+        "/broken",
+        "/method",
+        "/buffered",
+        "/nowhere",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_complete_response_is_recorded_before_its_first_byte(recorded: Make, path: str, method: str) -> None:
     shop = recorded(complete_views())
     exchange = Exchange(shop, path, method)
     assert exchange.is_recorded
-    exchange.finish()
+    size = len(exchange.finish())
     assert shop.record.status == int(exchange.status[:3])
+    assert shop.record.attributes.get("http.response.body.size", 0) == size
+    assert "chest.time_to_first_byte_ns" not in shop.record.attributes
     assert shop.record.outcome == ("error" if path == "/broken" else "ok")
 
 
@@ -353,6 +480,12 @@ def streaming_views(path: Path) -> Flask:
         current()["rows"] = 2
         yield "b"
 
+    def aborted() -> None:
+        response = Response("ab")
+        record = current()
+        response.call_on_close(lambda: record.update(rows=2))
+        abort(response)
+
     app = serving(
         {
             "stream": lambda: Response(rows()),
@@ -361,6 +494,7 @@ def streaming_views(path: Path) -> Flask:
             "file": lambda: send_file(path),
             "text": lambda: "text",
             "abort": lambda: abort(Response(rows(), 409)),
+            "aborted": aborted,
         }
     )
 
@@ -381,7 +515,7 @@ def streaming_views(path: Path) -> Flask:
     return app
 
 
-@pytest.mark.parametrize("path", ["/stream", "/generator", "/with_context", "/abort", "/callback", "/text"])
+@pytest.mark.parametrize("path", ["/stream", "/generator", "/with_context", "/abort", "/aborted", "/callback", "/text"])
 def test_a_stream_and_what_becomes_one_is_recorded_when_it_ends(recorded: Make, tmp_path: Path, path: str) -> None:
     shop = recorded(streaming_views(tmp_path))
     exchange = Exchange(shop, path)
@@ -520,3 +654,29 @@ def test_a_stream_that_breaks_is_an_error_with_the_status_that_was_sent(recorded
         exchange.finish()
     assert (shop.record.status, shop.record.outcome, shop.record.error) == (200, "error", "OutOfStock")
     assert shop.record.variables == {"rows": 1}
+
+
+# -- environ ----------------------------------------------------------------------------------------------------------------
+
+
+def test_environ_can_be_copied_in_depth_before_flask_has_it_and_the_copy_served_is_a_request_of_its_own(
+    recorded: Make,
+) -> None:
+    app = Flask("shop")
+    app.get("/<name>")(lambda name: name)
+    flask = app.wsgi_app
+
+    def twice(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/outer":
+            copied = {**copy.deepcopy(environ), "PATH_INFO": "/inner"}
+            assert copied["chest.flask"] is None
+            b"".join(shop.app(copied, lambda *_: io.BytesIO().write))
+        return flask(environ, start_response)
+
+    app.wsgi_app = twice  # type: ignore[method-assign]
+    shop = recorded(app)
+    assert Exchange(shop, "/outer").finish() == b"outer"
+    assert sorted((record.path, record.route) for record in shop.records) == [
+        ("/inner", "/<name>"),
+        ("/outer", "/<name>"),
+    ]

@@ -20,8 +20,8 @@ from urllib.parse import quote
 import pytest
 
 from chest.chests import registry
-from chest.chests.base import Chest
-from chest.chests.http import HttpChest
+from chest.chests.contract import Chest
+from chest.chests.http.chest import HttpChest
 from chest.chests.registry import open_chest
 from chest.errors import (
     ChestError,
@@ -31,11 +31,10 @@ from chest.errors import (
     SettingsError,
     UnknownHost,
 )
-from chest.record import Record
+from chest.record.record import Record
 from chest.testing.contract import ChestContract, in_child
 from chest.testing.records import make_record
 from tests.chests.server_contract import Place, ServerChestContract
-from tests.processes import run_python
 from tests.recording_server import (
     Received,
     RecordingServer,
@@ -102,7 +101,7 @@ class Collector:
             running.__exit__(None, None, None)
 
     def _answer(self, request: Received) -> Reply:
-        if request.headers.get("authorization") != "Basic " + base64.b64encode(b"me:right").decode():
+        if request.headers.get("authorization") != "Basic " + base64.b64encode(b"me:r1ght-s3cret").decode():
             return Reply(status=401)
         if request.path != "/records":
             return Reply(status=404)
@@ -121,13 +120,13 @@ class TestServer(ServerChestContract):
         self.collector = collector = Collector()
 
         def url(
-            *, port: int = collector.port, host: str = "127.0.0.1", password: str = "right", database: str = "records",
+            *, port: int = collector.port, host: str = "127.0.0.1", password: str = "r1ght-s3cret", database: str = "records",
             query: str = "",
         ) -> str:  # fmt: skip
             scheme, options = ("https", "") if query == "tls" else ("http", query)
             return f"{scheme}://me:{quote(password, safe='')}@{host}:{port}/{database}?{options}"
 
-        yield Place(collector, url)  # type: ignore[arg-type]
+        yield Place(collector, url, "r1ght-s3cret")  # type: ignore[arg-type]
         collector.stop()
 
     def stored_records(self, place: Place) -> list[Record]:
@@ -346,36 +345,6 @@ def test_a_forked_child_uses_no_connection_of_its_parent(chest: HttpChest, serve
     assert parent == again != child
 
 
-def test_under_gevent_the_thread_of_the_exporter_and_greenlets_write_through_one_chest(server: RecordingServer) -> None:
-    pytest.importorskip("gevent")
-    said = run_python(
-        """
-        from gevent import monkey
-
-        monkey.patch_all()
-        import sys
-
-        import gevent
-
-        from chest.chests.http import HttpChest
-        from chest.native import start_thread
-        from chest.testing.records import make_record
-
-        chest = HttpChest(sys.argv[1])
-        done = []
-        start_thread(lambda: (chest.write([make_record()]), done.append(1)))
-        while not done:
-            gevent.sleep(0.01)
-        greenlets = [gevent.spawn(chest.write, [make_record()]) for _ in range(3)]
-        gevent.joinall(greenlets, raise_error=True)
-        print("all went well")
-        """,
-        server.url,
-    )
-    assert "all went well" in said
-    assert len(server.posts) == 4
-
-
 # -- what an answer means ----------------------------------------------------------------------------------------------
 
 
@@ -426,6 +395,20 @@ def test_retry_after_is_handed_on_in_seconds_or_as_a_date(
         else:
             assert error.value.retry_after is not None
             assert low <= error.value.retry_after <= high
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=-2), timedelta(hours=2)])
+def test_a_date_to_retry_after_is_counted_from_the_answers_own_date(
+    chest: HttpChest, server: RecordingServer, ahead: timedelta
+) -> None:
+    now = datetime.now(UTC) + ahead
+    headers = {"Date": format_datetime(now, usegmt=True)}
+    headers["Retry-After"] = format_datetime(now + timedelta(seconds=90), usegmt=True)
+    for text in (headers["Retry-After"], headers["Retry-After"].removesuffix(" GMT")):
+        server.reply = Reply(status=503, headers=headers | {"Retry-After": text})
+        with pytest.raises(ChestUnavailable) as error:
+            chest.write([make_record()])
+        assert error.value.retry_after == 90
 
 
 def test_an_answers_text_is_shown_short_and_without_control_characters(
@@ -539,27 +522,6 @@ def test_a_connection_cut_without_an_answer_is_unavailable(chest: HttpChest, ser
     chest.write([make_record()])
 
 
-def test_an_answer_that_is_no_http_is_unavailable() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1)
-
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with (
-            HttpChest(f"http://127.0.0.1:{listener.getsockname()[1]}") as chest,
-            pytest.raises(ChestUnavailable, match="cannot be reached"),
-        ):
-            chest.write([make_record()])
-        thread.join(5)
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that nobody trusts, with its key, in one file."""
@@ -604,6 +566,27 @@ def test_a_proxy_is_used_where_one_is_named_and_not_for_hosts_that_are_exempt(
     assert len(server.received) == 2
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_a_proxy_in_the_environment_needs_no_scheme_and_gets_its_log_in(
+    server: RecordingServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, f"us%65r:p%40ss@127.0.0.1:{server.port}")
+    with HttpChest("http://collector.invalid/in") as chest:
+        chest.write([make_record()])
+    assert server.received[0].target == "http://collector.invalid/in"
+    assert server.received[0].headers["proxy-authorization"] == "Basic " + base64.b64encode(b"user:p@ss").decode()
+
+
+@pytest.mark.parametrize("value", ["ftp://127.0.0.1:3128", "socks9://127.0.0.1"])
+def test_a_proxy_that_cannot_be_used_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("http_proxy", value.replace("//", "//user:hunter2@"))
+    with HttpChest("http://collector.invalid/in") as chest:
+        for act in (chest.open, chest.check, lambda: chest.write([make_record()])):
+            with pytest.raises(ChestUnavailable, match=f"cannot use the proxy {value} .*no_proxy") as error:
+                act()
+            assert "hunter2" not in str(error.value)
+
+
 # -- check -------------------------------------------------------------------------------------------------------------
 
 
@@ -634,7 +617,7 @@ def test_a_url_that_is_no_address_is_refused_without_its_secrets(url: str) -> No
 
 
 @pytest.mark.parametrize("parameter", ["format=xml", "gzip=yes", "timeout_seconds=0", "timeout_seconds=ten"])
-def test_an_option_that_cannot_be_meant_is_refused(parameter: str) -> None:
+def test_an_option_that_is_invalid_is_refused(parameter: str) -> None:
     with pytest.raises(SettingsError, match=parameter.split("=")[0]):
         open_chest(f"http://host/in?{parameter}")
 
@@ -681,7 +664,7 @@ def test_a_chest_may_have_a_name_of_its_own() -> None:
 
 def test_without_httpx_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
-    for module in [name for name in sys.modules if name.startswith("chest.chests.http")]:
+    for module in [name for name in sys.modules if name.startswith("chest.chests.http.chest")]:
         monkeypatch.delitem(sys.modules, module)
     with pytest.raises(MissingDependencyError, match=r"pip install 'wsgi-chest\[http\]'"):
         registry.open_chest("https://host/in")

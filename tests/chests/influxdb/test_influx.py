@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from chest.chests import registry
-from chest.chests.influx import InfluxChest
-from chest.chests.influx_line import Point, field_value, timestamp
+from chest.chests.influxdb.chest import InfluxChest
+from chest.chests.influxdb.line_protocol import Point, field_value, timestamp
 from chest.chests.registry import open_chest
 from chest.errors import ChestError, ChestUnavailable, MissingDependencyError, RecordRejected, SettingsError, TLSRefused
 from chest.testing.contract import in_child
@@ -296,6 +295,11 @@ def test_retry_after_is_handed_on(chest: InfluxChest, server: RecordingServer, s
     with pytest.raises(ChestUnavailable) as error:
         chest.write([make_record()])
     assert error.value.retry_after == 17
+    dates = {"Date": "Thu, 01 Jan 2015 00:00:00 GMT", "Retry-After": "Thu, 01 Jan 2015 00:00:30 GMT"}
+    server.reply = refusal(status, "slow down", **dates)
+    with pytest.raises(ChestUnavailable) as error:
+        chest.write([make_record()])
+    assert error.value.retry_after == 30
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -303,9 +307,10 @@ def test_what_the_server_cannot_read_or_keep_is_refused(
     chest: InfluxChest, server: RecordingServer, status: int
 ) -> None:
     server.reply = refusal(status, "partial write: points beyond retention policy dropped=1")
+    record = make_record()
     with pytest.raises(RecordRejected, match="beyond retention") as error:
-        chest.write([make_record()])
-    assert error.value.ids == ()
+        chest.write([record])
+    assert error.value.ids == (record.id,)
 
 
 def test_a_redirect_is_not_followed_with_the_token(chest: InfluxChest, server: RecordingServer) -> None:
@@ -511,27 +516,70 @@ def test_the_token_is_shown_nowhere_though_the_server_repeats_it(
 
 
 def test_without_the_client_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [name for name in sys.modules if name.startswith(("chest.chests.influx", "influxdb_client"))]:
+    for module in [name for name in sys.modules if name.startswith(("chest.chests.influxdb.chest", "influxdb_client"))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "influxdb_client", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'wsgi-chest\[influx\]'"):
         registry.open_chest("influxdb://host/o/b")
 
 
-def test_a_port_that_speaks_no_http_is_unavailable() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1)
+# -- on the way to the server ------------------------------------------------------------------------------------------
 
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
 
-        thread = threading.Thread(target=answer)
-        thread.start()
-        url = f"influxdb://127.0.0.1:{listener.getsockname()[1]}/o/b"
-        with InfluxChest(url) as chest, pytest.raises(ChestUnavailable):
-            chest.write([make_record()])
-        thread.join(5)
+def test_a_proxy_of_the_environment_is_used_as_over_http(
+    server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"influxdb://influx.invalid:8086/org/bucket?token={TOKEN}"
+    monkeypatch.setenv("http_proxy", f"user:pass@127.0.0.1:{server.port}")
+    with InfluxChest(url) as chest:
+        chest.check()
+        chest.write([make_record()])
+    assert {request.target.partition("?")[0] for request in server.received} == {
+        "http://influx.invalid:8086/api/v2/write"
+    }
+    assert {request.headers["proxy-authorization"] for request in server.received} == {"Basic dXNlcjpwYXNz"}
+    monkeypatch.setenv("no_proxy", "influx.invalid:8086")
+    with InfluxChest(url) as chest, pytest.raises(ChestUnavailable):
+        chest.write([make_record()])
+    assert len(server.received) == 2
+
+
+def test_a_proxy_that_cannot_be_used_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "ftp://user:hunter2@127.0.0.1:1")
+    with InfluxChest("influxdb://influx.invalid:8086/org/bucket") as chest:
+        for act in (chest.open, chest.check, lambda: chest.write([make_record()])):
+            with pytest.raises(ChestUnavailable, match=r"cannot use the proxy ftp://127\.0\.0\.1:1") as error:
+                act()
+            assert "hunter2" not in str(error.value)
+
+
+# -- points that are too old -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "points beyond retention policy dropped=2",
+        "dropped 2 points outside retention policy of duration 24h0m0s - oldest point x dropped because it violates a"
+        " Retention Policy Lower Bound dropped=2",
+    ],
+)
+def test_points_beyond_the_retention_are_refused_by_name_whatever_the_status(
+    chest: InfluxChest, server: RecordingServer, status: int, reason: str
+) -> None:
+    times = [1_700_000_000 * 10**9 + day * 86_400 * 10**9 for day in (0, 5, 1, 6, 7)]
+    records = [make_record(time_ns=time_ns) for time_ns in times]
+    server.reply = refusal(status, f"unexpected error writing points to database: partial write: {reason}")
+    with pytest.raises(RecordRejected, match="retention") as error:
+        chest.write(records)
+    assert set(error.value.ids) == {records[0].id, records[2].id}
+
+
+def test_a_partial_write_for_another_reason_is_a_refusal_and_not_an_outage(
+    chest: InfluxChest, server: RecordingServer
+) -> None:
+    server.reply = refusal(500, "partial write: max-values-per-tag limit exceeded (100000/100000) dropped=1")
+    with pytest.raises(RecordRejected) as error:
+        chest.write([make_record(), make_record()])
+    assert error.value.ids == ()

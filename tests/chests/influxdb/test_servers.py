@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from chest import Recorder
-from chest.chests.influx import InfluxChest
-from chest.chests.influx_line import timestamp
+from chest.chests.influxdb.chest import InfluxChest
+from chest.chests.influxdb.line_protocol import timestamp
 from chest.errors import ChestUnavailable, RecordRejected
-from chest.record import Record
+from chest.record.record import Record
 from chest.testing.records import make_record
 from tests.chests import server_contract
 from tests.chests.server_contract import Place, ServerChestContract
@@ -75,7 +75,7 @@ class TestServer(ServerChestContract):
             options = "" if query == "tls" else query
             return f"{scheme}://{host}:{port}/{v2.org}/{database}?{options}&token={httpx.QueryParams(t=password)['t']}"
 
-        return Place(v2, url)  # type: ignore[arg-type]
+        return Place(v2, url, v2.token)  # type: ignore[arg-type]
 
     def stored_records(self, place: Place) -> list[Record]:
         return [self.made[point["time"]] for point in self.v2.points()]
@@ -214,7 +214,7 @@ def test_of_a_batch_that_cannot_be_read_nothing_is_stored_and_the_record_is_name
 ) -> None:
     good, bad = records_at_instants(2)
     bad = bad._replace(variables={"v": "bad"})
-    monkeypatch.setattr("chest.chests.influx_line._value", lambda value: "NaN" if value == "bad" else "1")
+    monkeypatch.setattr("chest.chests.influxdb.line_protocol._value", lambda value: "NaN" if value == "bad" else "1")
     with pytest.raises(RecordRejected, match="unable to parse") as refusal:
         chest.write([good, bad])
     assert refusal.value.ids == (bad.id,)

@@ -1,4 +1,4 @@
-"""What keeps a lock in MongoDB; the notes and locks themselves are tried on a server in tests/transfer/test_ledgers.py."""
+"""What keeps a lock in MongoDB; the notes and locks themselves are tried on a server in tests/transfer/test_coordination.py."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from chest.chests import mongo_ledger
+from chest.chests.mongodb import coordination as mongo_coordination
 from tests.support import wait_until
 
 
 def test_a_driver_that_breaks_amid_a_renewal_ends_neither_the_renewals_nor_the_wait_for_their_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mongo_ledger, "LEASE_SECONDS", 0.02)
+    monkeypatch.setattr(mongo_coordination, "LEASE_SECONDS", 0.02)
     asked: list[tuple[str, str]] = []
 
     class Broken:
@@ -21,8 +21,8 @@ def test_a_driver_that_breaks_amid_a_renewal_ends_neither_the_renewals_nor_the_w
             asked.append((key, holder))
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    ledger: Any = Broken()
-    renewal = mongo_ledger._Renewal(ledger, "lock exports", "us")
+    coordination: Any = Broken()
+    renewal = mongo_coordination._Renewal(coordination, "lock exports", "us")
     wait_until(lambda: len(asked) > 2)
     renewal.end()
     count = len(asked)

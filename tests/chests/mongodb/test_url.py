@@ -9,8 +9,8 @@ import dns.message
 import dns.resolver
 import pytest
 
-from chest.chests.mongo import MongoChest
-from chest.chests.mongo_target import MongoTarget
+from chest.chests.mongodb.chest import MongoChest
+from chest.chests.mongodb.url import MongoTarget
 from chest.chests.registry import open_chest
 from chest.errors import SettingsError, UnknownHost
 from chest.testing.records import make_record
@@ -61,9 +61,9 @@ def test_every_wait_of_the_driver_has_an_end(options: str, milliseconds: list[in
         ("mongodb:///shop", "names no database"),
         ("mongodb://host/a.b", "names no database"),
         ("mongodb://host/shop#1", "names no database"),
-        ("mongodb://me:hunter2/x@host/shop", "names no database"),
-        ("mongodb://me:hunter2?x@host/shop", "names no database"),
-        ("mongodb://me:hunter2@x@host/shop", "escaped"),
+        ("mongodb://me:hunter2/x@host/shop", "%-code"),
+        ("mongodb://me:hunter2?x@host/shop", "%-code"),
+        ("mongodb://me:hunter2@x@host/shop", "@ is %40"),
         ("mongodb://host:port/shop", "Port"),
         ("mongodb+srv://a.b.example:27017/shop", "port"),
         ("mongodb+srv://a.b.example,c.d.example/shop", "only one, hostname"),
@@ -86,7 +86,7 @@ def test_every_wait_of_the_driver_has_an_end(options: str, milliseconds: list[in
         ("mongodb://host/shop?collection=system.users", "collection"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused_without_its_secrets(url: str, why: str) -> None:
+def test_what_is_invalid_is_refused_without_its_secrets(url: str, why: str) -> None:
     with pytest.raises(SettingsError, match=why) as refusal:
         open_chest(url)
     assert "hunter2" not in str(refusal.value)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import duckdb
-import pandas as pd
 import pytest
 
-from chest.chests.base import ReadableChest
-from chest.chests.ndjson import NdjsonChest
-from chest.chests.sql import SQLChest
+from chest.chests.contract import ReadableChest
+from chest.chests.ndjson.chest import NdjsonChest
+from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.errors import ChestError, ChestUnavailable, RecordRejected, SchemaMismatch, SettingsError
 from chest.testing.readable_contract import ReadableChestContract
 from chest.transfer import Transfer
+from tests.processes import run_python
 from tests.support import make_record
 
 NAMES = ["records.ndjson", "records.ndjson.gz"]
@@ -72,6 +74,8 @@ def test_duckdb_reads_all_of_it(chest: NdjsonChest, path: Path) -> None:
 
 
 def test_pandas_reads_all_of_it(chest: NdjsonChest, path: Path) -> None:
+    import pandas as pd  # here: all others would wait for it
+
     _write_batches(chest)
     frame = pd.read_json(path, lines=True)
     assert len(frame) == 150
@@ -90,8 +94,8 @@ def test_what_reads_gzip_reads_it(tmp_path: Path) -> None:
 def test_records_are_carried_away_and_brought_back(chest: NdjsonChest, tmp_path: Path) -> None:
     records = [make_record() for _ in range(120)]
     with (
-        SQLChest(f"sqlite:///{tmp_path / 'a.sqlite3'}") as source,
-        SQLChest(f"sqlite:///{tmp_path / 'b.sqlite3'}") as end,
+        SQLiteChest(f"sqlite:///{tmp_path / 'a.sqlite3'}") as source,
+        SQLiteChest(f"sqlite:///{tmp_path / 'b.sqlite3'}") as end,
     ):
         source.write(records)
         Transfer(source, chest, batch_records=50).run()
@@ -123,6 +127,70 @@ def test_two_write_to_one_file(chest: NdjsonChest, path: Path) -> None:
     assert [stored.record.path for stored in chest.read()] == [str(place) for place in range(10)]
 
 
+_LIMITED = """
+    import base64, os, resource, sys
+    from chest.chests.ndjson.chest import NdjsonChest
+    from chest.errors import ChestUnavailable
+    from tests.support import make_record
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+    chest = NdjsonChest(f"ndjson:{sys.argv[1]}")
+    for batch in range(20):
+        text = base64.b85encode(os.urandom(3000)).decode()
+        try:
+            chest.write([make_record(path=f"/{batch}/{place}", variables={"text": text[place:]}) for place in range(10)])
+        except ChestUnavailable as error:
+            print(error)
+            break
+"""
+
+
+def test_a_batch_that_finds_no_room_try_cut_back_and_the_reason_is_told(chest: NdjsonChest, path: Path) -> None:
+    chest.write([make_record(path="before")])
+    said = run_python(_LIMITED, path, path.stat().st_size + 20_000)
+    assert "File too large" in said
+    size = path.stat().st_size
+    kept = [stored.record.path for stored in chest.read()]
+    assert len(kept) % 10 == 1, "part of a batch is there"
+    with path.open("rb") as file:
+        assert chest._lines.whole_end(file, 0) == size
+    chest.write([make_record(path="after")])
+    assert [stored.record.path for stored in chest.read()] == [*kept, "after"]
+
+
+@pytest.mark.parametrize("rotate", ["moved", "copied and emptied", "removed"])
+def test_a_file_that_two_write_is_rotated_and_both_go_on(chest: NdjsonChest, path: Path, rotate: str) -> None:
+    """One remembers where the old file ended, the other has meanwhile written more into the new one."""
+    other = NdjsonChest(f"ndjson:{path}")
+    _write_batches(chest)
+    other.write([make_record(path="old")])
+    if rotate == "moved":
+        path.rename(path.with_name("old"))
+    elif rotate == "removed":
+        path.unlink()
+    else:
+        os.truncate(path, 0)
+    for _ in range(3):
+        _write_batches(other)
+    chest.write([make_record(path="new")])
+    other.write([make_record(path="newer")])
+    chest.write([make_record(path="newest")])
+    paths = [stored.record.path for stored in chest.read(limit=10_000)]
+    assert len(paths) == 453
+    assert paths[-3:] == ["new", "newer", "newest"]
+
+
+def test_what_was_refused_once_is_not_refused_when_it_has_been_replaced(chest: NdjsonChest, path: Path) -> None:
+    chest.write([make_record()])
+    whole = path.read_bytes()
+    path.write_bytes(b"no lines of Chest" * 100)
+    with pytest.raises(ChestError) if path.suffix == ".gz" else nullcontext():
+        chest.write([make_record()])
+    path.write_bytes(whole)
+    chest.write([make_record(path="again")])
+    assert chest.read()[-1].record.path == "again"
+
+
 def test_a_file_is_the_users_alone(chest: NdjsonChest, path: Path) -> None:
     chest.write([make_record()])
     assert path.stat().st_mode & 0o777 == 0o600
@@ -144,7 +212,7 @@ def test_a_file_of_somebody_else_is_not_written_to(tmp_path: Path) -> None:
     assert path.read_bytes() == content
     lines = tmp_path / "theirs.ndjson"
     lines.write_text("{}\n")
-    with pytest.raises(SchemaMismatch, match="no record of Chest"):
+    with pytest.raises(SchemaMismatch, match="not a record of Chest"):
         NdjsonChest(f"ndjson:{lines}").read()
 
 
@@ -166,3 +234,11 @@ def test_what_is_not_there_says_so(tmp_path: Path) -> None:
     for url in ("ndjson:", "ndjson://host/file", "ndjson:file?x=1"):
         with pytest.raises(SettingsError, match="is a file"):
             NdjsonChest(url)
+
+
+def test_a_link_to_where_no_file_can_be_made_fails_the_check(tmp_path: Path) -> None:
+    link = tmp_path / "records.ndjson"
+    link.symlink_to(tmp_path / "missing" / "records.ndjson")
+
+    with pytest.raises(ChestUnavailable, match="missing is not there"):
+        NdjsonChest(f"ndjson:{link}").check()

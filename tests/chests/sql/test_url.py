@@ -4,53 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from chest.chests.sql import SQLChest
-from chest.chests.sql_url import DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_TABLE, SQLTarget
+from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.columns import DEFAULT_TABLE
+from chest.chests.sql.url import SQLTarget
 from chest.errors import SettingsError
 
 
 def test_without_options_everything_is_as_documented() -> None:
-    target = SQLTarget.of("sqlite:////var/chest.sqlite3")
-    assert (target.url.database, target.table, target.has_request_id_index, target.busy_timeout_ms) == (
-        "/var/chest.sqlite3",
+    target = SQLTarget.of("postgresql://host/shop")
+    assert (target.url.database, target.table, target.has_request_id_index, target.timeout_seconds) == (
+        "shop",
         DEFAULT_TABLE,
         False,
-        DEFAULT_BUSY_TIMEOUT_MS,
+        10.0,
     )
-
-
-def test_options_are_taken_out_of_the_url() -> None:
-    target = SQLTarget.of("sqlite:///chest.sqlite3?table=requests&index=request_id&busy_timeout_ms=0")
-    assert (target.table, target.has_request_id_index, target.busy_timeout_ms) == ("requests", True, 0)
-    assert target.name == "sqlite:///chest.sqlite3?table=requests"
-
-
-@pytest.mark.parametrize("table", ["1st", "a-b", 'a"b', "a b", "a;b", "schema.table", "täble", "a" * 64, "x&table=y"])
-def test_a_table_that_is_no_plain_name_is_refused(table: str) -> None:
-    with pytest.raises(SettingsError, match=r"\?table="):
-        SQLTarget.of(f"sqlite:///chest.sqlite3?table={table}")
-
-
-@pytest.mark.parametrize("index", ["id", "request_id,host", "true"])
-def test_an_index_that_cannot_be_had_is_refused(index: str) -> None:
-    with pytest.raises(SettingsError, match=r"\?index=request_id"):
-        SQLTarget.of(f"sqlite:///chest.sqlite3?index={index}")
-
-
-@pytest.mark.parametrize("timeout", ["-1", "1.5", "1s", "60001", "1000000", "\u0661"])
-def test_a_timeout_that_is_no_number_of_milliseconds_is_refused(timeout: str) -> None:
-    with pytest.raises(SettingsError, match="milliseconds"):
-        SQLTarget.of(f"sqlite:///chest.sqlite3?busy_timeout_ms={timeout}")
 
 
 def test_an_unknown_option_is_refused_with_the_nearest() -> None:
     with pytest.raises(SettingsError, match=r"no option \?tabel=\. Did you mean table\?"):
-        SQLTarget.of("sqlite:///chest.sqlite3?tabel=x")
+        SQLTarget.of("postgresql://host/shop?tabel=x")
 
 
 def test_a_url_that_cannot_be_read_is_refused_without_its_password() -> None:
     with pytest.raises(SettingsError) as refusal:
-        SQLTarget.of("sqlite://user:hunter2@host:port/db")
+        SQLTarget.of("postgresql://user:hunter2@host:port/db")
     error: BaseException | None = refusal.value
     assert "hunter2" not in str(error)
     assert refusal.value.__suppress_context__
@@ -74,7 +51,11 @@ def test_a_server_may_be_named_as_people_name_it(scheme: str, backend: str) -> N
     assert target.url.password == "p@ss"
 
 
-@pytest.mark.parametrize("scheme", ["postgresql+asyncpg", "postgresql+psycopg2", "mysql+mysqldb", "oracle"])
+def test_codes_of_a_database_s_name_are_read() -> None:
+    assert SQLTarget.of("postgresql://host/my%20shop%3F?table=x").url.database == "my shop?"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+asyncpg", "postgresql+psycopg2", "mysql+mysqldb", "oracle", "sqlite"])
 def test_another_driver_is_refused_with_what_to_write(scheme: str) -> None:
     with pytest.raises(SettingsError, match="write postgresql:"):
         SQLTarget.of(f"{scheme}://host/db")
@@ -95,7 +76,7 @@ def test_options_of_the_driver_are_told_to_it_alone() -> None:
         ("postgresql://host/db?sslmod=require", "sslmode"),
         ("mysql://host/db?sslca=/x", "ssl_ca"),
         ("mysql://host/db?timeout=3", "timeout_seconds"),
-        ("sqlite:///file?timeout_seconds=3", "There are: busy_timeout_ms, index, table"),
+        ("mysql://host/db?busy_timeout_ms=3", "There are: index, ssl_ca"),
     ],
 )
 def test_an_option_of_another_database_is_refused(url: str, hint: str) -> None:
@@ -118,3 +99,24 @@ def test_a_server_without_a_database_is_refused(url: str) -> None:
 def test_a_mode_of_ssl_that_there_is_not_is_refused() -> None:
     with pytest.raises(SettingsError, match="VERIFY_IDENTITY"):
         SQLChest("mysql://host/db?ssl_mode=verify-full")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://me:x@/shop?host=a,b", "postgresql://me:***@a,b/shop"),
+        ("postgresql://me:x@/shop?host=a,b&port=1,2&table=t", "postgresql://me:***@a:1,b:2/shop?table=t"),
+        ("postgresql://me:x@one:5/shop?host=a,b", "postgresql://me:***@a:5,b:5/shop"),
+        ("postgresql://me:x@one/-?port=7", "postgresql://me:***@one:7/-"),
+        ("postgresql:///shop?host=/run/one", "postgresql://%2Frun%2Fone/shop"),
+        ("mysql://me:x@localhost/shop?unix_socket=/run/one", "mysql://me:***@%2Frun%2Fone/shop"),
+    ],
+)
+def test_a_place_that_an_option_names_is_part_of_the_label_by_which_a_spool_is_found(url: str, name: str) -> None:
+    assert SQLTarget.of(url).name == name
+
+
+@pytest.mark.parametrize("query", ["port=x", "host=a,b&port=1,2,3", "port=1,2"])
+def test_ports_that_fit_no_hosts_are_refused(query: str) -> None:
+    with pytest.raises(SettingsError, match=r"\?port="):
+        SQLTarget.of(f"postgresql:///shop?{query}")

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 from chest.chests.registry import open_chest
-from chest.record import Record
+from chest.record.record import Record
 from tests.recording_server import RecordingServer, Reply, recording_server
 from tests.servers import HOST, Server, free_port
 
@@ -69,8 +69,8 @@ def test_each_that_cannot_be_written_is_said_with_the_cure(run: Run, endpoint: R
         said,
         (
             "cannot be reached",
-            "see to its log-in",
-            "see to its log-in",
+            "check the log-in",
+            "check the log-in",
             "names no database",
             "names no bucket",
             "mongodb",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable
 
 import pytest
 from click.testing import Result
 
-from chest.chests.sql import SQLChest
+from chest.chests.sql.chest import SQLChest
+from chest.cli.asking.sql import queries, shell_of
 from chest.testing.records import make_record
 from tests.servers.database import DatabaseServer
 
@@ -42,3 +46,27 @@ def test_a_check_says_what_is_wrong_without_the_password(server: DatabaseServer,
     assert "no such database" in checked.output
     assert "%23" not in checked.output, "the end of the password, as it stands in the URL"
     assert "p@ss" not in checked.output
+
+
+def test_the_queries_that_chest_sql_prints_run_in_the_shell_that_it_opens_which_cannot_write(
+    server: DatabaseServer,
+) -> None:
+    url = server.new_url()
+    with SQLChest(url) as chest:
+        chest.write([make_record(outcome="error"), make_record()])
+    scheme = url.partition(":")[0]
+    arguments, environment = shell_of(scheme, url)
+    if shutil.which(arguments[0]) is None:
+        pytest.skip(f"{arguments[0]} is not installed")
+
+    def said(statements: list[str]) -> tuple[str, str]:
+        done = subprocess.run(
+            arguments, input="".join(f"{each};\n" for each in statements), capture_output=True, text=True,
+            env=os.environ | environment, timeout=60,
+        )  # fmt: skip
+        return done.stdout, done.stderr
+
+    output, errors = said(list(queries(scheme, "chest_records").values()))
+    assert errors == ""
+    assert output.count("/items/") == 5  # the last requests, one route, and the slowest requests
+    assert "read" in said(["DELETE FROM chest_records"])[1].lower()

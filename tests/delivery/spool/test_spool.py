@@ -7,14 +7,21 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from chest.counters import Counters
-from chest.delivery.spool import Spool, spool_path
-from chest.delivery.spool_file import SpoolError, SpoolFile
-from chest.record import Record
+from chest.delivery.batch import Batch
+from chest.delivery.spool.contents import look_into
+from chest.delivery.spool.dead_letters import DeadLetters
+from chest.delivery.spool.file import SpoolError, SpoolFile
+from chest.delivery.spool.place import spool_path
+from chest.delivery.spool.spool import Spool
+from chest.delivery.worker import ChestWorker
+from chest.record.record import Outcome, Record
+from tests.delivery.test_worker import ScriptedChest
 from tests.processes import running_python
 from tests.support import make_record
 
@@ -71,7 +78,7 @@ def test_it_survives_the_process_that_put_it_there(tmp_path: Path, counters: Cou
         import sys, os
         from pathlib import Path
         from chest.counters import Counters
-        from chest.delivery.spool import Spool
+        from chest.delivery.spool.spool import Spool
         from tests.support import make_record
         spool = Spool(Path(sys.argv[1]), sys.argv[2], 1 << 20, Counters())
         assert spool.add([make_record(path="/from-the-dead")])
@@ -115,7 +122,7 @@ def test_only_one_process_delivers_it_at_a_time(spool: Spool) -> None:
         import sys
         from pathlib import Path
         from chest.counters import Counters
-        from chest.delivery.spool import Spool
+        from chest.delivery.spool.spool import Spool
         spool = Spool(Path(sys.argv[1]), sys.argv[2], 1 << 20, Counters())
         print(spool.begin(), flush=True)
         sys.stdin.read()
@@ -154,7 +161,7 @@ def test_a_file_that_cannot_be_used_raises_nothing_is_counted_and_left_alone_for
     clock.now += 6
     with caplog.at_level(logging.INFO):
         assert spool.add([make_record()])
-    assert "put on disk again" in caplog.records[-1].message
+    assert "spooled to disk again" in caplog.records[-1].message
 
 
 def test_a_link_and_another_users_file_are_refused(tmp_path: Path, spool: Spool, clock: Clock) -> None:
@@ -190,7 +197,7 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_made(spool: Spool, clock: Clo
     clock.now += 6
     assert spool.add([make_record(path="/new")])
     assert [record.path for record in drained(spool)] == ["/new"]
-    assert (tmp_path / (spool.path.name + ".damaged")).exists()
+    assert (tmp_path / (spool.path.name + ".damaged.read")).exists()
 
 
 def test_rows_that_make_no_sense_are_left_out_and_counted(spool: Spool, counters: Counters) -> None:
@@ -226,24 +233,25 @@ def test_dead_letters_are_kept_with_the_reason_and_can_be_delivered_again_or_for
     spool: Spool, counters: Counters
 ) -> None:
     records = [make_record(duration_ns=number) for number in range(3)]
-    assert spool.bury(records, "value out of range for https://bob:hunter2@store/\nsecond line")
+    assert spool.dead_letter(records, "value out of range for https://bob:hunter2@store/\nsecond line")
     file = SpoolFile(spool.path)
-    letters = file.dead()
+    dead_letters = DeadLetters(file)
+    letters = dead_letters.list()
     assert [letter.record for letter in letters] == records
-    assert letters[0].reason == "value out of range for https://bob:***@store/\\nsecond line"
-    assert file.revive(letters[:1]) == 1
-    assert file.revive(letters[:1]) == 0
-    assert file.forget(letters[1:2]) == 1
-    assert [letter.record for letter in file.dead()] == records[2:]
+    assert letters[0].reason == "value out of range for https://bob:[REDACTED]@store/\\nsecond line"
+    assert dead_letters.requeue(letters[:1]) == 1
+    assert dead_letters.requeue(letters[:1]) == 0
+    assert dead_letters.discard(letters[1:2]) == 1
+    assert [letter.record for letter in dead_letters.list()] == records[2:]
     assert drained(spool) == records[:1]
     assert counters.get(f"dead_letters.{LABEL}") == 3
 
 
 def test_dead_letters_are_bounded(spool: Spool, counters: Counters, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chest.delivery.spool.DEAD_LETTER_BYTES", 10_000)
+    monkeypatch.setattr("chest.delivery.spool.spool.DEAD_LETTER_BYTES", 10_000)
     for number in range(100):
-        assert spool.bury([make_record(duration_ns=number)], "no")
-    kept = [letter.record.duration_ns for letter in SpoolFile(spool.path).dead()]
+        assert spool.dead_letter([make_record(duration_ns=number)], "no")
+    kept = [letter.record.duration_ns for letter in DeadLetters(SpoolFile(spool.path)).list()]
     assert kept == list(range(100 - len(kept), 100))
     assert counters.get("dropped.dead_letters_full") == 100 - len(kept)
 
@@ -353,3 +361,40 @@ def test_what_was_delivered_is_taken_out_of_no_other_file_than_the_one_it_was_re
     spool.remove(piece)
     spool.end()
     assert [record.path for record in drained(spool)] == ["/new"]
+
+
+def test_the_note_of_a_killed_request_goes_behind_the_record_that_waits_in_the_spool(
+    spool: Spool, counters: Counters
+) -> None:
+    record = make_record()
+    note = record._replace(outcome=Outcome.KILLED, status=None)
+    assert spool.add([record])
+    chest = ScriptedChest()
+    worker = ChestWorker(chest, counters, spool=spool)  # of a process that has seen no trouble of the chest
+    batch = Batch([note], 1)
+    worker.put_orphaned(batch)
+    assert batch.is_settled
+    worker.look_at_spool()
+    while worker.step():
+        pass
+    assert [each.outcome for each in chest.kept] == ["ok", "killed"]
+    later = Batch([note], 1)
+    spool.path.unlink()
+    worker.put_orphaned(later)
+    assert not later.is_settled  # there is nothing that it could precede
+
+
+def test_a_file_whose_maker_was_killed_before_it_named_its_store_has_the_name_before_it_has_records(
+    tmp_path: Path,
+) -> None:
+    path = spool_path(tmp_path, LABEL)
+    with closing(SpoolFile(path)) as unnamed:
+        unnamed.size()
+    assert look_into(path).chest == ""
+
+    with closing(SpoolFile(path, LABEL)) as file:
+        file.add([make_record(id="r1")], MIB)
+    with closing(SpoolFile(path, "sqlite:///other.sqlite3")) as other:
+        other.size()
+
+    assert look_into(path).chest == LABEL

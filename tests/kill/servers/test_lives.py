@@ -19,7 +19,7 @@ import pytest
 
 from chest.chests.registry import open_chest, sqlite_url
 from tests.kill.load import Ledger, Load, children_of
-from tests.kill.test_gunicorn import WORKER_CLASSES, connection_to
+from tests.kill.servers.test_gunicorn import WORKER_CLASSES, connection_to
 from tests.processes import ROOT, run_python
 from tests.servers import HOST, Server, free_port, gunicorn, is_idle, uwsgi, uwsgi_without_threads, waitress
 from tests.support import wait_until

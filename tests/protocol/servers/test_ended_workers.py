@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chest.record import Record
+from chest.record.record import Record
 from tests import servers
 from tests.protocol.exchange import Recorded, serve
 from tests.protocol.wire import APP, Wire, new_id

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from chest.record import Record
+from chest.record.record import Record
 from tests.protocol.wire import Answer, Wire, new_id
 from tests.support import wait_until
 
@@ -29,7 +29,7 @@ RECORDS: Final[dict[str, Told]] = {
     "/file-in-memory": (200, "ok", None),
     "/file-that-notes": (200, "ok", None),
     "/opened": (200, "ok", None),
-    "/replaced": (503, "error", None),
+    "/replaced": (503, "error", "ValueError"),
     "/never-started": (None, "error", None),
     "/raises": (500, "error", "LookupError"),
     "/raises-once-written": (200, "error", "LookupError"),
@@ -142,6 +142,16 @@ def test_the_status_recorded_is_the_one_that_the_client_got(
 @pytest.mark.parametrize(("path", "size"), BODY_BYTES.items())
 def test_the_bytes_of_a_body_are_counted(seen: dict[tuple[str, str], Seen], path: str, size: int) -> None:
     assert seen[path, "GET"].record.attributes["http.response.body.size"] == size
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [*((path, "HEAD") for path in BODY_BYTES), ("/file", "HEAD"), ("/no-content", "GET"), ("/not-modified", "GET")],
+)
+def test_a_response_that_is_sent_without_its_body_has_no_size(
+    seen: dict[tuple[str, str], Seen], path: str, method: str
+) -> None:
+    assert "http.response.body.size" not in seen[path, method].record.attributes
 
 
 @pytest.mark.parametrize("path", ["/complete", "/streamed", "/lazy", "/file", "/replaced"])

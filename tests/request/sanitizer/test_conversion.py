@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
-from chest.request.redaction import Redaction
-from chest.request.sanitize import Limits, Sanitizer
+from chest.request.sanitizer.redaction import Redaction
+from chest.request.sanitizer.sanitize import Limits, Sanitizer
 
 
 def cleaned(value: Any, **limits: int) -> tuple[Any, Any]:

@@ -23,10 +23,9 @@ from flask_chest.chests import (
     FlaskChestPostgreSQL,
     FlaskChestSQLite,
 )
-from flask_chest.triples import TriplesChest
+from flask_chest.chests.base import TriplesChest
 
-from chest.chests.base import Chest
-from chest.chests.registry import schemes
+from chest.chests.contract import Chest
 from chest.errors import (
     ChestError,
     ChestUnavailable,
@@ -35,6 +34,7 @@ from chest.errors import (
     SchemaMismatch,
     SettingsError,
 )
+from chest.settings.chest_urls import schemes
 from chest.testing.records import make_record
 from tests.recording_server import RecordingServer, Reply, recording_server, refused_port
 
@@ -439,7 +439,7 @@ def test_an_address_of_another_database_is_refused_with_an_example(made: Callabl
 def test_a_missing_driver_is_said_with_the_line_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, module: str, extra: str, make: Callable[[], FlaskChest]
 ) -> None:
-    ours = ("chest.chests.http", "chest.chests.influx", "influxdb_client")
+    ours = ("chest.chests.http.chest", "chest.chests.influxdb.chest", "influxdb_client")
     for name in [name for name in sys.modules if name.startswith(ours)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)

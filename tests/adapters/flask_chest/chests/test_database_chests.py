@@ -13,7 +13,7 @@ from flask import Flask, g
 from flask_chest import FlaskChest, FlaskChestMongoDB, FlaskChestMySQL, FlaskChestPostgreSQL, flask_chest
 from flask_chest.decorator import recorders_of
 
-from chest.chests.registry import schemes
+from chest.settings.chest_urls import schemes
 
 SQL = [("postgresql", FlaskChestPostgreSQL), ("mariadb", FlaskChestMySQL)]
 pytestmark = pytest.mark.skipif(

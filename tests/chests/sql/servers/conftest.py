@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
-from chest.chests.sql import SQLChest
+from chest.chests.sql.chest import SQLChest
 from tests.servers.database import DatabaseServer
 
 
@@ -44,3 +46,24 @@ def execute(url: str) -> Callable[[str], list[tuple[Any, ...]]]:
         return rows
 
     return run
+
+
+_user_numbers = count(1)
+
+
+@pytest.fixture
+def url_of_user(
+    server: DatabaseServer, url: str, execute: Callable[[str], list[tuple[Any, ...]]]
+) -> Callable[..., str]:
+    """Makes a user with these rights, such as ``INSERT ON chest_records``, and gives the URL of the same database for it."""
+
+    def make(*rights: str) -> str:
+        name = f"limited_{next(_user_numbers)}"
+        is_postgresql = server.scheme == "postgresql"
+        user = name if is_postgresql else f"{name}@127.0.0.1"
+        execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x'" if is_postgresql else f"CREATE USER {user} IDENTIFIED BY 'x'")
+        for right in rights:
+            execute(f"GRANT {right} TO {user}")
+        return make_url(url).set(username=name, password="x").render_as_string(hide_password=False)
+
+    return make

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from chest.chests.sql import SQLChest
-from chest.testing.readable_contract import ReadableChestContract
+from chest.chests.sql.chest import SQLChest
+from tests.chests.encoded_contract import EncodedContract
 from tests.chests.server_contract import Place, ServerChestContract
 from tests.servers.database import PASSWORD, DatabaseServer
 from tests.servers.process import HOST
@@ -17,7 +17,7 @@ everywhere = pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql5
 
 
 @everywhere
-class TestContract(ReadableChestContract):
+class TestContract(EncodedContract):
     @pytest.fixture
     def chest(self, chest_url: str) -> Iterator[SQLChest]:
         with SQLChest(chest_url) as chest:
@@ -29,7 +29,7 @@ class TestContract(ReadableChestContract):
 
 
 @pytest.mark.parametrize("server", ["postgresql", "mysql57"], indirect=True)
-class TestContractWithOptions(ReadableChestContract):
+class TestContractWithOptions(EncodedContract):
     """Another table, whose name is a keyword, with the index."""
 
     @pytest.fixture
@@ -45,6 +45,8 @@ class TestContractWithOptions(ReadableChestContract):
 @everywhere
 class TestServerContract(ServerChestContract):
     write_marker: ClassVar[bytes] = b"INSERT INTO"
+    greenlets_at_once: ClassVar[int] = 1
+    """It has one connection for writing, and a lock of the system, which one greenlet at a time may have."""
 
     @pytest.fixture
     def place(self, server: DatabaseServer) -> Place:
@@ -55,7 +57,7 @@ class TestServerContract(ServerChestContract):
         ) -> str:
             return server.url(database, port=port, host=host, password=password, query=query)
 
-        return Place(server.server, url)
+        return Place(server.server, url, PASSWORD)
 
     @pytest.fixture(autouse=True)
     def _asks_for_tls(self, server: DatabaseServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The SQL chest on servers, in processes that fork, under gevent, over TLS, and without a driver."""
+"""The SQL chest on servers, in processes that fork, over TLS, and without a driver."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from chest.chests.sql import SQLChest
+from chest.chests.sql.chest import SQLChest
 from chest.errors import MissingDependencyError, TLSRefused
 from chest.testing.contract import in_child
 from chest.testing.records import make_record
-from tests.processes import run_python
 from tests.servers.database import DatabaseServer
 from tests.servers.mariadb import mariadb as running_mariadb
 from tests.servers.postgresql import postgresql as running_postgresql
@@ -83,39 +82,6 @@ def _session(chest: SQLChest, server: DatabaseServer) -> int:
         return int(connection.exec_driver_sql(f"SELECT {function}").scalar_one())
 
 
-# -- gevent --------------------------------------------------------------------------------------------------------
-
-_UNDER_GEVENT = """
-    from gevent import monkey
-    monkey.patch_all()
-    import sys, _thread
-    from chest.chests.registry import open_chest
-    from chest.native import new_lock, start_thread
-    from chest.testing.records import make_record
-
-    chest, done = open_chest(sys.argv[1]), new_lock()
-    done.acquire()
-
-    def export():
-        for _ in range(3):
-            chest.write([make_record()])
-        done.release()
-
-    start_thread(export)
-    while not done.acquire(timeout=0.01):
-        pass
-    chest.write([make_record()])
-    print(len(chest.read()))
-    chest.close()
-"""
-
-
-@everywhere
-def test_under_gevent_the_exporters_thread_and_the_last_round_may_both_write(server: DatabaseServer, url: str) -> None:
-    pytest.importorskip("gevent")
-    assert run_python(_UNDER_GEVENT, url).split() == ["4"]
-
-
 # -- TLS -----------------------------------------------------------------------------------------------------------
 
 
@@ -176,6 +142,6 @@ def test_a_certificate_that_is_vouched_for_is_taken_and_another_is_refused(
 
 
 def test_a_url_of_a_driver_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "chest.chests.sql_postgresql", None)
+    monkeypatch.setitem(sys.modules, "chest.chests.sql.postgresql.dialect", None)
     with pytest.raises(MissingDependencyError, match=r"wsgi-chest\[sql\]"):
         SQLChest("postgresql://user@host/db")

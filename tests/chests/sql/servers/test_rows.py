@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import inspect
 from sqlalchemy.engine import make_url
 
-from chest.chests.base import Query
-from chest.chests.sql import SQLChest
+from chest.chests.contract import Query
+from chest.chests.sql.chest import SQLChest
 from chest.errors import ChestUnavailable, RecordRejected, SchemaMismatch
-from chest.native import is_readable
+from chest.system.threads import is_readable
 from chest.testing.records import make_record
 from tests.servers.database import DatabaseServer
+from tests.servers.process import free_port
 from tests.support import wait_until
 
 Execute = Callable[[str], list[tuple[Any, ...]]]
@@ -131,7 +132,7 @@ def test_a_writer_waits_for_its_turn_and_not_for_longer_than_said(server: Databa
     with SQLChest(url) as first, SQLChest(f"{url}?timeout_seconds=1") as second:
         first.open()
         second.open()
-        with first._writing.use() as connection, first._database.turn(connection, "chest_records"):
+        with first._writing.use() as connection, first._database.exclusive_write(connection, "chest_records"):
             with pytest.raises(ChestUnavailable):
                 second.write([make_record()])
             connection.commit()
@@ -243,6 +244,38 @@ def test_the_time_of_the_request_stands_beside_its_nanoseconds_and_variables_in_
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("server", ["mariadb", "mysql57"], indirect=True)
+def test_the_time_of_the_request_stands_beside_its_nanoseconds(chest: SQLChest, execute: Execute) -> None:
+    chest.write([make_record(time_ns=1_700_000_000_123_456_789)])
+    assert execute("SELECT CAST(recorded_at AS CHAR) FROM chest_records") == [("2023-11-14 22:13:20.123456",)]
+
+
+OLDER_VIEWS = {
+    "postgresql": "SELECT r.request_id, v.key, v.value, to_timestamp(r.time_ns / 1e9::float8)"
+    " FROM chest_records AS r, jsonb_each_text(r.variables) AS v",
+    "mariadb": "SELECT r.request_id, 'a', '1', TIMESTAMPADD(MICROSECOND, r.time_ns DIV 1000, '1970-01-01 00:00:00')"
+    " FROM chest_records AS r",
+}
+"""As it was made before it had ``id``, or near that."""
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"], indirect=True)
+def test_the_view_tells_requests_apart_and_is_made_anew_where_an_earlier_release_made_it(
+    server: DatabaseServer, url: str, chest: SQLChest, execute: Execute, request: pytest.FixtureRequest
+) -> None:
+    records = [make_record(request_id="a client's", variables={"user": number}) for number in (7, 8)]
+    chest.write(records)
+    joined = "SELECT r.id, v.value FROM chest_records AS r JOIN chest_variables AS v USING (id) ORDER BY r.seq"
+    assert execute(joined) == [(records[0].id, "7"), (records[1].id, "8")]
+    chest.close()
+    execute("DROP VIEW chest_variables")
+    kind = "postgresql" if url.startswith("postgresql") else "mariadb"
+    execute(f"CREATE VIEW chest_variables (request_id, name, value, recorded_at) AS {OLDER_VIEWS[kind]}")
+    with SQLChest(url) as other:
+        other.write([make_record(variables={})])
+    assert execute(joined) == [(records[0].id, "7"), (records[1].id, "8")]
+
+
 @pytest.mark.parametrize("server", ["mariadb"], indirect=True)
 def test_variables_stand_in_a_view_where_the_server_can(chest: SQLChest, execute: Execute) -> None:
     chest.write(
@@ -300,3 +333,14 @@ def test_every_server_is_named_in_the_url_as_people_write_it(
             with SQLChest(make_url(url).set(drivername=scheme).render_as_string(hide_password=False)) as chest:
                 chest.write([make_record()])
                 assert len(chest.read()) == number
+
+
+def test_postgresql_may_be_named_by_several_hosts_of_which_one_answers(postgresql: DatabaseServer) -> None:
+    url = make_url(postgresql.new_url())
+    ports = f"{free_port()},{url.port}"
+    several = url.set(host=None, port=None).update_query_dict(
+        {"host": "127.0.0.1,127.0.0.1", "port": ports, "target_session_attrs": "read-write"}
+    )
+    with SQLChest(several.render_as_string(hide_password=False)) as chest:
+        chest.write([make_record()])
+        assert len(chest.read()) == 1

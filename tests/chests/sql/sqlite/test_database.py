@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import resource
 import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,18 +21,19 @@ from typing import Any
 import pytest
 
 from chest.chests.registry import sqlite_url
-from chest.chests.sql import SQLChest
-from chest.errors import ChestUnavailable, SettingsError
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.errors import ChestUnavailable, RecordRejected, SettingsError
+from chest.testing.contract import in_child
 from chest.testing.records import make_record
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 _WORKER = """
 import sys
-from chest.chests.sql import SQLChest
+from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.testing.records import make_record
 
-chest = SQLChest(sys.argv[1])
+chest = SQLiteChest(sys.argv[1])
 record = make_record(request_id=sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -39,7 +43,7 @@ chest.close()
 
 
 @pytest.fixture
-def locked(chest: SQLChest, path: Path) -> Iterator[sqlite3.Connection]:
+def locked(chest: SQLiteChest, path: Path) -> Iterator[sqlite3.Connection]:
     """The chest is open, and another program holds a transaction open."""
     chest.open()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -59,21 +63,21 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(directory)], check=True)
 
 
-def test_the_pragmas_are_really_set(chest: SQLChest, execute: Execute) -> None:
+def test_the_pragmas_are_really_set(chest: SQLiteChest, execute: Execute) -> None:
     chest.write([make_record()])
     assert execute("PRAGMA journal_mode") == [("wal",)]
     assert execute("PRAGMA auto_vacuum") == [(2,)]
     with chest._writing.use() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 1
-        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == 200
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 1
+        assert connection.execute("PRAGMA busy_timeout").fetchone()[0] == 200
 
 
 def test_without_being_asked_it_waits_a_second_for_a_lock(url: str) -> None:
-    with SQLChest(url) as chest, chest._writing.use() as connection:
-        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == 1000
+    with SQLiteChest(url) as chest, chest._writing.use() as connection:
+        assert connection.execute("PRAGMA busy_timeout").fetchone()[0] == 1000
 
 
-def test_space_that_was_given_back_can_be_cut_off(chest: SQLChest, path: Path) -> None:
+def test_space_that_was_given_back_can_be_cut_off(chest: SQLiteChest, path: Path) -> None:
     chest.write([make_record(path="/" + "x" * 10_000) for _ in range(200)])
     chest.remove(chest.read())
     chest.close()
@@ -83,7 +87,7 @@ def test_space_that_was_given_back_can_be_cut_off(chest: SQLChest, path: Path) -
     assert path.stat().st_size < before / 2
 
 
-def test_the_file_is_private_and_so_is_what_sqlite_puts_beside_it(chest: SQLChest, path: Path) -> None:
+def test_the_file_is_private_and_so_is_what_sqlite_puts_beside_it(chest: SQLiteChest, path: Path) -> None:
     before = os.umask(0o022)
     try:
         chest.write([make_record()])
@@ -93,7 +97,7 @@ def test_the_file_is_private_and_so_is_what_sqlite_puts_beside_it(chest: SQLChes
     assert modes == {"chest.sqlite3": 0o600, "chest.sqlite3-wal": 0o600, "chest.sqlite3-shm": 0o600}
 
 
-def test_a_file_that_is_there_keeps_its_mode(chest: SQLChest, path: Path) -> None:
+def test_a_file_that_is_there_keeps_its_mode(chest: SQLiteChest, path: Path) -> None:
     path.touch()
     path.chmod(0o640)
     chest.write([make_record()])
@@ -101,14 +105,14 @@ def test_a_file_that_is_there_keeps_its_mode(chest: SQLChest, path: Path) -> Non
 
 
 def test_the_last_directory_of_the_path_is_made_and_private(tmp_path: Path) -> None:
-    with SQLChest(f"sqlite:///{tmp_path}/new/chest.sqlite3") as chest:
+    with SQLiteChest(f"sqlite:///{tmp_path}/new/chest.sqlite3") as chest:
         chest.check()
         chest.write([make_record()])
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
 
 
 def test_of_a_longer_path_that_is_missing_nothing_is_made(tmp_path: Path) -> None:
-    chest = SQLChest(f"sqlite:///{tmp_path}/mistyped/deep/chest.sqlite3")
+    chest = SQLiteChest(f"sqlite:///{tmp_path}/mistyped/deep/chest.sqlite3")
     for call in (chest.open, chest.check):
         with pytest.raises(ChestUnavailable, match="make the directory"):
             call()
@@ -119,7 +123,7 @@ def test_a_relative_path_stays_where_it_was_when_the_working_directory_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    chest = SQLChest("sqlite:///relative.sqlite3")
+    chest = SQLiteChest("sqlite:///relative.sqlite3")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with chest:
@@ -132,7 +136,7 @@ def test_a_relative_path_stays_where_it_was_when_the_working_directory_changes(
     "name", ["with space", "per%cent", "hash#mark", "question?mark", "Zoë ☃", "quote'\"", "semi;colon&and=is"]
 )
 def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
-    with SQLChest(sqlite_url(tmp_path / f"{name}.sqlite3")) as chest:
+    with SQLiteChest(sqlite_url(tmp_path / f"{name}.sqlite3")) as chest:
         chest.write([make_record()])
         chest.check()
         assert len(chest.read()) == 1
@@ -159,7 +163,7 @@ def test_processes_that_open_an_absent_file_at_once_all_succeed(url: str, execut
 
 
 def test_a_lock_is_waited_for_no_longer_than_said_and_the_chest_goes_on(
-    chest: SQLChest, locked: sqlite3.Connection
+    chest: SQLiteChest, locked: sqlite3.Connection
 ) -> None:
     began = time.monotonic()
     with pytest.raises(ChestUnavailable, match=r"locked for longer than 200 ms.*\?busy_timeout_ms="):
@@ -170,12 +174,12 @@ def test_a_lock_is_waited_for_no_longer_than_said_and_the_chest_goes_on(
     assert len(chest.read()) == 1
 
 
-def test_a_lock_does_not_keep_from_reading_and_checking(chest: SQLChest, locked: sqlite3.Connection) -> None:
+def test_a_lock_does_not_keep_from_reading_and_checking(chest: SQLiteChest, locked: sqlite3.Connection) -> None:
     assert chest.read() == []
     chest.check()
 
 
-def test_a_new_file_that_is_locked_is_unavailable_and_then_made(chest: SQLChest, path: Path) -> None:
+def test_a_new_file_that_is_locked_is_unavailable_and_then_made(chest: SQLiteChest, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ChestUnavailable, match="locked"):
@@ -185,7 +189,7 @@ def test_a_new_file_that_is_locked_is_unavailable_and_then_made(chest: SQLChest,
 
 
 def test_a_full_disk_loses_nothing_that_was_stored_and_room_lets_it_go_on(small_disk: Path) -> None:
-    with SQLChest(f"sqlite:///{small_disk}/chest.sqlite3") as chest:
+    with SQLiteChest(f"sqlite:///{small_disk}/chest.sqlite3") as chest:
         stored = 0
         with pytest.raises(ChestUnavailable, match="make room"):  # noqa: PT012 - until it is full, the writes succeed
             while stored < 100_000:
@@ -201,7 +205,7 @@ def test_a_full_disk_loses_nothing_that_was_stored_and_room_lets_it_go_on(small_
 
 
 def test_a_read_only_file_system_is_unavailable_and_can_still_be_read(small_disk: Path) -> None:
-    with SQLChest(f"sqlite:///{small_disk}/chest.sqlite3") as chest:
+    with SQLiteChest(f"sqlite:///{small_disk}/chest.sqlite3") as chest:
         chest.write([make_record()])
         chest.close()
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -209,29 +213,29 @@ def test_a_read_only_file_system_is_unavailable_and_can_still_be_read(small_disk
             with pytest.raises(ChestUnavailable, match="read-only"):
                 call()
         assert len(chest.read()) == 1
-        absent = SQLChest(f"sqlite:///{small_disk}/absent.sqlite3")
+        absent = SQLiteChest(f"sqlite:///{small_disk}/absent.sqlite3")
         for call in (absent.check, absent.open):
             with pytest.raises(ChestUnavailable, match="permission"):
                 call()
 
 
-def test_a_file_that_was_deleted_is_noticed_at_the_next_write(chest: SQLChest, path: Path) -> None:
+def test_a_file_that_was_deleted_is_noticed_at_the_next_write(chest: SQLiteChest, path: Path) -> None:
     chest.write([make_record(request_id="before")])
     assert len(chest.read()) == 1
     path.unlink()
-    with pytest.raises(ChestUnavailable, match="not there"):
+    with pytest.raises(ChestUnavailable, match="no such file"):
         chest.read()
     chest.write([make_record(request_id="after")])
     assert [stored.record.request_id for stored in chest.read()] == ["after"]
 
 
 def test_a_file_that_was_replaced_is_noticed_and_the_new_one_keeps_its_log(
-    chest: SQLChest, url: str, path: Path
+    chest: SQLiteChest, url: str, path: Path
 ) -> None:
     chest.write([make_record(request_id="before")])
     for file in path.parent.iterdir():
         file.unlink()
-    with SQLChest(url) as other:
+    with SQLiteChest(url) as other:
         other.write([make_record(request_id="other")])
         chest.write([make_record(request_id="after")])
         chest.close()
@@ -239,25 +243,25 @@ def test_a_file_that_was_replaced_is_noticed_and_the_new_one_keeps_its_log(
 
 
 def test_a_directory_that_was_deleted_is_made_again(tmp_path: Path) -> None:
-    with SQLChest(f"sqlite:///{tmp_path}/own/chest.sqlite3") as chest:
+    with SQLiteChest(f"sqlite:///{tmp_path}/own/chest.sqlite3") as chest:
         chest.write([make_record()])
         shutil.rmtree(tmp_path / "own")
         chest.write([make_record()])
         assert len(chest.read()) == 1
 
 
-def test_a_file_that_is_no_database_is_unavailable_and_left_as_it_is(chest: SQLChest, path: Path) -> None:
+def test_a_file_that_is_no_database_is_unavailable_and_left_as_it_is(chest: SQLiteChest, path: Path) -> None:
     path.write_bytes(b"something else, of more than one hundred bytes" * 100)
     before = path.read_bytes()
     for call in (chest.open, chest.check, chest.read, lambda: chest.write([make_record()])):
-        with pytest.raises(ChestUnavailable, match="is no SQLite database: move it away"):
+        with pytest.raises(ChestUnavailable, match="is not a SQLite database: move it away"):
             call()
     assert path.read_bytes() == before
     path.unlink()
     chest.write([make_record()])
 
 
-def test_a_damaged_file_is_unavailable_with_the_way_to_save_it(chest: SQLChest, path: Path) -> None:
+def test_a_damaged_file_is_unavailable_with_the_way_to_save_it(chest: SQLiteChest, path: Path) -> None:
     chest.write([make_record(path="/" + "x" * 5000) for _ in range(50)])
     chest.close()
     content = bytearray(path.read_bytes())
@@ -267,27 +271,27 @@ def test_a_damaged_file_is_unavailable_with_the_way_to_save_it(chest: SQLChest, 
         chest.write([make_record()])
 
 
-def test_a_directory_in_the_place_of_the_file_is_unavailable(chest: SQLChest, path: Path) -> None:
+def test_a_directory_in_the_place_of_the_file_is_unavailable(chest: SQLiteChest, path: Path) -> None:
     path.mkdir()
     for call in (chest.open, chest.check, chest.read):
-        with pytest.raises(ChestUnavailable, match=r"no file|cannot be opened"):
+        with pytest.raises(ChestUnavailable, match=r"not a regular file|cannot be opened"):
             call()
 
 
 def test_a_file_in_the_place_of_the_directory_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    chest = SQLChest(f"sqlite:///{tmp_path}/file/chest.sqlite3")
+    chest = SQLiteChest(f"sqlite:///{tmp_path}/file/chest.sqlite3")
     for call in (chest.open, chest.check, chest.read):
         with pytest.raises(ChestUnavailable):
             call()
 
 
-def test_checking_leaves_no_trace_where_nothing_is(chest: SQLChest, path: Path) -> None:
+def test_checking_leaves_no_trace_where_nothing_is(chest: SQLiteChest, path: Path) -> None:
     chest.check()
     assert list(path.parent.iterdir()) == []
 
 
-def test_checking_leaves_no_trace_beside_a_closed_database(chest: SQLChest, path: Path) -> None:
+def test_checking_leaves_no_trace_beside_a_closed_database(chest: SQLiteChest, path: Path) -> None:
     chest.write([make_record()])
     chest.close()
     before = path.stat()
@@ -296,17 +300,17 @@ def test_checking_leaves_no_trace_beside_a_closed_database(chest: SQLChest, path
     assert (path.stat().st_mtime_ns, path.stat().st_size) == (before.st_mtime_ns, before.st_size)
 
 
-def test_the_log_grows_no_further_than_some_checkpoints(chest: SQLChest, path: Path) -> None:
+def test_the_log_grows_no_further_than_some_checkpoints(chest: SQLiteChest, path: Path) -> None:
     for _ in range(40):
         chest.write([make_record(path="/" + "x" * 1000) for _ in range(1000)])
     assert path.with_name(path.name + "-wal").stat().st_size < 32 * 1024 * 1024
 
 
 def test_a_file_system_over_a_network_is_warned_of_once(
-    chest: SQLChest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    chest: SQLiteChest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("chest.chests.sql_sqlite.doubtful_file_system", lambda path: "nfs4")
-    with caplog.at_level(logging.WARNING, "chest.chests.sql"):
+    monkeypatch.setattr("chest.chests.sql.sqlite.database.doubtful_file_system", lambda path: "nfs4")
+    with caplog.at_level(logging.WARNING, "chest.chests.sqlite"):
         chest.open()
         chest.close()
         chest.open()
@@ -327,4 +331,122 @@ def test_a_file_system_over_a_network_is_warned_of_once(
 )
 def test_what_is_no_path_is_refused(url: str) -> None:
     with pytest.raises(SettingsError):
-        SQLChest(url)
+        SQLiteChest(url)
+
+
+@pytest.fixture
+def as_another_user() -> Iterator[Callable[[Callable[[Path], object]], None]]:
+    """Runs a function, with a directory that everybody may enter, in a process of a user who is not root."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("users without numbers")
+    with tempfile.TemporaryDirectory() as directory:
+
+        def run(act: Callable[[Path], object]) -> None:
+            def in_other_life() -> None:
+                if os.geteuid() == 0:
+                    os.setuid(65_534)
+                act(Path(directory))
+
+            in_child(in_other_life)
+
+        if os.geteuid() == 0:
+            os.chown(directory, 65_534, -1)
+        yield run
+
+
+def _cannot_be_written(database: Path, why: str) -> None:
+    chest = SQLiteChest(f"sqlite:///{database}")
+    for call in (chest.check, lambda: chest.write([make_record()])):
+        with pytest.raises(ChestUnavailable, match=why):
+            call()
+
+
+def _written(directory: Path, *, is_closed: bool = True) -> Path:
+    chest = SQLiteChest(f"sqlite:///{directory}/chest.sqlite3")
+    chest.write([make_record()])
+    if is_closed:
+        chest.close()
+    return directory / "chest.sqlite3"
+
+
+def _read_only_file(directory: Path) -> None:
+    database = _written(directory)
+    database.chmod(0o444)
+    _cannot_be_written(database, "write permission for the file")
+
+
+def _read_only_directory(directory: Path) -> None:
+    database = _written(directory)
+    directory.chmod(0o500)
+    try:
+        _cannot_be_written(database, "write permission")
+    finally:
+        directory.chmod(0o700)
+
+
+def _read_only_log(directory: Path) -> None:
+    chest = SQLiteChest(f"sqlite:///{directory}/chest.sqlite3")
+    chest.write([make_record()])
+    (directory / "chest.sqlite3-wal").chmod(0o444)
+    with pytest.raises(ChestUnavailable, match="write permission"):
+        SQLiteChest(f"sqlite:///{directory}/chest.sqlite3").check()
+    chest.close()
+
+
+@pytest.mark.parametrize("act", [_read_only_file, _read_only_directory, _read_only_log])
+def test_a_check_says_what_a_write_would_say(
+    as_another_user: Callable[[Callable[[Path], object]], None], act: Callable[[Path], object]
+) -> None:
+    as_another_user(act)
+
+
+def test_a_check_says_that_the_disk_is_full(small_disk: Path) -> None:
+    database = _written(small_disk)
+    with open(small_disk / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(bytes(4096)):
+            pass
+    _cannot_be_written(database, "the disk is full")
+    with pytest.raises(ChestUnavailable, match="the disk is full"):
+        SQLiteChest(f"sqlite:///{small_disk}/absent.sqlite3").check()
+
+
+def test_a_process_without_descriptors_says_so(chest: SQLiteChest) -> None:
+    def without_descriptors() -> None:
+        most = max(map(int, os.listdir("/proc/self/fd"))) + 2  # at least one more, however many this process holds
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        kept = []
+        with contextlib.suppress(OSError):
+            while True:
+                kept.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(kept.pop())
+        with pytest.raises(ChestUnavailable, match=r"ulimit -n"):
+            chest.open()
+
+    in_child(without_descriptors)
+
+
+@pytest.mark.parametrize(
+    "rule", ["RAISE(ABORT, 'no')", "RAISE(FAIL, 'no')", "RAISE(ROLLBACK, 'no')", "abs(-9223372036854775807 - 1)"]
+)
+def test_a_row_that_a_rule_of_the_users_own_refuses_is_named_whatever_the_rule_raises(
+    chest: SQLiteChest, execute: Execute, rule: str
+) -> None:
+    chest.open()
+    execute(f"CREATE TRIGGER mine BEFORE INSERT ON chest_records WHEN new.path = '/bad' BEGIN SELECT {rule}; END")
+    good, bad = [make_record() for _ in range(20)], make_record(path="/bad")
+    with pytest.raises(RecordRejected) as refusal:
+        chest.write([*good[:10], bad, *good[10:]])
+    assert refusal.value.ids == (bad.id,)
+    assert chest.read() == []
+    with pytest.raises(RecordRejected):
+        chest.write([bad])
+    chest.write(good)
+    assert [stored.record for stored in chest.read()] == good
+
+
+@pytest.mark.parametrize("rule", ["RAISE(ABORT, 'no')", "abs(-9223372036854775807 - 1)"])
+def test_a_rule_that_refuses_every_row_is_no_record_s_fault(chest: SQLiteChest, execute: Execute, rule: str) -> None:
+    chest.open()
+    execute(f"CREATE TRIGGER mine BEFORE INSERT ON chest_records BEGIN SELECT {rule}; END")
+    with pytest.raises(ChestUnavailable, match=r"integer overflow|no record is to blame"):
+        chest.write([make_record(), make_record()])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chest.chests.sql_mounts import doubtful_file_system
+from chest.chests.sql.sqlite.mounts import doubtful_file_system
 
 _MOUNTS = r"""
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw

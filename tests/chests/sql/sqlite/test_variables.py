@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from chest.chests.sql_variables import VariablesChest
+from chest.chests.sql.sqlite.variables import SQLiteVariables
 from chest.errors import ChestUnavailable, RecordRejected, SchemaMismatch
 from chest.testing.contract import in_child
 from chest.testing.records import make_record
 
 _WRITER = """
 import sys
-from chest.chests.sql_variables import VariablesChest
+from chest.chests.sql.sqlite.variables import SQLiteVariables
 from chest.testing.records import make_record
 
-with VariablesChest(sys.argv[1]) as chest:
+with SQLiteVariables(sys.argv[1]) as chest:
     sys.stdin.readline()
     for _ in range(20):
         chest.write([make_record(variables={"a": 1, "b": 2}) for _ in range(10)])
@@ -28,12 +28,14 @@ with VariablesChest(sys.argv[1]) as chest:
 
 
 @pytest.fixture
-def chest(url: str) -> Iterator[VariablesChest]:
-    with VariablesChest(f"{url}?table=variables&busy_timeout_ms=200") as chest:
+def chest(url: str) -> Iterator[SQLiteVariables]:
+    with SQLiteVariables(f"{url}?table=variables&busy_timeout_ms=200") as chest:
         yield chest
 
 
-def test_a_batch_is_a_row_a_variable_in_the_order_of_records_and_variables(chest: VariablesChest, execute: Any) -> None:
+def test_a_batch_is_a_row_a_variable_in_the_order_of_records_and_variables(
+    chest: SQLiteVariables, execute: Any
+) -> None:
     chest.write([make_record(request_id="r-1", variables={"b": "x", "a": None}), make_record(variables={})])
     chest.write([])
     chest.write([make_record(request_id="r-2", variables={"c": [1, "é"], "d": False, "e": 1.5})])
@@ -47,12 +49,12 @@ def test_a_batch_is_a_row_a_variable_in_the_order_of_records_and_variables(chest
 
 
 @pytest.mark.parametrize("count", [1, 19, 20, 21, 220, 421])
-def test_as_many_rows_as_come_are_stored(chest: VariablesChest, execute: Any, count: int) -> None:
+def test_as_many_rows_as_come_are_stored(chest: SQLiteVariables, execute: Any, count: int) -> None:
     chest.write_triples((f"name-{place}", place, "r") for place in range(count))
     assert execute("SELECT count(*), min(name), max(unique_id) FROM variables") == [(count, "name-0", count)]
 
 
-def test_a_batch_with_a_variable_that_cannot_be_stored_stores_nothing(chest: VariablesChest, execute: Any) -> None:
+def test_a_batch_with_a_variable_that_cannot_be_stored_stores_nothing(chest: SQLiteVariables, execute: Any) -> None:
     chest.open()
     with pytest.raises(RecordRejected):
         chest.write_triples([("good", "1", "r"), ("bad", object(), "r")])
@@ -61,14 +63,14 @@ def test_a_batch_with_a_variable_that_cannot_be_stored_stores_nothing(chest: Var
     assert execute("SELECT count(*) FROM variables") == [(0,)]
 
 
-def test_a_table_with_columns_of_ones_own_goes_on_to_be_used(chest: VariablesChest, execute: Any) -> None:
+def test_a_table_with_columns_of_ones_own_goes_on_to_be_used(chest: SQLiteVariables, execute: Any) -> None:
     execute("CREATE TABLE variables (value TEXT, name TEXT, note TEXT DEFAULT 'mine', request_id TEXT)")
     chest.check()
     chest.write_triples([("a", "1", "r")])
     assert execute("SELECT * FROM variables") == [("1", "a", "mine", "r")]
 
 
-def test_a_table_without_the_columns_is_refused_and_left_as_it_was(chest: VariablesChest, execute: Any) -> None:
+def test_a_table_without_the_columns_is_refused_and_left_as_it_was(chest: SQLiteVariables, execute: Any) -> None:
     execute("CREATE TABLE variables (id INTEGER, name TEXT)")
     for act in (chest.open, chest.check, lambda: chest.write([make_record()])):
         with pytest.raises(SchemaMismatch, match="no column request_id, value"):
@@ -76,13 +78,13 @@ def test_a_table_without_the_columns_is_refused_and_left_as_it_was(chest: Variab
     assert execute("SELECT count(*) FROM variables") == [(0,)]
 
 
-def test_a_check_makes_nothing(chest: VariablesChest, path: Any) -> None:
+def test_a_check_makes_nothing(chest: SQLiteVariables, path: Any) -> None:
     chest.check()
     assert not path.exists()
 
 
 def test_a_database_that_is_locked_is_unavailable_and_takes_the_batch_later(
-    chest: VariablesChest, path: Any, execute: Any
+    chest: SQLiteVariables, path: Any, execute: Any
 ) -> None:
     import sqlite3
 
@@ -97,7 +99,7 @@ def test_a_database_that_is_locked_is_unavailable_and_takes_the_batch_later(
     assert execute("SELECT count(*) FROM variables") == [(1,)]
 
 
-def test_a_closed_chest_is_opened_by_a_write(chest: VariablesChest, execute: Any) -> None:
+def test_a_closed_chest_is_opened_by_a_write(chest: SQLiteVariables, execute: Any) -> None:
     chest.close()
     chest.write_triples([("a", "1", "r")])
     chest.close()
@@ -109,7 +111,7 @@ def test_a_closed_chest_is_opened_by_a_write(chest: VariablesChest, execute: Any
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-def test_an_open_chest_goes_on_after_a_fork_in_child_and_parent(chest: VariablesChest, execute: Any) -> None:
+def test_an_open_chest_goes_on_after_a_fork_in_child_and_parent(chest: SQLiteVariables, execute: Any) -> None:
     chest.write_triples([("before", "1", "r")])
     in_child(lambda: chest.write_triples([("child", "1", "r")]))
     chest.write_triples([("after", "1", "r")])
@@ -129,27 +131,3 @@ def test_two_processes_may_make_the_table_and_write_at_once(url: str, execute: A
         writer.communicate(timeout=60)
     assert [writer.returncode for writer in writers] == [0, 0]
     assert execute("SELECT count(*) FROM variables") == [(2 * 20 * 10 * 2,)]
-
-
-@pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql57"])
-def test_a_server_gets_the_same_rows(server: str, request: pytest.FixtureRequest) -> None:
-    url = f"{request.getfixturevalue(server).new_url()}?table=variables"
-    with VariablesChest(url) as chest:
-        chest.check()
-        chest.write([make_record(request_id="r-1", variables={"b": "x\\\"'%s{},", "a": None})])
-        chest.write([])
-        chest.write_triples([("c", [1, "é"], "r-2"), ("d", False, "r-2"), ("e", 1.5, "r-2"), ("f", "", "r-2")])
-        chest.write_triples((f"name-{place}", place, "r-3") for place in range(3000))
-        with pytest.raises(RecordRejected):
-            chest.write_triples([("good", "1", "r-4"), ("bad", "\ud800", "r-4")])
-        with chest._writing.use() as connection:
-            rows = connection.exec_driver_sql("SELECT * FROM variables ORDER BY unique_id").all()
-    assert rows[:6] == [
-        (1, "r-1", "b", "x\\\"'%s{},"),
-        (2, "r-1", "a", None),
-        (3, "r-2", "c", '[1,"é"]'),
-        (4, "r-2", "d", "0"),
-        (5, "r-2", "e", "1.5"),
-        (6, "r-2", "f", ""),
-    ]
-    assert [row[2] for row in rows[6:]] == [f"name-{place}" for place in range(3000)]

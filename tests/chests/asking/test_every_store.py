@@ -1,0 +1,142 @@
+"""What each store answers is what Python answers: filters, cubes, samples; also on servers, so that all answer the same."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from chest.chests.asking.cube import Step
+from chest.chests.contract import ReadableChest
+from chest.chests.memory import MemoryChest
+from chest.chests.registry import open_chest
+from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.errors import FilterError
+from chest.query import name_of, parse
+from tests.chests.asking.made_up import (
+    BEGIN_NS,
+    FILTERS,
+    MINUTE_NS,
+    cells_of,
+    cube_in_python,
+    made_up,
+    texts_of_filters,
+)
+
+STORES = ["memory", "sqlite", "postgresql", "mariadb", "mysql57", "mongodb"]
+STEP = Step(BEGIN_NS, 5 * MINUTE_NS)
+RECORDS = made_up()
+BYS = [
+    "",
+    "route",
+    "status",
+    "plan",
+    "cart.total",
+    "route,release",
+    "attr.http.response.body.size",
+    "it's",
+    "user_id,plan",
+]
+
+
+@pytest.fixture(scope="module", params=STORES)
+def chest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadableChest]:
+    """A chest that holds the records, one of each kind."""
+    with open_chest(_url(request, tmp_path_factory)) if request.param != "memory" else MemoryChest() as chest:
+        assert isinstance(chest, ReadableChest)
+        chest.write(RECORDS)
+        yield chest
+
+
+def _url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('asking')}/chest.sqlite3"
+    server = request.getfixturevalue(request.param)
+    if request.param == "mongodb":
+        return f"mongodb://127.0.0.1:{server.port}/asking?collection=records_{random.getrandbits(32)}"
+    url: str = server.new_url()
+    return url
+
+
+def _read(chest: ReadableChest, text: str) -> list[str]:
+    return sorted(stored.record.id for stored in chest.read(parse(text), limit=1000))
+
+
+def test_a_filter_finds_the_same_records_on_every_store(chest: ReadableChest) -> None:
+    for text in FILTERS:
+        query = parse(text)
+        assert _read(chest, text) == sorted(each.id for each in RECORDS if query.matches(each)), text
+
+
+def test_a_cube_counts_the_same_on_every_store(chest: ReadableChest) -> None:
+    for place, text in enumerate(FILTERS):
+        query, by = parse(text), [name_of(each) for each in BYS[place % len(BYS)].split(",") if each]
+        step = STEP if place % 2 else None
+        cube = chest.cube(query, by=by, step=step, seconds=30 if place % 3 else None)
+        expected = cube_in_python([each for each in RECORDS if query.matches(each)], by, step)
+        assert cells_of(cube) == expected, (text, by)
+        assert cube.basis.is_exact
+
+
+def test_a_sample_is_whole_where_all_that_match_fit(chest: ReadableChest) -> None:
+    for text in FILTERS[::6]:
+        query = parse(text)
+        expected = sorted(each.id for each in RECORDS if query.matches(each))
+        sample = chest.sample(query, size=1000)
+        assert sorted(each.id for each in sample.records) == expected, text
+        assert (sample.is_whole, sample.matching) == (True, len(expected))
+
+
+def test_a_sample_is_drawn_of_those_that_match(chest: ReadableChest) -> None:
+    query = parse("status=5xx")
+    matching = {each.id: each for each in RECORDS if query.matches(each)}
+    sample = chest.sample(query, size=20)
+    assert len({each.id for each in sample.records}) == len(sample.records) == 20
+    assert all(matching[each.id] == each for each in sample.records)
+    assert (sample.matching, sample.is_whole) == (len(matching), False)
+
+
+def test_the_time_range_is_that_of_the_records(chest: ReadableChest) -> None:
+    times = sorted(each.time_ns for each in RECORDS)
+    assert chest.time_range() == (times[0], times[-1])
+    begin_ns = BEGIN_NS + 5 * MINUTE_NS
+    within = [time for time in times if time >= begin_ns]
+    assert chest.time_range(parse("since=2026-01-01T12:05")) == (within[0], within[-1])
+    assert chest.time_range(parse("since=2030-01-01")) is None
+    assert chest.cube(parse("since=2030-01-01")).cells == []
+    assert chest.sample(parse("since=2030-01-01")).records in ((), [])
+
+
+def test_beyond_the_groups_that_are_asked_for_the_smallest_are_put_together(chest: ReadableChest) -> None:
+    cube = chest.cube(by=[name_of("user_id")], groups=3)
+    assert cube.has_others
+    assert len({cell.group for cell in cube.cells}) == 4
+    assert sum(cell.records for cell in cube.cells) == 400
+
+
+@given(texts_of_filters())
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_any_filter_is_an_answer_or_a_clear_error(chest: ReadableChest, text: str) -> None:
+    try:
+        query = parse(text)
+    except FilterError:
+        return
+    expected = [each for each in RECORDS if query.matches(each)]
+    assert sorted(stored.record.id for stored in chest.read(query, limit=1000)) == sorted(each.id for each in expected)
+    assert cells_of(chest.cube(query)) == cube_in_python(expected, (), None)
+
+
+def test_the_connection_of_a_question_cannot_write(chest: ReadableChest) -> None:
+    if not isinstance(chest, SQLiteChest | SQLChest):
+        pytest.skip("this store has no connection of SQL")
+    pieces = chest._pieces
+    with pytest.raises(Exception, match=r"(?i)read.?only") as raised, pieces() as asked:
+        list(asked._rows("DELETE FROM chest_records", (), None))
+    assert not isinstance(raised.value, sqlite3.Warning)
+    assert len(chest.read()) == 400

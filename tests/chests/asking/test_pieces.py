@@ -1,0 +1,109 @@
+"""A cube and a sample within a budget: exact as far as it goes, estimated beyond, and honest about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from chest.chests.asking.cube import Cell
+from chest.chests.asking.durations import BOUNDARIES_NS, bounds_ns, bucket_of, percentile_ns
+from chest.chests.asking.pieces import BudgetOver, Extent, cube_by_pieces, drawn_from, sample_by_pieces
+from chest.chests.asking.tally import cell_of
+from chest.chests.query import EVERYTHING, Query
+from chest.record.record import Record
+from chest.testing.records import make_record
+
+_RECORDS = [
+    make_record(time_ns=place, status=500 if place % 10 == 0 else 200, duration_ns=place) for place in range(20_000)
+]
+
+
+class _Store:
+    """Answers so many questions, then its budget is over."""
+
+    def __init__(self, answers: int) -> None:
+        self._answers = answers
+        self.asked: list[tuple[int, int]] = []
+
+    def _count(self) -> None:
+        self._answers -= 1
+        if self._answers < 0:
+            raise BudgetOver
+
+    def time_range(self, query: Query) -> tuple[int, int] | None:
+        return 0, len(_RECORDS) - 1
+
+    def extent(self, query: Query, seconds: float | None) -> Extent | None:
+        return Extent(0, len(_RECORDS) - 1, len(_RECORDS))
+
+    def cells(self, query: Query, first: int, last: int, by: Any, step: Any, seconds: float | None) -> Iterator[Cell]:
+        self.asked.append((first, last))
+        for record in self.records_at(range(first, last + 1)):
+            if query.matches(record):
+                yield cell_of(record, by, step)
+        self._count()
+
+    def places(self, query: Query, first: int, last: int, seconds: float | None) -> Sequence[int]:
+        self._count()
+        return [place for place in range(first, last + 1) if query.matches(_RECORDS[place])]
+
+    def records_at(self, places: Sequence[int]) -> list[Record]:
+        return [_RECORDS[place] for place in places]
+
+    def drawn(self, first: int, last: int, count: int) -> list[Record]:
+        return self.records_at(drawn_from(range(first, last + 1), count))
+
+
+def test_within_the_budget_every_piece_is_counted_once_the_newest_first() -> None:
+    store = _Store(100)
+    cube = cube_by_pieces(store, EVERYTHING, (), None, 10, 60)
+    assert cube.basis.is_exact
+    assert (cube.basis.read, cube.basis.of) == (20_000, 20_000)
+    assert sum(cell.records for cell in cube.cells) == 20_000
+    assert store.asked[0][1] == 19_999
+    assert store.asked == sorted(store.asked, reverse=True)
+    assert store.asked[-1][0] == 0
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_what_the_budget_leaves_is_estimated_from_records_at_random_places(answers: int) -> None:
+    cube = cube_by_pieces(_Store(answers), Query(statuses=range(500, 600)), (), None, 10, 60)
+    assert not cube.basis.is_exact
+    assert cube.basis.of == 20_000
+    assert 5000 <= cube.basis.read < 20_000
+    assert sum(cell.requests for cell in cube.cells) == pytest.approx(2000, rel=0.2)
+    assert str(cube.basis).startswith("estimated from ")
+
+
+def test_a_rare_selection_is_fetched_by_its_places_and_its_count_is_exact() -> None:
+    sample = sample_by_pieces(_Store(1), Query(statuses=range(500, 600)), 300, None, is_exact=True)
+    assert (sample.matching, len(sample.records), sample.is_whole) == (2000, 300, False)
+    assert sample.basis.is_exact
+    assert all(record.status == 500 for record in sample.records)
+
+
+def test_a_rare_selection_without_time_for_its_places_is_what_random_places_gave() -> None:
+    sample = sample_by_pieces(_Store(0), Query(statuses=range(500, 600)), 300, 60, is_exact=True)
+    assert not sample.basis.is_exact
+    assert sample.matching == pytest.approx(2000, rel=0.5)
+    assert len({record.id for record in sample.records}) == len(sample.records) > 0
+
+
+def test_a_duration_lies_within_the_bounds_of_its_bucket() -> None:
+    for duration_ns in (0, 1, 999, 1000, 1001, 10**6, 10**9, BOUNDARIES_NS[-1] - 1):
+        low, high = bounds_ns(bucket_of(duration_ns))
+        assert low <= duration_ns < high
+    assert bucket_of(10**15) == len(BOUNDARIES_NS)
+    assert list(BOUNDARIES_NS) == sorted(set(BOUNDARIES_NS))
+
+
+def test_a_percentile_out_of_buckets_is_close_to_the_exact_one() -> None:
+    durations = sorted(int(10**6 * 1.0007**place) for place in range(5000))
+    counts: dict[int, float] = {}
+    for duration_ns in durations:
+        counts[bucket_of(duration_ns)] = counts.get(bucket_of(duration_ns), 0) + 1
+    for share in (0.5, 0.95, 0.99):
+        assert percentile_ns(counts, share, durations[-1]) == pytest.approx(durations[int(5000 * share)], rel=0.01)
+    assert percentile_ns({}, 0.5) is None

@@ -1,0 +1,86 @@
+"""``python tests/older_versions.py flask-2.3``: tests with older releases of Flask and SQLAlchemy, each in an environment of its own.
+
+All other tests run with the newest. An environment holds the older release and what it needs, and for everything else looks
+into the one that runs this: so it is made in seconds. It lies beside that one, and stays there. They all run at the same
+time: most of their tests wait for a server.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+_OF_FLASK = (
+    "tests/adapters/flask_chest",
+    # Flask has no part in these.
+    "--ignore=tests/adapters/flask_chest/chests/test_chests.py",
+    "--ignore=tests/adapters/flask_chest/chests/test_database_chests.py",
+    "--ignore=tests/adapters/flask_chest/test_exporters.py",
+    "-k=not uwsgi",  # it is built for one environment, and would take the Flask of that
+)
+_OF_SQLALCHEMY = (
+    "tests/chests/sql/servers/test_contract.py",
+    "tests/chests/sql/servers/test_rows.py",
+    "tests/chests/sql/servers/test_variables.py",
+    "tests/chests/sql/test_url.py",
+    "-k=not mysql57 and not (mariadb and Contract)",  # MariaDB has the same driver, and nothing of its own in the contract
+)
+
+
+class Older(NamedTuple):
+    """Releases that Chest promises to work with, and the tests in which they can make a difference."""
+
+    requirements: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+VERSIONS = {
+    "flask-2.3": Older(("flask==2.3.*", "werkzeug==2.3.*"), _OF_FLASK),  # the oldest that the adapter promises
+    "flask-3.0": Older(("flask==3.0.*", "werkzeug==3.0.*"), _OF_FLASK),  # one between it and the newest
+    "sqlalchemy-2.0": Older(("sqlalchemy==2.0.*",), _OF_SQLALCHEMY),  # the oldest that ``[sql]`` allows
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the tests with each; the number of environments in which they fail."""
+    pythons = {name: environment_with(name, VERSIONS[name].requirements) for name in names or VERSIONS}
+    running = {name: _started(python, VERSIONS[name]) for name, python in pythons.items()}
+    failed = 0
+    for name, process in running.items():
+        said = process.communicate()[0]
+        print(f"--- {name} ---", said, sep="\n", flush=True)
+        failed += process.returncode != 0
+    return failed
+
+
+def environment_with(name: str, requirements: Sequence[str]) -> str:
+    """The Python of the environment of this name with these packages, made if it is not there."""
+    home = Path(sys.prefix) / name
+    python, complete = str(home / "bin" / "python"), home / "complete"
+    if not complete.exists():
+        venv.create(home, clear=True, symlinks=True, with_pip=False)
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+        subprocess.run([*pip, *requirements], check=True)
+        packages = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
+        (Path(packages) / "rest.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+        complete.touch()
+    return python
+
+
+def _started(python: str, older: Older) -> subprocess.Popen[str]:
+    """The tests of one environment; it would be of no use if the newest release were found in it."""
+    package, _, release = older.requirements[0].partition("==")
+    code = f"from importlib.metadata import version as v; assert v({package!r}).startswith({release[:-1]!r}), v({package!r})"
+    subprocess.run([python, "-c", code], check=True)
+    pytest = [python, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", *older.tests]
+    return subprocess.Popen(pytest, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
