@@ -1,1 +1,1 @@
-"""One question a file, each beside its rivals in the same run."""
+"""One question a file, each with its rivals in the same run."""

@@ -1,7 +1,7 @@
-"""``python -m benchmarks``: every question, one after the other, in about three minutes; ``--save`` keeps the answers.
+"""``python -m benchmarks``: every question, one after the other, in about eleven minutes; ``--save`` keeps the answers.
 
 With names (``middleware ring``) only those; ``peers`` and ``flask_peers`` are asked only by name, for they install what they measure,
-and ``transfer``, which takes minutes.
+and ``asking`` and ``transfer``, which take minutes.
 """
 
 from __future__ import annotations
@@ -10,33 +10,39 @@ import argparse
 import time
 
 from benchmarks import (
+    bench_asking,
     bench_chests,
     bench_delivered,
     bench_end_to_end,
     bench_exporter,
     bench_flask,
     bench_flask_peers,
+    bench_frameworks,
     bench_memory,
     bench_middleware,
     bench_outage,
     bench_peers,
     bench_ring,
+    bench_shapes,
     bench_transfer,
 )
-from benchmarks.report import Report, about, save
+from benchmarks.rig.report import Report, about, save
 
-ASKED_BY_NAME = ("peers", "flask_peers", "transfer")
+ASKED_BY_NAME = ("asking", "peers", "flask_peers", "transfer")
 BENCHMARKS = {
     "middleware": bench_middleware,
+    "shapes": bench_shapes,
     "delivered": bench_delivered,
     "ring": bench_ring,
     "exporter": bench_exporter,
+    "asking": bench_asking,
     "chests": bench_chests,
     "memory": bench_memory,
     "transfer": bench_transfer,
     "outage": bench_outage,
     "end_to_end": bench_end_to_end,
     "flask": bench_flask,
+    "frameworks": bench_frameworks,
     "peers": bench_peers,
     "flask_peers": bench_flask_peers,
 }

@@ -1,4 +1,4 @@
-"""How many records a second does each chest store, beside its driver's own bulk insert, and what memory does it hold?
+"""How many records a second does each chest store, compared with its driver's own bulk insert, and what memory does it hold?
 
 Both write the same records in the same batches to the same server, one after the other in every round, into tables with the
 same columns and indexes. The driver gets rows that are ready, on a connection that does nothing else; the chest makes them,
@@ -19,14 +19,14 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from benchmarks.contenders import sample_record
-from benchmarks.report import Report, Target, question_of
-from benchmarks.stores import Batches, Store, mariadb, mysql57, postgresql, sqlite
-from benchmarks.stores_without_sql import http, influxdb, mongodb
-from chest.chests.base import Chest
-from chest.record import Record
-from chest.record_id import RecordIds
-from chest.settings import Settings
+from benchmarks.rig.contenders import sample_record
+from benchmarks.rig.report import Report, Target, question_of
+from benchmarks.rig.stores import Batches, Store, mariadb, mysql57, postgresql, sqlite
+from benchmarks.rig.stores_without_sql import http, influxdb, mongodb
+from chest.chests.contract import Chest
+from chest.record.record import Record
+from chest.record.record_id import RecordIds
+from chest.settings.settings import Settings
 
 STORES: Final[dict[str, Callable[[], AbstractContextManager[Store]]]] = {
     "SQLite": sqlite,

@@ -17,22 +17,24 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.application import app
-from benchmarks.contenders import DiscardingChest, chest_around, sample_record, settle
-from benchmarks.measure import Requests
-from benchmarks.report import Report, Target, question_of
-from chest.chests.base import Chest
+from benchmarks.rig.application import app
+from benchmarks.rig.contenders import DiscardingChest, chest_around, sample_record, settle
+from benchmarks.rig.measure import Requests
+from benchmarks.rig.report import Report, Target, question_of
+from chest.chests.contract import Chest
 from chest.chests.registry import open_chest
 from chest.counters import Counters
-from chest.delivery.exporter import POLL_SECONDS, Exporter
-from chest.delivery.lane import Lane
-from chest.encoding import encode
-from chest.record import Record
-from chest.record_id import RecordIds
+from chest.delivery.background import BackgroundDelivery
+from chest.delivery.loop import POLL_SECONDS
+from chest.delivery.worker import ChestWorker
+from chest.record.encoding import encode
+from chest.record.record import Record
+from chest.record.record_id import RecordIds
 from chest.ring.line import Lineage, Resource
-from chest.ring.ring import Ring
-from chest.ring.segments import SegmentFile
-from chest.settings import Settings
+from chest.ring.reader import RingReader
+from chest.ring.segments.file import SegmentFile
+from chest.ring.writer import RingWriter
+from chest.settings.settings import Settings
 
 TO_SQLITE: Final = "Chest, ring to SQLite"
 TO_NOTHING: Final = "Chest, ring to a chest that discards"
@@ -73,15 +75,15 @@ def measure(rounds: int = 5, ring_bytes: int = _RING_BYTES) -> dict[str, Speed]:
 
 def _exporter_speed(path: Path, ring_bytes: int, records: Sequence[Record], chest: Chest) -> Speed:
     counters, settings = Counters(), Settings()
-    ring = Ring(counters, bytearray(b"\1"))
+    ring = RingWriter(counters, bytearray(b"\1"))
     ring.open(SegmentFile.create(path, ring_bytes, {}), _RESOURCE)
     if not all(ring.offer(record) for record in records):
         raise RuntimeError("the ring took not all of the records")
-    lane = Lane(chest, counters)
-    lane.open()
-    exporter = Exporter(
-        ring,
-        [lane],
+    worker = ChestWorker(chest, counters)
+    worker.open()
+    exporter = BackgroundDelivery(
+        RingReader(ring, counters),
+        [worker],
         counters,
         adopt=lambda: iter(()),
         died=lambda: None,

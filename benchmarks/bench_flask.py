@@ -17,9 +17,9 @@ from typing import Any, Final
 from flask import Flask, Response, g
 from flask_chest import FlaskRecorder
 
-from benchmarks.contenders import Prometheus, chest_around, settle
-from benchmarks.measure import Latency, Requests, calls
-from benchmarks.report import Report, Target, question_of
+from benchmarks.rig.contenders import Prometheus, chest_around, settle
+from benchmarks.rig.measure import Latency, Requests, calls
+from benchmarks.rig.report import Report, Target, question_of
 from chest import Recorder, current
 
 BARE: Final = "bare"

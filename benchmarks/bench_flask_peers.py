@@ -1,4 +1,4 @@
-"""What do FlaskRecorder and Chest's decorator add to a request of Flask, beside Flask-Chest 0.0.10 and OpenTelemetry?
+"""What do FlaskRecorder and Chest's decorator add to a request of Flask, compared with Flask-Chest 0.0.10 and OpenTelemetry?
 
 Each in a process of its own, those of others in a virtual environment of their own (``peers/*.txt``): Chest and Flask-Chest
 both own the package ``flask_chest``, and Flask-Chest pins Flask 3.0.0. One program stands behind the decorators of both.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmarks.bench_peers import Added, Worker, python_of, sink_server
-from benchmarks.report import Report, Target, question_of
+from benchmarks.rig.report import Report, Target, question_of
 
 EXTENSION: Final = "FlaskRecorder"
 DECORATOR_NULL: Final = "Chest's decorator, a chest that does nothing"

@@ -24,10 +24,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.application import VARIABLES, App, app
-from benchmarks.contenders import DiscardingChest, StoppableChest, settle
-from benchmarks.measure import Requests
-from benchmarks.report import Report, Target, question_of
+from benchmarks.rig.application import VARIABLES, app
+from benchmarks.rig.contenders import DiscardingChest, StoppableChest, settle
+from benchmarks.rig.measure import Requests
+from benchmarks.rig.report import Report, Target, question_of
+from benchmarks.rig.shapes import SHAPES, Shape
 from chest import ChestMiddleware
 
 PENDING: Final = 100_000
@@ -111,11 +112,13 @@ def _growth_of(call: Callable[[], object], count: int) -> Growth:
     return Growth(_resident() - before, 0, count, 0)
 
 
-def left_behind(requests: int = REQUESTS, inner: App = app) -> int:
-    """Bytes that tracemalloc finds allocated after so many delivered requests, less those before."""
+def left_behind(requests: int = REQUESTS, shape: Shape = SHAPES["list"]) -> int:
+    """Bytes that tracemalloc finds allocated after so many delivered requests of a shape, less those before."""
     with tempfile.TemporaryDirectory(prefix="chest-bench-") as directory:
-        middleware = ChestMiddleware(inner, chests=[DiscardingChest()], directory=directory, service="bench")
-        call = Requests(middleware)
+        middleware = ChestMiddleware(
+            shape.app, chests=[DiscardingChest()], directory=directory, service="bench", **shape.options
+        )
+        call = Requests(middleware, **shape.environ)
         with middleware.recorder as recorder:
             _repeat(call, 2 * _SETTLED_EVERY)
             settle(recorder)
@@ -179,6 +182,8 @@ def report(requests: int = REQUESTS) -> Report:
         )
     found = {name: measure(name) for name in PROBES}
     left = int(_in_process("--left-behind", str(requests)))
+    shapes = {name: int(_in_process("--left-behind", str(requests // 10), "--shape", name)) for name in SHAPES}
+    most = max(shapes, key=shapes.__getitem__)
     chest = found["Chest, its store down"]
     return Report(
         question_of(__doc__),
@@ -187,6 +192,10 @@ def report(requests: int = REQUESTS) -> Report:
         targets=[
             Target("growth while the store is down", chest.total / _MIB, "at most", chest.ring_capacity / _MIB, " MiB"),
             Target(f"left behind by {requests:,} requests", left / 1024, "at most", SLACK_BYTES / 1024, " KiB"),
+            Target(
+                f"and by {requests // 10:,} of the shape that leaves the most ({most})",
+                *(shapes[most] / 1024, "at most", SLACK_BYTES / 1024, " KiB"),
+            ),
         ],
     )
 
@@ -197,11 +206,12 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=REQUESTS, help="requests after which to look for what is left")
     parser.add_argument("--probe", choices=PROBES, help=argparse.SUPPRESS)
     parser.add_argument("--left-behind", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--shape", choices=SHAPES, default="list", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.probe:
         print(json.dumps(PROBES[arguments.probe]()))
     elif arguments.left_behind:
-        print(left_behind(arguments.left_behind))
+        print(left_behind(arguments.left_behind, SHAPES[arguments.shape]))
     else:
         print(report(arguments.requests))
 

@@ -1,4 +1,4 @@
-"""What does the middleware add to a request, beside what counting it with prometheus_client adds?
+"""What does the middleware add to a request, compared with counting it with prometheus_client?
 
 Every contender serves the same request in the same thread, rounds interleaved; the application sets five variables. Chest
 runs with every default on: durable ring, request id, redaction, sanitizing, a note of each request while it is served. What it sets off in the background is done
@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.application import App, app, streamed_app
-from benchmarks.contenders import Logging, Prometheus, chest_around, settle
-from benchmarks.measure import Latency, Requests, calls
-from benchmarks.report import Report, Target, question_of
+from benchmarks.rig.application import App, app, streamed_app
+from benchmarks.rig.contenders import Logging, Prometheus, chest_around, settle
+from benchmarks.rig.measure import Latency, Requests, calls
+from benchmarks.rig.report import Report, Target, question_of
 
 BY_NAME: Final = "prometheus_client, labels by name"
 BY_POSITION: Final = "prometheus_client, by position"

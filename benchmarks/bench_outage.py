@@ -4,7 +4,7 @@ Rounds in turn with the store well and in each kind of trouble, each with reques
 bursts of a hundred, 5,000 a second. Time added is over the bare application's in the same round. The stores are a SQLite
 file that fails every write, and PostgreSQL behind a proxy that resets its connections, answers nothing, or lets one
 transaction a second through. What a store does not take goes to disk after a fifth of a second in place of five, so that
-a round holds that work, too; and before a round with the store well, it has got everything.
+a round also holds that work; and before a round with the store well, it has got everything.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Final, NamedTuple
 
 import pytest
 
-import chest.delivery.lane
-from benchmarks.application import app
-from benchmarks.measure import Requests, call_times, percentile
-from benchmarks.report import Report, Target, question_of
-from benchmarks.soak import FlappingChest
+import chest.delivery.spool_policy
+from benchmarks.endurance.soak import FlappingChest
+from benchmarks.rig.application import app
+from benchmarks.rig.measure import Requests, call_times, percentile
+from benchmarks.rig.report import Report, Target, question_of
 from chest import ChestMiddleware, Recorder
-from chest.chests.base import Chest
+from chest.chests.contract import Chest
 from tests.servers.fault_proxy import Fault, fault_proxy
 
 _BURST: Final = 100
@@ -104,7 +104,10 @@ def measure(rounds: int = 5, calls_per_round: int = 5000) -> dict[str, dict[str,
 
 def _added_in_each_state(store: Store, rounds: int, calls_per_round: int) -> dict[str, Added]:
     found: dict[str, list[tuple[float, float]]] = {state: [] for state in store.states}
-    before, chest.delivery.lane.SPOOL_AFTER_SECONDS = chest.delivery.lane.SPOOL_AFTER_SECONDS, _SPOOL_AFTER_SECONDS  # type: ignore[misc]
+    before, chest.delivery.spool_policy.SPOOL_AFTER_SECONDS = (
+        chest.delivery.spool_policy.SPOOL_AFTER_SECONDS,
+        _SPOOL_AFTER_SECONDS,
+    )  # type: ignore[misc]
     with tempfile.TemporaryDirectory(prefix="chest-bench-") as directory:
         middleware = ChestMiddleware(app, chests=[store.chest], directory=Path(directory), service="bench")
         call = Requests(middleware)
@@ -119,7 +122,7 @@ def _added_in_each_state(store: Store, rounds: int, calls_per_round: int) -> dic
         _wait_until_delivered(middleware.recorder)
         dropped = middleware.recorder.stats().get("dropped")
         middleware.recorder.close()
-    chest.delivery.lane.SPOOL_AFTER_SECONDS = before  # type: ignore[misc]
+    chest.delivery.spool_policy.SPOOL_AFTER_SECONDS = before  # type: ignore[misc]
     if dropped:
         raise SystemExit(f"records were dropped, which is cheaper than keeping them: {dropped}")
     return {

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.report import Report, Target, question_of
+from benchmarks.rig.report import Report, Target, question_of
 
 PEERS: Final[dict[str, tuple[str, str | None]]] = {
     "Chest to SQLite": ("chest", None),

@@ -1,4 +1,4 @@
-"""What do offering a record to the ring and taking it cost, beside a deque, the queues of Python and a write to a file?
+"""What do offering a record to the ring and taking it cost, compared with a deque, the queues of Python and a write to a file?
 
 Nanoseconds a record of five variables, in a loop over many, rounds interleaved; with one thread and with four at once. The
 deque and the queues hold the record itself and lose it with the process; the ring and the file hold it as a line of JSON,
@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.contenders import sample_record
-from benchmarks.measure import Loop, loops, nothing
-from benchmarks.report import Report, question_of
+from benchmarks.rig.contenders import sample_record
+from benchmarks.rig.measure import Loop, loops, nothing
+from benchmarks.rig.report import Report, question_of
 from chest.counters import Counters
-from chest.encoding import NEWLINE, encode_line
+from chest.record.encoding import NEWLINE, encode_line
+from chest.record.row import Row, row_of
 from chest.ring.line import Resource, decode_lines
-from chest.ring.ring import Ring
-from chest.ring.segments import SegmentFile
-from chest.row import Row, row_of
+from chest.ring.reader import RingReader
+from chest.ring.segments.file import SegmentFile
+from chest.ring.writer import RingWriter
 
 RING_FILE: Final = "ring, file"
 RING_IN_MEMORY: Final = "ring, in memory"
@@ -95,14 +96,15 @@ def _buffers(directory: Path, stack: contextlib.ExitStack) -> dict[str, _Buffer]
 
 
 def _ring(file: SegmentFile, stack: contextlib.ExitStack) -> _Buffer:
-    ring = Ring(Counters(), bytearray(b"\1"))
+    ring = RingWriter(Counters(), bytearray(b"\1"))
     ring.open(file, _RESOURCE)
     stack.callback(ring.close)
+    reader = RingReader(ring, Counters())
 
     def take_all() -> None:
-        while (chunk := ring.take(_CHUNK_BYTES)) is not None:
+        while (chunk := reader.take(_CHUNK_BYTES)) is not None:
             decode_lines(chunk.data, _RESOURCE)
-            ring.commit(chunk)
+            reader.commit_to(chunk.segment, chunk.end)
 
     def put(row: Row) -> None:
         ring.offer_line(encode_line(row, None, NEWLINE))

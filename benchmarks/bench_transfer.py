@@ -1,4 +1,4 @@
-"""How many stored records a second go from SQLite to PostgreSQL, beside a COPY by hand, and does memory stay as it is?
+"""How many stored records a second go from SQLite to PostgreSQL, compared with a COPY by hand, and does memory stay as it is?
 
 Both read the same file and write to tables with the same columns and indexes, one after the other in every round. The COPY
 knows neither a place to go on from nor a record that comes again, and makes no record of a row. Then: how long does whoever
@@ -20,14 +20,14 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy.engine import make_url
 
-from benchmarks.contenders import sample_record
-from benchmarks.measure import percentile
-from benchmarks.report import Report, Target, question_of
-from chest.chests.base import ReadableChest
+from benchmarks.rig.contenders import sample_record
+from benchmarks.rig.measure import percentile
+from benchmarks.rig.report import Report, Target, question_of
+from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
-from chest.chests.sql import SQLChest
-from chest.record import Record
-from chest.record_id import RecordIds
+from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.record.record import Record
+from chest.record.record_id import RecordIds
 from chest.transfer import Retention, Transfer, TransferResult
 from tests.servers.database import DatabaseServer
 from tests.servers.postgresql import postgresql
@@ -94,7 +94,7 @@ def fill(path: Path, records: int, age_ns: int = 0) -> None:
     with tempfile.TemporaryDirectory(prefix="chest-bench-") as directory:
         sample = sample_record(Path(directory))
     ids, begin = RecordIds(), time.time_ns() - age_ns
-    with SQLChest(f"sqlite:///{path}") as chest:
+    with SQLiteChest(f"sqlite:///{path}") as chest:
         for start in range(0, records, 1000):
             moments = range(begin + start, begin + min(start + 1000, records))
             chest.write([sample._replace(id=ids.new(time_ns), time_ns=time_ns) for time_ns in moments])
@@ -147,7 +147,7 @@ def _wait_beside(path: Path, work: Callable[[], Any]) -> tuple[list[float], list
     ids = RecordIds()
     thread = threading.Thread(target=work)
     writes, reads = [], []
-    with SQLChest(f"sqlite:///{path}?busy_timeout_ms=5000") as chest:
+    with SQLiteChest(f"sqlite:///{path}?busy_timeout_ms=5000") as chest:
         chest.open()
         thread.start()
         while thread.is_alive():

@@ -1,9 +1,9 @@
 """Do memory and disk stay bounded, and does every record arrive, while a store goes up and down for a long time?
 
-``python -m benchmarks.soak [--seconds N] [--rate R] [--save]`` asks an application all the time, in a process of its own with two
+``python -m benchmarks.endurance.soak [--seconds N] [--rate R] [--save]`` asks an application all the time, in a process of its own with two
 chests: a SQLite file, and one that is taken away and comes back at random, for up to half a minute. Every few seconds it
 shows resident memory, the bytes of the spool, and how many requests were made and are in each store. At the end both are
-to have every one of them once; it ends with 1 where that is not so.
+to have every one of them once; it ends with 1 if that is not so.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.application import app
-from benchmarks.measure import Requests
-from benchmarks.report import Report, Target, about, question_of, save
+from benchmarks.rig.application import app
+from benchmarks.rig.measure import Requests
+from benchmarks.rig.report import Report, Target, about, question_of, save
 from chest import ChestMiddleware, ChestUnavailable, Recorder
-from chest.chests.base import Chest
+from chest.chests.contract import Chest
 from chest.chests.registry import open_chest, sqlite_url
-from chest.record import Record
+from chest.record.record import Record
 
 _TELL_EVERY_SECONDS: Final = 5.0
 _LONGEST_OUTAGE_SECONDS: Final = 30.0
@@ -123,7 +123,9 @@ class Sample(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.endurance.soak", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--seconds", type=float, default=600.0, help="how long (600)")
     parser.add_argument("--rate", type=float, default=1000.0, help="requests a second (1000)")
     parser.add_argument("--save", action="store_true", help="write what was found to benchmarks/results/")

@@ -1,14 +1,12 @@
 """How much killing, forking and interrupting does a recorder survive without losing, doubling or tearing a record?
 
-``python -m benchmarks.stress [--seconds N]`` goes through the trials, each for its share of the time, prints how many
-records came through, and ends with 1 where one did not. Runs on a free-threaded interpreter too; where SQLAlchemy is not
-installed, without the trial that needs it.
+``python -m benchmarks.endurance.stress [--seconds N]`` goes through the trials, each for its share of the time, prints how many
+records came through, and ends with 1 if one did not. Runs on a free-threaded interpreter too.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import platform
 import sys
 import tempfile
@@ -19,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chest import Recorder
-from chest.chests.base import Chest
+from chest.chests.contract import Chest
 from chest.chests.registry import open_chest, sqlite_url
-from chest.directory_recovery import recover_directory
-from chest.record import Record
+from chest.record.record import Record
+from chest.recorder.directory_recovery import recover_directory
 from tests.kill.nursery import Offers, kill_in_the_middle_of_offers, recovered, require_each_once
 from tests.kill.offering import Tally, numbered, text_of
 from tests.processes import run_python
@@ -36,7 +34,6 @@ class Trial(NamedTuple):
 
     name: str
     once: Callable[[Path], int]
-    needs: str | None = None
 
 
 class CountingChest(Chest):
@@ -69,7 +66,7 @@ def threads(directory: Path) -> int:
 
         def offer(thread: int) -> None:
             for number in range(each):
-                record = numbered(recorder.record_ids, thread, number)
+                record = numbered(recorder.request_side.record_ids, thread, number)
                 while not recorder.offer(record):
                     time.sleep(0.0005)
 
@@ -84,7 +81,7 @@ def threads(directory: Path) -> int:
 
 
 def kills(directory: Path) -> int:
-    """Processes offer into rings that nobody empties, and are killed in the middle of it."""
+    """Processes offer into rings that are not emptied, and are killed in the middle of it."""
     kill_in_the_middle_of_offers(directory, _KILLS, 0.008)
     found = recovered(directory)
     require_each_once(Tally(directory), _KILLS, found)
@@ -110,7 +107,7 @@ _FORKS = """
     import os, sys, threading, time, warnings
     from pathlib import Path
     from chest import ChestUnavailable, Recorder
-    from benchmarks.stress import CountingChest
+    from benchmarks.endurance.stress import CountingChest
     from tests.kill.offering import numbered
 
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -124,7 +121,7 @@ _FORKS = """
 
     def offer(process, count):
         for number in range(count):
-            assert recorder.offer(numbered(recorder.record_ids, process, number))
+            assert recorder.offer(numbered(recorder.request_side.record_ids, process, number))
 
     threads = [threading.Thread(target=offer, args=(process, 1500)) for process in range(4)]
     for thread in threads: thread.start()
@@ -146,7 +143,7 @@ _FORKS = """
 
 
 def forks(directory: Path) -> int:
-    """A process forks while its threads offer; nobody delivers, so that everything is found where it was left."""
+    """A process forks while its threads offer; without delivery, so that everything stays in the rings."""
     run_python(_FORKS, directory)
     found = recovered(directory)
     expected = {(process, number) for process in range(4) for number in range(1500)}
@@ -158,7 +155,7 @@ def forks(directory: Path) -> int:
 _SIGNALS = """
     import random, signal, sys, time
     from pathlib import Path
-    from benchmarks.stress import CountingChest, Offers
+    from benchmarks.endurance.stress import CountingChest, Offers
     from chest import Recorder
     from tests.kill.offering import numbered
 
@@ -169,7 +166,7 @@ _SIGNALS = """
 
     def offer(who):
         number, taken[who] = taken[who], taken[who] + 1
-        while not recorder.offer(numbered(recorder.record_ids, who, number)):
+        while not recorder.offer(numbered(recorder.request_side.record_ids, who, number)):
             time.sleep(0.0005)
 
     def handle(signal_number, frame):
@@ -195,14 +192,16 @@ def signals(directory: Path) -> int:
 TRIALS = (
     Trial("8 threads, one recorder", threads),
     Trial("25 processes killed, no exporter", kills),
-    Trial("25 processes killed, exporters too", kills_of_exporters, needs="sqlalchemy"),
+    Trial("25 processes killed, exporters too", kills_of_exporters),
     Trial("forks while 4 threads offer", forks),
     Trial("signal handlers in offers", signals),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stress", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.endurance.stress", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="for all trials together (60)")
     seconds = parser.parse_args(arguments).seconds
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -210,9 +209,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{where}, {'with' if gil else 'without'} the interpreter lock\n")
     is_sound = True
     for trial in TRIALS:
-        if trial.needs is not None and importlib.util.find_spec(trial.needs) is None:
-            print(f"{trial.name:<36} left out: {trial.needs} is not installed")
-            continue
         is_sound &= _run(trial, seconds / len(TRIALS))
     return 0 if is_sound else 1
 

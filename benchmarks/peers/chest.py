@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.application import app
-from benchmarks.contenders import chest_around, settle
+from benchmarks.rig.application import app
+from benchmarks.rig.contenders import chest_around, settle
 
 
 def contender(sink: str, place: Path) -> tuple[Callable[..., Any], Callable[[], object]]:

@@ -27,7 +27,7 @@ def contender(sink: str, place: Path) -> tuple[Callable[..., Any], Callable[[], 
 
     def flush() -> None:
         responses = client.responses()
-        while not responses.empty():  # nobody reads them, and a full queue of them holds a flush up for ten seconds
+        while not responses.empty():  # unread, and a full queue of them holds a flush up for ten seconds
             responses.get_nowait()
         client.flush()
 

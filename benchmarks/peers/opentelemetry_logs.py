@@ -13,7 +13,7 @@ from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 
-from benchmarks.application import VARIABLES, app
+from benchmarks.rig.application import VARIABLES, app
 
 
 def contender(sink: str, place: Path) -> tuple[Callable[..., Any], Callable[[], object]]:

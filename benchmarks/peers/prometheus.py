@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.application import app
-from benchmarks.contenders import Prometheus
+from benchmarks.rig.application import app
+from benchmarks.rig.contenders import Prometheus
 
 
 def contender(sink: str, place: Path) -> tuple[Callable[..., Any], Callable[[], object]]:

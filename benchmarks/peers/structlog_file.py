@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import structlog
 
-from benchmarks.application import VARIABLES, app
+from benchmarks.rig.application import VARIABLES, app
 
 
 def contender(sink: str, place: Path) -> tuple[Callable[..., Any], Callable[[], object]]:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.application import app
-from benchmarks.measure import Requests, call_times, percentile
+from benchmarks.rig.application import app
+from benchmarks.rig.measure import Requests, call_times, percentile
 
 
 def main() -> None:

@@ -11,14 +11,14 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from benchmarks.application import VARIABLES, App, app
-from benchmarks.measure import Requests
+from benchmarks.rig.application import VARIABLES, App, app
+from benchmarks.rig.measure import Requests
 from chest import ChestMiddleware, Recorder
-from chest.chests.base import Chest
+from chest.chests.contract import Chest
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
 from chest.errors import ChestUnavailable
-from chest.record import Record
+from chest.record.record import Record
 
 # Rings in memory and stores that are down are meant here: what is logged about them would stand between the tables.
 logging.getLogger("chest").addHandler(logging.NullHandler())
@@ -107,6 +107,11 @@ def chest_around(inner: App, place: Path, **options: Any) -> ChestMiddleware:
     place.mkdir()
     options = {"chests": [f"sqlite:///{place / 'chest.sqlite3'}"], "directory": place, "service": "bench", **options}
     return ChestMiddleware(inner, **options)
+
+
+def recorder_in(place: Path) -> Recorder:
+    """A recorder with every default on, its ring in this directory, writing to SQLite there."""
+    return Recorder([f"sqlite:///{place / 'chest.sqlite3'}"], directory=place, service="bench")
 
 
 def settle(recorder: Recorder) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def commit() -> str:
     """The commit that is measured, with a ``+`` where files differ from it; empty outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     found = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "../chest"], capture_output=True, check=False)
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "../../chest"], capture_output=True, check=False)
     return found.stdout.strip() + ("+" if changed.returncode == 1 else "")
 
 

@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy.engine import URL, make_url
 
-from chest.chests.base import Chest
+from chest.chests.contract import Chest
 from chest.chests.registry import open_chest
-from chest.encoding import encode
-from chest.record import Record
+from chest.record.encoding import encode
+from chest.record.record import Record
 from tests.servers.database import DatabaseServer
 
 Batches = Sequence[Sequence[Record]]

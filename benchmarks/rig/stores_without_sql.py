@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
-from benchmarks.stores import Batches, Store
+from benchmarks.rig.stores import Batches, Store
 from chest.chests.registry import open_chest
-from chest.record import Record
+from chest.record.record import Record
 from tests.processes import clean_environment
 from tests.servers.process import HOST
 

@@ -12,20 +12,21 @@ from typing import Any
 
 import pytest
 
-from benchmarks.application import VARIABLES, app, streamed_app
-from benchmarks.contenders import DiscardingChest, sample_record
-from benchmarks.measure import Requests
+from benchmarks.rig.application import VARIABLES, app, streamed_app
+from benchmarks.rig.contenders import DiscardingChest, sample_record
+from benchmarks.rig.measure import Requests
 from chest import ChestMiddleware
 from chest.chests.registry import open_chest
 from chest.counters import Counters
-from chest.record import Record
-from chest.record_id import RecordIds
-from chest.request.redaction import Redaction
-from chest.request.sanitize import Sanitizer
+from chest.record.record import Record
+from chest.record.record_id import RecordIds
+from chest.request.sanitizer.redaction import Redaction
+from chest.request.sanitizer.sanitize import Sanitizer
 from chest.ring.line import Resource, decode_lines
-from chest.ring.ring import Ring
-from chest.ring.segments import SegmentFile
-from chest.settings import Settings
+from chest.ring.reader import RingReader
+from chest.ring.segments.file import SegmentFile
+from chest.ring.writer import RingWriter
+from chest.settings.settings import Settings
 
 RESOURCE = Resource("bench", "", "host")
 RING_BYTES = 16 * 1024 * 1024
@@ -42,9 +43,9 @@ def record(tmp_path: Path) -> Record:
 
 
 @pytest.fixture
-def ring(tmp_path: Path) -> Iterator[Ring]:
+def ring(tmp_path: Path) -> Iterator[RingWriter]:
     """A ring in a file, without an exporter."""
-    ring = Ring(Counters(), bytearray(b"\1"))
+    ring = RingWriter(Counters(), bytearray(b"\1"))
     ring.open(SegmentFile.create(tmp_path / "a.ring", RING_BYTES, {}), RESOURCE)
     yield ring
     ring.close()
@@ -83,10 +84,12 @@ def test_a_thousand_requests_for_an_excluded_path(serve: Serve) -> None:
     serve(app, "/healthz", exclude_paths=["/healthz", "/static/*"])
 
 
-def test_offer_a_thousand_records(benchmark: Benchmark, ring: Ring, record: Record) -> None:
+def test_offer_a_thousand_records(benchmark: Benchmark, ring: RingWriter, record: Record) -> None:
+    reader = RingReader(ring, Counters())
+
     def drain() -> None:
-        while (chunk := ring.take(RING_BYTES)) is not None:
-            ring.commit(chunk)
+        while (chunk := reader.take(RING_BYTES)) is not None:
+            reader.commit_to(chunk.segment, chunk.end)
 
     def offer() -> None:
         for _ in range(BATCH):
@@ -95,16 +98,18 @@ def test_offer_a_thousand_records(benchmark: Benchmark, ring: Ring, record: Reco
     benchmark.pedantic(offer, setup=drain, rounds=50, warmup_rounds=2)
 
 
-def test_take_a_thousand_records(benchmark: Benchmark, ring: Ring, record: Record) -> None:
+def test_take_a_thousand_records(benchmark: Benchmark, ring: RingWriter, record: Record) -> None:
+    reader = RingReader(ring, Counters())
+
     def fill() -> None:
         for _ in range(BATCH):
             ring.offer(record)
 
     def take() -> int:
         taken = 0
-        while (chunk := ring.take(32 * 1024)) is not None:
+        while (chunk := reader.take(32 * 1024)) is not None:
             taken += len(decode_lines(chunk.data, RESOURCE))
-            ring.commit(chunk)
+            reader.commit_to(chunk.segment, chunk.end)
         return taken
 
     assert benchmark.pedantic(take, setup=fill, rounds=50, warmup_rounds=2) == BATCH

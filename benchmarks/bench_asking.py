@@ -1,0 +1,214 @@
+"""How long do the answers of ``chest.query`` take on a million records, beside the SQL that a person would write, and DuckDB?
+
+SQLite and DuckDB: CPU seconds of this process, the best of the rounds. The file is the chest's own; DuckDB has the same columns in its own
+format, the variables as JSON text, and what filling it takes is not counted. The servers: seconds on the clock, as the work is theirs;
+they hold fewer records unless ASKING_SERVER_RECORDS says otherwise. The records are made up, with a planted cause of slowness that
+``compare`` has to name, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from benchmarks.rig.made_up_records import PLANTED, made_up_records
+from benchmarks.rig.report import Report, Target, question_of
+from chest.chests.contract import ReadableChest
+from chest.chests.registry import open_chest
+from chest.query import compare, heatmap, over_time, parse, top, values
+
+RECORDS: Final = int(os.environ.get("ASKING_RECORDS", "1000000"))
+SERVER_RECORDS: Final = int(os.environ.get("ASKING_SERVER_RECORDS", "100000"))
+ROUNDS: Final = 3
+_HOUR_NS: Final = 3600 * 10**9
+_BUDGET: Final = 300.0
+_COLUMNS: Final = "time_ns, duration_ns, route, status, outcome, release, variables"
+
+Ask = Callable[[ReadableChest, int], Any]
+QUESTIONS: Final[dict[str, Ask]] = {
+    "filter on fields, last hour": lambda chest, since: chest.read(
+        parse(f"time>={_text(since)} status>=500 duration>10ms"), limit=1000
+    ),
+    "filter user_id=42, all": lambda chest, _: chest.read(parse("user_id=42"), limit=1000),
+    "top by route, all": lambda chest, _: top(chest, seconds=_BUDGET),
+    "top by route, last hour": lambda chest, since: top(chest, f"since={_text(since)}", seconds=_BUDGET),
+    "top by plan (a variable), all": lambda chest, _: top(chest, by="plan", seconds=_BUDGET),
+    "requests a minute by status": lambda chest, _: over_time(chest, by="status", step="1m", seconds=_BUDGET),
+    "heatmap": lambda chest, _: heatmap(chest, seconds=_BUDGET),
+    "values, every name": lambda chest, _: values(chest),
+    "compare, slower than p95": lambda chest, _: compare(chest, slower_than="p95", seconds=_BUDGET),
+}
+_QUANTILES: Final = """
+    WITH ranked AS (SELECT route, duration_ns, row_number() OVER (PARTITION BY route ORDER BY duration_ns) AS place,
+        count(*) OVER (PARTITION BY route) AS records FROM chest_records {where})
+    SELECT route, max(records), min(CASE WHEN place >= 0.5 * records THEN duration_ns END),
+        min(CASE WHEN place >= 0.95 * records THEN duration_ns END) FROM ranked GROUP BY route"""
+PLAIN: Final = {
+    "filter on fields, last hour": "SELECT * FROM chest_records WHERE time_ns >= {since} AND status >= 500 AND duration_ns > 10000000",
+    "filter user_id=42, all": "SELECT * FROM chest_records WHERE json_extract(variables, '$.user_id') = 42",
+    "top by route, all": _QUANTILES.replace("{where}", ""),
+    "top by route, last hour": _QUANTILES.replace("{where}", "WHERE time_ns >= {since}"),
+    "top by plan (a variable), all": _QUANTILES.replace("{where}", "").replace(
+        "route", "json_extract(variables, '$.plan')"
+    ).replace("SELECT json_extract(variables, '$.plan'), max", "SELECT plan, max").replace(
+        "(SELECT json_extract(variables, '$.plan'),", "(SELECT json_extract(variables, '$.plan') AS plan,"
+    ).replace("GROUP BY json_extract(variables, '$.plan')", "GROUP BY plan"),
+    "requests a minute by status": "SELECT time_ns / 60000000000, status, count(*) FROM chest_records GROUP BY 1, 2",
+    "values, every name": "SELECT key, value, count(*) FROM chest_records, json_each(variables) GROUP BY 1, 2",
+    "compare, slower than p95": "SELECT v.key, v.value, sum(duration_ns > {p95}), sum(duration_ns <= {p95}) FROM chest_records AS r,"
+    " json_each(r.variables) AS v GROUP BY 1, 2",
+}  # fmt: skip
+"""Code that a person would write; a heatmap is not written by hand."""
+DUCKDB: Final = {
+    **{name: PLAIN[name] for name in ("filter on fields, last hour", "requests a minute by status")},
+    "filter user_id=42, all": "SELECT * FROM chest_records WHERE json_extract(variables, '$.user_id')::BIGINT = 42",
+    "top by route, all": "SELECT route, count(*), quantile_cont(duration_ns, [0.5, 0.95]) FROM chest_records GROUP BY 1",
+    "top by route, last hour": "SELECT route, count(*), quantile_cont(duration_ns, [0.5, 0.95]) FROM chest_records"
+    " WHERE time_ns >= {since} GROUP BY 1",
+    "top by plan (a variable), all": "SELECT variables->>'$.plan', count(*), quantile_cont(duration_ns, [0.5, 0.95]) FROM chest_records"
+    " GROUP BY 1",
+}
+TARGETS: Final = {
+    "filter on fields, last hour": 0.1,
+    "top by route, all": 3.0,
+    "top by route, last hour": 0.3,
+    "compare, slower than p95": 1.0,
+    "values, every name": 0.5,
+}
+
+
+class Answers(NamedTuple):
+    """What asking one store came to."""
+
+    seconds: dict[str, float]
+    causes: dict[str, str | None]
+    """What the slow requests have in common, as ``compare`` says."""
+    megabytes: float
+    """The most that this process held until then."""
+
+
+def fill(chest: ReadableChest, records: int) -> int:
+    """Write made-up records; returns when the last hour of them begins."""
+    end_ns = time.time_ns()
+    made = made_up_records(records, end_ns)
+    while batch := list(islice(made, 2000)):
+        chest.write_new(batch)
+    return end_ns - _HOUR_NS
+
+
+def ask(chest: ReadableChest, since_ns: int, clock: Callable[[], float], rounds: int = ROUNDS) -> Answers:
+    """Ask every question, in rounds."""
+    best = dict.fromkeys(QUESTIONS, float("inf"))
+    for _ in range(rounds):
+        for name, question in QUESTIONS.items():
+            begin = clock()
+            answer = question(chest, since_ns)
+            best[name] = min(best[name], clock() - begin)
+    causes = {row.name: row.values[0].value for row in answer.clear}  # the last question is compare
+    return Answers(best, causes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def plain_sql(path: Path, since_ns: int, p95_ns: int) -> dict[str, float]:
+    """The SQL that a person would write, on a connection of its own."""
+    found = {}
+    connection = sqlite3.connect(path)
+    for name, text in PLAIN.items():
+        begin = time.process_time()
+        connection.execute(text.format(since=since_ns, p95=p95_ns)).fetchall()
+        found[name] = time.process_time() - begin
+    connection.close()
+    return found
+
+
+def duckdb_sql(path: Path, since_ns: int) -> dict[str, float]:
+    """The same questions of DuckDB, which was filled from the file."""
+    duckdb, pandas = pytest.importorskip("duckdb"), pytest.importorskip("pandas")
+    target, source = duckdb.connect(), sqlite3.connect(path)
+    target.execute(
+        "CREATE TABLE chest_records (time_ns BIGINT, duration_ns BIGINT, route TEXT, status INT, outcome TEXT, release TEXT, variables JSON)"
+    )
+    cursor = source.execute(f"SELECT {_COLUMNS} FROM chest_records")
+    while rows := cursor.fetchmany(50_000):
+        frame = pandas.DataFrame(rows, columns=_COLUMNS.split(", "))
+        target.register("frame", frame)
+        target.execute("INSERT INTO chest_records SELECT * FROM frame")
+    found = {}
+    for name, text in DUCKDB.items():
+        best = float("inf")
+        for _ in range(ROUNDS):
+            begin = time.process_time()
+            target.execute(text.format(since=since_ns)).fetchall()
+            best = min(best, time.process_time() - begin)
+        found[name] = best
+    return found
+
+
+def _text(time_ns: int) -> str:
+    moment = time.gmtime(time_ns // 10**9)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", moment)
+
+
+def _servers() -> dict[str, AbstractContextManager[Any]]:
+    from tests.servers.mariadb import mariadb
+    from tests.servers.mongodb import mongodb
+    from tests.servers.postgresql import postgresql
+
+    return {"PostgreSQL": postgresql(), "MariaDB": mariadb(), "MongoDB": mongodb()}
+
+
+def _of_server(name: str, running: AbstractContextManager[Any]) -> Answers | None:
+    try:
+        with running as server:
+            url = f"mongodb://127.0.0.1:{server.port}/asking" if name == "MongoDB" else server.new_url()
+            with open_chest(f"{url}{'&' if '?' in url else '?'}timeout_seconds=120") as chest:
+                assert isinstance(chest, ReadableChest)
+                return ask(chest, fill(chest, SERVER_RECORDS), time.perf_counter, rounds=2)
+    except pytest.skip.Exception:
+        return None
+
+
+def report() -> Report:
+    """The table and the targets."""
+    with tempfile.TemporaryDirectory(prefix="chest-bench-") as directory:
+        path = Path(directory) / "chest.sqlite3"
+        with open_chest(f"sqlite:///{path}") as chest:
+            assert isinstance(chest, ReadableChest)
+            since_ns = fill(chest, RECORDS)
+            ours = ask(chest, since_ns, time.process_time)
+            p95_ns = compare(chest, slower_than="p95").slower_than_ns or 0
+        plain, duck = plain_sql(path, since_ns, p95_ns), duckdb_sql(path, since_ns)
+    servers = {name: _of_server(name, running) for name, running in _servers().items()}
+    rows = [
+        (
+            name, ours.seconds[name], plain.get(name), duck.get(name),
+            *(answers and answers.seconds[name] for answers in servers.values()),
+        )
+        for name in QUESTIONS
+    ]  # fmt: skip
+    found = {"SQLite": ours.causes} | {name: answers.causes for name, answers in servers.items() if answers}
+    return Report(
+        question_of(__doc__),
+        ["question", "SQLite", "plain SQL", "DuckDB", *servers],
+        rows,
+        [
+            *(Target(f"SQLite, {name}", ours.seconds[name], "at most", most, " s") for name, most in TARGETS.items()),
+            Target("memory of the process that asks", ours.megabytes, "at most", 100, " MB"),
+            Target("stores where compare names the planted causes and nothing else", sum(each == PLANTED for each in found.values()),
+                   "at least", len(found)),
+        ],
+        [f"{RECORDS:,} records in SQLite and DuckDB, {SERVER_RECORDS:,} in the servers; seconds.", f"compare names: {found}"],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(report())

@@ -1,0 +1,46 @@
+"""What ``bench_end_to_end`` has a server serve: ``benchmarks.rig.served:app``, as two variables of the environment say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rig.application import App
+from benchmarks.rig.application import app as list_app
+from benchmarks.rig.contenders import Logging, Prometheus
+from benchmarks.rig.framework_apps import django_app, flask_app, flask_app_for_middleware
+from chest import ChestMiddleware
+
+APPLICATION = "BENCH_APPLICATION"
+CONTENDER = "BENCH_CONTENDER"
+
+
+def _wrapped(inner: App, by: str) -> App:
+    """The measured app, bare or inside a contender; Chest takes its options from the environment."""
+    if by == "bare":
+        return inner
+    if by == "prometheus":
+        return Prometheus(inner, by_name=True).wsgi
+    if by == "logging":
+        return Logging(inner, Path(os.environ["BENCH_LOG"])).wsgi
+    return ChestMiddleware(inner)
+
+
+def _served(application: str, by: str) -> App:
+    if application == "list":
+        return _wrapped(list_app, by)
+    if application == "Django":
+        return _wrapped(django_app(), by)
+    if by == "extension":
+        from flask_chest import FlaskRecorder
+
+        app: Any = flask_app()
+        FlaskRecorder(app)
+        return app
+    app = flask_app_for_middleware()
+    app.wsgi_app = _wrapped(app.wsgi_app, by)
+    return app
+
+
+app = _served(os.environ.get(APPLICATION, "list"), os.environ.get(CONTENDER, "bare"))
