@@ -1,4 +1,4 @@
-"""The same without Flask: ``request.summary`` comes from a chest, in the exporter's time."""
+"""The same without Flask: ``request.summary`` comes from a chest, in the delivery thread's time."""
 
 from chest import ChestMiddleware
 from chest.dockerflow import Dockerflow

@@ -12,10 +12,10 @@ dictConfig(
     {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"request_id": {"()": "chest.dockerflow.logging.RequestIdLogFilter"}},
+        "filters": {"request_id": {"()": "chest.dockerflow.RequestIdLogFilter"}},
         "handlers": {
             "console": {
-                "class": "chest.dockerflow.logging.MozlogHandler",
+                "class": "chest.dockerflow.MozlogHandler",
                 "name": "shop",
                 "filters": ["request_id"],
             }

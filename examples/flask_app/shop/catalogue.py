@@ -17,7 +17,7 @@ blueprint = Blueprint("catalogue", __name__)
 
 @blueprint.before_app_request
 def remember_user() -> None:
-    """Whoever asks, on ``g``: what is there when the request ends is recorded, without being named anywhere."""
+    """The user, on ``g``: what ``g`` holds when the request ends is recorded, without naming it."""
     g.user_id = request.headers.get("X-User", "anonymous")
 
 

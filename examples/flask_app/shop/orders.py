@@ -13,7 +13,7 @@ blueprint = Blueprint("orders", __name__)
 
 
 class OutOfStock(Exception):
-    """There is none left. An error handler answers it; the record has its class."""
+    """The item is sold out. An error handler answers it; the record has its class."""
 
 
 @blueprint.errorhandler(OutOfStock)
