@@ -31,6 +31,11 @@ def is_url(text: str) -> bool:
     return is_chest_url(text) or ("=" not in text and Path(text).is_file())
 
 
+def split_url(arguments: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """The URL of the chest, if the first argument is one, and the other arguments."""
+    return (arguments[0], arguments[1:]) if arguments and is_url(arguments[0]) else (None, arguments)
+
+
 def resolve_chests(url: str | None, service: str | None, *, only_reads: bool = False) -> tuple[str | Chest, ...]:
     """The chests that a command works on, at least one; nothing is opened or created.
 

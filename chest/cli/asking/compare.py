@@ -8,8 +8,8 @@ from dataclasses import replace
 import click
 
 from chest.cli import record_text
-from chest.cli.asking.question import asking, query_of, question_options, split
-from chest.cli.asking.table import Column, print_basis, print_rows, table_lines
+from chest.cli.asking.question import CommandQuestion, question_options
+from chest.cli.asking.table import Column, print_basis, table_lines
 from chest.cli.asking.units import count_text, duration_text, points_text, share_text, value_text
 from chest.cli.conditions import filter_of
 from chest.query.comparison import Compared
@@ -34,18 +34,12 @@ _VALUES_SHOWN = 3
 @click.pass_context
 def compare(
     ctx: click.Context,
-    arguments: tuple[str, ...],
     slower_than: str | None,
     among: str | None,
     against: str | None,
     limit: int,
     with_chance: bool,
-    since: int | None,
-    until: int | None,
-    seconds: float,
-    as_json: bool,
-    as_csv: bool,
-    service: str | None,
+    question: CommandQuestion,
 ) -> None:
     """Show what is different about the requests of FILTER: fields and variables whose values differ, the most different first.
 
@@ -60,21 +54,20 @@ def compare(
       chest compare --slower-than 200ms --among 'route=/items/<id>'
       chest compare release=1.1 --against release=1.0 --json
     """
-    url, conditions = split(arguments)
-    query = query_of(conditions, since, until, service)
     both, others = (None if text is None else filter_of([text]) for text in (among, against))
-    with asking(url, service, seconds) as chest:
+    query = question.query()
+    with question.chest() as chest:
         answer = ask_compare(
-            chest, query, filter=both or "", against=others, slower_than=slower_than, seconds=seconds
+            chest, query, filter=both or "", against=others, slower_than=slower_than, seconds=question.seconds
         )  # fmt: skip
     shown = replace(answer, rows=(answer.rows if with_chance else answer.clear)[:limit])
-    if as_json or as_csv:
+    if question.is_for_program:
         sides = {"selected": answer.selected, "rest": answer.rest, "slower_than_ns": answer.slower_than_ns}
-        print_rows(shown, as_csv=as_csv, **sides, left_out=answer.left_out)
+        question.print_rows(shown, **sides, left_out=answer.left_out)
     elif shown.rows:
         for line in compare_lines(shown, record_text.terminal_columns()):
             click.echo(line)
-    if not as_json and not as_csv:
+    if not question.is_for_program:
         print_basis(answer, _said(answer, bool(shown.rows)))
     ctx.exit(0 if answer.clear else 1)
 

@@ -9,8 +9,8 @@ from typing import Final
 import click
 
 from chest.cli import record_text
-from chest.cli.asking.question import asking, query_of, question_options, split
-from chest.cli.asking.table import print_basis, print_rows
+from chest.cli.asking.question import CommandQuestion, question_options
+from chest.cli.asking.table import print_basis
 from chest.cli.asking.units import count_text, duration_text, moment_text, step_text
 from chest.query.timeline import Heatmap
 from chest.query.timeline import heatmap as ask_heatmap
@@ -28,14 +28,8 @@ _MOST_COLUMNS: Final = 120
 )
 @question_options
 def heatmap(
-    arguments: tuple[str, ...],
     rows: int,
-    since: int | None,
-    until: int | None,
-    seconds: float,
-    as_json: bool,
-    as_csv: bool,
-    service: str | None,
+    question: CommandQuestion,
 ) -> None:
     """Draw durations against time: the darker a cell, the more requests it holds. It shows if there are two kinds of requests.
 
@@ -48,14 +42,13 @@ def heatmap(
       chest heatmap 'route=/items/<id>' --since 1d --rows 30
       chest heatmap --since 1d --csv
     """
-    url, conditions = split(arguments)
-    query = query_of(conditions, since, until, service)
     width = record_text.terminal_columns() or _COLUMNS_IN_A_PIPE
     columns = min(width - _LABEL_COLUMNS - 1, _MOST_COLUMNS)
-    with asking(url, service, seconds) as chest:
-        answer = ask_heatmap(chest, query, columns=columns, bands=rows, seconds=seconds)
-    if as_json or as_csv:
-        print_rows(answer, as_csv=as_csv, step_ns=answer.step_ns)
+    query = question.query()
+    with question.chest() as chest:
+        answer = ask_heatmap(chest, query, columns=columns, bands=rows, seconds=question.seconds)
+    if question.is_for_program:
+        question.print_rows(answer, step_ns=answer.step_ns)
         return
     most = max((max(band.counts) for band in answer.bands), default=0)
     if not most:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import click
 
 from chest.cli import record_text
-from chest.cli.asking.question import asking, query_of, question_options, split
-from chest.cli.asking.table import Column, print_basis, print_rows, table_lines
+from chest.cli.asking.question import CommandQuestion, question_options
+from chest.cli.asking.table import Column, print_basis, table_lines
 from chest.cli.asking.units import (
     bar,
     count_text,
@@ -37,16 +37,10 @@ _BAR_COLUMNS = 24
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="At most so many groups.")
 @question_options
 def over_time(
-    arguments: tuple[str, ...],
     by: str,
     step: str | None,
     limit: int,
-    since: int | None,
-    until: int | None,
-    seconds: float,
-    as_json: bool,
-    as_csv: bool,
-    service: str | None,
+    question: CommandQuestion,
 ) -> None:
     """Show requests, errors, p50 and p95 over time: a row for each step, or with --by a row for each group.
 
@@ -58,13 +52,12 @@ def over_time(
       chest over-time --by status --since 1d
       chest over-time --step 5m 'route=/cart' --since 2h --csv
     """
-    url, conditions = split(arguments)
-    query = query_of(conditions, since, until, service)
     steps = _STEPS_OF_GROUPS if by else _STEPS
-    with asking(url, service, seconds) as chest:
-        answer = ask_over_time(chest, query, by=by, step=step, columns=steps, groups=limit, seconds=seconds)
-    if as_json or as_csv:
-        print_rows(answer, as_csv=as_csv, step_ns=answer.step_ns)
+    query = question.query()
+    with question.chest() as chest:
+        answer = ask_over_time(chest, query, by=by, step=step, columns=steps, groups=limit, seconds=question.seconds)
+    if question.is_for_program:
+        question.print_rows(answer, step_ns=answer.step_ns)
         return
     width = record_text.terminal_columns()
     for line in _group_lines(answer, width) if answer.by else _step_lines(answer, width):

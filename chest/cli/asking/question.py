@@ -1,22 +1,25 @@
-"""``question_options``: what every command that asks takes; ``asking``: the chest, with a line of progress if the answer takes long."""
+"""``CommandQuestion``: what the arguments and options that every command that asks has say; ``question_options`` gives it to the command."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Final
 
 import click
 
 from chest.chests.contract import Query, ReadableChest
-from chest.cli.chest_choice import is_url, readable_chest, service_option
+from chest.cli.asking.table import print_rows
+from chest.cli.chest_choice import readable_chest, service_option, split_url
 from chest.cli.conditions import filter_of, typed
+from chest.query.answer import Answer
 from chest.query.language import narrowed
 from chest.query.question import BUDGET_SECONDS
 from chest.query.typed import moment_ns
 
-_C = TypeVar("_C", bound=Callable[..., Any])
 _PROGRESS_SECONDS: Final = 1.0
 
 _OPTIONS: Final = (
@@ -32,35 +35,84 @@ _OPTIONS: Final = (
 )  # fmt: skip
 
 
-def question_options(command: _C) -> _C:
-    """The options that every command that asks has."""
+@dataclass(frozen=True)
+class CommandQuestion:
+    """What is asked of which chest, how long the answer may take, and in which format it is shown.
+
+    :param url: of the chest, if one was given.
+    :param arguments: the other arguments: conditions, unless the command takes more.
+    :param seconds: the budget.
+    """
+
+    url: str | None
+    arguments: Sequence[str]
+    since_ns: int | None
+    until_ns: int | None
+    service: str | None
+    seconds: float
+    as_json: bool
+    as_csv: bool
+
+    @property
+    def is_for_program(self) -> bool:
+        """True if the answer is shown as JSON or CSV."""
+        return self.as_json or self.as_csv
+
+    def query(self, conditions: Sequence[str] | None = None) -> Query:
+        """The query of the filter and the options.
+
+        :param conditions: the filter; None: all arguments.
+        :raises click.UsageError: an invalid condition.
+        """
+        conditions = self.arguments if conditions is None else conditions
+        return query_of(conditions, self.since_ns, self.until_ns, self.service)
+
+    @contextmanager
+    def chest(self) -> Iterator[ReadableChest]:
+        """The chest, open. If the answer takes over a second, a line on standard error says what the command waits for."""
+        with readable_chest(self.url, self.service) as chest:
+            text = f"chest: asking {chest.name}, for up to {self.seconds:g} s; --since makes it faster"
+            line = threading.Timer(_PROGRESS_SECONDS, click.echo, (text,), {"err": True})
+            line.daemon = True
+            line.start()
+            try:
+                yield chest
+            finally:
+                line.cancel()
+
+    def print_rows(self, answer: Answer, **more: Any) -> None:
+        """The answer for a program; see :func:`chest.cli.asking.table.print_rows`."""
+        print_rows(answer, as_csv=self.as_csv, **more)
+
+
+def question_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command that asks has. The command gets them as ``question``."""
+
+    @wraps(command)
+    def with_question(
+        *args: Any,
+        arguments: Sequence[str],
+        since: int | None,
+        until: int | None,
+        service: str | None,
+        seconds: float,
+        as_json: bool,
+        as_csv: bool,
+        **others: Any,
+    ) -> Any:
+        url, rest = split_url(arguments)
+        question = CommandQuestion(url, rest, since, until, service, seconds, as_json, as_csv)
+        return command(*args, question=question, **others)
+
+    made: Callable[..., Any] = with_question
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
-def split(arguments: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """The URL of the chest, if the first argument is one, and the other arguments."""
-    return (arguments[0], arguments[1:]) if arguments and is_url(arguments[0]) else (None, arguments)
-
-
-def query_of(conditions: Sequence[str], since: int | None, until: int | None, service: str | None) -> Query:
+def query_of(conditions: Sequence[str], since_ns: int | None, until_ns: int | None, service: str | None) -> Query:
     """The query of a command's filter and options.
 
     :raises click.UsageError: an invalid condition.
     """
-    return narrowed(Query(service=service, since_ns=since, until_ns=until), filter_of(conditions))
-
-
-@contextmanager
-def asking(url: str | None, service: str | None, seconds: float) -> Iterator[ReadableChest]:
-    """The chest, open. If the answer takes over a second, a line on standard error says what the command waits for."""
-    with readable_chest(url, service) as chest:
-        text = f"chest: asking {chest.name}, for up to {seconds:g} s; --since makes it faster"
-        line = threading.Timer(_PROGRESS_SECONDS, click.echo, (text,), {"err": True})
-        line.daemon = True
-        line.start()
-        try:
-            yield chest
-        finally:
-            line.cancel()
+    return narrowed(Query(service=service, since_ns=since_ns, until_ns=until_ns), filter_of(conditions))

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import click
 
 from chest.cli import record_text
-from chest.cli.asking.question import asking, query_of, question_options, split
-from chest.cli.asking.table import Column, print_basis, print_rows, table_lines
+from chest.cli.asking.question import CommandQuestion, question_options
+from chest.cli.asking.table import Column, print_basis, table_lines
 from chest.cli.asking.units import (
     NOTHING,
     change_text,
@@ -40,17 +40,11 @@ from chest.query.ranking import top as ask_top
 @click.option("--against", metavar="1d", help="Compare with the period so much earlier.")
 @question_options
 def top(
-    arguments: tuple[str, ...],
     by: str,
     sort: str,
     limit: int,
     against: str | None,
-    since: int | None,
-    until: int | None,
-    seconds: float,
-    as_json: bool,
-    as_csv: bool,
-    service: str | None,
+    question: CommandQuestion,
 ) -> None:
     """Show how many requests each route had, how many failed, how long they took, and when they came.
 
@@ -64,12 +58,11 @@ def top(
       chest top --by user_id --sort count 'status>=500'
       chest top chest.sqlite3 --by route,plan --sort p95 --limit 5 --json
     """
-    url, conditions = split(arguments)
-    query = query_of(conditions, since, until, service)
-    with asking(url, service, seconds) as chest:
-        answer = ask_top(chest, query, by=by, sort=sort, limit=limit, against=against, seconds=seconds)
-    if as_json or as_csv:
-        print_rows(answer, as_csv=as_csv, groups=answer.groups)
+    query = question.query()
+    with question.chest() as chest:
+        answer = ask_top(chest, query, by=by, sort=sort, limit=limit, against=against, seconds=question.seconds)
+    if question.is_for_program:
+        question.print_rows(answer, groups=answer.groups)
         return
     for line in top_lines(answer, record_text.terminal_columns(), has_before=against is not None):
         click.echo(line)

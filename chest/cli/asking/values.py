@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import click
 
 from chest.cli import record_text
-from chest.cli.asking.question import asking, query_of, question_options, split
-from chest.cli.asking.table import Column, print_basis, print_rows, table_lines
+from chest.cli.asking.question import CommandQuestion, question_options
+from chest.cli.asking.table import Column, print_basis, table_lines
 from chest.cli.asking.units import NOTHING, count_text, duration_text, number_of, share_text, value_text
 from chest.query.distribution import Values, ValuesRow
 from chest.query.distribution import values as ask_values
@@ -26,14 +26,8 @@ _FEWEST_NUMBERS = 20
 )
 @question_options
 def values(
-    arguments: tuple[str, ...],
     limit: int,
-    since: int | None,
-    until: int | None,
-    seconds: float,
-    as_json: bool,
-    as_csv: bool,
-    service: str | None,
+    question: CommandQuestion,
 ) -> None:
     """Show the most frequent values of fields, variables and attributes; without a NAME, every name there is.
 
@@ -45,14 +39,13 @@ def values(
       chest values plan user_id 'status>=500' --since 1d
       chest values postgresql://shop@db/shop attr.http.response.body.size --json
     """
-    url, rest = split(arguments)
-    conditions = [argument for argument in rest if any(operator in argument for operator in OPERATORS)]
-    names = [argument for argument in rest if argument not in conditions]
-    query = query_of(conditions, since, until, service)
-    with asking(url, service, seconds) as chest:
-        answer = ask_values(chest, query, names=names, limit=limit, seconds=seconds)
-    if as_json or as_csv:
-        print_rows(answer, as_csv=as_csv, names=list(map(_plain, answer.rows)))
+    conditions = [argument for argument in question.arguments if any(operator in argument for operator in OPERATORS)]
+    names = [argument for argument in question.arguments if argument not in conditions]
+    query = question.query(conditions)
+    with question.chest() as chest:
+        answer = ask_values(chest, query, names=names, limit=limit, seconds=question.seconds)
+    if question.is_for_program:
+        question.print_rows(answer, names=list(map(_plain, answer.rows)))
         return
     width = record_text.terminal_columns()
     for line in _values_lines(answer.rows, width) if names else _names_lines(answer, width):

@@ -11,10 +11,10 @@ import click
 
 from chest.chests.contract import ReadableChest
 from chest.cli import record_text
-from chest.cli.asking.question import query_of, split
+from chest.cli.asking.question import query_of
 from chest.cli.asking.top import top_lines
 from chest.cli.asking.units import moment_text
-from chest.cli.chest_choice import readable_chest, service_option
+from chest.cli.chest_choice import readable_chest, service_option, split_url
 from chest.cli.conditions import typed
 from chest.errors import ChestUnavailable, SchemaMismatch
 from chest.query.ranking import SORTS
@@ -48,7 +48,7 @@ def watch(arguments: tuple[str, ...], by: str, sort: str, last: int, every: floa
       chest watch --by status,route --last 5m
       chest watch postgresql://shop@db/shop 'duration>1s' --sort p95 --every 5
     """
-    url, conditions = split(arguments)
+    url, conditions = split_url(arguments)
     with readable_chest(url, service) as chest:
         tables = _tables(chest, conditions, by, sort, last, every, service)
         if sys.stdout.isatty():
