@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from chest.chests.asking.conditions import Condition, says, value_at
+from chest.chests.asking.conditions import Condition, Name, says, value_at
 from chest.errors import SettingsError
 from chest.record.record import Record
 
@@ -57,6 +57,16 @@ class Query:
             and all(says(typed, value_at(record.variables, name)) for name, typed in self.variables.items())
             and all(condition.matches(record) for condition in self.conditions)
         )
+
+    def all_conditions(self) -> Iterator[Condition]:
+        """The conditions, and those that ``slower_than_ns``, ``statuses`` and ``variables`` stand for."""
+        if self.slower_than_ns is not None:
+            yield Condition(Name("field", "duration_ns"), "between", ((self.slower_than_ns + 1, None),))
+        if self.statuses is not None:
+            yield Condition(Name("field", "status"), "between", ((self.statuses.start, self.statuses.stop),))
+        for name, typed in self.variables.items():
+            yield Condition(Name("variable", name), "equals", (typed,))
+        yield from self.conditions
 
     def _matches_fields(self, record: Record) -> bool:
         return (

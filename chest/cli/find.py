@@ -10,12 +10,9 @@ import click
 from chest.chests.contract import Query, ReadableChest, StoredRecord
 from chest.cli import record_text
 from chest.cli.chest_choice import is_url, other_chests, readable_chest, service_option
-from chest.cli.conditions import filter_of, of_user, typed, user_option
+from chest.cli.conditions import Selection, selection_options
 from chest.cli.tail import pages
 from chest.errors import ChestError
-from chest.query.language import narrowed
-from chest.query.typed import duration_ns, moment_ns, statuses
-from chest.query.typed import outcome as known_outcome
 from chest.record.messages import printable
 
 _FEWEST_CHARACTERS: Final = 4
@@ -23,18 +20,7 @@ _MOST_LISTED: Final = 20
 
 
 @click.command()
-@click.argument("arguments", nargs=-1, metavar="[URL] [FILTER]...")
-@click.option("--route", help="This route (the template).")
-@click.option("--status", callback=typed(statuses), metavar="404|5xx|500-599", help="A status in this range.")
-@click.option(
-    "--outcome", callback=typed(known_outcome), metavar="NAME", help="How it ended: ok, error, client_disconnect, ..."
-)
-@click.option(
-    "--since", callback=typed(moment_ns), metavar="2h|DATE", help="Began this long ago at most, or since then (UTC)."
-)
-@click.option("--until", callback=typed(moment_ns), metavar="2h|DATE", help="Began before that.")
-@click.option("--slower-than", callback=typed(duration_ns), metavar="200ms", help="Took longer.")
-@user_option
+@selection_options
 @click.option(
     "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most these, the last ones."
 )
@@ -46,18 +32,10 @@ _MOST_LISTED: Final = 20
 @click.pass_context
 def find(
     ctx: click.Context,
-    arguments: tuple[str, ...],
-    route: str | None,
-    status: range | None,
-    outcome: str | None,
-    since: int | None,
-    until: int | None,
-    slower_than: int | None,
-    user: str | None,
     limit: int,
     joined: bool,
     as_json: bool,
-    service: str | None,
+    selection: Selection,
 ) -> None:
     """Find records by their fields, variables and attributes.
 
@@ -77,19 +55,8 @@ def find(
       chest find 'status>=500' 'duration>200ms' plan=free since=2h --json
       chest find method=JOB outcome=error --joined
     """
-    url = arguments[0] if arguments and is_url(arguments[0]) else None
-    options = Query(
-        service=service,
-        since_ns=since,
-        until_ns=until,
-        route=route,
-        statuses=status,
-        outcome=outcome,
-        slower_than_ns=slower_than,
-    )
-    wanted = narrowed(of_user(options, user, service), filter_of(arguments[1:] if url else arguments))
-    with readable_chest(url, service) as chest:
-        found, count, seen = _search(chest, wanted, limit)
+    with readable_chest(selection.url, selection.service) as chest:
+        found, count, seen = _search(chest, selection.query, limit)
         if joined:
             found = _joined(chest, found)
     columns = record_text.terminal_columns()

@@ -10,37 +10,28 @@ from typing import Final
 import click
 
 from chest.chests.contract import Chest, Query, ReadableChest
-from chest.cli.chest_choice import is_url, label_of, readable_chest, resolve_chests, resolve_directory
-from chest.cli.conditions import filter_of, of_user
-from chest.cli.find import find
+from chest.cli.chest_choice import label_of, readable_chest, resolve_chests, resolve_directory, service_option
+from chest.cli.conditions import Selection, selection_options
 from chest.cli.tail import pages
 from chest.errors import SettingsError
-from chest.query.language import narrowed
 from chest.record.messages import printable
 
-_CONDITIONS: Final = ("arguments", "route", "status", "outcome", "since", "until", "slower_than", "user", "service")
 _REMOVED_AT_ONCE: Final = 500
 """A few milliseconds in SQLite, for which a writer waits."""
 _RECLAIMED_AT_ONCE_BYTES: Final = 1024 * 1024
 
 
-@click.command(params=[each for each in find.params if each.name in _CONDITIONS])
+@click.command()
+@selection_options
 @click.option("--dry-run", is_flag=True, help="Show how many records match, and remove none.")
 @click.option("--yes", is_flag=True, help="Do not ask; needed if standard input is no terminal.")
+@service_option
 @click.pass_context
 def forget(
     ctx: click.Context,
-    arguments: tuple[str, ...],
-    route: str | None,
-    status: range | None,
-    outcome: str | None,
-    since: int | None,
-    until: int | None,
-    slower_than: int | None,
-    user: str | None,
-    service: str | None,
     dry_run: bool,
     yes: bool,
+    selection: Selection,
 ) -> None:
     """Remove the records of a person, or others that conditions name.
 
@@ -54,20 +45,10 @@ def forget(
       chest forget --user 42 --dry-run
       chest forget sqlite:///chest.sqlite3 user_id=42 --yes
     """
-    url = arguments[0] if arguments and is_url(arguments[0]) else None
-    options = Query(
-        service=service,
-        since_ns=since,
-        until_ns=until,
-        route=route,
-        statuses=status,
-        outcome=outcome,
-        slower_than_ns=slower_than,
-    )
-    wanted = narrowed(of_user(options, user, service), filter_of(arguments[1:] if url else arguments))
+    wanted, service = selection.query, selection.service
     if wanted == Query(service=service):
         raise click.UsageError("say which records: a condition such as user_id=42, or --user, --route, --since, ...")
-    with readable_chest(url, service, only_reads=False) as chest:
+    with readable_chest(selection.url, service, only_reads=False) as chest:
         count = found = _told(chest, wanted)
         if found and not dry_run:
             _require_consent(found, is_given=yes)

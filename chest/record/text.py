@@ -24,7 +24,7 @@ def storable_text(value: str, limit_characters: int) -> str:
 
 
 def storable(text: str) -> str:
-    """The text with U+FFFD for what a store refuses: NUL (PostgreSQL), lone surrogates (whatever speaks UTF-8)."""
+    """The text with U+FFFD for what a store refuses: NUL (PostgreSQL), lone surrogates (every store that uses UTF-8)."""
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
     if text.isascii():
@@ -32,8 +32,13 @@ def storable(text: str) -> str:
     return text if has_no_surrogates(text) else _LONE_SURROGATE.sub("\ufffd", text)
 
 
+def is_storable(text: str) -> bool:
+    """True if every store takes the text as it is: no NUL, no lone surrogate."""
+    return "\0" not in text and has_no_surrogates(text)
+
+
 def has_no_surrogates(text: str) -> bool:
-    """Whether the text can be encoded."""
+    """True if the text can be encoded in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -5,7 +5,7 @@ A filter as of ``find`` would not do: it looks into arrays, and takes a missing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from math import isfinite
 from typing import Any, Final
@@ -15,6 +15,7 @@ from chest.chests.asking.cube import FAILED, SAMPLE_RATE, STATUSES, Step
 from chest.chests.asking.durations import BOUNDARIES_NS
 from chest.chests.query import Query
 from chest.record.encoding import decode
+from chest.record.text import is_storable
 
 __all__ = ["BUCKETS", "CLASSES", "conditions_of", "group_of", "value_of"]
 
@@ -31,8 +32,8 @@ Expression = Any
 def conditions_of(query: Query) -> list[Expression] | None:
     """What has to hold of a document, but for its time; None if MongoDB cannot say all of it."""
     found: list[Expression] = []
-    for condition in _conditions(query):
-        if not all(_is_storable(value) for value in condition.values if isinstance(value, str)):
+    for condition in query.all_conditions():
+        if not all(is_storable(value) for value in condition.values if isinstance(value, str)):
             return None
         parts = _parts(condition)
         if parts is None:
@@ -71,16 +72,6 @@ def group_of(by: Sequence[Name], step: Step | None) -> dict[str, Expression]:
         "rate": _member("$attributes", SAMPLE_RATE),
         **{f"by{place}": value_of(name) for place, name in enumerate(by)},
     }
-
-
-def _conditions(query: Query) -> Iterator[Condition]:
-    if query.slower_than_ns is not None:
-        yield Condition(Name("field", "duration_ns"), "between", ((query.slower_than_ns + 1, None),))
-    if query.statuses is not None:
-        yield Condition(Name("field", "status"), "between", ((query.statuses.start, query.statuses.stop),))
-    for name, typed in query.variables.items():
-        yield Condition(Name("variable", name), "equals", (typed,))
-    yield from query.conditions
 
 
 def _member(values: Expression, name: str) -> Expression:
@@ -150,10 +141,6 @@ def _text(condition: Condition, value: Expression, given: str) -> Expression | N
         kinds = ["string"] if number is None else _NUMBERS
         test = {_COMPARISONS[condition.kind]: [value, {"$literal": given if number is None else number}]}
     return {"$cond": [{"$in": [{"$type": value}, kinds]}, test, False]}
-
-
-def _is_storable(text: str) -> bool:
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @cache

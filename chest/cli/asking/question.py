@@ -14,17 +14,16 @@ import click
 from chest.chests.contract import Query, ReadableChest
 from chest.cli.asking.table import print_rows
 from chest.cli.chest_choice import readable_chest, service_option, split_url
-from chest.cli.conditions import filter_of, typed
+from chest.cli.conditions import filter_of, since_option, until_option
 from chest.query.answer import Answer
 from chest.query.language import narrowed
 from chest.query.question import BUDGET_SECONDS
-from chest.query.typed import moment_ns
 
 _PROGRESS_SECONDS: Final = 1.0
 
 _OPTIONS: Final = (
-    click.option("--since", callback=typed(moment_ns), metavar="2h|DATE", help="Began this long ago at most, or since then (UTC)."),
-    click.option("--until", callback=typed(moment_ns), metavar="2h|DATE", help="Began before that."),
+    since_option,
+    until_option,
     click.option(
         "--seconds", type=click.FloatRange(min=0, min_open=True), default=BUDGET_SECONDS, show_default=True,
         help="Budget. If it ends first, the answer is an estimate and says so.",

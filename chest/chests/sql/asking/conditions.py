@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
-from chest.chests.asking.conditions import Condition, Name, number_of, says
+from chest.chests.asking.conditions import Condition, number_of, says
 from chest.chests.query import Query
 from chest.chests.sql.asking.words import COMPARED, EXACT_WHOLE, Part, Words
 from chest.chests.sql.rows import within_64_bits
 from chest.record.encoding import decode
+from chest.record.text import is_storable
 
 __all__ = ["Where", "conditions_of", "times_of", "where_of"]
 
@@ -62,11 +62,11 @@ def conditions_of(query: Query, words: Words) -> Where:
     is_exact = True
     for name in _SAME:
         value = getattr(query, name)
-        if value is not None and not _is_storable(value):
+        if value is not None and not is_storable(value):  # which the store would refuse, and no record has
             is_exact = False
         elif value is not None:
             parts.append(words.same_field(words.field(name), value))
-    for condition in (*_of_options(query), *query.conditions):
+    for condition in query.all_conditions():
         part = _part_of(condition, words)
         if part is None:
             is_exact = False
@@ -75,19 +75,10 @@ def conditions_of(query: Query, words: Words) -> Where:
     return Where(tuple(parts), is_exact)
 
 
-def _of_options(query: Query) -> Iterator[Condition]:
-    if query.slower_than_ns is not None:
-        yield Condition(Name("field", "duration_ns"), "between", ((query.slower_than_ns + 1, None),))
-    if query.statuses is not None:
-        yield Condition(Name("field", "status"), "between", ((query.statuses.start, query.statuses.stop),))
-    for name, typed in query.variables.items():
-        yield Condition(Name("variable", name), "equals", (typed,))
-
-
 def _part_of(condition: Condition, words: Words) -> Part | None:
     """One condition; None if SQL cannot say it."""
     texts = [value for value in condition.values if isinstance(value, str)]
-    if not all(map(_is_storable, texts)):
+    if not all(map(is_storable, texts)):
         return None
     made = _of_field(condition, words) if condition.name.place == "field" else _of_json(condition, words)
     if made is None:
@@ -95,11 +86,6 @@ def _part_of(condition: Condition, words: Words) -> Part | None:
     text = " OR ".join(f"({part.text})" for part in made) or "1 = 0"
     values = tuple(value for part in made for value in part.values)
     return Part(words.negated(text) if condition.is_negated else text, values)
-
-
-def _is_storable(text: str) -> bool:
-    """False for what no store holds in a text: it would refuse the question, and no record has it."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _of_field(condition: Condition, words: Words) -> list[Part] | None:
