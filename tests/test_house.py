@@ -211,7 +211,8 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -
     modules = {file.relative_to(root).as_posix() for file, root in ROOT_OF.items()} - {"chest/native/build_hook.py"}
     compiled = {f"chest/native/_native{sysconfig.get_config_var('EXT_SUFFIX')}"} if IS_NATIVE else set()
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert held == modules | compiled | {"chest/native/_native.pyi"} | {
+    of_the_page = {file.relative_to(ROOT).as_posix() for file in (ROOT / "chest/dashboard/static").iterdir()}
+    assert held == modules | compiled | of_the_page | {"chest/native/_native.pyi"} | {
         f"{package.name}/py.typed" for package in PACKAGES
     }
 

@@ -46,6 +46,7 @@ PUBLIC = {
         "NdjsonChest", "Query", "ReadableChest", "RetentionBackend", "SQLChest", "SQLiteChest", "SchemaMismatch", "StoredRecord",
         "TLSRefused", "UnknownDatabase", "UnknownHost", "VersionedValue", "open_chest",
     ],
+    "chest.dashboard": ["ChestPage"],
     "chest.dockerflow": [
         "Answer", "Dockerflow", "DockerflowMiddleware", "DockerflowOptions", "JsonLogFormatter", "MozlogFormatter", "MozlogHandler",
         "RequestIdLogFilter", "checks", "dockerflow_signals", "health", "heartbeat_failed", "heartbeat_passed", "request_id_context",
@@ -95,7 +96,14 @@ PLACES_OF_FLASK_CHEST = {
 }
 """Flask-Chest's import paths; they still work."""
 # fmt: on
-DOORS = {"chest.adapter", "chest.dockerflow", "chest.dockerflow.checks", "chest.testing", "chest.transfer"}
+DOORS = {
+    "chest.adapter",
+    "chest.dashboard",
+    "chest.dockerflow",
+    "chest.dockerflow.checks",
+    "chest.testing",
+    "chest.transfer",
+}
 """What an adapter may import from, beside ``chest``."""
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names]
 
@@ -118,6 +126,7 @@ def test_a_public_name_is_there_and_says_what_it_is(module: str, name: str) -> N
     [
         "chest",
         "chest.chests",
+        "chest.dashboard",
         "chest.dockerflow",
         "chest.instruments",
         "chest.metrics",
@@ -205,7 +214,7 @@ def _modules() -> list[str]:
 
 def test_importing_a_door_loads_no_driver_no_framework_and_no_command() -> None:
     code = (
-        "import sys, chest, chest.adapter, chest.chests, chest.dockerflow, chest.query, chest.testing, chest.transfer\n"
+        "import sys, chest, chest.adapter, chest.chests, chest.dashboard, chest.dockerflow, chest.query, chest.testing, chest.transfer\n"
         "print(*[name for name in sys.argv[1:] if name in sys.modules])"
     )
     heavy = [

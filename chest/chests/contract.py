@@ -10,12 +10,13 @@ from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import Cube, Sample, Step
+from chest.chests.asking.latest import Latest, latest_by_reading
 from chest.chests.asking.tally import cube_by_reading, sample_by_reading, time_range_by_reading
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.upkeep import CoordinationStore, RetentionBackend
 from chest.record.record import Record
 
-__all__ = ["Chest", "Cube", "Cursor", "Query", "ReadableChest", "Sample", "StoredRecord"]
+__all__ = ["Chest", "Cube", "Cursor", "Latest", "Query", "ReadableChest", "Sample", "StoredRecord"]
 
 Cursor: TypeAlias = int | str
 """A place in the order in which a chest stored its records; only that chest can interpret it."""
@@ -168,6 +169,22 @@ class ReadableChest(Chest):
     def sample(self, query: Query = EVERYTHING, *, size: int = 5000, seconds: float | None = None) -> Sample:
         """Records that match, drawn at random, or all if there are no more than ``size``. The budget as of :meth:`cube`."""
         return sample_by_reading(self, query, size, seconds)
+
+    def latest(
+        self,
+        query: Query = EVERYTHING,
+        *,
+        before: Cursor | None = None,
+        limit: int = 100,
+        seconds: float | None = None,
+    ) -> Latest:
+        """The records stored last that match, newest first. If the budget ends, those that were found until then.
+
+        :param before: the cursor of the oldest record seen; None begins with the newest one there is.
+        :param limit: the most records to return, at least 1.
+        :param seconds: the budget; None: none.
+        """
+        return latest_by_reading(self, query, before, limit, seconds)
 
     def time_range(self, query: Query = EVERYTHING) -> tuple[int, int] | None:
         """When the first and the last request began that lie in the query's time range; None: no request.

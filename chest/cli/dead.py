@@ -12,11 +12,12 @@ import click
 
 from chest.chests.contract import StoredRecord
 from chest.cli.chest_choice import resolve_directory
-from chest.cli.record_text import json_text, line, utc_text, whole
+from chest.cli.record_text import json_text, line, whole
 from chest.delivery.spool.dead_letters import DeadLetter, DeadLetters
 from chest.delivery.spool.file import SpoolError, SpoolFile
 from chest.delivery.spool.place import SUFFIX
 from chest.errors import DirectoryError, SettingsError
+from chest.query.record_fields import utc_text
 from chest.record.messages import printable
 
 _F = TypeVar("_F", bound=Callable[..., Any])

@@ -7,16 +7,15 @@ import os
 import re
 import shutil
 import sys
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import click
 
 from chest.chests.contract import StoredRecord
+from chest.query.record_fields import record_fields, time_of, utc_text
 from chest.record.messages import cut, printable
 from chest.record.record import Outcome, Record
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_PATH: Final = 120
 _LONGEST_VALUE: Final = 60
 _LONGEST_ERROR: Final = 24
@@ -29,13 +28,7 @@ _PLAIN: Final = re.compile(r"[^\s\"'\\{}\[\],=]+")
 
 def json_line(stored: StoredRecord) -> str:
     """One JSON object on one line: the fields of the record, and ``seq``, ``stored_at`` and ``time`` (UTC)."""
-    fields = {
-        "seq": stored.cursor,
-        "stored_at": utc_text(stored.stored_at),
-        "time": utc_text(_time_of(stored)),
-        **stored.record._asdict(),
-    }
-    return json_text(fields)
+    return json_text(record_fields(stored))
 
 
 def json_text(value: Any) -> str:
@@ -58,7 +51,7 @@ def line(stored: StoredRecord, columns: int | None = None, *, is_late: bool = Fa
 def _wide_line(stored: StoredRecord) -> str:
     record = stored.record
     parts = (
-        f"{_time_of(stored):%Y-%m-%d %H:%M:%S.%f}"[:-3],
+        f"{time_of(stored.record):%Y-%m-%d %H:%M:%S.%f}"[:-3],
         _status_text(stored),
         f"{record.duration_ns / 1e6:9.1f} ms",
         f"{printable(record.method)} {cut(printable(record.path), _LONGEST_PATH)}",
@@ -81,7 +74,7 @@ def _narrow_line(stored: StoredRecord, columns: int) -> str:
     record = stored.record
     how = record.error or ("" if record.outcome == Outcome.OK else record.outcome)
     how = cut(printable(how), _LONGEST_ERROR)
-    begin = f"{_time_of(stored):%m-%d %H:%M:%S} "
+    begin = f"{time_of(stored.record):%m-%d %H:%M:%S} "
     took = f" {_duration_text(record.duration_ns):>7} "
     request_id = _cut_id(printable(record.request_id))
     room = columns - len(begin) - 3 - len(took) - len(request_id) - 1 - (len(how) + 1 if how else 0)
@@ -124,7 +117,7 @@ def whole(stored: StoredRecord) -> str:
     record = stored.record
     rows: list[tuple[str, str]] = [
         ("request_id", record.request_id),
-        ("time", utc_text(_time_of(stored))),
+        ("time", utc_text(time_of(stored.record))),
         ("duration", f"{record.duration_ns / 1e6:.3f} ms"),
         ("request", f"{record.method} {record.path}"),
         ("route", record.route or "-"),
@@ -140,18 +133,6 @@ def whole(stored: StoredRecord) -> str:
         lines.append(click.style(title, bold=True))
         lines += [f"  {printable(name)} = {json_text(value)}" for name, value in values.items()] or ["  (none)"]
     return "\n".join(lines)
-
-
-def utc_text(moment: datetime) -> str:
-    """ISO 8601 in UTC, with microseconds and a ``Z``."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
-
-
-def _time_of(stored: StoredRecord) -> datetime:
-    try:
-        return _EPOCH + timedelta(microseconds=stored.record.time_ns // 1000)
-    except OverflowError:
-        return _EPOCH
 
 
 def _status_text(stored: StoredRecord) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import group_text, weight_of
 from chest.query.names import label_of
+from chest.query.wording import condition_text, range_text
 from chest.record.record import Record
 
 __all__ = ["Difference", "Side", "ValueShare", "differences"]
@@ -39,6 +40,8 @@ class ValueShare(NamedTuple):
     low: float
     """The difference of the shares is at least this, in all likelihood."""
     high: float
+    condition: str | None = None
+    """The filter that selects the requests with this value; None if the language cannot say it."""
 
     @property
     def difference(self) -> float:
@@ -93,9 +96,15 @@ def differences(selected: Side, rest: Side, names: Iterable[Name]) -> tuple[list
         if here.is_unique or there.is_unique:
             left_out.append(label_of(name))
             continue
-        values = _shares(selected, rest, *_classes(here, there))
+        label = label_of(name)
+        *texts, ranges = _classes(label, here, there)
+        values = _shares(selected, rest, *texts)[:_SHOWN]
         if values and values[0].difference:
-            found.append(Difference(label_of(name), abs(values[0].difference), tuple(values[:_SHOWN])))
+            said = [
+                each._replace(condition=ranges.get(each.value or "") or condition_text(label, each.value))
+                for each in values
+            ]
+            found.append(Difference(label, abs(values[0].difference), tuple(said)))
     found.sort(
         key=lambda each: (each.is_clear, round(each.score, 2), _FIRST.get(each.name, 0), each.score), reverse=True
     )
@@ -125,13 +134,16 @@ class _Column(NamedTuple):
         return is_many and len(self.numbers) < len(present)
 
 
-def _classes(here: _Column, there: _Column) -> tuple[list[str | None], list[str | None]]:
-    """The texts that are compared: of a number with many values, the range in which it lies."""
+def _classes(
+    label: str, here: _Column, there: _Column
+) -> tuple[list[str | None], list[str | None], dict[str, str | None]]:
+    """The texts that are compared: of a number with many values, the range in which it lies; and the filter of each range."""
     numbers = sorted(here.numbers + there.numbers)
     if len(numbers) < _RANGES or len(set(numbers)) <= _MOST_CLASSES:
-        return here.texts, there.texts
+        return here.texts, there.texts, {}
     edges = sorted({numbers[len(numbers) * place // _RANGES] for place in range(1, _RANGES)})
     names = [f"<{edges[0]:.4g}", *(f">={edge:.4g}" for edge in edges)]
+    filters = [range_text(label, low, high) for low, high in zip([None, *edges], [*edges, None], strict=True)]
 
     def ranges(column: _Column) -> list[str | None]:
         return [
@@ -139,7 +151,7 @@ def _classes(here: _Column, there: _Column) -> tuple[list[str | None], list[str 
             for value, text in zip(*column, strict=True)
         ]
 
-    return ranges(here), ranges(there)
+    return ranges(here), ranges(there), dict(zip(names, filters, strict=True))
 
 
 def _shares(selected: Side, rest: Side, here: Sequence[str | None], there: Sequence[str | None]) -> list[ValueShare]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ class TimeRow:
     failed_share: float
     p50_ns: float | None
     p95_ns: float | None
+    p99_ns: float | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class OverTime(Answer):
                 "failed_share": row.failed_share,
                 "p50_ns": row.p50_ns,
                 "p95_ns": row.p95_ns,
+                "p99_ns": row.p99_ns,
             }
             for row in self.rows
         ]
@@ -119,6 +121,8 @@ class Band:
     high_ns: int
     counts: tuple[float, ...]
     """Requests by column of time."""
+    failed: tuple[float, ...]
+    """Those of them that failed."""
     is_overflow: bool = False
     """True if it is the one above the axis, which is higher than the others: it holds the slowest requests there are."""
 
@@ -137,9 +141,15 @@ class Heatmap(Answer):
 
     def table(self) -> Sequence[dict[str, Any]]:
         return [
-            {"begin_ns": begin_ns, "low_ns": band.low_ns, "high_ns": band.high_ns, "requests": requests}
+            {
+                "begin_ns": begin_ns,
+                "low_ns": band.low_ns,
+                "high_ns": band.high_ns,
+                "requests": requests,
+                "failed": failed,
+            }
             for band in self.bands
-            for begin_ns, requests in zip(self.columns, band.counts, strict=True)
+            for begin_ns, requests, failed in zip(self.columns, band.counts, band.failed, strict=True)
         ]
 
 
@@ -163,19 +173,16 @@ def heatmap(
         step = question.step(columns)
         cube = question.cube((), step)
         places = question.columns(step)
-    counts: defaultdict[tuple[int, int], float] = defaultdict(float)
-    for cell in cube.cells:
-        if cell.column in places:
-            counts[cell.bucket, cell.column] += cell.requests
+    counts = counted((cell for cell in cube.cells if cell.column in places), lambda cell: (cell.bucket, cell.column))
     begins = tuple(step.begin_ns + place * step.width_ns for place in places)
     found = _bands(counts, places, bands)
     return Heatmap(cube.basis, question.begin_ns, question.end_ns, step.width_ns, begins, tuple(found))
 
 
-def _bands(counts: dict[tuple[int, int], float], places: range, most: int) -> list[Band]:
+def _bands(counts: Mapping[tuple[int, int], Counts], places: range, most: int) -> list[Band]:
     sizes: defaultdict[int, float] = defaultdict(float)
-    for (bucket, _), requests in counts.items():
-        sizes[bucket] += requests
+    for (bucket, _), each in counts.items():
+        sizes[bucket] += each.requests
     if not sizes:
         return []
     lowest, highest, top = min(sizes), max(sizes), _bucket_below(sizes)
@@ -187,15 +194,21 @@ def _bands(counts: dict[tuple[int, int], float], places: range, most: int) -> li
     if has_overflow:
         cuts.append((cuts[-1][1], highest + 1))
     return [
-        Band(
-            bounds_ns(low)[0],
-            bounds_ns(high - 1)[1],
-            tuple(sum(counts.get((bucket, place), 0.0) for bucket in range(low, high)) for place in places),
-            has_overflow and high == highest + 1,
-        )
+        _band(counts, places, low, high, is_overflow=has_overflow and high == highest + 1)
         for low, high in cuts
         if low < high
     ]
+
+
+def _band(counts: Mapping[tuple[int, int], Counts], places: range, low: int, high: int, *, is_overflow: bool) -> Band:
+    cells = [[counts.get((bucket, place)) for bucket in range(low, high)] for place in places]
+    return Band(
+        bounds_ns(low)[0],
+        bounds_ns(high - 1)[1],
+        tuple(sum(each.requests for each in column if each) for column in cells),
+        tuple(sum(each.failed for each in column if each) for column in cells),
+        is_overflow,
+    )
 
 
 def _bucket_below(sizes: dict[int, float]) -> int:
@@ -217,5 +230,5 @@ def _time_row(question: Question, step: Step, place: int, group: Group, counts: 
     within_ns = min(begin_ns + step.width_ns, question.end_ns) - max(begin_ns, question.begin_ns)
     return TimeRow(
         begin_ns, group, counts.requests, counts.requests / (within_ns / 1e9), counts.failed_share,
-        counts.percentile_ns(0.5), counts.percentile_ns(0.95),
+        counts.percentile_ns(0.5), counts.percentile_ns(0.95), counts.percentile_ns(0.99),
     )  # fmt: skip

@@ -106,6 +106,16 @@ class ReadableChestContract(ChestContract):
         assert all(record in matching for record in part.records)
         assert chest.time_range() == (records[0].time_ns, records[-1].time_ns)
 
+    def test_the_latest_records_come_newest_first_and_page_by_page(self, chest: ReadableChest) -> None:
+        chest.write(different_records())
+        for query in (EVERYTHING, Query(service="shop"), Query(service="no-such")):
+            expected = list(reversed(chest.read(query)))
+            found, before = list[StoredRecord](), None
+            while page := chest.latest(query, before=before, limit=4, seconds=60).records:
+                found += page
+                before = page[-1].cursor
+            assert found == expected, query
+
     def test_conditions_all_hold_at_once(self, chest: ReadableChest) -> None:
         chest.write(different_records())
         query = Query(service="blog", statuses=range(500, 600), slower_than_ns=1, variables={"plan": "premium"})

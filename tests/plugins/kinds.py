@@ -39,6 +39,7 @@ _OF_FOLDERS: Final = {
     "tests/chests/mongodb/test_mongo.py": "server",
     "tests/chests/sql/servers": "server",
     "tests/cli": "unit",
+    "tests/dashboard": "unit",
     "tests/delivery": "unit",
     "tests/demo": "unit",
     "tests/dockerflow": "unit",

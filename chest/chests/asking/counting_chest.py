@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import Cube, Sample, Step
+from chest.chests.asking.latest import Latest, latest_by_pieces
 from chest.chests.asking.pieces import Pieces, cube_by_pieces, sample_by_pieces
-from chest.chests.contract import ReadableChest
+from chest.chests.contract import Cursor, ReadableChest
 from chest.chests.query import EVERYTHING, Query
 
 __all__ = ["CountingChest"]
@@ -44,6 +45,19 @@ class CountingChest(ReadableChest):
         is_exact = self._can_count(query)
         with self._pieces() as pieces:
             return sample_by_pieces(pieces, query, size, seconds, is_exact=is_exact)
+
+    def latest(
+        self,
+        query: Query = EVERYTHING,
+        *,
+        before: Cursor | None = None,
+        limit: int = 100,
+        seconds: float | None = None,
+    ) -> Latest:
+        if not self._can_count(query):
+            return super().latest(query, before=before, limit=limit, seconds=seconds)
+        with self._pieces() as pieces:
+            return latest_by_pieces(pieces, query, None if before is None else int(before), limit, seconds)
 
     def time_range(self, query: Query = EVERYTHING) -> tuple[int, int] | None:
         with self._pieces() as pieces:

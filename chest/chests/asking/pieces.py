@@ -16,9 +16,20 @@ from chest.chests.asking.tally import Tally, cell_of
 from chest.record.record import Record
 
 if TYPE_CHECKING:
+    from chest.chests.contract import StoredRecord
     from chest.chests.query import Query
 
-__all__ = ["BudgetOver", "Extent", "Pieces", "cube_by_pieces", "drawn_from", "records_at", "sample_by_pieces"]
+__all__ = [
+    "BudgetOver",
+    "Extent",
+    "Pieces",
+    "cube_by_pieces",
+    "drawn_from",
+    "extent_within",
+    "records_at",
+    "sample_by_pieces",
+    "seconds_left",
+]
 
 T = TypeVar("T")
 
@@ -67,7 +78,7 @@ class Pieces(Protocol):
     def places(self, query: Query, first: int, last: int, seconds: float | None) -> Sequence[int]:
         """The places of the records between these that match."""
 
-    def records_at(self, places: Sequence[int]) -> list[Record]:
+    def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
         """The records at these places; at some there may be none."""
 
     def drawn(self, first: int, last: int, count: int) -> list[Record]:
@@ -80,13 +91,13 @@ def cube_by_pieces(
     """The cube: exact if the budget is enough."""
     begin = time.monotonic()
     tally = Tally(groups)
-    extent = _extent(store, query, seconds)
+    extent = extent_within(store, query, seconds)
     if extent is None:
         return tally.cube(tuple(by), step, Basis(True, 0, 0, time.monotonic() - begin))
     span, last = extent.last - extent.first + 1, extent.last
     size = span if seconds is None else max(1, span // _FIRST_PIECE)
     while last >= extent.first:
-        left = _left(begin, seconds)
+        left = seconds_left(begin, seconds)
         first, asked_at = max(extent.first, last - size + 1), time.monotonic()
         if left is not None and left <= 0:
             break
@@ -114,7 +125,7 @@ def sample_by_pieces(store: Pieces, query: Query, size: int, seconds: float | No
     :param is_exact: True if the store can look at all of the query's conditions.
     """
     begin = time.monotonic()
-    extent = _extent(store, query, seconds)
+    extent = extent_within(store, query, seconds)
     if extent is None:
         return Sample((), 0, True, Basis(True, 0, 0, time.monotonic() - begin))
     has_conditions = query != type(query)(since_ns=query.since_ns, until_ns=query.until_ns)
@@ -126,7 +137,7 @@ def sample_by_pieces(store: Pieces, query: Query, size: int, seconds: float | No
     matching = round(extent.records * share)
     if is_exact and not is_all and share < _FEW:
         try:
-            places = store.places(query, extent.first, extent.last, _left(begin, seconds))
+            places = store.places(query, extent.first, extent.last, seconds_left(begin, seconds))
         except BudgetOver:
             pass  # what was found at random places is also an answer
         else:
@@ -134,7 +145,7 @@ def sample_by_pieces(store: Pieces, query: Query, size: int, seconds: float | No
             basis = Basis(True, extent.records, extent.records, time.monotonic() - begin)
             return Sample(found, len(places), len(places) <= size, basis)
     kept, matched = {record.id: record for record in found}, len(found)
-    while not is_all and len(kept) < size and read < _MOST_PROBES and _left(begin, seconds) != 0:
+    while not is_all and len(kept) < size and read < _MOST_PROBES and seconds_left(begin, seconds) != 0:
         more, again = _probe(store, query, extent, _PROBES)
         if not more:
             break
@@ -145,7 +156,7 @@ def sample_by_pieces(store: Pieces, query: Query, size: int, seconds: float | No
     return Sample(drawn_from(list(kept.values()), size), matching, is_all and len(kept) <= size, basis)
 
 
-def _extent(store: Pieces, query: Query, seconds: float | None) -> Extent | None:
+def extent_within(store: Pieces, query: Query, seconds: float | None) -> Extent | None:
     """Of all records, if the store cannot tell those of the time range within the budget."""
     try:
         return store.extent(query, seconds)
@@ -153,7 +164,7 @@ def _extent(store: Pieces, query: Query, seconds: float | None) -> Extent | None
         return store.extent(replace(query, since_ns=None, until_ns=None), None)
 
 
-def _left(begin: float, seconds: float | None) -> float | None:
+def seconds_left(begin: float, seconds: float | None) -> float | None:
     """What is left to count exactly."""
     if seconds is None:
         return None
@@ -185,7 +196,7 @@ def records_at(store: Pieces, places: Sequence[int]) -> list[Record]:
     places = sorted(places)
     found: list[Record] = []
     for start in range(0, len(places), _READ_AT_ONCE):
-        found += store.records_at(places[start : start + _READ_AT_ONCE])
+        found += [stored.record for stored in store.stored_at(places[start : start + _READ_AT_ONCE])]
     return found
 
 

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import Cell, Step, group_text, weight_of_rate
 from chest.chests.asking.pieces import BudgetOver, Extent
+from chest.chests.contract import StoredRecord
 from chest.chests.mongodb.documents import STORED_NAMES, filter_of, plain_value, stored_record_of
 from chest.chests.mongodb.expressions import BUCKETS, CLASSES, conditions_of, group_of
 from chest.chests.query import Query
@@ -72,8 +73,8 @@ class MongoPieces:
         stages = [{"$match": self._match(query, first, last)}, {"$project": {"_id": 0, "seq": 1}}]
         return [int(found["seq"]) for found in self._asked(stages, seconds)]
 
-    def records_at(self, places: Sequence[int]) -> list[Record]:
-        return _records(self._records.find({"seq": {"$in": list(places)}}, dict.fromkeys(STORED_NAMES, 1)))
+    def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
+        return _stored(self._records.find({"seq": {"$in": list(places)}}, dict.fromkeys(STORED_NAMES, 1)))
 
     def drawn(self, first: int, last: int, count: int) -> list[Record]:
         within = {"$match": {"seq": {"$gte": first, "$lte": last}}}
@@ -108,5 +109,9 @@ def _times(query: Query) -> Document:
     return filter_of(Query(since_ns=query.since_ns, until_ns=query.until_ns))
 
 
+def _stored(documents: Any) -> list[StoredRecord]:
+    return [stored for stored in map(stored_record_of, documents) if stored is not None]
+
+
 def _records(documents: Any) -> list[Record]:
-    return [stored.record for stored in map(stored_record_of, documents) if stored is not None]
+    return [stored.record for stored in _stored(documents)]

@@ -100,6 +100,15 @@ def test_a_sample_is_drawn_of_those_that_match(chest: ReadableChest) -> None:
     assert (sample.matching, sample.is_whole) == (len(matching), False)
 
 
+def test_the_latest_that_match_come_newest_first(chest: ReadableChest) -> None:
+    for text in FILTERS[::3]:
+        query = parse(text)
+        stored = list(reversed(chest.read(query)))
+        found = chest.latest(query, limit=7, seconds=60)
+        assert (list(found.records), found.basis.is_exact) == (stored[:7], True), text
+        assert len(stored) <= 7 or list(chest.latest(query, before=stored[6].cursor).records) == stored[7:107], text
+
+
 def test_the_time_range_is_that_of_the_records(chest: ReadableChest) -> None:
     times = sorted(each.time_ns for each in RECORDS)
     assert chest.time_range() == (times[0], times[-1])

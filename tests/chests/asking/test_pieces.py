@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from chest.chests.asking.cube import Cell
 from chest.chests.asking.durations import BOUNDARIES_NS, bounds_ns, bucket_of, percentile_ns
-from chest.chests.asking.pieces import BudgetOver, Extent, cube_by_pieces, drawn_from, sample_by_pieces
+from chest.chests.asking.latest import latest_by_pieces
+from chest.chests.asking.pieces import BudgetOver, Extent, cube_by_pieces, drawn_from, records_at, sample_by_pieces
 from chest.chests.asking.tally import cell_of
+from chest.chests.contract import StoredRecord
 from chest.chests.query import EVERYTHING, Query
 from chest.record.record import Record
 from chest.testing.records import make_record
@@ -18,6 +21,7 @@ from chest.testing.records import make_record
 _RECORDS = [
     make_record(time_ns=place, status=500 if place % 10 == 0 else 200, duration_ns=place) for place in range(20_000)
 ]
+_NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
 
 class _Store:
@@ -40,7 +44,7 @@ class _Store:
 
     def cells(self, query: Query, first: int, last: int, by: Any, step: Any, seconds: float | None) -> Iterator[Cell]:
         self.asked.append((first, last))
-        for record in self.records_at(range(first, last + 1)):
+        for record in _RECORDS[first : last + 1]:
             if query.matches(record):
                 yield cell_of(record, by, step)
         self._count()
@@ -49,11 +53,11 @@ class _Store:
         self._count()
         return [place for place in range(first, last + 1) if query.matches(_RECORDS[place])]
 
-    def records_at(self, places: Sequence[int]) -> list[Record]:
-        return [_RECORDS[place] for place in places]
+    def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
+        return [StoredRecord(place, _NOW, _RECORDS[place]) for place in places]
 
     def drawn(self, first: int, last: int, count: int) -> list[Record]:
-        return self.records_at(drawn_from(range(first, last + 1), count))
+        return records_at(self, drawn_from(range(first, last + 1), count))
 
 
 def test_within_the_budget_every_piece_is_counted_once_the_newest_first() -> None:
@@ -107,3 +111,16 @@ def test_a_percentile_out_of_buckets_is_close_to_the_exact_one() -> None:
     for share in (0.5, 0.95, 0.99):
         assert percentile_ns(counts, share, durations[-1]) == pytest.approx(durations[int(5000 * share)], rel=0.01)
     assert percentile_ns({}, 0.5) is None
+
+
+def test_the_latest_are_looked_for_from_the_end_until_there_are_enough() -> None:
+    found = latest_by_pieces(_Store(100), Query(statuses=range(500, 600)), None, 30, 60)
+    assert [int(stored.cursor) for stored in found.records] == list(range(19_990, 19_690, -10))
+    assert found.basis.is_exact
+    assert found.basis.read < 2000, "the beginning need not be looked through"
+
+
+def test_if_the_budget_ends_the_latest_that_were_found_are_told_and_how_many_records_were_looked_through() -> None:
+    found = latest_by_pieces(_Store(1), Query(statuses=range(500, 600)), None, 30, 60)
+    assert [int(stored.cursor) for stored in found.records] == list(range(19_990, 19_879, -10))
+    assert found.basis[:3] == (False, 120, 20_000)

@@ -10,6 +10,7 @@ from chest.chests.asking.conditions import NUMBER_FIELDS, Name
 from chest.chests.asking.cube import Cell, Step, group_text, weight_of_rate
 from chest.chests.asking.durations import BOUNDARIES_NS
 from chest.chests.asking.pieces import Extent, drawn_from, records_at
+from chest.chests.contract import StoredRecord
 from chest.chests.query import Query
 from chest.chests.sql.asking.conditions import conditions_of, times_of
 from chest.chests.sql.asking.words import Words
@@ -105,12 +106,12 @@ class SQLPieces:
         text = f"SELECT {self._words.field('seq')} FROM {self._source} WHERE {where}"  # noqa: S608
         return [int(row[0]) for row in self._rows(text, values, seconds)]
 
-    def records_at(self, places: Sequence[int]) -> list[Record]:
+    def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
         words = self._words
         columns = ", ".join(words.field(name) for name in ("seq", *STORED_COLUMNS))
         among = ", ".join(map(str, map(int, places)))
         text = f"SELECT {columns} FROM {self._source} WHERE {words.field('seq')} IN ({among})"  # noqa: S608
-        return [stored_record(tuple(row)).record for row in self._rows(text, (), None)] if places else []
+        return [stored_record(tuple(row)) for row in self._rows(text, (), None)] if places else []
 
     def drawn(self, first: int, last: int, count: int) -> list[Record]:
         return records_at(self, drawn_from(range(first, last + 1), count))

@@ -1,0 +1,171 @@
+"""``ChestPage``: a WSGI application that shows what is in a chest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal, TypeAlias
+
+from chest.chests.contract import ReadableChest
+from chest.dashboard import questions, records
+from chest.dashboard.chest_pool import ChestPool
+from chest.dashboard.parameters import Parameters
+from chest.dashboard.reply import Reply
+from chest.dashboard.static_files import page, static_file
+from chest.errors import ChestError, FilterError, SettingsError
+from chest.record.messages import printable
+from chest.wsgi import Answer, StartResponse, WSGIEnvironment, json_answer, status_line, text_answer
+
+__all__ = ["EVERYBODY", "Allow", "ChestPage"]
+
+EVERYBODY: Final = "everybody"
+Allow: TypeAlias = Callable[[WSGIEnvironment], object] | Literal["everybody"]
+"""Who may see the page: called with the ``environ`` of each request, true if this one may; or the word ``"everybody"``."""
+_Question: TypeAlias = Callable[[ReadableChest, Parameters, float], Reply]
+
+_logger: Final = logging.getLogger("chest.dashboard")
+_SECURITY: Final = (
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none';"
+        " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+)
+_FILES: Final = ("page.js", "page.css")
+_VIEWS: Final = ("", "new", "health")
+"""Paths of the page beside ``record/ID``."""
+_PATIENCE_SECONDS: Final = 1.5
+"""Beyond the budget of a question: for what a store does before it looks at the budget, such as connecting."""
+_QUESTIONS: Final[Mapping[str, _Question]] = {
+    "over-time": questions.over_time,
+    "heatmap": questions.heatmap,
+    "where": questions.heatmap,
+    "top": questions.top,
+    "values": questions.values,
+    "compare": questions.compare,
+    "names": questions.names,
+    "records": records.records,
+}
+
+
+class ChestPage:
+    """The page as a WSGI application, and its endpoints; see ``docs/page.md``. It only reads.
+
+    ``chest ui`` serves it on the loopback interface. ``ChestMiddleware(app, ui=ChestPage(allow=...))`` mounts it into an
+    application. It shows every record with its variables: whoever may see it sees what users did.
+
+    Example::
+
+        page = ChestPage("sqlite:///chest.sqlite3", allow=lambda environ: environ.get("REMOTE_USER") == "ada")
+
+    :param chest: a chest that can be read, or the URL of one. None: the first of the recorder that it is mounted with.
+    :param allow: who may see it: called with the ``environ`` of each request; or ``"everybody"``. Others get 404.
+    :param seconds: the budget of a question; an answer that it cuts short says so.
+    :param questions_at_once: how many questions a process asks at a time; others are answered by 503 at once.
+    :raises SettingsError: an argument is missing or invalid.
+    """
+
+    def __init__(
+        self,
+        chest: ReadableChest | str | None = None,
+        *,
+        allow: Allow | None = None,
+        seconds: float = 1.5,
+        questions_at_once: int = 4,
+    ) -> None:
+        if allow is None or not (callable(allow) or allow == EVERYBODY):
+            raise SettingsError(
+                "ChestPage shows what users did, so it needs allow=: a function that takes the environ of a request and says"
+                f" whether it may see the page, or {EVERYBODY!r} if everybody who can reach it may"
+            )
+        if not seconds > 0 or questions_at_once < 1:
+            raise SettingsError("ChestPage: seconds must be above 0, and questions_at_once at least 1")
+        self._chest, self._allow, self._seconds = chest, allow, seconds
+        self._has_complained = False
+        self._pool = ChestPool(self._source, questions_at_once, seconds + _PATIENCE_SECONDS)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        answer = self._answer(environ)
+        headers = [("Content-Type", answer.content_type), *answer.headers.items(), *_SECURITY]
+        if answer.status != 304:
+            headers.append(("Content-Length", str(len(answer.body))))
+        start_response(status_line(answer.status), headers)
+        return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
+
+    def close(self) -> None:
+        """Close the connections to the store."""
+        self._pool.close()
+
+    def _source(self) -> ReadableChest | str:
+        if self._chest is None:
+            raise SettingsError("ChestPage has no chest: give it a URL, or mount it by ChestMiddleware(ui=...)")
+        return self._chest
+
+    def _answer(self, environ: WSGIEnvironment) -> Answer:
+        if not self._is_allowed(environ):
+            return text_answer(404, "Not Found")
+        if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+            return text_answer(405, "GET or HEAD", {"Allow": "GET, HEAD"})
+        path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
+        if not path and environ.get("SCRIPT_NAME"):
+            # Relative, as a proxy in front may have taken a prefix away.
+            return text_answer(308, "", {"Location": f"{environ['SCRIPT_NAME'].rpartition('/')[2]}/"})
+        room, _, rest = path.removeprefix("/").partition("/")
+        if room == "api":
+            return self._of_question(rest, environ)
+        if room == "static" or (room in _FILES and not rest):
+            return static_file(rest or room, environ)
+        if room == "record" and rest:
+            return page(environ, depth=1)
+        return page(environ, depth=0) if room in _VIEWS and not rest else text_answer(404, "Not Found")
+
+    def _is_allowed(self, environ: WSGIEnvironment) -> bool:
+        if isinstance(self._allow, str):
+            return True
+        try:
+            return bool(self._allow(environ))
+        except Exception:
+            if not self._has_complained:
+                self._has_complained = True
+                _logger.exception("chest: allow= of ChestPage failed, so the page was not shown; said once")
+            return False
+
+    def _of_question(self, path: str, environ: WSGIEnvironment) -> Answer:
+        """An endpoint's answer; one that cannot be given is a sentence."""
+        as_csv = path.endswith(".csv")
+        name = path.removesuffix(".csv")
+        try:
+            parameters = Parameters.of(environ.get("QUERY_STRING", ""))
+            endpoint, _, wanted = name.partition("/")
+            if endpoint == "record" and wanted:
+                reply = self._pool.ask(lambda chest: records.record(chest, wanted, self._seconds))
+            elif name in _QUESTIONS:
+                question = _QUESTIONS[name]
+                reply = self._pool.ask(lambda chest: question(chest, parameters, self._seconds))
+            else:
+                return _problem(404, f"There is no endpoint {printable(name)}.")
+            return reply.csv() if as_csv and reply.rows is not None else reply.json()
+        except records.UnknownRecord as error:
+            return _problem(404, f"No record has the id {printable(str(error))}.")
+        except FilterError as error:
+            return _problem(400, error.reason, position=error.position, parameter=None)
+        except SettingsError as error:
+            return _problem(400, str(error), position=None, parameter=getattr(error, "parameter", None))
+        except ChestError as error:
+            retry_after = getattr(error, "retry_after", None)
+            return _problem(503, printable(str(error)), retry_after=retry_after)
+        except Exception:
+            _logger.exception("chest: a question of the page failed")
+            return _problem(500, "The question failed; the log of the server says why.")
+
+
+def _problem(status: int, error: str, *, retry_after: float | None = None, **more: object) -> Answer:
+    headers = {"Cache-Control": "no-store"}
+    if retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(retry_after)))
+    return json_answer(status, {"error": error, **more}, headers)

@@ -1,0 +1,87 @@
+"""The endpoints about single requests."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from chest.chests.asking.conditions import Condition, Name
+from chest.chests.contract import Cursor, Query, ReadableChest, StoredRecord
+from chest.dashboard.parameters import ParameterError, Parameters
+from chest.dashboard.reply import Reply, basis_of, milliseconds
+from chest.query.record_fields import record_fields
+
+__all__ = ["UnknownRecord", "record", "records"]
+
+_MOST_RECORDS: Final = 1000
+_MOST_RELATED: Final = 200
+_RECORD_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class UnknownRecord(LookupError):
+    """No record has this id."""
+
+
+def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Reply:
+    """The records stored last, newest first; or, behind ``after_id``, those that have come since."""
+    query, limit = parameters.query(), parameters.whole("limit", 100, _MOST_RECORDS)
+    after, before = (_cursor(chest, parameters, name) for name in ("after_id", "before_id"))
+    if after is not None:
+        came = chest.read(query, after=after, limit=limit)
+        rows = [fields_of(stored) for stored in reversed(came)]
+        return Reply({"records": rows, "next": None, "newest": came[-1].cursor if came else after}, rows)
+    newest = chest.newest() if before is None else None
+    found = chest.latest(query, before=before, limit=limit, seconds=seconds)
+    rows = [fields_of(stored) for stored in found.records]
+    more = found.records[-1].cursor if len(rows) == limit else None
+    return Reply({"basis": basis_of(found.basis), "records": rows, "next": more, "newest": newest}, rows)
+
+
+def record(chest: ReadableChest, wanted: str, seconds: float) -> Reply:
+    """Everything about one record, told by its id, or about the first one with this request id.
+
+    :raises UnknownRecord: there is none.
+    """
+    found = _with_id(chest, wanted) or next(iter(chest.read(Query(request_id=wanted), limit=1)), None)
+    if found is None:
+        raise UnknownRecord(wanted)
+    same_request = [
+        stored
+        for stored in chest.read(Query(request_id=found.record.request_id), limit=_MOST_RELATED)
+        if stored.record.id != found.record.id
+    ]
+    value = {
+        "record": fields_of(found),
+        "children": [],
+        "related": [fields_of(stored) for stored in same_request],
+        "previous": {},
+        "next": {},
+    }
+    return Reply(value)
+
+
+def fields_of(stored: StoredRecord) -> dict[str, Any]:
+    """As ``chest find --json`` writes it, and its time and duration in milliseconds, which JavaScript can hold."""
+    record = stored.record
+    times = {"time_ms": milliseconds(record.time_ns), "duration_ms": milliseconds(record.duration_ns)}
+    return {**record_fields(stored), **times}
+
+
+def _with_id(chest: ReadableChest, wanted: str) -> StoredRecord | None:
+    if not _RECORD_ID.fullmatch(wanted):
+        return None
+    query = Query(conditions=(Condition(Name("field", "id"), "equals", (wanted,)),))
+    return next(iter(chest.read(query, limit=1)), None)
+
+
+def _cursor(chest: ReadableChest, parameters: Parameters, name: str) -> Cursor | None:
+    """A place: a record's ``seq``, or its ``id``."""
+    text = parameters.text(name)
+    if not text:
+        return None
+    if _RECORD_ID.fullmatch(text):
+        found = _with_id(chest, text)
+        if found is None:
+            raise ParameterError(name, f"no record has the id {text}")
+        return found.cursor
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text
