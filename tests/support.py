@@ -12,31 +12,16 @@ from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.recorder.part_records import UnrecordedProcess
 from chest.ring.line import Resource
+from chest.testing import records
 
 _ids = RecordIds()
 
 
 def make_record(ids: RecordIds | None = None, **changes: Any) -> Record:
-    """A record as a request leaves it, with these fields changed."""
+    """A record as of ``chest.testing``, but of host ``test`` and without attributes; ids increase in the order of the calls."""
     time_ns = changes.get("time_ns", time.time_ns())
-    fields: dict[str, Any] = {
-        "id": (ids or _ids).new(time_ns),
-        "request_id": "6b2b7d2e-1c6f-4a2c-9d0b-111122223333",
-        "time_ns": time_ns,
-        "duration_ns": 1_234_567,
-        "method": "GET",
-        "path": "/items/1",
-        "route": "/items/<int:id>",
-        "status": 200,
-        "outcome": "ok",
-        "error": None,
-        "variables": {"user_id": "123", "plan": "premium", "items": 5, "beta": True, "render_ms": 1.25},
-        "attributes": {},
-        "service": "shop",
-        "release": "1.0",
-        "host": "test",
-    }
-    return Record(**fields | changes)
+    own = {"id": (ids or _ids).new(time_ns), "time_ns": time_ns, "attributes": {}, "host": "test"}
+    return records.make_record(**own | changes)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
