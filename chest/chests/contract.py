@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 from chest.chests.asking.conditions import Name
-from chest.chests.asking.cube import Cube, Sample, Step
+from chest.chests.asking.cube import Cube, CubeQuestion, Sample, Step
 from chest.chests.asking.latest import Latest, latest_by_reading
 from chest.chests.asking.tally import cube_by_reading, sample_by_reading, time_range_by_reading
 from chest.chests.query import EVERYTHING, Query
@@ -164,7 +164,11 @@ class ReadableChest(Chest):
         :param groups: the most groups to tell apart; the smallest beyond are put together.
         :param seconds: the budget; None: none.
         """
-        return cube_by_reading(self, query, by, step, groups, seconds)
+        return self._answer(CubeQuestion(query, tuple(by), step, groups, seconds))
+
+    def _answer(self, question: CubeQuestion) -> Cube:
+        """The answer of :meth:`cube`."""
+        return cube_by_reading(self, question)
 
     def sample(self, query: Query = EVERYTHING, *, size: int = 5000, seconds: float | None = None) -> Sample:
         """Records that match, drawn at random, or all if there are no more than ``size``. The budget as of :meth:`cube`."""

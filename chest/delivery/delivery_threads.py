@@ -26,27 +26,15 @@ class Steps(Protocol):
         """Do what there is to do; how many seconds until the next step, None when it has ended. Never raises."""
 
 
-class Seat:
-    """The place of one recorder's delivery in one of the threads."""
+class Seat(Claim):
+    """The place of one recorder's delivery in one of the threads. Who has taken it may step or move it."""
 
     def __init__(self, delivery: Steps, thread: _DeliveryThread) -> None:
+        super().__init__()
         self.delivery = delivery
         self.thread = thread
         self.due_at = 0.0
         self.is_woken = False
-        self._token = [None]
-
-    def take(self) -> bool:
-        """Whether the caller may step or move it until :meth:`give_back`: the one that has popped the token."""
-        try:
-            self._token.pop()
-        except IndexError:
-            return False
-        return True
-
-    def give_back(self) -> None:
-        """Another may step or move it."""
-        self._token.append(None)
 
     def wake(self) -> None:
         """Have it stepped at once. Never waits, and may be called from a signal handler."""

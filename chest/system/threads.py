@@ -53,21 +53,26 @@ def new_reentrant_lock() -> Any:
 
 
 class Claim:
-    """Whether a thread runs is decided once, by the one that takes this first: the thread, or the starter that gives it up.
+    """What one of several callers takes, without a lock: only one can pop the token.
 
-    The exception of a signal handler may come out of :func:`start_thread` although the thread was started.
+    It decides who starts a thread: the exception of a signal handler may come out of :func:`start_thread` although the
+    thread runs. So the thread, or the starter that gives it up, takes the claim first.
     """
 
     def __init__(self) -> None:
         self._token = [None]
 
     def take(self) -> bool:
-        """True for the first caller."""
+        """True for one caller, until :meth:`give_back`."""
         try:
             self._token.pop()
         except IndexError:
             return False
         return True
+
+    def give_back(self) -> None:
+        """Another caller may take it."""
+        self._token.append(None)
 
 
 def start_thread(run: Callable[[], None]) -> None:

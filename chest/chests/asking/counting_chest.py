@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from chest.chests.asking.conditions import Name
-from chest.chests.asking.cube import Cube, Sample, Step
+from chest.chests.asking.cube import Cube, CubeQuestion, Sample
 from chest.chests.asking.latest import Latest, latest_by_pieces
 from chest.chests.asking.pieces import Pieces, cube_by_pieces, sample_by_pieces
 from chest.chests.contract import Cursor, ReadableChest
@@ -27,19 +27,11 @@ class CountingChest(ReadableChest):
     def _can_count(self, query: Query, by: Sequence[Name] = ()) -> bool:
         """True if the store can say all of it."""
 
-    def cube(
-        self,
-        query: Query = EVERYTHING,
-        *,
-        by: Sequence[Name] = (),
-        step: Step | None = None,
-        groups: int = 1000,
-        seconds: float | None = None,
-    ) -> Cube:
-        if not self._can_count(query, by):
-            return super().cube(query, by=by, step=step, groups=groups, seconds=seconds)
+    def _answer(self, question: CubeQuestion) -> Cube:
+        if not self._can_count(question.query, question.by):
+            return super()._answer(question)
         with self._pieces() as pieces:
-            return cube_by_pieces(pieces, query, by, step, groups, seconds)
+            return cube_by_pieces(pieces, question)
 
     def sample(self, query: Query = EVERYTHING, *, size: int = 5000, seconds: float | None = None) -> Sample:
         is_exact = self._can_count(query)

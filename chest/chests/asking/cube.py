@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chest.chests.asking.conditions import ABSENT, Name
 from chest.record.record import Outcome, Record
+
+if TYPE_CHECKING:
+    from chest.chests.query import Query
 
 __all__ = [
     "FAILED",
@@ -18,6 +21,7 @@ __all__ = [
     "Basis",
     "Cell",
     "Cube",
+    "CubeQuestion",
     "Group",
     "Sample",
     "Step",
@@ -86,6 +90,16 @@ class Cell(NamedTuple):
     total_ns: float
     """The sum of the durations of these requests."""
     longest_ns: int
+
+
+class CubeQuestion(NamedTuple):
+    """What a cube is asked for; see :meth:`chest.chests.contract.ReadableChest.cube`."""
+
+    query: Query
+    by: tuple[Name, ...] = ()
+    step: Step | None = None
+    groups: int = 1000
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from chest.chests.asking.conditions import Name
-from chest.chests.asking.cube import Basis, Cell, Cube, Sample, Step
+from chest.chests.asking.cube import Basis, Cell, Cube, CubeQuestion, Sample, Step
 from chest.chests.asking.tally import Tally, cell_of
 from chest.record.record import Record
 
@@ -85,15 +85,14 @@ class Pieces(Protocol):
         """Records between these places, drawn at random, none twice; about so many, all if there are no more."""
 
 
-def cube_by_pieces(
-    store: Pieces, query: Query, by: Sequence[Name], step: Step | None, groups: int, seconds: float | None
-) -> Cube:
+def cube_by_pieces(store: Pieces, question: CubeQuestion) -> Cube:
     """The cube: exact if the budget is enough."""
+    query, by, step, groups, seconds = question
     begin = time.monotonic()
     tally = Tally(groups)
     extent = extent_within(store, query, seconds)
     if extent is None:
-        return tally.cube(tuple(by), step, Basis(True, 0, 0, time.monotonic() - begin))
+        return tally.cube(by, step, Basis(True, 0, 0, time.monotonic() - begin))
     span, last = extent.last - extent.first + 1, extent.last
     size = span if seconds is None else max(1, span // _FIRST_PIECE)
     while last >= extent.first:
@@ -115,8 +114,8 @@ def cube_by_pieces(
     read = extent.records * (extent.last - last) // span
     is_exact = last < extent.first
     if not is_exact:
-        read += _estimate(store, query, Extent(extent.first, last, extent.records - read), by, step, tally)
-    return tally.cube(tuple(by), step, Basis(is_exact, read, extent.records, time.monotonic() - begin))
+        read += _estimate(store, question, Extent(extent.first, last, extent.records - read), tally)
+    return tally.cube(by, step, Basis(is_exact, read, extent.records, time.monotonic() - begin))
 
 
 def sample_by_pieces(store: Pieces, query: Query, size: int, seconds: float | None, *, is_exact: bool) -> Sample:
@@ -171,11 +170,11 @@ def seconds_left(begin: float, seconds: float | None) -> float | None:
     return max(0.0, begin + seconds * (1 - _KEPT_FOR_ESTIMATE) - time.monotonic())
 
 
-def _estimate(store: Pieces, query: Query, rest: Extent, by: Sequence[Name], step: Step | None, tally: Tally) -> int:
+def _estimate(store: Pieces, question: CubeQuestion, rest: Extent, tally: Tally) -> int:
     """Add the cells of the rest, each record at a random place for as many as were not read; returns how many were read."""
-    read, found = _probe(store, query, rest, _SAMPLED)
+    read, found = _probe(store, question.query, rest, _SAMPLED)
     for record in found:
-        tally.add(cell_of(record, by, step, max(1.0, rest.records / read)))
+        tally.add(cell_of(record, question.by, question.step, max(1.0, rest.records / read)))
     return read
 
 

@@ -15,6 +15,7 @@ from chest.chests.asking.cube import (
     Basis,
     Cell,
     Cube,
+    CubeQuestion,
     Group,
     Sample,
     Step,
@@ -108,10 +109,9 @@ def cell_of(record: Record, by: Sequence[Name], step: Step | None, scale: float 
     )
 
 
-def cube_by_reading(
-    chest: ReadableChest, query: Query, by: Sequence[Name], step: Step | None, groups: int, seconds: float | None
-) -> Cube:
+def cube_by_reading(chest: ReadableChest, question: CubeQuestion) -> Cube:
     """A cube of any chest that can be read. If the time is over before all is read, the rest is left out: see the basis."""
+    query, by, step, groups, seconds = question
     begin, tally, read, is_whole = time.monotonic(), Tally(groups), 0, True
     for page in _pages(chest, query):
         read += len(page)
@@ -120,7 +120,7 @@ def cube_by_reading(
         if seconds is not None and time.monotonic() - begin > seconds:
             is_whole = len(page) < _PAGE_RECORDS
             break
-    return tally.cube(tuple(by), step, Basis(is_whole, read, read, time.monotonic() - begin))
+    return tally.cube(by, step, Basis(is_whole, read, read, time.monotonic() - begin))
 
 
 def sample_by_reading(chest: ReadableChest, query: Query, size: int, seconds: float | None) -> Sample:

@@ -22,8 +22,11 @@ __all__ = [
     "JSON_COLUMNS",
     "LEDGER_TABLE",
     "NULLABLE_COLUMNS",
+    "SIZED_ROWS",
     "STORED_COLUMNS",
+    "TEXT_COLUMNS",
     "MissingColumns",
+    "estimated_bytes",
     "ledger_key",
     "missing_from",
     "table_of",
@@ -43,12 +46,27 @@ JSON_COLUMNS: Final = tuple(name for name, types in FIELD_TYPES.items() if dict 
 NULLABLE_COLUMNS: Final = tuple(name for name, types in FIELD_TYPES.items() if NoneType in types)
 """A table may lack these, and every field that a later release adds."""
 
+TEXT_COLUMNS: Final = ("id", "request_id", "path", "variables", "attributes", "service", "release", "host")
+"""The columns whose texts make most of a row's size."""
+SIZED_ROWS: Final = 1000
+"""How many of the newest rows are measured, to estimate the size of all."""
+_BYTES_BESIDE_TEXT: Final = 200
+"""Of a row: its numbers, its header, and its entries in three indexes."""
+
 _log: Final = logging.getLogger("chest.chests.sql")
 
 
 def missing_from(names: Container[str]) -> list[str]:
     """The columns that a table with these names lacks, of those that it may lack."""
     return [name for name in NULLABLE_COLUMNS if name not in names]
+
+
+def estimated_bytes(rows: int, text_length: float | None) -> int:
+    """The size of a table of so many rows.
+
+    :param text_length: the mean length of a row's :data:`TEXT_COLUMNS`, in characters; None if there is no row.
+    """
+    return int(rows * (float(text_length or 0) + _BYTES_BESIDE_TEXT))
 
 
 def values_of(rows: list[tuple[Any, ...]], columns: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Select, Table, Text, cast, delete, func, select
 
+from chest.chests.sql.columns import SIZED_ROWS, TEXT_COLUMNS, estimated_bytes
 from chest.chests.sql.dialect import Database
 from chest.chests.upkeep import RetentionBackend
 from chest.system.fork_safe_connection import ForkSafeConnection
 
 __all__ = ["SQLRetentionBackend"]
-
-_SAMPLED_ROWS: Final = 1000
-_BYTES_BESIDE_TEXT: Final = 200
-"""Of a row: its numbers, its header, and its entries in three indexes."""
-_TEXTS: Final = ("id", "request_id", "path", "variables", "attributes", "service", "release", "host")
 
 
 class SQLRetentionBackend(RetentionBackend):
@@ -43,7 +39,7 @@ class SQLRetentionBackend(RetentionBackend):
         """What the texts of the newest rows make of all of them."""
         with self._database.explained(), self._reading.use() as connection:
             average = connection.execute(self._average_row()).scalar_one()
-        return int(self.rows() * (float(average or 0) + _BYTES_BESIDE_TEXT))
+        return estimated_bytes(self.rows(), average)
 
     def remove_oldest(self, limit: int, before_ns: int | None = None) -> int:
         columns = self._table.c
@@ -71,7 +67,7 @@ class SQLRetentionBackend(RetentionBackend):
     def _average_row(self) -> Select[Any]:
         columns = self._table.c
         newest = (
-            select(*(columns[name] for name in _TEXTS)).order_by(columns.seq.desc()).limit(_SAMPLED_ROWS).subquery()
+            select(*(columns[name] for name in TEXT_COLUMNS)).order_by(columns.seq.desc()).limit(SIZED_ROWS).subquery()
         )
-        lengths = (func.coalesce(func.length(cast(newest.c[name], Text)), 0) for name in _TEXTS)
+        lengths = (func.coalesce(func.length(cast(newest.c[name], Text)), 0) for name in TEXT_COLUMNS)
         return select(func.avg(sum(lengths)))

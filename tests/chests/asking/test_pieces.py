@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chest.chests.asking.cube import Cell
+from chest.chests.asking.cube import Cell, CubeQuestion
 from chest.chests.asking.durations import BOUNDARIES_NS, bounds_ns, bucket_of, percentile_ns
 from chest.chests.asking.latest import latest_by_pieces
 from chest.chests.asking.pieces import BudgetOver, Extent, cube_by_pieces, drawn_from, records_at, sample_by_pieces
@@ -62,7 +62,7 @@ class _Store:
 
 def test_within_the_budget_every_piece_is_counted_once_the_newest_first() -> None:
     store = _Store(100)
-    cube = cube_by_pieces(store, EVERYTHING, (), None, 10, 60)
+    cube = cube_by_pieces(store, CubeQuestion(EVERYTHING, groups=10, seconds=60))
     assert cube.basis.is_exact
     assert (cube.basis.read, cube.basis.of) == (20_000, 20_000)
     assert sum(cell.records for cell in cube.cells) == 20_000
@@ -73,7 +73,7 @@ def test_within_the_budget_every_piece_is_counted_once_the_newest_first() -> Non
 
 @pytest.mark.parametrize("answers", [0, 1])
 def test_what_the_budget_leaves_is_estimated_from_records_at_random_places(answers: int) -> None:
-    cube = cube_by_pieces(_Store(answers), Query(statuses=range(500, 600)), (), None, 10, 60)
+    cube = cube_by_pieces(_Store(answers), CubeQuestion(Query(statuses=range(500, 600)), groups=10, seconds=60))
     assert not cube.basis.is_exact
     assert cube.basis.of == 20_000
     assert 5000 <= cube.basis.read < 20_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from chest.chests.sql.columns import LEDGER_TABLE
+from chest.chests.sql.columns import LEDGER_TABLE, SIZED_ROWS, TEXT_COLUMNS, estimated_bytes
 from chest.chests.sql.sqlite.database import SQLiteDatabase
 from chest.chests.sql.sqlite.table import delete
 from chest.chests.upkeep import RetentionBackend
@@ -13,14 +13,8 @@ from chest.system.sqlite_file import FileConnection
 
 __all__ = ["SQLiteRetentionBackend"]
 
-_SAMPLED_ROWS: Final = 1000
-_BYTES_BESIDE_TEXT: Final = 200
-"""Of a row: its numbers, its header, and its entries in three indexes."""
 _INCREMENTAL: Final = 2
-_LENGTHS: Final = " + ".join(
-    f"coalesce(length({name}), 0)"
-    for name in ("id", "request_id", "path", "variables", "attributes", "service", "release", "host")
-)
+_LENGTHS: Final = " + ".join(f"coalesce(length({name}), 0)" for name in TEXT_COLUMNS)
 
 
 class SQLiteRetentionBackend(RetentionBackend):
@@ -46,12 +40,12 @@ class SQLiteRetentionBackend(RetentionBackend):
 
     def used_bytes(self) -> int:
         """Of a file of its own, the pages in use; else what the texts of the newest rows make of all of them."""
-        newest = f'SELECT * FROM "{self._table}" ORDER BY seq DESC LIMIT {_SAMPLED_ROWS}'  # noqa: S608
+        newest = f'SELECT * FROM "{self._table}" ORDER BY seq DESC LIMIT {SIZED_ROWS}'  # noqa: S608
         with self._database.explained(), self._reading.use() as connection:
             if self._has_the_file_alone(connection):
                 return (_pragma(connection, "page_count") - _pragma(connection, "freelist_count")) * _page(connection)
             average = connection.execute(f"SELECT avg({_LENGTHS}) FROM ({newest})").fetchone()[0]  # noqa: S608
-        return int(self.rows() * (float(average or 0) + _BYTES_BESIDE_TEXT))
+        return estimated_bytes(self.rows(), average)
 
     def remove_oldest(self, limit: int, before_ns: int | None = None) -> int:
         # By time, if there is a bound, for there is an index: by seq, all that is younger and was stored earlier would be
