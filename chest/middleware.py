@@ -19,7 +19,7 @@ from chest.settings.asgi import refuse_asgi
 from chest.settings.service_name import DEFAULT_SERVICE, service_of
 from chest.settings.settings import RECORDER_SIDE, Settings
 from chest.settings.trusted_proxies import TrustedProxies
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, put_in
 
 if TYPE_CHECKING:
     from chest.dockerflow import Dockerflow
@@ -105,8 +105,8 @@ class _DisabledMiddleware(ChestMiddleware):
     """``enabled=False``: calls the bare application."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if ENVIRON_KEY not in environ or not is_being_recorded(environ):
-            environ[ENVIRON_KEY] = NO_REQUEST  # the application may write to it all the same
+        if not is_being_recorded(environ):
+            put_in(environ, ENVIRON_KEY, NO_REQUEST)  # the application may write to it all the same
         return self.app(environ, start_response)
 
 

@@ -14,7 +14,32 @@ else:
     StartResponse = Callable[..., Callable[[bytes], object]]
     WSGIApplication = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
-__all__ = ["Answer", "StartResponse", "WSGIApplication", "WSGIEnvironment", "json_answer", "text_answer"]
+__all__ = [
+    "Answer",
+    "StartResponse",
+    "WSGIApplication",
+    "WSGIEnvironment",
+    "json_answer",
+    "put_in",
+    "text_answer",
+    "value_in",
+]
+
+
+def value_in(environ: WSGIEnvironment, key: str) -> Any:
+    """The value of a key, or None; also if another key of ``environ``, with code of its own, raises when it is compared."""
+    try:
+        return environ.get(key)
+    except Exception:  # noqa: BLE001 - the application's `__eq__`
+        return None
+
+
+def put_in(environ: WSGIEnvironment, key: str, value: object) -> None:
+    """Set the value of a key, unless another key of ``environ`` raises when it is compared."""
+    try:
+        environ[key] = value
+    except Exception:  # noqa: BLE001 - the application's `__eq__`
+        pass
 
 
 class Answer(NamedTuple):

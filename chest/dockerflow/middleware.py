@@ -13,7 +13,7 @@ from chest.request.context import ENVIRON_KEY, RequestContext
 from chest.request.request_id import accepted
 from chest.settings.asgi import refuse_asgi
 from chest.settings.settings import Settings
-from chest.wsgi import Answer, StartResponse, WSGIApplication, WSGIEnvironment, text_answer
+from chest.wsgi import Answer, StartResponse, WSGIApplication, WSGIEnvironment, text_answer, value_in
 
 if TYPE_CHECKING:
     from chest.dockerflow.dockerflow import Dockerflow
@@ -76,11 +76,11 @@ class DockerflowMiddleware:
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        view = self._views.get(environ.get("PATH_INFO", ""))
-        context = environ.get(ENVIRON_KEY)
+        view = self._views.get(value_in(environ, "PATH_INFO") or "")
+        context = value_in(environ, ENVIRON_KEY)
         if view is None:
             if isinstance(context, RequestContext) and context.is_being_recorded:
-                told_id = None if self._id_key is None else told_request_id(environ.get(self._id_key))
+                told_id = None if self._id_key is None else told_request_id(value_in(environ, self._id_key))
                 if told_id is not None:
                     context.request_id = told_id
                 if self._summary is not None:

@@ -13,7 +13,7 @@ from chest.request.metadata import copied_metadata
 from chest.request.parts.sub_record import SubRecord
 from chest.request.sanitizer.redaction import Redaction
 from chest.settings.settings import Settings
-from chest.wsgi import WSGIEnvironment
+from chest.wsgi import WSGIEnvironment, value_in
 
 __all__ = ["RequestSummaries", "SummaryAttributes"]
 
@@ -100,11 +100,13 @@ class RequestSummaries:
 def shown_of(environ: WSGIEnvironment, clean_text: Callable[[str], str], *, with_query: bool) -> dict[str, Any]:
     """What a summary shows of the request that no other record needs, as attributes."""
     shown: dict[str, Any] = {}
-    if "HTTP_USER_AGENT" in environ:
-        shown[AGENT] = environ["HTTP_USER_AGENT"][:_MOST_CHARACTERS]
-    if "HTTP_ACCEPT_LANGUAGE" in environ:
-        shown[LANGUAGE] = [environ["HTTP_ACCEPT_LANGUAGE"][:_MOST_CHARACTERS]]
-    query = environ.get("QUERY_STRING")
+    agent, language, query = (
+        value_in(environ, key) for key in ("HTTP_USER_AGENT", "HTTP_ACCEPT_LANGUAGE", "QUERY_STRING")
+    )
+    if agent is not None:
+        shown[AGENT] = agent[:_MOST_CHARACTERS]
+    if language is not None:
+        shown[LANGUAGE] = [language[:_MOST_CHARACTERS]]
     if with_query and query:
         readable = query.encode("latin-1", "replace").decode("utf-8", "replace")
         shown[QUERY] = clean_text(f"/?{readable}")[2:][:_MOST_CHARACTERS]

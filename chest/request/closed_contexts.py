@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 from chest.counters import Counters
 from chest.request.context import ENVIRON_KEY, RequestContext, current_context
 from chest.request.metadata import RequestMetadata
-from chest.wsgi import WSGIEnvironment
+from chest.wsgi import WSGIEnvironment, value_in
 
 
 class _Unwritable(RequestContext):
@@ -159,5 +159,5 @@ def current() -> RequestContext:
 
 def context_of(environ: WSGIEnvironment) -> RequestContext:
     """The context of the request that has this ``environ``; if it is not recorded, a context that keeps nothing."""
-    context = environ.get(ENVIRON_KEY)
+    context = value_in(environ, ENVIRON_KEY)
     return context if isinstance(context, RequestContext) else NO_REQUEST

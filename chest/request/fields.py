@@ -9,7 +9,7 @@ from chest.native import agree
 from chest.record.record import Outcome
 from chest.record.row import KNOWN_METHODS, METHOD_CHARACTERS, code_of, outcome_of_code, utf8_path
 from chest.record.text import storable_text
-from chest.wsgi import WSGIEnvironment
+from chest.wsgi import WSGIEnvironment, value_in
 
 ROUTE_CHARACTERS: Final = 512
 STATUS_CHARACTERS: Final = 128
@@ -87,7 +87,7 @@ _SCHEMES: Final = ("http", "https")
 
 def scheme_of(environ: WSGIEnvironment) -> str | None:
     """``http`` or ``https``, as the server told; None if it told something else."""
-    scheme = environ.get("wsgi.url_scheme")
+    scheme = value_in(environ, "wsgi.url_scheme")
     return scheme if type(scheme) is str and scheme in _SCHEMES else None
 
 

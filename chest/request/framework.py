@@ -19,7 +19,7 @@ from chest.request.client.user import loaded_user_id
 from chest.request.context import ENVIRON_KEY, RequestContext
 from chest.request.fields import ROUTE_CHARACTERS, mounted
 from chest.request.metadata import RequestMetadata
-from chest.wsgi import WSGIEnvironment
+from chest.wsgi import WSGIEnvironment, value_in
 
 WERKZEUG_REQUEST: Final = "werkzeug.request"
 """Under this key Werkzeug's request is in ``environ``; Flask's knows its rule. Flask takes it out before it returns."""
@@ -105,7 +105,7 @@ def record_user(environ: WSGIEnvironment, user: object) -> None:
 
 
 def _recorded(environ: WSGIEnvironment) -> RequestContext | None:
-    context = environ.get(ENVIRON_KEY)
+    context = value_in(environ, ENVIRON_KEY)
     return context if isinstance(context, RequestContext) and context.is_being_recorded else None
 
 
@@ -118,7 +118,7 @@ def tell_route(environ: WSGIEnvironment, context: RequestContext, known: Known) 
     if metadata is None:
         metadata = context._metadata = RequestMetadata()
     if metadata.route is None:
-        metadata.route = mounted(environ.get("SCRIPT_NAME"), known[0])
+        metadata.route = mounted(value_in(environ, "SCRIPT_NAME"), known[0])
     if metadata.known_attributes is None:
         metadata.known_attributes = known[1]
 

@@ -24,7 +24,7 @@ from chest.request.selection import Selection
 from chest.request.sending import asks_for_websocket, is_end_of_a_websocket
 from chest.request.served import echoing_context, served_context
 from chest.request.served_file import said_length
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, put_in, value_in
 
 _COMPLETE: Final = frozenset((list, tuple))
 Known: TypeAlias = tuple[RequestContext, str, str, str, str, int, int]
@@ -83,18 +83,19 @@ class RequestMiddleware(FastMiddleware):
         )  # fmt: skip
 
     def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO") or ""
-        if environ.get("SCRIPT_NAME"):
-            path = f"{environ['SCRIPT_NAME']}{path}"
+        path, mount = value_in(environ, "PATH_INFO") or "", value_in(environ, "SCRIPT_NAME")
+        if mount:
+            path = f"{mount}{path}"
         if self._selection.is_excluded(path):
             if not is_being_recorded(environ):
-                environ[ENVIRON_KEY] = UnrecordedContext()
+                put_in(environ, ENVIRON_KEY, UnrecordedContext())
             return self._app(environ, start_response)
         if not self._process.fork_guard[0]:
             self._process.prepare()
         if is_being_recorded(environ):
             return self._app(environ, start_response)
-        environ[ENVIRON_KEY] = context = self._context_class()
+        context = self._context_class()
+        put_in(environ, ENVIRON_KEY, context)
         completion = self._begin(environ, start_response, context, path)
         previous = current_context.get()
         try:
@@ -117,13 +118,13 @@ class RequestMiddleware(FastMiddleware):
         """What is needed of environ is copied now, and environ is kept for the call of the application alone: servers use it again."""
         context._server_start_response, context._environ = start_response, environ
         context._metadata = context._scheme = context._status = context._in_flight = None
-        trace = trace_of(environ.get("HTTP_TRACEPARENT"))
+        trace = trace_of(value_in(environ, "HTTP_TRACEPARENT"))
         if trace is not None:
             context._metadata = RequestMetadata()
             context._metadata.trace = trace
         context._scheme = scheme_of(environ)
         request_id = context._request_id = self._request_id(environ, context)
-        method = environ.get("REQUEST_METHOD") or ""
+        method = value_in(environ, "REQUEST_METHOD") or ""
         tail, time_ns, in_flight = self._emitter.new_tail(), time.time_ns(), self._process.in_flight
         is_websocket = asks_for_websocket(environ)
         if in_flight is not None and not is_websocket:
@@ -153,7 +154,9 @@ class RequestMiddleware(FastMiddleware):
             if context._in_flight is not None:
                 self._emitter.forget(context)
             raise
-        is_upgrade = not completion.body_bytes and context._status is None and "HTTP_UPGRADE" in environ
+        is_upgrade = (
+            not completion.body_bytes and context._status is None and value_in(environ, "HTTP_UPGRADE") is not None
+        )
         completion.finish(Outcome.UPGRADED if is_upgrade else None)
         return body  # type: ignore[no-any-return]
 
@@ -175,7 +178,7 @@ class RequestMiddleware(FastMiddleware):
     def _request_id(self, environ: WSGIEnvironment, context: RequestContext) -> str:
         """The user's generator's, and where that fails one of ours; without one a valid incoming id, else one of ours."""
         if self._generator is None:
-            return accepted(environ.get(self._header_key)) or self._process.request_ids.new()
+            return accepted(value_in(environ, self._header_key)) or self._process.request_ids.new()
         request_id = generated(self._generator, self._process.counters)
         if request_id is None:
             return self._process.request_ids.new()
@@ -187,7 +190,7 @@ class RequestMiddleware(FastMiddleware):
         """The application raised instead of returning; a websocket library may, when the connection is over."""
         context = completion.context
         has_started = context is not None and context._status is not None
-        if not has_started and "HTTP_UPGRADE" in environ and is_end_of_a_websocket(error):
+        if not has_started and value_in(environ, "HTTP_UPGRADE") is not None and is_end_of_a_websocket(error):
             completion.finish(Outcome.UPGRADED)
             return
         if context is not None:
@@ -209,5 +212,5 @@ def _bytes_in(body: Iterable[bytes]) -> int:
 
 def is_being_recorded(environ: WSGIEnvironment) -> bool:
     """Whether a middleware further out records this request already; any other context is a leftover, or keeps nothing."""
-    context: Any = environ.get(ENVIRON_KEY)
+    context = value_in(environ, ENVIRON_KEY)
     return isinstance(context, RequestContext) and context.is_being_recorded

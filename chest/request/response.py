@@ -14,7 +14,7 @@ from chest.record.record import Outcome
 from chest.request.completion import NO_BYTES, CompletionHandler, RequestCompletion
 from chest.request.context import RequestContext, current_context
 from chest.request.served_file import is_served_file, watch_file
-from chest.wsgi import WSGIEnvironment
+from chest.wsgi import WSGIEnvironment, value_in
 
 _get_current = current_context.get
 _set_current = current_context.set
@@ -81,12 +81,20 @@ class StreamedResponse(RequestCompletion):
                 _set_current(context)
             self._is_exhausted = True
         except BaseException as error:
-            if not is_outside:  # else the server has stopped asking, and this is the generator's own end
+            if (
+                self._is_working()
+            ):  # the application, or another thread, asks for a chunk amid a chunk: nothing ends of it
+                self._asked = None
+            elif not is_outside:  # else the server has stopped asking, and this is the generator's own end
                 self.failed(error)
             raise
         finally:
             if not is_outside:
                 _set_current(previous)
+
+    def _is_working(self) -> bool:
+        body = self._body
+        return type(body) is GeneratorType and body.gi_running
 
     def __next__(self) -> bytes:
         """For a server that calls ``next`` without ``iter()``, as it may if the body is an iterator."""
@@ -211,13 +219,13 @@ def returned(completion: RequestCompletion, body: Any, environ: WSGIEnvironment)
     if is_served_file(body, environ):
         watch_file(completion, body)
         return body  # type: ignore[no-any-return]
-    context = completion.context
+    context, upgrade = completion.context, value_in(environ, "HTTP_UPGRADE")
     assert context is not None
     if not (hasattr(type(body), "__iter__") or hasattr(type(body), "__getitem__")) or (
-        context._status is None and "HTTP_UPGRADE" in environ
+        context._status is None and upgrade is not None
     ):
         # No body at all, or the sentinel of a server that has taken the connection over: by identity, untouched.
-        completion.finish(Outcome.ERROR if "HTTP_UPGRADE" not in environ else Outcome.UPGRADED)
+        completion.finish(Outcome.ERROR if upgrade is None else Outcome.UPGRADED)
         return body  # type: ignore[no-any-return]
     if isinstance(body, _BYTES):  # no body that PEP 3333 knows, but uWSGI sends it: as it is, else uWSGI would not
         completion.body_bytes = len(body)

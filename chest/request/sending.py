@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chest.record.record import Outcome
 from chest.request.fields import class_name, class_names
-from chest.wsgi import WSGIEnvironment
+from chest.wsgi import WSGIEnvironment, value_in
 
 _ERRORS_OF_A_CONNECTION: Final = frozenset(
     (
@@ -84,7 +84,7 @@ _NAMES_OF_A_CLOSED_WEBSOCKET: Final = frozenset(
 
 def asks_for_websocket(environ: WSGIEnvironment) -> bool:
     """Whether the client wants to have a websocket."""
-    asked = environ.get("HTTP_UPGRADE")
+    asked = value_in(environ, "HTTP_UPGRADE")
     return isinstance(asked, str) and asked.strip().lower() == "websocket"
 
 

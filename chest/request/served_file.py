@@ -8,7 +8,7 @@ from typing import Any, Final
 from chest.record.record import Outcome
 from chest.request.completion import RequestCompletion
 from chest.request.context import RequestContext
-from chest.wsgi import WSGIEnvironment
+from chest.wsgi import WSGIEnvironment, value_in
 
 _MOST_DIGITS: Final = 18
 """Of a length that can be counted in 64 bits."""
@@ -45,7 +45,7 @@ class ServedFile:
 def is_served_file(body: Any, environ: WSGIEnvironment) -> bool:
     """True if the server may send this body with sendfile: an instance of its wrapper class, or, if the wrapper is a
     function that returns the file (uWSGI), something with ``read`` and ``fileno``."""
-    wrapper = environ.get("wsgi.file_wrapper")
+    wrapper = value_in(environ, "wsgi.file_wrapper")
     if wrapper is None:
         return False
     if isinstance(wrapper, type):

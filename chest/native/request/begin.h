@@ -76,7 +76,11 @@ is_excluded(FastMiddleware *self, PyObject *path)
 static int
 is_in(PyObject *environ, PyObject *key)
 {
-    return PyDict_Contains(environ, key) != 0; /* an error, which these keys cannot have, counts as unusual */
+    int is_there = PyDict_Contains(environ, key);
+    if (is_there < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear(); /* of another key, which compares itself: counts as unusual */
+    }
+    return is_there != 0;
 }
 
 /* The request's id: the user's generator's, the one it came with, or one of ours. NULL, perhaps without an exception, if Python has

@@ -30,8 +30,14 @@ unrecorded(FastMiddleware *self, PyObject *environ, PyObject *start_response)
     PyObject *context = kind->tp_new(kind, nothing, NULL);
     int is_set = context == NULL ? -1 : PyDict_SetItem(environ, key_context, context);
     Py_XDECREF(context);
+    if (is_set < 0) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return NULL;
+        }
+        PyErr_Clear(); /* of another key, which compares itself */
+    }
     PyObject *args[2] = {environ, start_response};
-    return is_set < 0 ? NULL : PyObject_Vectorcall(self->app, args, 2, NULL);
+    return PyObject_Vectorcall(self->app, args, 2, NULL);
 }
 
 static PyObject *
@@ -50,7 +56,10 @@ served(FastMiddleware *self, PyObject *environ, PyObject *start_response, Reques
         PyErr_Clear(); /* what it was that could not be done here, Python finds out again, and counts */
         if (request->context != NULL && is_in(environ, key_context)) {
             if (PyDict_DelItem(environ, key_context) < 0) {
-                return NULL;
+                if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+                    return NULL;
+                }
+                PyErr_Clear(); /* of another key, which compares itself */
             }
         }
         return PyObject_CallMethodObjArgs((PyObject *)self, name_serve, environ, start_response, NULL);

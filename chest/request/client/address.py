@@ -11,7 +11,7 @@ from typing import Final
 from chest.errors import SettingsError
 from chest.request.context import ENVIRON_KEY, RequestContext
 from chest.settings.trusted_proxies import Address, Given, TrustedProxies
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, value_in
 
 ADDRESS: Final = "client.address"
 """OpenTelemetry's name, and the attribute of the record."""
@@ -52,8 +52,8 @@ class ClientAddress:
     def of(self, environ: WSGIEnvironment) -> str | None:
         """The address, without port, brackets and zone, an IPv4-mapped one as IPv4; None if it is invalid."""
         trusted = self._trusted
-        server = environ if trusted.plain in ((), 0) else environ.get(_PROXY_FIX_KEY) or environ
-        peer = server.get("REMOTE_ADDR") or ""
+        server = environ if trusted.plain in ((), 0) else value_in(environ, _PROXY_FIX_KEY) or environ
+        peer = value_in(server, "REMOTE_ADDR") or ""
         address = _address_in(peer)
         left = trusted.hops
         is_believed = left > 0 if left is not None else trusted.trust(address, is_unix=peer in _UNIX_PEERS)
@@ -72,7 +72,7 @@ class ClientAddress:
 
     def _hops(self, environ: WSGIEnvironment) -> Iterable[str | None]:
         """Who asked each proxy, from the last one on; None ends what can be read."""
-        said = environ.get(self._key)
+        said = value_in(environ, self._key)
         if not isinstance(said, str) or not said.strip():
             return ()
         if self._key == _FORWARDED:
@@ -106,10 +106,10 @@ def with_address(app: WSGIApplication, address: ClientAddress) -> WSGIApplicatio
     """The application, for which the record of each request has the client's address."""
 
     def addressed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        context = environ.get(ENVIRON_KEY)
+        context = value_in(environ, ENVIRON_KEY)
         found = address.of(environ) if isinstance(context, RequestContext) and context.is_being_recorded else None
         if found is not None:
-            environ[ENVIRON_KEY].attributes[ADDRESS] = found
+            context.attributes[ADDRESS] = found
         return app(environ, start_response)
 
     return addressed

@@ -12,7 +12,7 @@ from chest.request.fields import mounted, scheme_of
 from chest.request.metadata import RequestMetadata
 from chest.request.record_emitter import RecordEmitter
 from chest.request.sending import handled_here
-from chest.wsgi import WSGIEnvironment
+from chest.wsgi import WSGIEnvironment, value_in
 
 
 class SubRecord(RequestCompletion):
@@ -37,11 +37,11 @@ class SubRecord(RequestCompletion):
         :param environ: the request's; nothing of it is kept.
         :param route: the template of the request's route, if it has one; without the mount of the application.
         """
-        self.method = environ.get("REQUEST_METHOD", "")
-        self.path = environ.get("PATH_INFO", "")
-        if environ.get("SCRIPT_NAME"):
-            self.path = environ["SCRIPT_NAME"] + self.path
-            route = route and mounted(environ["SCRIPT_NAME"], route)
+        self.method = value_in(environ, "REQUEST_METHOD") or ""
+        self.path, mount = value_in(environ, "PATH_INFO") or "", value_in(environ, "SCRIPT_NAME")
+        if mount:
+            self.path = mount + self.path
+            route = route and mounted(mount, route)
         self._route = route
         self._scheme = scheme_of(environ)
         self.handled = handled_here()
