@@ -76,14 +76,28 @@ def readable_chest(url: str | None, service: str | None, *, only_reads: bool = T
 
     :raises SettingsError: as :func:`resolve_chests`, or no chest can be read.
     """
+    return opened(readable_store(url, service, only_reads=only_reads))
+
+
+def readable_store(url: str | None, service: str | None, *, only_reads: bool = True) -> str | ReadableChest:
+    """As :func:`readable_chest`; its URL if it was named by one.
+
+    :raises SettingsError: as :func:`resolve_chests`, or no chest can be read.
+    """
     meant = resolve_chests(url, service, only_reads=only_reads)
     for each in meant:
-        chest = chest_of(each)
-        if isinstance(chest, ReadableChest):
-            return chest
+        if isinstance(chest := chest_of(each), ReadableChest):
+            return each if isinstance(each, str) else chest
     raise SettingsError(
         f"{', '.join(map(label_of, meant))} can only be written; give the URL of a chest that can be read"
     )
+
+
+def opened(store: str | ReadableChest) -> ReadableChest:
+    """The chest of :func:`readable_store`, not yet open."""
+    chest = chest_of(store)
+    assert isinstance(chest, ReadableChest), "readable_store has looked"
+    return chest
 
 
 def other_chests(name: str) -> list[ReadableChest]:

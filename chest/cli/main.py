@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "heatmap": "chest.cli.asking.heatmap:heatmap",
     "watch": "chest.cli.asking.watch:watch",
     "sql": "chest.cli.asking.sql:sql",
+    "ui": "chest.cli.ui:ui",
     "settings": "chest.cli.settings:settings",
     "check": "chest.cli.check:check",
     "status": "chest.cli.status:status",
@@ -103,6 +104,7 @@ def commands(ctx: click.Context) -> None:
       chest compare --slower-than p95 --since 1d
       chest tail
       chest show 9f86d081
+      chest ui
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

@@ -11,11 +11,8 @@ import click
 
 from chest.chests.registry import safe_url
 from chest.cli.chest_choice import label_of, resolve_settings
-from chest.errors import SettingsError
 from chest.record.messages import printable
-from chest.recorder.directory_status import DirectoryStatus, SpoolGlance, status_of
-from chest.settings.settings import Settings
-from chest.system.directory import existing_directories, state_directory
+from chest.recorder.directory_status import DirectoryStatus, SpoolGlance, directories_of, status_of
 
 
 @click.command()
@@ -37,7 +34,7 @@ def status(ctx: click.Context, directory: Path | None, service: str | None, as_j
     """
     settings = resolve_settings(service)
     chests = [label_of(chest) for chest in settings.chests]
-    found = [status_of(each, chests) for each in _directories(directory, settings)]
+    found = [status_of(each, chests) for each in ([directory.absolute()] if directory else directories_of(settings))]
     for each in found:
         if as_json:
             click.echo(json.dumps(_plain(each)))
@@ -45,18 +42,6 @@ def status(ctx: click.Context, directory: Path | None, service: str | None, as_j
             for line in _lines(each):
                 click.echo(printable(line))
     ctx.exit(1 if any(each.needs_care for each in found) else 0)
-
-
-def _directories(directory: Path | None, settings: Settings) -> list[Path]:
-    if directory is not None:
-        return [directory.absolute()]
-    if settings.directory is not None:
-        return [settings.directory]
-    found = [path for path in existing_directories() if settings.service in (None, path.name)]
-    if not found:
-        of = "no service" if settings.service is None else f"service {settings.service!r}"
-        raise SettingsError(f"{of} has no directory in {state_directory()}: give DIRECTORY, or set CHEST_DIRECTORY")
-    return found
 
 
 def _lines(status: DirectoryStatus) -> Iterator[str]:

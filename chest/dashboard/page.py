@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from chest.chests.contract import ReadableChest
 from chest.dashboard import questions, records
 from chest.dashboard.chest_pool import ChestPool
+from chest.dashboard.health import health, store_state
 from chest.dashboard.parameters import Parameters
 from chest.dashboard.reply import Reply
 from chest.dashboard.static_files import page, static_file
 from chest.errors import ChestError, FilterError, SettingsError
 from chest.record.messages import printable
+from chest.recorder.recorder import Recorder
 from chest.wsgi import Answer, StartResponse, WSGIEnvironment, json_answer, status_line, text_answer
 
 __all__ = ["EVERYBODY", "Allow", "ChestPage"]
@@ -67,6 +72,8 @@ class ChestPage:
     :param allow: who may see it: called with the ``environ`` of each request; or ``"everybody"``. Others get 404.
     :param seconds: the budget of a question; an answer that it cuts short says so.
     :param questions_at_once: how many questions a process asks at a time; others are answered by 503 at once.
+    :param directories: of rings and spools, for ``/health``. None: that of the recorder that it is mounted with, else those that
+        ``chest status`` looks at.
     :raises SettingsError: an argument is missing or invalid.
     """
 
@@ -77,6 +84,7 @@ class ChestPage:
         allow: Allow | None = None,
         seconds: float = 1.5,
         questions_at_once: int = 4,
+        directories: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         if allow is None or not (callable(allow) or allow == EVERYBODY):
             raise SettingsError(
@@ -85,9 +93,22 @@ class ChestPage:
             )
         if not seconds > 0 or questions_at_once < 1:
             raise SettingsError("ChestPage: seconds must be above 0, and questions_at_once at least 1")
-        self._chest, self._allow, self._seconds = chest, allow, seconds
+        self._chest, self._allow, self._seconds, self._questions_at_once = chest, allow, seconds, questions_at_once
+        self._directories = tuple(map(Path, directories))
+        self._recorder: Recorder | None = None
         self._has_complained = False
-        self._pool = ChestPool(self._source, questions_at_once, seconds + _PATIENCE_SECONDS)
+        self._pool = self._new_pool()
+
+    def of(self, recorder: Recorder) -> ChestPage:
+        """This page for an application that is recorded: of the recorder's chest, unless it was given one.
+
+        :raises SettingsError: no chest of the recorder can be read.
+        """
+        page = copy(self)
+        page._recorder, page._pool = recorder, page._new_pool()
+        if self._chest is None:
+            recorder.readable_chest()
+        return page
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         answer = self._answer(environ)
@@ -101,10 +122,24 @@ class ChestPage:
         """Close the connections to the store."""
         self._pool.close()
 
+    def _new_pool(self) -> ChestPool:
+        return ChestPool(self._source, self._questions_at_once, self._seconds + _PATIENCE_SECONDS)
+
     def _source(self) -> ReadableChest | str:
-        if self._chest is None:
-            raise SettingsError("ChestPage has no chest: give it a URL, or mount it by ChestMiddleware(ui=...)")
-        return self._chest
+        if self._chest is not None:
+            return self._chest
+        if self._recorder is not None:
+            return self._recorder.readable_chest()
+        raise SettingsError("ChestPage has no chest: give it a URL, or mount it by ChestMiddleware(ui=...)")
+
+    def _health(self) -> Reply:
+        chests = [] if self._recorder is None else [chest.name for chest in self._recorder.chests]
+        return health(
+            self._recorder,
+            self._directories,
+            lambda: self._pool.ask(lambda chest: store_state(chest, self._seconds)),
+            chests,
+        )
 
     def _answer(self, environ: WSGIEnvironment) -> Answer:
         if not self._is_allowed(environ):
@@ -142,7 +177,9 @@ class ChestPage:
         try:
             parameters = Parameters.of(environ.get("QUERY_STRING", ""))
             endpoint, _, wanted = name.partition("/")
-            if endpoint == "record" and wanted:
+            if name == "health":
+                reply = self._health()
+            elif endpoint == "record" and wanted:
                 reply = self._pool.ask(lambda chest: records.record(chest, wanted, self._seconds))
             elif name in _QUESTIONS:
                 question = _QUESTIONS[name]

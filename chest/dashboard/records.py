@@ -26,11 +26,13 @@ def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
     """The records stored last, newest first; or, behind ``after_id``, those that have come since."""
     query, limit = parameters.query(), parameters.whole("limit", 100, _MOST_RECORDS)
     after, before = (_cursor(chest, parameters, name) for name in ("after_id", "before_id"))
+    newest = chest.newest() if before is None else None
     if after is not None:
         came = chest.read(query, after=after, limit=limit)
         rows = [fields_of(stored) for stored in reversed(came)]
-        return Reply({"records": rows, "next": None, "newest": came[-1].cursor if came else after}, rows)
-    newest = chest.newest() if before is None else None
+        # What was looked through is not looked through again, whether it matched or not.
+        behind = came[-1].cursor if len(came) == limit else newest
+        return Reply({"records": rows, "next": None, "newest": behind}, rows)
     found = chest.latest(query, before=before, limit=limit, seconds=seconds)
     rows = [fields_of(stored) for stored in found.records]
     more = found.records[-1].cursor if len(rows) == limit else None

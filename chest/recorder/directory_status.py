@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from chest.chests.store_identity import store_identity
 from chest.delivery.spool.place import SUFFIX as SPOOL_SUFFIX
-from chest.errors import DirectoryError
+from chest.errors import DirectoryError, SettingsError
 from chest.recorder.directory_recovery import files_aside_in
 from chest.ring.glance import RingGlance, glance_at
 from chest.ring.recovery import RingNames
+from chest.settings.settings import Settings
+from chest.system.directory import existing_directories, state_directory
 
 
 class SpoolGlance(NamedTuple):
@@ -57,6 +59,20 @@ class DirectoryStatus(NamedTuple):
             or any(ring.complaint or (ring.records and not ring.is_living) for ring in self.rings)
             or any(spool.complaint or spool.records or spool.dead_letters for spool in self.spools)
         )
+
+
+def directories_of(settings: Settings) -> list[Path]:
+    """The directories of a command or page that was not given one: that of the settings, else those of all services of this user.
+
+    :raises SettingsError: there is none.
+    """
+    if settings.directory is not None:
+        return [settings.directory]
+    found = [path for path in existing_directories() if settings.service in (None, path.name)]
+    if not found:
+        of = "no service" if settings.service is None else f"service {settings.service!r}"
+        raise SettingsError(f"{of} has no directory in {state_directory()}: give DIRECTORY, or set CHEST_DIRECTORY")
+    return found
 
 
 def status_of(directory: Path, chests: Sequence[str] = (), looks: int = 3) -> DirectoryStatus:

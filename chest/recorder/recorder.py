@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Unpack, cast
 
-from chest.chests.contract import Chest
+from chest.chests.contract import Chest, ReadableChest
 from chest.delivery.flush import Delivered
 from chest.errors import SettingsError
 from chest.record.record import Record
@@ -125,6 +125,13 @@ class Recorder:
     def chests(self) -> tuple[Chest, ...]:
         """Where the records go; the default chest is among them once the first request has made this process ready."""
         return tuple(self.lifecycle.parts.chests.opened)
+
+    def readable_chest(self) -> str | ReadableChest:
+        """The first chest that can be read; by its URL if it was given one, so that a reader has a connection of its own.
+
+        :raises SettingsError: no chest can be read.
+        """
+        return self.lifecycle.parts.chests.readable()
 
     def prepare(self) -> None:
         """Open the ring of this process and start its delivery, if that has not been done; harmless to repeat.

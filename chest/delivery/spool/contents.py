@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from chest.delivery.spool.dead_letters import DeadLetter, letters_of
 from chest.delivery.spool.file import BUSY_SECONDS, Size, SpoolError, records_of, refuse_foreign_directory
 
 
@@ -34,6 +35,19 @@ def oldest_number(path: Path) -> int | None:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as connection:
             number: int | None = connection.execute("SELECT min(seq) FROM spooled").fetchone()[0]
             return number
+    except sqlite3.DatabaseError as error:
+        raise SpoolError(f"{path}: {error}") from error
+
+
+def letters_in(path: Path, limit: int) -> list[DeadLetter]:
+    """The dead letters that were refused last, the last one first. Makes nothing and changes nothing.
+
+    :raises SpoolError: it cannot be read.
+    """
+    asked = "SELECT seq, died_ns, reason, line FROM dead ORDER BY seq DESC LIMIT ?"
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as connection:
+            return letters_of(connection.execute(asked, (limit,)).fetchall())
     except sqlite3.DatabaseError as error:
         raise SpoolError(f"{path}: {error}") from error
 

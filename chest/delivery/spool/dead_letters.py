@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chest.counters import Counters
 from chest.delivery.spool.place import spool_path
@@ -39,6 +39,18 @@ class DeadLetter(NamedTuple):
     record: Record
 
 
+def letters_of(rows: Iterable[tuple[int, int, str, Any]]) -> list[DeadLetter]:
+    """The dead letters of these rows, but for those that hold no record."""
+    from chest.delivery.spool.file import decoded  # loads SQLite, which not every program needs
+
+    letters = []
+    for seq, died_ns, reason, line in rows:
+        record = record_of_values(decoded(line))
+        if record is not None:
+            letters.append(DeadLetter(seq, died_ns, reason, record))
+    return letters
+
+
 class DeadLetters:
     """The dead letters in one spool's file, beside the records that wait. Every method raises what the file raises.
 
@@ -62,18 +74,11 @@ class DeadLetters:
 
     def list(self, after: int = 0, limit: int = 500) -> list[DeadLetter]:
         """Dead letters in the order in which they were refused, from the one behind this ``seq`` on."""
-        from chest.delivery.spool.file import decoded  # loads SQLite, which not every program needs
-
         with self._file.transaction() as connection:
             rows = connection.execute(
                 "SELECT seq, died_ns, reason, line FROM dead WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
             ).fetchall()
-        letters = []
-        for seq, died_ns, reason, line in rows:
-            record = record_of_values(decoded(line))
-            if record is not None:
-                letters.append(DeadLetter(seq, died_ns, reason, record))
-        return letters
+        return letters_of(rows)
 
     def requeue(self, letters: Sequence[DeadLetter]) -> int:
         """Have these delivered again, with what waits, as they were written; returns how many were there."""

@@ -1,0 +1,71 @@
+"""The endpoints about single records: newest first, page by page, and what comes meanwhile."""
+
+from __future__ import annotations
+
+from chest.chests.memory import MemoryChest
+from chest.record.record import Record
+from chest.testing.records import make_record
+from tests.dashboard.conftest import NOON_NS, Get
+
+
+def _ids(answer: dict) -> list[str]:  # type: ignore[type-arg]
+    return [record["id"] for record in answer["records"]]
+
+
+def test_records_come_newest_first_and_page_by_page(get: Get, records: list[Record]) -> None:
+    expected = [record.id for record in reversed(records) if record.route == "/pay"]
+    found, place = [], ""
+    while True:
+        answer = get(f"/api/records?filter=route=/pay&limit=30&before_id={place}").json
+        found += _ids(answer)
+        assert answer["basis"]["exact"]
+        place = answer["next"]
+        if place is None:
+            break
+    assert found == expected
+
+
+def test_a_record_is_as_chest_find_writes_it_and_has_numbers_that_javascript_can_hold(get: Get) -> None:
+    (found,) = get("/api/records?limit=1").json["records"]
+    assert (found["seq"], found["time"], found["request_id"]) == (400, "2026-01-01T12:59:51.000000Z", "request-399")
+    assert found["variables"] == {"plan": "pro", "user_id": 39, "note": "<script>alert(1)</script>"}
+    assert (found["time_ms"], found["duration_ms"]) == ((NOON_NS + 399 * 9 * 10**9) / 1e6, 200.399)
+
+
+def test_what_comes_is_asked_for_behind_the_newest(get: Get, chest: MemoryChest) -> None:
+    newest = get("/api/records?filter=status=418&limit=5").json["newest"]
+    assert newest == 400
+    assert get(f"/api/records?after_id={newest}").json == {"records": [], "next": None, "newest": 400}
+    chest.write([make_record(id=f"{1000 + place:032x}", time_ns=NOON_NS - place) for place in range(3)])
+    answer = get(f"/api/records?after_id={newest}").json
+    assert _ids(answer) == [f"{1000 + place:032x}" for place in (2, 1, 0)], "late ones are not missed"
+    assert answer["newest"] == 403
+    assert get(f"/api/records?filter=status=418&after_id={newest}").json["newest"] == 403, "they were looked at"
+
+
+def test_the_id_of_a_record_is_a_place_too(get: Get, records: list[Record]) -> None:
+    answer = get(f"/api/records?limit=2&before_id={records[10].id}").json
+    assert _ids(answer) == [records[9].id, records[8].id]
+    assert _ids(get(f"/api/records?after_id={records[397].id}").json) == [records[399].id, records[398].id]
+    unknown = get(f"/api/records?after_id={'f' * 32}")
+    assert (unknown.status, unknown.json["parameter"]) == (400, "after_id")
+
+
+def test_records_as_csv_have_a_row_each(get: Get) -> None:
+    lines = get("/api/records.csv?limit=3").body.decode().splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("seq,stored_at,time,id,request_id")
+
+
+def test_a_record_is_found_by_its_id_and_by_its_requests(get: Get, chest: MemoryChest, records: list[Record]) -> None:
+    chest.write([make_record(id="e" * 32, request_id="request-7", method="JOB", route="send_email")])
+    for wanted in (records[7].id, "request-7"):
+        found = get(f"/api/record/{wanted}").json
+        assert found["record"]["id"] == records[7].id
+        assert [each["id"] for each in found["related"]] == ["e" * 32]
+
+
+def test_an_id_that_no_record_has_is_404_and_a_sentence(get: Get) -> None:
+    for wanted in ("f" * 32, "nothing", "<script>", "a/b"):
+        answer = get(f"/api/record/{wanted}")
+        assert (answer.status, answer.json["error"]) == (404, f"No record has the id {wanted}.")
