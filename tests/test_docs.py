@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -448,6 +449,8 @@ def test_every_dependency_has_its_reason_among_the_decisions_and_no_other_has() 
         *about["dependency-groups"].values(),
     ]
     needed = {re.split(r"[^\w-]", text)[0] for texts in lists for text in texts} - {project["name"]}
+    of_page = json.loads((ROOT / "ui" / "package.json").read_text())
+    needed |= of_page["dependencies"].keys() | of_page["devDependencies"].keys()
     table = (ROOT / "docs" / "decisions.md").read_text().partition("| package |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| ([a-z].*?) \|", table, re.MULTILINE)
     explained = {name.split()[0] for row in rows for name in re.sub(r"\(.*\)", "", row).split(", ")}

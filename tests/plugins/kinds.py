@@ -40,6 +40,8 @@ _OF_FOLDERS: Final = {
     "tests/chests/sql/servers": "server",
     "tests/cli": "unit",
     "tests/dashboard": "unit",
+    "tests/dashboard/browser": "server",
+    "tests/dashboard/test_built_files.py": "slow",
     "tests/delivery": "unit",
     "tests/demo": "unit",
     "tests/dockerflow": "unit",
