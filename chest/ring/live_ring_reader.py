@@ -18,7 +18,7 @@ from chest.ring.lock_file import DRAIN, OWNER, LockFile
 from chest.ring.recovery import LOCK_SUFFIX
 from chest.ring.segments.file import ACTIVE, DRAINED, RETIRED, SegmentFile
 from chest.ring.segments.header import UnreadableRingError
-from chest.ring.segments.lines import hole_at, whole_lines
+from chest.ring.segments.lines import lost_page_at, whole_lines
 
 EXTERNAL: Final = "external"
 """The value of the description's ``exporter`` if another process is to deliver."""
@@ -42,8 +42,7 @@ class LiveRingReader:
         self._next = 0
         # A page is lost with its file, and what is left of the ring moves into another one: never in one that is being read.
         self._gaps = [
-            hole_at(segment, begin, len(segment)) is not None
-            for segment, begin in zip(file.segments, self._read, strict=True)
+            lost_page_at(segment, begin) is not None for segment, begin in zip(file.segments, self._read, strict=True)
         ]
 
     @classmethod
@@ -106,7 +105,7 @@ class LiveRingReader:
 
     def _behind_gap(self, index: int) -> tuple[list[Record], int, int] | None:
         segment = self._file.segments[index]
-        gap = hole_at(segment, self._read[index], len(segment))
+        gap = lost_page_at(segment, self._read[index])
         if gap is None:
             self._gaps[index] = False
             return None

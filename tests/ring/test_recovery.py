@@ -29,7 +29,9 @@ from tests.support import make_record, wait_until
 MIB = 1024 * 1024
 
 
-def leave_ring(directory: Path, count: int = 50, name: str = "main.1.aa", **description: str) -> list[Record]:
+def leave_ring(
+    directory: Path, count: int = 50, name: str = "main.1.aa", more: dict[str, str] | None = None, **description: str
+) -> list[Record]:
     """A ring file as a dead process leaves it; the records that are in it."""
     ids = RecordIds()
     description = {"service": "shop", "release": "1.0", "host": "test", "recorder": "main", **description}
@@ -37,7 +39,7 @@ def leave_ring(directory: Path, count: int = 50, name: str = "main.1.aa", **desc
     lock = LockFile.create(directory / f"{name}.lock")
     file = SegmentFile.create(directory / f"{name}.ring", MIB, {**description, "process": ids.process})
     ring.open(file, Resource("shop", "1.0", "test"))
-    records = [make_record(ids, duration_ns=number) for number in range(count)]
+    records = [make_record(ids, duration_ns=number, variables=more or {}) for number in range(count)]
     for record in records:
         ring.offer(record)
     ring.close()
@@ -184,13 +186,15 @@ def test_what_stands_behind_a_lost_page_is_delivered_too_and_the_loss_is_counted
 
 
 @pytest.mark.parametrize("whole", [0, 1], ids=["without its line end", "with its line end"])
-def test_a_last_line_whose_middle_was_not_yet_copied_is_no_damage(tmp_path: Path, whole: int) -> None:
-    records = leave_ring(tmp_path, count=20)
+@pytest.mark.parametrize("texts", [0, 3], ids=["short", "of several pages"])
+def test_a_last_line_whose_middle_was_not_yet_copied_is_no_damage(tmp_path: Path, texts: int, whole: int) -> None:
+    more = {f"text{number}": "x" * 4096 for number in range(texts)}
+    records = leave_ring(tmp_path, count=20, more=more)
     path = tmp_path / "main.1.aa.ring"
     content = bytearray(path.read_bytes())
     begin = content.index(records[19].id[16:].encode())
     end = content.index(b"\n", begin)
-    content[begin + 5 : begin + 50] = bytes(45)
+    content[begin + 5 : end - 31] = bytes(end - 31 - begin - 5)
     content[end] = ord("\n") if whole else 0
     path.write_bytes(content)
     counters = Counters()

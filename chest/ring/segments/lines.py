@@ -55,6 +55,17 @@ def hole_at(segment: mmap.mmap, begin: int, end: int) -> Hole | None:
     return Hole(end - len(whole), lines_of(len(data) - len(before) - len(whole), before + whole.replace(b"\0", b"")))
 
 
+def lost_page_at(segment: mmap.mmap, begin: int) -> Hole | None:
+    """As :func:`hole_at`, of a segment that is being written: the line that is being copied is no hole."""
+    hole = segment.find(b"\0", begin)
+    if hole < 0:
+        return None
+    end_of_hole = next_written(segment, hole)
+    if end_of_hole == len(segment) or is_unfinished_line(segment, hole, end_of_hole):
+        return None
+    return hole_at(segment, begin, len(segment))
+
+
 def lines_of(size: int, others: bytes = b"") -> int:
     """About how many lines so many bytes were, by these others beside them."""
     count = others.count(b"\n")
@@ -74,11 +85,12 @@ def next_written(segment: Any, begin: int) -> int:
 
 
 def is_unfinished_line(segment: Any, hole: int, end_of_hole: int) -> bool:
-    """Whether a kill cut off the copying of the last line, so that some NUL bytes are left in its middle.
+    """True if NUL bytes stand in the last line because its copying has not ended, or was cut off by a kill.
 
-    Its offer never returned, so nothing is lost. Many processors copy the end of a line before its middle.
+    Its offer has not returned, so nothing is lost. Many processors copy the end of a line before its middle. A lost page
+    ends where a page ends; the copying of a long line stops there by a chance of one in thousands.
     """
-    if end_of_hole - hole >= _PAGE_BYTES:
+    if end_of_hole - hole >= _PAGE_BYTES and end_of_hole % _PAGE_BYTES == 0:
         return False
     rest = segment[end_of_hole:].rstrip(b"\0")
     return rest.find(b"\n") in (-1, len(rest) - 1)
