@@ -13,8 +13,6 @@ from urllib.parse import unquote
 from chest.chests.contract import Chest
 from chest.errors import ChestUnavailable, MissingDependencyError, SettingsError
 from chest.record.record import Record
-from chest.record.secret_names import is_secret_parameter
-from chest.record.secret_text import without_secrets
 from chest.settings.chest_urls import BUILTIN, guests, scheme_of, schemes
 from chest.settings.option import nearest
 
@@ -125,6 +123,10 @@ def sqlite_url(path: Path) -> str:
 
 
 def _safe_parameter(parameter: re.Match[str]) -> str:
+    # As in chest/record/messages.py; few URLs have a parameter.
+    from chest.record.secret_names import is_secret_parameter
+    from chest.record.secret_text import without_secrets
+
     name, value = parameter.groups()
     is_secret = is_secret_parameter(unquote(name)) or without_secrets(value, is_secret_parameter) != value
     return f"{name}=***" if is_secret else parameter[0]

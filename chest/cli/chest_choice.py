@@ -15,8 +15,7 @@ import click
 from chest.chests.contract import Chest, ReadableChest
 from chest.chests.registry import open_chest, safe_url, sqlite_url
 from chest.errors import SettingsError
-from chest.recorder.recorder_chests import DEFAULT_STORE, default_store
-from chest.recorder.stores_in_use import kept_stores, last_used
+from chest.recorder.stores_in_use import DEFAULT_STORE, default_store, kept_stores, last_used
 from chest.settings.chest_urls import is_chest_url
 from chest.settings.settings import Settings
 from chest.system.directory import existing_directories, state_directory

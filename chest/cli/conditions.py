@@ -17,7 +17,6 @@ from chest.query.language import narrowed, parse
 from chest.query.meaning import OPERATORS
 from chest.query.typed import duration_ns, moment_ns, statuses
 from chest.query.typed import outcome as known_outcome
-from chest.request.client.user import HASHED, PLAIN, USER, UserIds
 
 _T = TypeVar("_T")
 
@@ -62,6 +61,8 @@ def of_user(query: Query, user_id: str | None, service: str | None) -> Query:
     """
     if user_id is None:
         return query
+    from chest.request.client.user import HASHED, PLAIN, USER, UserIds  # with what records requests behind it
+
     settings = resolve_settings(service)
     way = HASHED if settings.user_ids == HASHED else PLAIN
     kept = UserIds(way, settings.user_ids_key).kept(user_id)

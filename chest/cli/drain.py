@@ -25,7 +25,7 @@ from chest.delivery.workers import workers_for
 from chest.errors import SettingsError
 from chest.recorder.directory_recovery import cleaned_killed_request
 from chest.recorder.recorder import Recorder
-from chest.recorder.recorder_chests import default_store
+from chest.recorder.stores_in_use import default_store
 from chest.ring.recovery import look_for_orphaned_rings
 from chest.system.directory import prepare_directory
 

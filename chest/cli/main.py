@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -15,29 +15,39 @@ from chest.native import IS_NATIVE
 from chest.record.messages import printable
 from chest.settings.option import nearest
 
-COMMANDS: Final[Mapping[str, str]] = {
-    "demo": "chest.demo.command:demo",
-    "tail": "chest.cli.tail:tail",
-    "find": "chest.cli.find:find",
-    "show": "chest.cli.find:show",
-    "top": "chest.cli.asking.top:top",
-    "compare": "chest.cli.asking.compare:compare",
-    "values": "chest.cli.asking.values:values",
-    "over-time": "chest.cli.asking.over_time:over_time",
-    "heatmap": "chest.cli.asking.heatmap:heatmap",
-    "watch": "chest.cli.asking.watch:watch",
-    "sql": "chest.cli.asking.sql:sql",
-    "ui": "chest.cli.ui:ui",
-    "settings": "chest.cli.settings:settings",
-    "check": "chest.cli.check:check",
-    "status": "chest.cli.status:status",
-    "transfer": "chest.cli.transfer:transfer",
-    "recover": "chest.cli.recover:recover",
-    "drain": "chest.cli.drain:drain",
-    "dead": "chest.cli.dead:dead",
-    "forget": "chest.cli.forget:forget",
+
+class PlacedCommand(NamedTuple):
+    """Where a command is, as ``module:name``, and its line in ``chest --help``."""
+
+    place: str
+    summary: str
+
+
+COMMANDS: Final[Mapping[str, PlacedCommand]] = {
+    "demo": PlacedCommand("chest.demo.command:demo", "Serve a shop, use it, kill a worker, show what the store has."),
+    "tail": PlacedCommand("chest.cli.tail:tail", "Show the records stored last, then what comes."),
+    "find": PlacedCommand("chest.cli.find:find", "Find records by fields, variables and attributes."),
+    "show": PlacedCommand("chest.cli.find:show", "Show every record of a request, whole."),
+    "top": PlacedCommand("chest.cli.asking.top:top", "Which routes, users, releases are slow, fail, cost most."),
+    "compare": PlacedCommand(
+        "chest.cli.asking.compare:compare", "What is different about the slow or failed requests."
+    ),
+    "values": PlacedCommand("chest.cli.asking.values:values", "The most frequent values of fields and variables."),
+    "over-time": PlacedCommand("chest.cli.asking.over_time:over_time", "Requests, errors and durations over time."),
+    "heatmap": PlacedCommand("chest.cli.asking.heatmap:heatmap", "Draw durations against time."),
+    "watch": PlacedCommand("chest.cli.asking.watch:watch", "The table of top, again and again."),
+    "sql": PlacedCommand("chest.cli.asking.sql:sql", "Columns and ready queries of a SQL chest, or its shell."),
+    "ui": PlacedCommand("chest.cli.ui:ui", "Serve the page about a chest to you, on this machine."),
+    "settings": PlacedCommand("chest.cli.settings:settings", "Show every option, its value and its origin."),
+    "check": PlacedCommand("chest.cli.check:check", "Tell whether each chest could take records."),
+    "status": PlacedCommand("chest.cli.status:status", "Show what waits for a store, and for how long."),
+    "transfer": PlacedCommand("chest.cli.transfer:transfer", "Copy or move stored records from chest to chest."),
+    "recover": PlacedCommand("chest.cli.recover:recover", "Deliver the records that dead processes left behind."),
+    "drain": PlacedCommand("chest.cli.drain:drain", "Deliver for all processes that keep their rings here."),
+    "dead": PlacedCommand("chest.cli.dead:dead", "Records that a chest refused for good."),
+    "forget": PlacedCommand("chest.cli.forget:forget", "Remove the records of a person, or of a filter."),
 }
-"""The module of each command: a command loads no other, so that ``chest tail`` starts at once."""
+"""A command loads no other, and ``chest --help`` none, so that each answers at once."""
 
 EXIT_TROUBLE: Final = 1
 EXIT_USAGE: Final = 2
@@ -54,9 +64,13 @@ class ChestCommands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, _, name = COMMANDS[cmd_name].place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from typing import Any, Final
 
@@ -66,6 +65,8 @@ def terminal_columns() -> int | None:
     """How wide a line may be: as the terminal is, or COLUMNS says; None if the output is no terminal."""
     if not (sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()):
         return None
+    import shutil  # with its compressors behind it
+
     return max(shutil.get_terminal_size().columns, _FEWEST_COLUMNS)
 
 

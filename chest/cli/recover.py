@@ -11,7 +11,7 @@ import click
 from chest.cli.chest_choice import chest_of, resolve_settings
 from chest.record.messages import printable
 from chest.recorder.directory_recovery import recover_directory
-from chest.recorder.recorder_chests import default_store
+from chest.recorder.stores_in_use import default_store
 from chest.system.directory import refuse_foreign_directory
 
 

@@ -13,7 +13,7 @@ import click
 from chest.chests.registry import safe_url
 from chest.cli.record_text import json_text
 from chest.record.messages import printable
-from chest.recorder.recorder_chests import DEFAULT_STORE
+from chest.recorder.stores_in_use import DEFAULT_STORE
 from chest.settings.option import Option, Source
 from chest.settings.settings import Settings, options
 from chest.system.directory import state_directory

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from chest.errors import ChestError
-from chest.record.secret_names import is_secret_parameter, sounds_secret
-from chest.record.secret_text import REDACTED, without_secrets
 
 __all__ = ["cut", "masked", "one_line", "printable", "safe_message"]
 
@@ -26,6 +24,10 @@ def safe_message(error: BaseException | str) -> str:
 
     The class stands before the message if the error is not one of Chest's own: that message may be bare.
     """
+    # Their expressions take longer to compile than a command has for its answer; what records requests has loaded them at start.
+    from chest.record.secret_names import is_secret_parameter, sounds_secret
+    from chest.record.secret_text import REDACTED, without_secrets
+
     is_ours = isinstance(error, str | ChestError)
     text = _text_of(error) if is_ours else f"{type(error).__name__}: {_text_of(error)}"
     text = text[:_LOOKED_AT_CHARACTERS]

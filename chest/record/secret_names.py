@@ -88,10 +88,6 @@ _SIGNATURES: Final = frozenset(
 )
 
 
-SECRETS: Final = "@secrets"
-"""As a pattern of the option ``redact``: every name that sounds secret."""
-
-
 def sounds_secret(name: str) -> bool:
     """Whether the value under this name is a credential, a cookie, or a number that identifies a person or an account.
 

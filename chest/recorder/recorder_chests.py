@@ -9,20 +9,15 @@ from typing import Final
 
 from chest.chests.contract import Chest, ReadableChest
 from chest.chests.memory import MemoryChest
-from chest.chests.registry import UnusableChest, builtin_factory, open_chest, safe_url, sqlite_url
+from chest.chests.registry import UnusableChest, builtin_factory, open_chest, safe_url
 from chest.errors import ChestError, SettingsError
 from chest.record.messages import safe_message
+from chest.recorder.stores_in_use import DEFAULT_STORE, default_store
 from chest.settings.settings import Settings
 from chest.system.process_hooks import is_under_test
 
-DEFAULT_STORE: Final = "chest.sqlite3"
 _MOST_IN_MEMORY: Final = 10_000
 """Of a recorder in a run of tests, which may go on for hours."""
-
-
-def default_store(directory: Path) -> str:
-    """The URL of the chest that is used if none is named."""
-    return sqlite_url(directory / DEFAULT_STORE)
 
 
 class DefaultPlace:

@@ -11,9 +11,15 @@ from typing import Any, Final
 from chest.chests.registry import safe_url, sqlite_url
 from chest.record.encoding import decode, encode
 
+DEFAULT_STORE: Final = "chest.sqlite3"
 _FILE: Final = "stores.json"
 _MARK: Final = ".group"
 _RELATIVE: Final = "sqlite:///"
+
+
+def default_store(directory: Path) -> str:
+    """The URL of the chest that is used if none is named."""
+    return sqlite_url(directory / DEFAULT_STORE)
 
 
 def mark_group(directory: Path) -> bool:

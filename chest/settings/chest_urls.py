@@ -6,8 +6,10 @@ The options, the commands and the registry all ask here. Nothing in the table is
 from __future__ import annotations
 
 import re
-from importlib.metadata import EntryPoints, entry_points
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 __all__ = ["BUILTIN", "ENTRY_POINT_GROUP", "chest_urls_of", "guests", "is_chest_url", "scheme_of", "schemes"]
 
@@ -54,12 +56,18 @@ def scheme_of(text: str) -> str | None:
 
 def guests(scheme: str) -> EntryPoints:
     """The entry points under which other packages announce chests of this scheme."""
-    return entry_points(group=ENTRY_POINT_GROUP, name=scheme)
+    return _announced().select(name=scheme)
 
 
 def schemes() -> list[str]:
     """The scheme of every chest that is there, ours and those of guests."""
-    return sorted({*BUILTIN, *(guest.name for guest in entry_points(group=ENTRY_POINT_GROUP))})
+    return sorted({*BUILTIN, *(guest.name for guest in _announced())})
+
+
+def _announced() -> EntryPoints:
+    from importlib.metadata import entry_points  # with email and zipfile behind it, and seldom needed
+
+    return entry_points(group=ENTRY_POINT_GROUP)
 
 
 def is_chest_url(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import reprlib
 from collections.abc import Collection, Iterable, Mapping
@@ -152,8 +151,10 @@ def warn_of_unknown_variables(environ: Iterable[str], options: Collection[Option
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The one of ``known`` that is spelled most like ``name``; None if none is close."""
+    from difflib import get_close_matches  # only for what is misspelt
+
     by_own_part = {each.removeprefix(PREFIX): each for each in known}  # a prefix in common would make all of them near
-    near = difflib.get_close_matches(name.removeprefix(PREFIX), by_own_part, n=1, cutoff=0.6)
+    near = get_close_matches(name.removeprefix(PREFIX), by_own_part, n=1, cutoff=0.6)
     return by_own_part[near[0]] if near else None
 
 

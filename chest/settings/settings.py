@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from chest.errors import SettingsError
-from chest.record.secret_names import SECRETS
 from chest.settings import types as types
 from chest.settings.arguments import BeforeRecord, RequestIdGenerator, ScheduledTransferEntry
 from chest.settings.option import (
@@ -27,6 +26,8 @@ from chest.settings.option import (
 from chest.settings.trusted_proxies import trusted_proxies
 from chest.settings.types import MIB
 
+SECRETS: Final = "@secrets"
+"""As a pattern of the option ``redact``: every name that sounds secret."""
 REDACTED_BY_DEFAULT: Final = (SECRETS,)
 
 

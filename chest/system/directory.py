@@ -6,11 +6,8 @@ import logging
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-import platformdirs
 
 from chest.errors import DirectoryError
 
@@ -20,6 +17,8 @@ _said: set[Path] = set()
 
 def state_directory() -> Path:
     """The operating system's place for a user's state: ``~/.local/state/chest`` on Linux; not made here."""
+    import platformdirs  # a command that is given its chest needs none of it
+
     return Path(platformdirs.user_state_dir("chest", appauthor=False))
 
 
@@ -29,6 +28,8 @@ def temporary_directory() -> Path:
     ``/tmp`` and not ``$TMPDIR``: what a dead worker left must be found again by one that has another environment.
     """
     if sys.platform == "win32":
+        import tempfile
+
         return Path(tempfile.gettempdir()) / "chest"
     return Path(f"/tmp/chest-{os.geteuid()}")  # noqa: S108 - owner, mode and symbolic links are checked before use
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -58,6 +57,8 @@ def cut_back(descriptor: int, end: int) -> None:
 
 def is_full(path: Path) -> bool:
     """Whether the disk of this file is full, as far as it says; a quota is not seen."""
+    import shutil  # with its compressors behind it, for a failed write
+
     try:
         usage = shutil.disk_usage(path.parent)
         return usage.total > 0 and usage.free < _FULL_BELOW_BYTES  # /proc, among others, has no bytes at all

@@ -12,7 +12,6 @@ import logging
 import os
 import shlex
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -124,6 +123,8 @@ def make_file(path: Path) -> None:
         if is_made(path):
             return
         aside = _rename_side_files(path)
+        import tempfile  # with shutil and its compressors behind it, for a file that is made once
+
         handle, name = tempfile.mkstemp(prefix=".chest-", dir=path.parent)
         os.close(handle)
         try:

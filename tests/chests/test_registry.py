@@ -35,7 +35,7 @@ def guest(monkeypatch: pytest.MonkeyPatch) -> None:
     def entry_points(**wanted: Any) -> EntryPoints:
         return guests.select(**wanted)
 
-    monkeypatch.setattr(chest_urls, "entry_points", entry_points)
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
 
 
 def test_the_scheme_says_which_chest_it_is(tmp_path: Path) -> None:

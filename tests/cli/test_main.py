@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from chest.chests import open_chest
 from chest.cli import find
 from chest.cli.main import COMMANDS
 from chest.errors import ChestUnavailable, SettingsError
+from chest.testing import make_record
 
 Run = Callable[..., Result]
 
@@ -62,13 +65,44 @@ def test_python_m_chest_is_the_same_command() -> None:
     assert result.stdout.startswith("chest, version ")
 
 
-def test_a_command_loads_neither_the_others_nor_a_driver() -> None:
-    code = (
-        "import sys; from chest.cli.main import commands; commands.get_command(None, 'tail')\n"
-        "print(*sorted({'sqlalchemy', 'rich', 'chest.demo.command', 'chest.cli.find'} & set(sys.modules)))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "\n"
+_RECORDS_REQUESTS = "chest.middleware chest.recorder.recorder chest.request chest.ring chest.delivery"
+_SLOW_TO_LOAD = (
+    "chest.record.secret_names chest.record.secret_text importlib.metadata email platformdirs hashlib difflib tempfile"
+    " asyncio subprocess rich.console rich.table sqlalchemy pymongo httpx duckdb apscheduler chest.demo"
+)
+_COMMANDS = " ".join(command.place.partition(":")[0] for command in COMMANDS.values())
+
+
+@pytest.mark.parametrize(
+    ("code", "unneeded"),
+    [
+        ("import chest", f"{_RECORDS_REQUESTS} {_SLOW_TO_LOAD} chest.chests chest.settings chest.cli logging json shutil orjson click"),
+        ("from chest.cli.main import commands; commands.main(['--help'], standalone_mode=False)",
+         f"{_RECORDS_REQUESTS} {_SLOW_TO_LOAD} {_COMMANDS} chest.chests chest.query sqlite3 orjson"),
+        ("from chest.cli.main import commands; commands.main(['tail', '--help'], standalone_mode=False)",
+         f"{_RECORDS_REQUESTS} {_SLOW_TO_LOAD} {_COMMANDS.replace('chest.cli.tail', '')} sqlite3"),
+        ("from chest.cli.main import commands; commands.main(['top', sys.argv[1]], standalone_mode=False)",
+         f"{_RECORDS_REQUESTS} {_SLOW_TO_LOAD} {_COMMANDS.replace('chest.cli.asking.top', '')} shutil lzma"),
+    ],
+    ids=["import", "help", "tail", "top"],
+)  # fmt: skip
+def test_what_a_command_does_not_need_is_not_loaded(code: str, unneeded: str, tmp_path: Path) -> None:
+    """The first line stands there at once: what is named here took more than half of the time until then."""
+    with open_chest(f"sqlite:///{tmp_path / 'chest.sqlite3'}") as chest:
+        chest.write([make_record()])
+    found = f"print(*[name for name in {unneeded.split()} if name in sys.modules], sep='\\n', file=sys.stderr)"
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path += {sys.path}\n{code}\n{found}", str(tmp_path / "chest.sqlite3")],
+        capture_output=True, text=True, check=True, env={},
+    )  # fmt: skip
+    loaded = result.stderr.splitlines()
+    assert loaded[-1:] == [""], loaded
+
+
+def test_the_summary_of_each_command_fits_the_help_and_says_what_its_own_help_says(run: Run) -> None:
+    lines = run("--help").output.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == list(COMMANDS)
+    assert [" ".join(line.split()[1:]) for line in lines] == [command.summary for command in COMMANDS.values()]
 
 
 def test_a_reader_that_ends_early_causes_no_traceback() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from chest import native
 from chest.native import IS_NATIVE
-from chest.record.secret_names import SECRETS
 from chest.record.secret_text import may_hold_secret_in_python
 from chest.request.sanitizer.redaction import Redaction
+from chest.settings.settings import SECRETS
 from tests.native.answering import answer_with
 from tests.request.test_middleware import Client
 

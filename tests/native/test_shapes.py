@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from chest.native import IS_NATIVE
 from chest.record.record import Record
-from chest.record.secret_names import SECRETS
 from chest.request.client.user import UserIds
 from chest.request.sanitizer.redaction import Redaction
+from chest.settings.settings import SECRETS
 from tests.native.test_native import Both, Said
 
 if not IS_NATIVE and "CI" not in os.environ:

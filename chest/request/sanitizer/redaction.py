@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from chest.record.secret_names import SECRETS, is_signature, snake_case, sounds_secret
+from chest.record.secret_names import is_signature, snake_case, sounds_secret
 from chest.record.secret_text import without_secrets
+from chest.settings.settings import SECRETS
 
 # Names may also come from requests: how many are remembered, and how long, is bounded.
 _REMEMBERED_NAMES: Final = 4096

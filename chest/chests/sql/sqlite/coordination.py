@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import AbstractContextManager
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +53,8 @@ class SQLiteCoordinationStore(CoordinationStore):
         return VersionedValue(text, 1 if replaces is None else replaces.version + 1) if is_ours else None
 
     def lock(self, name: str) -> AbstractContextManager[bool]:
+        from hashlib import blake2b  # loads OpenSSL: a command that asks needs none of it
+
         digest = blake2b(ledger_key(self._owner, name).encode(), digest_size=4).hexdigest()
         return held(Path(f"{self._database.file}-{digest}.lock"))
 
