@@ -11,7 +11,7 @@ export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/bytecode
 endif
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo quick test coverage check check-older bench bench-peers sanitize stress soak field servers clean
+.PHONY: help demo model-app test-model-app quick test coverage check check-older bench bench-peers sanitize stress soak field servers clean
 .DEFAULT_GOAL := help
 
 help: ## Show these commands
@@ -39,6 +39,12 @@ $(VENV)/dev.stamp: pyproject.toml $(COMPILED) | $(BIN)/python $(VENV)/uwsgi-2.0.
 
 demo: $(VENV)/demo.stamp ## Serve a small shop, send it requests, kill a worker, and show that every answer has its record
 	$(BIN)/chest demo
+
+model-app: $(VENV)/dev.stamp ## Serve the model application with PostgreSQL, Redis, Celery, RQ and Socket.IO, until Ctrl-C
+	$(BIN)/python -m tests.adapters.model_app
+
+test-model-app: $(VENV)/dev.stamp ## Run its tests, and look at the record of each kind of request
+	$(BIN)/python -m pytest tests/adapters/model_app
 
 quick: WORKERS = 2# unit tests wait for little, and each process would have to collect them all
 quick: $(VENV)/dev.stamp ## Run the unit tests

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 import pymongo
 import pytest
 import redis as redis_py
 import sqlalchemy
+from flask import Flask
+from flask_redis import FlaskRedis
+from redis.asyncio import Redis as AsyncRedis
 
 from chest.instruments import instrument_pymongo, instrument_redis, instrument_sqlalchemy
 from tests.instruments.conftest import Inside
@@ -52,6 +56,34 @@ def test_commands_of_redis_are_counted_and_a_pipeline_is_one(inside: Inside, red
     record = inside(view)
     assert record.variables["redis_count"] == 4
     assert 0 < record.variables["redis_ms"] < 60_000
+    client.close()
+
+
+@pytest.mark.server
+def test_commands_of_an_asynchronous_redis_client_are_counted_and_a_pipeline_is_one(
+    inside: Inside, redis: Server
+) -> None:
+    async def commands() -> None:
+        async with AsyncRedis(port=redis.port) as client:
+            instrument_redis(client)
+            await asyncio.gather(client.set("later", 1), client.get("other"))
+            async with client.pipeline() as pipeline:
+                assert await pipeline.incr("later").incr("later").execute() == [2, 3]
+
+    record = inside(lambda: asyncio.run(commands()))
+    assert record.variables["redis_count"] == 3
+    assert 0 < record.variables["redis_ms"] < 60_000
+
+
+@pytest.mark.server
+def test_commands_of_flask_redis_are_counted(inside: Inside, redis: Server) -> None:
+    client, app = FlaskRedis(), Flask("shop")
+    app.config["REDIS_URL"] = f"redis://127.0.0.1:{redis.port}/0"
+    with pytest.raises(TypeError, match="FlaskRedis"):
+        instrument_redis(client)  # it has no client yet
+    client.init_app(app)
+    instrument_redis(client)
+    assert inside(lambda: client.get("other")).variables["redis_count"] == 1
     client.close()
 
 

@@ -28,6 +28,7 @@ ALONE: Final = "alone: measures time or memory, and has the machine to itself wh
 
 _OF_FOLDERS: Final = {
     "tests/adapters": "unit",
+    "tests/adapters/model_app": "server",
     "tests/adapters/pytest_chest": "slow",
     "tests/adapters/test_framework_examples.py": "server",
     "tests/adapters/flask_chest/dockerflow/test_example_app.py": "server",
