@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
-from chest.adapter import Bypass, MissingDependencyError, record_answered, record_route
+from chest.adapter import Bypass, MissingDependencyError, record_answered, record_route, record_user
 
 try:
     from bottle import request
@@ -26,8 +26,8 @@ _BYPASS: Final = (
 class BottleRecorder:
     """A plugin that tells the record of each request what Bottle knows of it.
 
-    The rule of the route, the name of its callback (``bottle.callback``), and each exception that the callback raises: also one
-    that another plugin answers, and ``abort(503)``. The record itself is made by :class:`chest.ChestMiddleware` around the
+    The rule of the route, the name of its callback (``bottle.callback``), the server's ``REMOTE_USER``, and each exception that the
+    callback raises: also one that another plugin answers, and ``abort(503)``. The record itself is made by :class:`chest.ChestMiddleware` around the
     application; without the plugin it has the route and exceptions that nothing answered.
 
     Example::
@@ -52,6 +52,7 @@ class BottleRecorder:
             environ = request.environ
             self._bypass.look(environ)
             record_route(environ, rule, names)
+            record_user(environ, environ.get("REMOTE_USER"))
             try:
                 return callback(*args, **kwargs)
             except Exception as error:

@@ -42,6 +42,12 @@ class Rows:
         resp.stream = lines()
 
 
+class WhoAmI:
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        req.context.user = req.get_header("X-User")  # a real application would check it
+        resp.media = {"user": req.context.user}
+
+
 def answer_sold_out(req: falcon.Request, resp: falcon.Response, error: SoldOut, params: dict[str, Any]) -> None:
     raise falcon.HTTPConflict(title="sold out")
 
@@ -52,5 +58,6 @@ app.set_error_reporter(recorder.report_error)  # of exceptions that were answere
 app.add_error_handler(SoldOut, answer_sold_out)
 app.add_route("/items/{number:int}", Item())
 app.add_route("/rows", Rows())
+app.add_route("/whoami", WhoAmI())
 
 application = ChestMiddleware(app)

@@ -47,6 +47,17 @@ def rows(request: Any) -> Response:
     return Response(app_iter=lines(), content_type="text/plain")
 
 
+def whoami(request: Any) -> dict[str, str | None]:
+    return {"user": request.authenticated_userid}
+
+
+class Policy:
+    """Knows a user by a header, which a real one would check; a record asks it for nothing."""
+
+    def authenticated_userid(self, request: Any) -> str | None:
+        return request.headers.get("X-User")
+
+
 with Configurator() as config:
     config.include("pyramid_chest")
     config.add_route("item", "/items/{number}")
@@ -54,5 +65,8 @@ with Configurator() as config:
     config.add_view(item, route_name="item", request_method="GET", renderer="json")
     config.add_view(buy, route_name="item", request_method="POST")
     config.add_view(rows, route_name="rows")
+    config.add_route("whoami", "whoami")
+    config.add_view(whoami, route_name="whoami", renderer="json")
+    config.set_security_policy(Policy())
     config.add_exception_view(answer_sold_out, context=SoldOut)
     application = ChestMiddleware(config.make_wsgi_app())

@@ -46,10 +46,12 @@ class Example:
             yield self
             assert self.server.stop() == 0
 
-    def ask(self, path: str, method: str = "GET", **form: str) -> int:
+    def ask(self, path: str, method: str = "GET", user: str = "", **form: str) -> int:
         """The status of the answer, read to its end; cookies are kept, as a browser does."""
         connection = http.client.HTTPConnection(servers.HOST, self.server.port, timeout=60)
         headers = {"Cookie": "; ".join(f"{name}={each.value}" for name, each in self._cookies.items())}
+        if user:
+            headers["X-User"] = user
         if form:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             form["csrfmiddlewaretoken"] = self._cookies["csrftoken"].value
@@ -141,6 +143,7 @@ def test_falcon_tells_template_resource_and_exception(tmp_path: Path) -> None:
     with Example("falcon_app", tmp_path / "falcon_app").served("shop") as example:
         _ask_the_shop(example)
         assert example.ask("/items/2", "DELETE") == 405
+        assert [example.ask("/whoami", user=user) for user in ("ada", "")] == [200, 200]
     item, names = "/items/{number:int}", {"falcon.resource": "Item"}
     records = example.records()
     assert [_told(record) for record in records] == [
@@ -151,6 +154,8 @@ def test_falcon_tells_template_resource_and_exception(tmp_path: Path) -> None:
         (200, "/rows", None, {"falcon.resource": "Rows"}),
         (404, None, None, {}),
         (405, item, None, names),
+        (200, "/whoami", None, {"falcon.resource": "WhoAmI", "enduser.id": "ada"}),
+        (200, "/whoami", None, {"falcon.resource": "WhoAmI"}),
     ]
     _assert_of_the_shop(records, "shop.py:Item.on_get", "shop.py:Item.on_post")
 
@@ -178,6 +183,7 @@ def test_pyramid_tells_pattern_name_and_exception(tmp_path: Path) -> None:
     servers.needs("pyramid")
     with Example("pyramid_app", tmp_path / "pyramid_app").served("shop") as example:
         _ask_the_shop(example)
+        assert [example.ask("/whoami", user="ada"), example.ask("/items/2", user="ada")] == [200, 200]
     item, names = "/items/{number}", {"pyramid.route_name": "item"}
     records = example.records()
     assert [_told(record) for record in records] == [
@@ -192,6 +198,8 @@ def test_pyramid_tells_pattern_name_and_exception(tmp_path: Path) -> None:
         (409, item, "SoldOut", {**names, "exception.message": "item 2 is sold out"}),
         (200, "/rows", None, {"pyramid.route_name": "rows"}),
         (404, None, None, {}),
+        (200, "/whoami", None, {"pyramid.route_name": "whoami", "enduser.id": "ada"}),
+        (200, item, None, names),  # the view asked for no user, so no policy was asked
     ]
     _assert_of_the_shop(records, "shop.py:item", "shop.py:buy")
 
