@@ -22,6 +22,7 @@ from chest.settings.trusted_proxies import TrustedProxies
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, put_in
 
 if TYPE_CHECKING:
+    from chest.dashboard import ChestPage
     from chest.dockerflow import Dockerflow
 
 _logger = logging.getLogger("chest")
@@ -41,6 +42,7 @@ class ChestMiddleware(RequestMiddleware):
     :param chests: chest URLs or chests; none: ``CHEST_URLS``, else ``chest.sqlite3`` in ``directory``.
     :param recorder: a recorder to share with other apps, instead of ``chests`` and the options of its side.
     :param dockerflow: answers ``/__heartbeat__`` and other paths before the application (:class:`chest.dockerflow.Dockerflow`).
+    :param ui: shows the page at ``ui_path``, ``/__chest__/``, to those whom it allows (:class:`chest.dashboard.ChestPage`).
     :param options: see ``docs/options.md``.
     :raises SettingsError: for an unknown or invalid option, for options that contradict each other, for an ASGI application.
     """
@@ -52,20 +54,25 @@ class ChestMiddleware(RequestMiddleware):
         chests: Sequence[str | Chest] | None = None,
         recorder: Recorder | None = None,
         dockerflow: Dockerflow | None = None,
+        ui: ChestPage | None = None,
         **options: Unpack[Options],
     ) -> None:
         if not callable(app):
             raise SettingsError(f"ChestMiddleware wraps a WSGI application, and {app!r} is not callable")
         refuse_asgi(app, "ChestMiddleware")
-        self._set_up(app, Settings.resolve({**options, "chests": chests}), recorder, dockerflow)
+        self._set_up(app, Settings.resolve({**options, "chests": chests}), recorder, dockerflow, ui)
 
     @classmethod
     def from_settings(
-        cls, app: WSGIApplication, settings: Settings, recorder: Recorder | None = None
+        cls,
+        app: WSGIApplication,
+        settings: Settings,
+        recorder: Recorder | None = None,
+        ui: ChestPage | None = None,
     ) -> ChestMiddleware:
         """A middleware with resolved settings; for adapters, which read a config mapping."""
         middleware = cls.__new__(cls)
-        middleware._set_up(app, settings, recorder)
+        middleware._set_up(app, settings, recorder, ui=ui)
         return middleware
 
     def _set_up(
@@ -74,6 +81,7 @@ class ChestMiddleware(RequestMiddleware):
         settings: Settings,
         recorder: Recorder | None,
         dockerflow: Dockerflow | None = None,
+        ui: ChestPage | None = None,
     ) -> None:
         if recorder is not None:
             _refuse_the_recorders_options(settings)
@@ -81,6 +89,10 @@ class ChestMiddleware(RequestMiddleware):
         self.recorder = recorder or Recorder.from_settings(settings, default_service=_service_of(app, settings))
         if dockerflow is not None:
             app = dockerflow.wrap(app, self.recorder if settings.enabled else None, settings)
+        if ui is not None and settings.enabled:
+            from chest.dashboard.mount import PageMount  # it asks what most applications need not
+
+            app = PageMount(app, ui.of(self.recorder), settings.ui_path)
         self.app = app
         if not settings.enabled:
             if recorder is None:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import weakref
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack
 
 from flask import Flask, current_app
 
@@ -18,6 +18,9 @@ from flask_chest.g_variables import offer_chest_on_g
 from flask_chest.hooks import Watch
 from flask_chest.work.events import record_events
 from flask_chest.work.flask_work import FlaskWork
+
+if TYPE_CHECKING:
+    from chest.dashboard import ChestPage
 
 _logger: Final = logging.getLogger("flask_chest")
 EXTENSION: Final = "chest"
@@ -46,6 +49,7 @@ class FlaskRecorder:
     :param app: the application, if it exists already.
     :param chests: chest URLs or chests; none: ``CHEST_URLS``, else ``chest.sqlite3`` in ``directory``.
     :param recorder: a recorder to share with other applications, instead of ``chests`` and the options of its side.
+    :param ui: shows the page at ``ui_path``, ``/__chest__/``, to those whom it allows (:class:`chest.dashboard.ChestPage`).
     :param options: see ``docs/options.md``; and ``g``, which variables of ``flask.g`` are recorded: ``"all"`` (the default),
         ``"tracked"`` (those that ``tracked_vars`` or a ``flask_chest`` decorator names) or ``"none"`` (those that a
         decorator names). Each is also a key of ``app.config`` (``CHEST_G``, ``CHEST_URLS`` for ``chests``) and an
@@ -59,10 +63,11 @@ class FlaskRecorder:
         *,
         chests: Sequence[str | Chest] | None = None,
         recorder: Recorder | None = None,
+        ui: ChestPage | None = None,
         **options: Unpack[FlaskOptions],
     ) -> None:
         self._options = {**options, "chests": chests}
-        self._recorder = recorder
+        self._recorder, self._ui = recorder, ui
         self._entries: list[dict[str, Any]] = []
         self._recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
@@ -93,7 +98,7 @@ class FlaskRecorder:
             )
         settings = AppSettings.resolve(self._options, app.config)
         watch = Watch(app, settings.takes_all_of_g)
-        middleware = ChestMiddleware.from_settings(watch.wsgi_app, settings.core, self._recorder)
+        middleware = ChestMiddleware.from_settings(watch.wsgi_app, settings.core, self._recorder, self._ui)
         # Nothing is refused from here on.
         if settings.core.enabled:
             watch.begin(middleware.recorder.request_side.counters)

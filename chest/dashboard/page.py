@@ -107,7 +107,7 @@ class ChestPage:
         page = copy(self)
         page._recorder, page._pool = recorder, page._new_pool()
         if self._chest is None:
-            recorder.readable_chest()
+            recorder.require_readable_chest()
         return page
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -126,6 +126,14 @@ class Recorder:
         """Where the records go; the default chest is among them once the first request has made this process ready."""
         return tuple(self.lifecycle.parts.chests.opened)
 
+    def require_readable_chest(self) -> None:
+        """Refuse chests of which none can be read. Makes nothing, and asks nothing of the directory.
+
+        :raises SettingsError: no chest can be read.
+        """
+        if self.settings.chests:
+            self.readable_chest()
+
     def readable_chest(self) -> str | ReadableChest:
         """The first chest that can be read; by its URL if it was given one, so that a reader has a connection of its own.
 

@@ -97,6 +97,7 @@ class RequestOptions(TypedDict, total=False):
     request_id_generator: RequestIdGenerator | None
     request_id_header: str | None
     echo_request_id: bool | None
+    ui_path: str | None
 
 
 class Options(RecorderOptions, RequestOptions, total=False):

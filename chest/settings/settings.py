@@ -170,9 +170,11 @@ class Settings:
     )
     echo_request_id: bool = field(
         default=True,
-        metadata=of_request(
-            types.boolean(), "Return the request's id in the response, unless the app set that header."
-        ),
+        metadata=of_request(types.boolean(), "Return the request's id in the response, unless the app sets it."),
+    )
+    ui_path: str = field(
+        default="/__chest__/",
+        metadata=of_request(types.url_path(), "Where the page is shown, if `ui=ChestPage(allow=...)` mounts it."),
     )
     ring_bytes: int = field(
         default=16 * MIB,
@@ -256,8 +258,7 @@ class Settings:
             warned of, once a process: Kubernetes puts ``CHEST_PORT`` there for a service named chest.
         :raises SettingsError: an unknown name, an invalid value, options that contradict each other.
         """
-        config = {} if config is None else config
-        environ = os.environ if environ is None else environ
+        config, environ = config or {}, os.environ if environ is None else environ
         refuse_unknown_arguments(arguments, options())
         refuse_unknown_keys(config, options())
         warn_of_unknown_variables(environ, options())

@@ -190,6 +190,18 @@ def name_globs() -> OptionType:
     return OptionType("globs over names (text: separated by commas)", _entries, Names)
 
 
+def url_path() -> OptionType:
+    """A path below which something is mounted, with a slash at its begin and its end."""
+
+    def parse(given: object) -> str:
+        path = given.strip() if isinstance(given, str) else ""
+        if not path.strip("/") or path[0] != "/" or "//" in path or not path.isprintable():
+            raise ValueError
+        return f"{path.rstrip('/')}/"
+
+    return OptionType("a path such as /__chest__/", parse, str)
+
+
 def path_globs() -> OptionType:
     """Globs over URL paths: one that can match no path is refused."""
 
