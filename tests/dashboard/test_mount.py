@@ -36,7 +36,7 @@ def test_the_page_is_below_its_path_and_everything_else_is_the_applications(tmp_
     memory = MemoryChest()
     app = _mounted(memory, ui=ChestPage(allow="everybody"), directory=tmp_path / "rings")
     assert b"<html" in ask(app, "/__chest__/").body
-    assert b"../static" in ask(app, "/__chest__/record/1").body
+    assert b'"../page.js"' in ask(app, "/__chest__/record/1").body
     assert ask(app, "/__chest__").headers["Location"] == "__chest__/"
     for path in ("/", "/__chest__x", "/__chest", "/shop/__chest__/"):
         assert ask(app, path).body == f"|{path}".encode()
