@@ -62,7 +62,7 @@ def build() -> Path:
     sources = [str(ROOT / "chest/native/module.c"), "write.c"]
     flags = ["-std=c11", "-O2", "-fPIC", "-shared", "--coverage"]
     subprocess.run(
-        [compiler, *flags, *include, *sources, "-lpthread", "-lrt", "-o", library.name], cwd=PLACE, check=True
+        [compiler, *flags, *include, *sources, "-lpthread", "-lrt", "-ldl", "-o", library.name], cwd=PLACE, check=True
     )
     return library
 

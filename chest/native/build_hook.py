@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -17,6 +18,26 @@ MODULE = "chest.native._native"
 SOURCES = "chest/native"
 UNWANTED = "WSGI_CHEST_PURE_PYTHON"
 """With this in the environment, and not empty or 0, nothing is compiled."""
+REQUIRED = "WSGI_CHEST_REQUIRE_NATIVE"
+"""With this in the environment, and not empty or 0, a build without the compiled part is an error: for wheels that are published."""
+
+
+def is_asked_for(variable: str) -> bool:
+    """True if this is set in the environment."""
+    return os.environ.get(variable, "0") not in ("", "0")
+
+
+def refuse_interpreter() -> None:
+    """End the build of the compiled part if the interpreter or the system has not what it relies on.
+
+    :raises RuntimeError: with the reason.
+    """
+    if sys.implementation.name != "cpython":
+        raise RuntimeError(f"it is for CPython, and this is {sys.implementation.name}")
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise RuntimeError("it relies on the interpreter's lock (GIL), and this is a free-threaded build")
+    if sys.platform != "linux":
+        raise RuntimeError(f"it is for Linux, and this is {sys.platform}")
 
 
 class BuildHook(BuildHookInterface[Any]):
@@ -32,12 +53,15 @@ class BuildHook(BuildHookInterface[Any]):
         if version == "editable":
             for stale in sources.glob("_native.*.so"):
                 stale.unlink()
-        if os.environ.get(UNWANTED, "0") not in ("", "0"):
+        if is_asked_for(UNWANTED):
             return
         self._place = tempfile.mkdtemp(prefix="chest-build-")
         try:
-            compiled = self._compile(sources)
-        except Exception as error:  # noqa: BLE001 - whatever a compiler that is not there, or another one, leads to
+            refuse_interpreter()
+            compiled = self._compile(sources, is_stripped=version != "editable")
+        except Exception as error:  # whatever a compiler that is not there, or another one, leads to
+            if is_asked_for(REQUIRED):
+                raise
             self.app.display_warning(
                 f"Chest is installed without its compiled part, so each request costs more: {error}"
             )
@@ -55,13 +79,14 @@ class BuildHook(BuildHookInterface[Any]):
         """Called by hatchling when the wheel is made."""
         shutil.rmtree(getattr(self, "_place", ""), ignore_errors=True)
 
-    def _compile(self, sources: Path) -> Path:
+    def _compile(self, sources: Path, *, is_stripped: bool) -> Path:
         extension = Extension(
             MODULE,
             [str(sources / "module.c")],
             include_dirs=[str(sources)],
             extra_compile_args=["-std=c11", "-O2"],
-            libraries=["pthread", "rt"],  # before glibc 2.34 semaphores and timers are there
+            extra_link_args=["-Wl,-s"] if is_stripped else [],  # a fifth of the size
+            libraries=["pthread", "rt", "dl"],  # before glibc 2.34 semaphores, timers and dlsym are there
         )
         command = build_ext(Distribution({"name": "wsgi-chest", "ext_modules": [extension]}))
         command.build_lib = command.build_temp = self._place

@@ -15,6 +15,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from types import MethodType
 from typing import Any, Final, Protocol
 
@@ -55,13 +56,48 @@ def new_fork_guard() -> ForkGuard:
     """
     if not sys.platform.startswith("linux"):
         return PidGuard()
+    if not _kernel_wipes():
+        return PidGuard()
+    return _wiped_page()
+
+
+@cache  # of a process and its children: the kernel stays the same
+def _kernel_wipes() -> bool:
+    """True if the kernel says that it will wipe a page of which that was asked.
+
+    An emulator (qemu's user mode) answers ``madvise`` with success and does nothing; then the kernel does not list the page as one.
+    """
+    try:
+        before = _kib_to_wipe()
+        page = _wiped_page()
+        try:
+            return _kib_to_wipe() > before
+        finally:
+            page.close()
+    except (OSError, ValueError):
+        return False
+
+
+def _wiped_page() -> mmap.mmap:
     page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
         page.madvise(MADV_WIPEONFORK)
     except (OSError, ValueError):
         page.close()
-        return PidGuard()
+        raise
     return page
+
+
+def _kib_to_wipe() -> int:
+    """KiB of this process the kernel will wipe in a child (proc_pid_smaps(5): ``wf``)."""
+    size = total = 0
+    with open("/proc/self/smaps", "rb") as mappings:
+        for line in mappings:
+            if line.startswith(b"Size:"):
+                size = int(line.split()[1])
+            elif line.startswith(b"VmFlags:") and b"wf" in line.split():
+                total += size
+    return total
 
 
 class Forks:

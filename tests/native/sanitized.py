@@ -35,7 +35,8 @@ def build(module: Path) -> None:
     sources = ROOT / "chest/native"
     includes = [f"-I{sources}", f"-I{sysconfig.get_path('include')}"]
     subprocess.run(
-        ["gcc", *FLAGS, *includes, str(sources / "module.c"), "-o", str(module), "-lpthread", "-lrt"], check=True
+        ["gcc", *FLAGS, *includes, str(sources / "module.c"), "-o", str(module), "-lpthread", "-lrt", "-ldl"],
+        check=True,
     )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
 import os
 import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from unittest import mock
 
 import pytest
 
+from chest.system import fork_guard
 from chest.system.fork_guard import ForkGuard, Forks, PidGuard, new_fork_guard
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no fork on this platform")
@@ -54,6 +57,40 @@ def test_it_reads_0_in_a_child(guard: ForkGuard, fork: Callable[[], int]) -> Non
     guard[0] = 1
     assert status_in_child(fork, lambda: guard[0]) == 0
     assert guard[0]
+
+
+@pytest.fixture
+def _asked_anew() -> Iterator[None]:
+    fork_guard._kernel_wipes.cache_clear()
+    yield
+    fork_guard._kernel_wipes.cache_clear()
+
+
+@pytest.mark.usefixtures("_asked_anew")
+def test_the_process_id_is_compared_where_the_kernel_only_says_that_it_wipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under qemu-user, which answers with success and does nothing."""
+
+    class Ignoring(mmap.mmap):
+        def madvise(self, *args: int) -> None:
+            return None
+
+    assert type(new_fork_guard()) is mmap.mmap
+    fork_guard._kernel_wipes.cache_clear()
+    monkeypatch.setattr(fork_guard.mmap, "mmap", Ignoring)
+    assert type(new_fork_guard()) is PidGuard
+
+
+@pytest.mark.usefixtures("_asked_anew")
+def test_the_process_id_is_compared_where_the_kernel_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_guard.mmap, "mmap", mock.Mock(side_effect=OSError))
+    assert type(new_fork_guard()) is PidGuard
+
+
+@pytest.mark.usefixtures("_asked_anew")
+def test_the_kernel_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    new_fork_guard()
+    monkeypatch.setattr(fork_guard, "_kib_to_wipe", mock.Mock(side_effect=AssertionError))
+    new_fork_guard()
 
 
 class Subscriber:

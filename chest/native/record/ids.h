@@ -7,7 +7,8 @@
 
 #include <Python.h>
 
-#include <sys/random.h>
+#include <dlfcn.h>
+#include <sys/types.h>
 
 #include "record/line.h"
 
@@ -31,12 +32,27 @@ typedef struct {
 
 static PyTypeObject *random_ids_type, *counted_ids_type;
 
+typedef ssize_t (*GetRandom)(void *, size_t, unsigned);
+
+/* Looked up while it runs, so that a wheel also loads where the C library has none (glibc before 2.25): then Python makes ids. */
+static GetRandom
+found_getrandom(void)
+{
+    GetRandom function = NULL;
+    *(void **)&function = dlsym(RTLD_DEFAULT, "getrandom");
+    return function;
+}
+
 /* A UUID of version 4 as text; NULL, perhaps without an exception, if the system gives no random bytes. */
 static PyObject *
 random_id(RandomIds *self)
 {
     if (self->left < UUID_BYTES) {
-        if (getrandom(self->bytes, RANDOM_BYTES, 0) != RANDOM_BYTES) {
+        static GetRandom get_random = NULL;
+        if (get_random == NULL && (get_random = found_getrandom()) == NULL) {
+            return NULL;
+        }
+        if (get_random(self->bytes, RANDOM_BYTES, 0) != RANDOM_BYTES) {
             return NULL;
         }
         self->left = RANDOM_BYTES;
