@@ -37,7 +37,11 @@ _INTERRUPTED: Final = 130
     metavar="DIRECTORY",
     help="Directory of the store; an older store in it is added to, and not counted.  [default: a fresh temporary one]",
 )
-def demo(port: int, directory: Path | None) -> None:
+@click.option("--ui", "opens_page", is_flag=True, help="At the end open the page on the store, until Ctrl-C.")
+@click.option(
+    "--browser/--no-browser", default=True, help="With --ui: open a browser (the default), or only print the URL."
+)
+def demo(port: int, directory: Path | None, opens_page: bool, browser: bool) -> None:
     """Serve a shop, use it, kill a worker, and show what the store holds.
 
     Starts gunicorn with two workers on the loopback interface, sends it some hundreds of requests, kills one worker
@@ -49,11 +53,12 @@ def demo(port: int, directory: Path | None) -> None:
     \b
     Examples:
       chest demo
+      chest demo --ui
       chest demo --dir shop --port 8000
     """
     try:
         with _ended_in_order():
-            is_complete = _run(port, directory)
+            is_complete = _run(port, directory, opens_page=opens_page, opens_browser=browser)
     except ChestError as error:
         click.echo("chest demo: " + "\n".join(printable(line) for line in str(error).splitlines()), err=True)
         sys.exit(_UNUSABLE)
@@ -63,13 +68,19 @@ def demo(port: int, directory: Path | None) -> None:
     sys.exit(0 if is_complete else 1)
 
 
-def _run(port: int, directory: Path | None) -> bool:
+def _run(port: int, directory: Path | None, *, opens_page: bool, opens_browser: bool) -> bool:
     _require_packages()
     from chest.demo.run import Demonstration
     from chest.demo.workspace import Workspace
 
     workspace = Workspace.temporary() if directory is None else Workspace(directory)
-    return Demonstration(workspace, Console(), port=port).run().is_complete
+    is_complete = Demonstration(workspace, Console(), port=port).run().is_complete
+    if opens_page:
+        from chest.cli.ui import show
+
+        click.echo()
+        show(workspace.store_url, [workspace.ring_directory], opens_browser=opens_browser)
+    return is_complete
 
 
 def _require_packages() -> None:

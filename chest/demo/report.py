@@ -56,12 +56,14 @@ def print_answers(console: Console, store_url: str, since_ns: int | None) -> Non
 
 
 def print_next_commands(console: Console, store_url: str, record: Record) -> None:
-    """Three commands that look at the same store, to be copied."""
+    """Commands that look at the same store, to be copied; the last one opens the page."""
     url, user_id, chest = shlex.quote(store_url), record.variables.get("user_id"), shlex.quote(typed_command())
     _say(console, "\nTry next:")
     _say(console, f"  {chest} find {url} user_id={shlex.quote(str(user_id))}")
     _say(console, f"  {chest} tail {url}")
     _say(console, f"  {chest} show {url} {shlex.quote(record.request_id)}")
+    _say(console, "\nThe same in a browser, which --ui opens at once:")
+    _say(console, f"  {chest} ui {url}")
 
 
 def typed_command() -> str:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
 from chest.demo import run
 from chest.demo.command import demo
+from chest.demo.tally import Tally
 from chest.record.record import Record
 
 LIMIT_SECONDS = 60
@@ -204,3 +206,25 @@ def test_an_interrupted_run_leaves_no_process(number: signal.Signals, tmp_path: 
     assert errors == "chest demo: interrupted; gunicorn was stopped.\n"
     with socket.socket() as connection:
         assert connection.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+def test_it_ends_by_saying_how_to_open_the_page(finished: Finished) -> None:
+    said, _, after = finished.result.output.partition("The same in a browser, which --ui opens at once:\n")
+    assert after.splitlines()[0].strip().endswith(f"ui sqlite:///{finished.directory}/chest.sqlite3")
+    assert said.endswith("\n\n")
+
+
+def test_with_ui_the_page_is_opened_on_the_store_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Complete:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def run(self) -> Tally:
+            return Tally(1, Counter(), 1, (), (), Counter())
+
+    shown: list[tuple[object, ...]] = []
+    monkeypatch.setattr(run, "Demonstration", Complete)
+    monkeypatch.setattr("chest.cli.ui.show", lambda *given, **options: shown.append((*given, options)))
+    assert chest_demo("--dir", str(tmp_path), "--ui", "--no-browser").exit_code == 0
+    assert shown == [(f"sqlite:///{tmp_path}/chest.sqlite3", [tmp_path / "ring"], {"opens_browser": False})]
+    assert chest_demo("--dir", str(tmp_path)).exit_code == 0
+    assert len(shown) == 1

@@ -100,12 +100,14 @@ def test_the_questions_are_shown_as_they_are_typed_and_the_answers_name_what_is_
 def test_the_next_commands_can_be_pasted_into_a_shell() -> None:
     console = Console(file=io.StringIO(), width=40)
     report.print_next_commands(console, "sqlite:////tmp/my demo/chest.sqlite3", record("/", 1))
-    commands = written(console).removeprefix("\nTry next:\n").splitlines()
+    said = written(console).removeprefix("\nTry next:\n")
+    commands = said.replace("\nThe same in a browser, which --ui opens at once:\n", "").splitlines()
     words = [shlex.split(command) for command in commands]
     assert [each[1:] for each in words] == [
         ["find", "sqlite:////tmp/my demo/chest.sqlite3", "user_id=a da"],
         ["tail", "sqlite:////tmp/my demo/chest.sqlite3"],
         ["show", "sqlite:////tmp/my demo/chest.sqlite3", "id-1"],
+        ["ui", "sqlite:////tmp/my demo/chest.sqlite3"],
     ]
     assert len({each[0] for each in words}) == 1
     assert shutil.which(words[0][0]) is not None
