@@ -15,7 +15,6 @@ from chest.chests.influxdb.url import influx_url
 from chest.chests.registry import builtin_factory, open_chest, safe_url, variables_chest, variables_source
 from chest.counters import Counters
 from chest.errors import ChestWriteError, MissingDependencyError
-from chest.lazy import loaded_on_use
 from chest.native import Dispatch
 from chest.record.text import storable_text
 from chest.recorder.part_records import PartRecords
@@ -39,6 +38,7 @@ from chest.settings.option import PREFIX, Option, Source
 from chest.settings.service_name import service_of
 from chest.settings.settings import Settings
 from chest.settings.types import OptionType, tracked_names
+from chest.system.lazy import loaded_on_use
 from chest.transfer.plan import Plan as TransferPlan
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 

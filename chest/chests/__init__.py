@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from chest.lazy import loaded_on_use
+from chest.system.lazy import loaded_on_use
 
 if TYPE_CHECKING:
     from chest.chests.contract import Chest, Cursor, ReadableChest, StoredRecord

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from chest.lazy import loaded_on_use
+from chest.system.lazy import loaded_on_use
 
 if TYPE_CHECKING:
     from chest.chests.asking.conditions import Condition, Name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from chest.lazy import loaded_on_use
+from chest.system.lazy import loaded_on_use
 
 if TYPE_CHECKING:
     from chest.testing.contract import ChestContract

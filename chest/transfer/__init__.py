@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from chest.lazy import loaded_on_use
+from chest.system.lazy import loaded_on_use
 
 if TYPE_CHECKING:
     from chest.transfer.every_process import start_in_every_process

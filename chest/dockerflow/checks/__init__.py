@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from chest.dockerflow.checks.database import check_database_connected
+from chest.dockerflow.checks.built_in import check_database_connected, check_migrations_applied, check_redis_connected
 from chest.dockerflow.checks.messages import (
     CRITICAL,
     DEBUG,
@@ -27,8 +27,6 @@ from chest.dockerflow.checks.messages import (
     Warning,  # noqa: A004 - python-dockerflow's name
     level_to_text,
 )
-from chest.dockerflow.checks.migrations import check_migrations_applied
-from chest.dockerflow.checks.redis import check_redis_connected
 from chest.dockerflow.checks.registry import clear_checks, get_checks, register, register_partial
 from chest.dockerflow.checks.running import ChecksResults, run_checks, run_checks_async
 
