@@ -88,6 +88,10 @@ class ChestWriteError(ChestError):
         self.failures = tuple(failures)
 
 
+class RecordNotFound(ChestError, LookupError):
+    """No record has the id that was given, or several requests have ids that begin so."""
+
+
 class FilterError(ChestError, ValueError):
     """An invalid filter; the message shows the place, and what was expected there.
 

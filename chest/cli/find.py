@@ -13,6 +13,7 @@ from chest.cli.chest_choice import is_url, other_chests, readable_chest, service
 from chest.cli.conditions import Selection, selection_options
 from chest.cli.tail import pages
 from chest.errors import ChestError
+from chest.query.nearby import MOST_NEIGHBOURS, neighbours
 from chest.record.messages import printable
 
 _FEWEST_CHARACTERS: Final = 4
@@ -27,6 +28,11 @@ _MOST_LISTED: Final = 20
 @click.option(
     "--joined", is_flag=True, help="Also the other records with the same request_id: of jobs, events, services."
 )
+@click.option("--before", metavar="ID", help="What the same user did before this request, instead.")
+@click.option("--after", metavar="ID", help="And after it; both may be given.")
+@click.option(
+    "--by", default="user", show_default=True, metavar="user|host|worker|NAME", help="What --before and --after share."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @service_option
 @click.pass_context
@@ -34,6 +40,9 @@ def find(
     ctx: click.Context,
     limit: int,
     joined: bool,
+    before: str | None,
+    after: str | None,
+    by: str,
     as_json: bool,
     selection: Selection,
 ) -> None:
@@ -54,7 +63,12 @@ def find(
       chest find chest.sqlite3 --status 5xx --route "/items/<id>"
       chest find 'status>=500' 'duration>200ms' plan=free since=2h --json
       chest find method=JOB outcome=error --joined
+      chest find --before 9f86d081 --after 9f86d081 --limit 5
+      chest find --before 9f86d081 --by worker --since 1h
     """
+    if before or after:
+        _show_around(selection, before, after, by, limit, as_json=as_json)
+        return
     with readable_chest(selection.url, selection.service) as chest:
         found, count, seen = _search(chest, selection.query, limit)
         if joined:
@@ -65,6 +79,26 @@ def find(
     shown = f", the last {limit:,} shown" if count > limit else ""
     click.echo(f"{count:,} found{shown}; looked through {seen:,} records", err=True)
     ctx.exit(0 if count else 1)
+
+
+def _show_around(
+    selection: Selection, before: str | None, after: str | None, by: str, limit: int, *, as_json: bool
+) -> None:
+    """The neighbours of a request, and the request itself, in the order in which they began."""
+    wanted = before or after or ""
+    if before and after and before != after:
+        raise click.UsageError("--before and --after: give the same ID to both, or only one of them.")
+    most = min(limit, MOST_NEIGHBOURS)
+    with readable_chest(selection.url, selection.service) as chest:
+        found = neighbours(
+            chest, wanted, selection.query, by=by, before=most if before else 0, after=most if after else 0
+        )
+    columns = record_text.terminal_columns()
+    for stored in (*found.before, found.record, *found.after):
+        click.echo(record_text.json_line(stored) if as_json else record_text.line(stored, columns))
+    shared = "it has none" if found.value is None else printable(found.value)
+    rest = "" if found.basis.is_exact else "; the budget ended, there may be others"
+    click.echo(f"{len(found.before):,} before and {len(found.after):,} after; {found.by}: {shared}{rest}", err=True)
 
 
 def _search(chest: ReadableChest, wanted: Query, limit: int) -> tuple[list[StoredRecord], int, int]:

@@ -14,13 +14,14 @@ from chest.system.lazy import loaded_on_use
 if TYPE_CHECKING:
     from chest.chests.asking.conditions import Condition, Name
     from chest.chests.asking.cube import Basis, Cell, Cube, Group, Sample, Step
-    from chest.errors import FilterError
+    from chest.errors import FilterError, RecordNotFound
     from chest.query.answer import Answer
     from chest.query.comparison import Compared, compare
     from chest.query.difference import Difference, ValueShare
     from chest.query.distribution import TopValue, Values, ValuesRow, values
     from chest.query.language import narrowed, parse
     from chest.query.names import label_of, name_of
+    from chest.query.nearby import Neighbours, neighbours
     from chest.query.question import Filter, Source
     from chest.query.ranking import SORTS, Top, TopRow, top
     from chest.query.timeline import Band, Heatmap, OverTime, TimeRow, heatmap, over_time
@@ -40,7 +41,9 @@ __all__ = [
     "Group",
     "Heatmap",
     "Name",
+    "Neighbours",
     "OverTime",
+    "RecordNotFound",
     "Sample",
     "Source",
     "Step",
@@ -56,6 +59,7 @@ __all__ = [
     "label_of",
     "name_of",
     "narrowed",
+    "neighbours",
     "over_time",
     "parse",
     "top",
@@ -65,7 +69,8 @@ __all__ = [
 _HOMES: Final = {
     **dict.fromkeys(("Condition", "Name"), "chest.chests.asking.conditions"),
     **dict.fromkeys(("Basis", "Cell", "Cube", "Group", "Sample", "Step"), "chest.chests.asking.cube"),
-    "FilterError": "chest.errors",
+    **dict.fromkeys(("FilterError", "RecordNotFound"), "chest.errors"),
+    **dict.fromkeys(("Neighbours", "neighbours"), "chest.query.nearby"),
     "Answer": "chest.query.answer",
     **dict.fromkeys(("Compared", "compare"), "chest.query.comparison"),
     **dict.fromkeys(("Difference", "ValueShare"), "chest.query.difference"),

@@ -164,3 +164,21 @@ def test_joined_shows_what_else_has_the_request_s_id(run: Run, shelf: MemoryChes
     assert "/orders" in request
     assert "send_email" in job
     assert len(run("find", shelf.name, "request_id=order-42").stdout.splitlines()) == 2
+
+
+def test_before_and_after_show_what_the_same_user_did(run: Run, url: str, shelf: MemoryChest) -> None:
+    result = run("find", url, "--before", "request-4", "--after", "request-4", "--json")
+    assert found(result) == ["request-1", "request-2", "request-4", "request-5"]
+    assert result.stderr == "2 before and 1 after; user_id: 123\n"
+    assert found(run("find", url, "--after", "request-1", "--limit", "1", "plan=premium", "--json")) == [
+        "request-1",
+        "request-4",
+    ]
+    assert found(run("find", url, "--before", "request-4", "--by", "status", "--json"))[-1] == "request-4"
+
+
+def test_neighbours_of_no_record_or_of_two_are_refused(run: Run, url: str) -> None:
+    result = run("find", url, "--before", "nosuch")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no record whose id is nosuch" in result.stderr
+    assert run("find", url, "--before", "request-1", "--after", "request-2").exit_code == 2
