@@ -11,7 +11,7 @@ export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/bytecode
 endif
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo model-app test-model-app quick test coverage check check-older bench bench-peers sanitize stress soak field servers clean
+.PHONY: help demo model-app test-model-app quick test coverage check check-older check-pythons check-oldest bench bench-peers sanitize stress soak field servers clean
 .DEFAULT_GOAL := help
 
 help: ## Show these commands
@@ -68,6 +68,12 @@ check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, te
 
 check-older: $(VENV)/dev.stamp ## The tests of flask_chest with older releases of Flask, and those of SQL servers with an older SQLAlchemy
 	$(BIN)/python tests/older_versions.py
+
+check-pythons: $(VENV)/dev.stamp ## The unit tests on other interpreters (PYTHONS="3.12 3.13"), without the compiled part and with it
+	$(BIN)/python tests/other_pythons.py $(or $(PYTHONS),3.12 3.13)
+
+check-oldest: $(VENV)/dev.stamp ## The unit tests with the oldest release of each dependency that Chest promises to work with
+	$(BIN)/python tests/older_versions.py oldest
 
 bench: $(VENV)/dev.stamp ## Measure, and print a table
 	$(BIN)/python -m benchmarks

@@ -7,9 +7,11 @@ time: most of their tests wait for a server.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,10 +49,24 @@ VERSIONS = {
 }
 
 
+# What is no driver or framework of an application's: the runner of these tests, and servers.
+_NOT_LOWERED = frozenset(("pytest", "gunicorn", "wsgi-chest"))
+
+
+def oldest() -> Older:
+    """The oldest release of each dependency that ``pyproject.toml`` allows: the one that its lower bound names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    bounds = {re.sub(r">=([\w.]+).*", r"==\1", each.partition(";")[0].strip()) for texts in lists for each in texts}
+    lowered = sorted(each for each in bounds if re.split(r"[^\w-]", each)[0] not in _NOT_LOWERED)
+    return Older(tuple(lowered), ("-m", "unit"))
+
+
 def main(names: list[str]) -> int:
     """Run the tests with each; the number of environments in which they fail."""
-    pythons = {name: environment_with(name, VERSIONS[name].requirements) for name in names or VERSIONS}
-    running = {name: _started(python, VERSIONS[name]) for name, python in pythons.items()}
+    older = {name: oldest() if name == "oldest" else VERSIONS[name] for name in names or VERSIONS}
+    pythons = {name: environment_with(name, each.requirements) for name, each in older.items()}
+    running = {name: _started(python, older[name]) for name, python in pythons.items()}
     failed = 0
     for name, process in running.items():
         said = process.communicate()[0]
@@ -76,7 +92,7 @@ def environment_with(name: str, requirements: Sequence[str]) -> str:
 def _started(python: str, older: Older) -> subprocess.Popen[str]:
     """The tests of one environment; it would be of no use if the newest release were found in it."""
     package, _, release = older.requirements[0].partition("==")
-    code = f"from importlib.metadata import version as v; assert v({package!r}).startswith({release[:-1]!r}), v({package!r})"
+    code = f"from importlib.metadata import version as v; assert v({package!r}).startswith({release.rstrip('*')!r}), v({package!r})"
     subprocess.run([python, "-c", code], check=True)
     pytest = [python, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", *older.tests]
     return subprocess.Popen(pytest, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -51,7 +51,9 @@ class BuildHook(BuildHookInterface[Any]):
         """
         sources = Path(self.root, SOURCES)
         if version == "editable":
-            for stale in sources.glob("_native.*.so"):
+            for stale in sources.glob(
+                f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
+            ):  # not that of another interpreter
                 stale.unlink()
         if is_asked_for(UNWANTED):
             return
