@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 import sysconfig
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -233,3 +235,25 @@ def test_no_module_has_more_than_300_lines_and_no_folder_more_than_16_modules() 
     assert [file for file in sources if len(file.read_text().splitlines()) > 300] == []
     folders = Counter(file.parent for file in [*sources, *(ROOT / "tests").rglob("*.py")])
     assert [folder for folder, modules in folders.items() if modules > 16] == []
+
+
+LOG_LEVELS = ("info", "warning", "error", "exception", "critical")
+
+
+def _logged_texts(tree: ast.AST) -> Iterator[str]:
+    """What the module logs at these levels, so far as it says it in the call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOG_LEVELS:
+            logger = ast.unparse(node.func.value).rpartition(".")[2].strip("_)")
+            if logger in ("log", "logger", "LOGGER") or logger.endswith("DEFAULT_LOGGER"):
+                text = node.args[0] if node.args else None
+                if isinstance(text, ast.Constant) and isinstance(text.value, str) and text.value:
+                    yield text.value
+
+
+def test_each_line_of_the_log_names_the_product() -> None:
+    """It stands in the log of an application or a server, whose format may not show the logger's name."""
+    found = {(_name_of(module), text) for module in MODULES for text in _logged_texts(ast.parse(module.read_text()))}
+    assert len(found) > 20
+    unnamed = {(name, text) for name, text in found if not text.startswith("chest: ")}
+    assert unnamed == {("flask_chest.dockerflow.hooks", "%s")}, "python-dockerflow's request.summary says what it says"

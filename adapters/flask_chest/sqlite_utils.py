@@ -47,6 +47,6 @@ def _try(act: Any, db_uri: str, schema: Mapping[str, Any]) -> bool:
         finally:
             table.close()
     except Exception as error:  # noqa: BLE001 - as Flask-Chest's, which tells by the value
-        _logger.error("Writing to %s failed: %s", db_uri, error)
+        _logger.error("chest: writing to %s failed: %s", db_uri, error)
         return False
     return True

@@ -271,4 +271,4 @@ def log_notices(notices: list[str]) -> None:
     """Log what could not be logged when it was found, and take it out; another thread may do so at the same time."""
     with suppress(IndexError):
         while notices:
-            logger.warning(notices.pop(0))
+            logger.warning("chest: %s", notices.pop(0))

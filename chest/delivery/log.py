@@ -15,12 +15,12 @@ EVERY_SECONDS: Final = 60.0
 
 _REASONS: Final = {
     "ring_full": "the ring is full: a store does not keep up, or ring_bytes is too small",
-    "too_large": "they are longer than a sixteenth of ring_bytes",
-    "not_encodable": "they could not be made JSON",
-    "before_open": "more came before the ring was open than memory may hold",
-    "closed": "their requests ended after the recorder was closed",
-    "internal_error": "of a bug in Chest; please report it",
-    "no_spool": "their chest is late, the ring nearly full, and they could not be put on disk",
+    "too_large": "they are longer than a sixteenth of ring_bytes; record less in a request, or make ring_bytes larger",
+    "not_encodable": "they could not be encoded as JSON",
+    "before_open": "more than 1,000 came before the ring was open",
+    "closed": "their requests ended after recorder.close()",
+    "internal_error": "of a bug in Chest; report it with last_error of Recorder.stats()",
+    "no_spool": "their chest is late, the ring is nearly full, and they could not be spooled to disk; an earlier line says why",
 }
 """Reasons that are logged later, by the delivery thread: a request logs nothing."""
 
@@ -57,14 +57,14 @@ class RateLimitedLog:
         again = f" ({self._unsaid} times more since this was last said)" if self._unsaid else ""
         self._said_at, self._unsaid, self.is_said = now, 0, True
         with suppress(Exception):  # of a handler of the application's, which is not to end delivery
-            _logger.error("%s%s", message, again)
+            _logger.error("chest: %s%s", message, again)
 
     def recovered(self, what: str) -> None:
         """It works again. Logged only if the failure was: what comes and goes is no flood."""
         if self.is_said:
             self.is_said = False
             with suppress(Exception):
-                _logger.warning("%s", what)
+                _logger.warning("chest: %s", what)
 
 
 class DropReporter:

@@ -101,7 +101,9 @@ class ChestWriter:
     def _refused(self, records: Sequence[Record], refusal: RecordRejected) -> None:
         if not self._keep_refused(records, safe_message(refusal)):
             self._counters.add("dropped.rejected", len(records))
-        self._refusals.error(f"{self.chest.name} refused record {records[0].id} for good", refusal)
+        self._refusals.error(
+            f"{self.chest.name} refused record {records[0].id} for good (see chest dead list)", refusal
+        )
 
     def _failed(self, error: BaseException, retry_after: float | None) -> None:
         self._counters.add(f"failed_writes.{self.chest.name}")

@@ -145,7 +145,7 @@ class ChestReachable:
         except ChestError as error:  # its message says the cure, and holds no secret
             if self.shows_store:
                 return [Warning(str(error), id=health.WARNING_CHEST_UNREACHABLE)]
-            logger.warning("%s", error)
+            logger.warning("chest: %s", error)
             text = f"Records cannot be written now ({type(error).__name__}); the log says why."
             return [Warning(text, id=health.WARNING_CHEST_UNREACHABLE)]
         except Exception as error:  # noqa: BLE001 - of a user's chest; may hold anything

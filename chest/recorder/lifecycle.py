@@ -91,7 +91,7 @@ class Lifecycle:
                 self._make_ready(with_thread=with_thread)
                 if self._failures:
                     self._failures, self._try_again_at = 0, 0.0
-                    self.parts.notices.add_at_once("Chest records in this process.")
+                    self.parts.notices.add_at_once("this process records now")
         except Exception as error:  # noqa: BLE001 - the request goes on; its record waits in memory for the next try
             self._note_failure(error)
         finally:
@@ -120,8 +120,8 @@ class Lifecycle:
         counters = self.parts.request_side.counters
         counters.add("prepare_failed")
         notice = (
-            f"Chest cannot record in this process yet: {safe_message(error)}. It tries again, at most {_LONGEST_PAUSE_SECONDS:g} s "
-            f"apart, and keeps {PRE_OPEN_RECORDS} records in memory meanwhile; more are dropped and counted as before_open."
+            f"this process cannot record yet: {safe_message(error)}. It tries again, at most {_LONGEST_PAUSE_SECONDS:g} s "
+            f"apart, and keeps {PRE_OPEN_RECORDS:,} records in memory meanwhile; more are dropped and counted as before_open."
         )
         counters.error(notice)
         if self._failures == 1:

@@ -231,7 +231,7 @@ class ProcessState:
                 self.counters.error(f"cannot write {directory}: {error.strerror}; commands need the URL of a store")
         place = "in memory" if directory is None else f"in {directory}"
         service = self.parts.request_side.resource.service
-        logger.info("Chest: the records of %s go to %s; ring files are %s", service, chests.shown, place)
+        logger.info("chest: the records of %s go to %s; ring files are %s", service, chests.shown, place)
 
     def keep_file(self, *, at_once: bool = False) -> None:
         """Have the ring in a file; see :meth:`RingKeeper.keep`."""

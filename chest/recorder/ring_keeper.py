@@ -124,7 +124,7 @@ class RingKeeper:
         """Go on in a file without its lock if no other can be created: its records are found there, though later."""
         self.file = self._unlocked = file
         self._trouble.error(
-            f"The lock of the ring file {file.path} was removed", f"no other file can be had: {_reason(error)}"
+            f"The lock of the ring file {file.path} was removed", f"no other file can be created: {_reason(error)}"
         )
         self._wait()
 
@@ -163,4 +163,7 @@ def _reason(error: Exception) -> str:
 
 
 def _in_memory(reason: str) -> str:
-    return f"The ring is in memory, because {reason}: what a killed worker had not delivered is lost. A file is tried again."
+    return (
+        f"The ring is in memory, because {reason}: a worker that is killed loses what it has not delivered."
+        " Set CHEST_DIRECTORY to a directory that this user can write, with room on its disk. Chest tries again to have a file."
+    )

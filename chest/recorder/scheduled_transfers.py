@@ -76,7 +76,7 @@ class ScheduledTransfers:
         except Exception as error:  # noqa: BLE001 - it is tried again, and said once
             if task not in self._failed:
                 self._failed.add(task)
-                logger.error("%s cannot begin: %s", task.name, error)
+                logger.error("chest: %s cannot begin: %s", task.name, error)
 
     def stop(self) -> None:
         """No more ticks; a run in hand ends after its batch. Does not wait."""

@@ -64,7 +64,9 @@ class FileConnection(sqlite3.Connection):
         except FileNotFoundError:
             pass  # the directory is gone, and the log with it
         except (OSError, ChestUnavailable) as error:
-            _log.warning("The log of %s, which was moved away or removed, could not be saved: %s", self.path, error)
+            _log.warning(
+                "chest: the log of %s, which was moved away or removed, could not be saved: %s", self.path, error
+            )
         finally:
             super().close()
 
@@ -168,7 +170,7 @@ def _keep_or_remove(path: Path, stem: str) -> None:
         return
     moves = " && ".join(f"mv {shlex.quote(f'{stem}{suffix}')} NEW{suffix}" for suffix in there)
     _log.warning(
-        "%s was moved away or removed, and its log, which may hold the records stored last, stayed behind. Chest renamed"
+        "chest: %s was moved away or removed, and its log, which may hold the records stored last, stayed behind. Chest renamed"
         " the log. If you moved the database to NEW, give it its log before a program opens NEW: %s. If you removed the"
         " database, remove the renamed files too.",
         path,

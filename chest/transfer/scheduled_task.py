@@ -218,7 +218,7 @@ class ScheduledTask:
                 self._counts[name] = self._counts.get(name, 0) + count
         self.last_result = result
         if self.last_error is not None:
-            logger.warning("%s works again", self.name)
+            logger.warning("chest: %s works again", self.name)
             self.last_error = None
         logger.debug("%s: %s", self.name, result)
 
@@ -226,7 +226,7 @@ class ScheduledTask:
         self._counts["failed_runs"] += 1
         message = safe_message(error)
         if self.last_error is None:
-            logger.error("%s failed, and goes on at the next tick from where it stopped: %s", self.name, message)
+            logger.error("chest: %s failed, and goes on at the next tick from where it stopped: %s", self.name, message)
         self.last_error = message
 
     def _is_stopped(self) -> bool:

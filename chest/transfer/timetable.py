@@ -125,13 +125,13 @@ class _Calls:
             start_thread(lambda: self._call(tick))
         except RuntimeError as error:
             self._lock.release()
-            logger.error("%s cannot run at %s: %s. It runs at the next tick.", self.name, tick, error)
+            logger.error("chest: %s cannot run at %s: %s. It runs at the next tick.", self.name, tick, error)
 
     def _call(self, tick: datetime) -> None:
         try:
             self._run(tick)
         except BaseException:
-            logger.exception("%s failed, and goes on at the next tick", self.name)
+            logger.exception("chest: %s failed, and goes on at the next tick", self.name)
         finally:
             self._lock.release()
 
@@ -174,7 +174,7 @@ class _OwnTicks:
             try:
                 wait_seconds = self._turn()
             except Exception:
-                logger.exception("%s: the next tick cannot be found", self._calls.name)
+                logger.exception("chest: %s: the next tick cannot be found", self._calls.name)
                 wait_seconds = LONGEST_WAIT_SECONDS
             self._woken.wait(wait_seconds)
 
@@ -187,7 +187,11 @@ class _OwnTicks:
             following = self.next_run_time
         if tick is not None and not self._is_stopped:
             if self._grace_seconds is not None and (now - tick).total_seconds() > self._grace_seconds:
-                logger.warning("%s: the tick of %s is left out: it is too late for it now", self._calls.name, tick)
+                logger.warning(
+                    "chest: %s: the run that was due at %s is left out, since it is too late for it",
+                    self._calls.name,
+                    tick,
+                )
             else:
                 self._calls.begin(tick)
         wait_seconds = LONGEST_WAIT_SECONDS if following is None else (following - now).total_seconds()

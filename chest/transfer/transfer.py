@@ -234,7 +234,7 @@ class Transfer:
                 self._reject(record.decoded() if isinstance(record, EncodedRecord) else record, str(written.refusal))
             elif not result.rejected:
                 logger.error(
-                    "%s refused record %s for good: %s",
+                    "chest: %s refused record %s for good: %s",
                     self.target.name,
                     stored.record.id,
                     safe_message(written.refusal),

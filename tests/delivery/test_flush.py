@@ -63,7 +63,7 @@ def test_what_was_put_on_disk_for_a_store_that_is_down_is_not_delivered(
         assert parts(recorder.close(60)) == (False, 0, 10, 0)
     said = caplog.records[-1].getMessage()
     assert said == (
-        f"Records wait in {tmp_path}: 10 on disk for fickle:. The next process of service shop delivers them,"
+        f"chest: records wait in {tmp_path}: 10 on disk for fickle:. The next process of service shop delivers them,"
         f" or: chest recover {tmp_path}"
     )
 
@@ -79,7 +79,7 @@ def test_what_waits_in_the_ring_is_told_with_the_place(
     assert parts(recorder.flush(0.3)) == (False, 0, 0, 10)
     with caplog.at_level(logging.WARNING, "chest"):
         assert parts(recorder.close(0.5)) == (False, 0, 0, 10)
-    assert f"Records wait in {tmp_path}: 10 in the ring." in caplog.records[-1].getMessage()
+    assert f"records wait in {tmp_path}: 10 in the ring." in caplog.records[-1].getMessage()
 
 
 def test_one_chest_that_is_down_is_enough(make: Make) -> None:

@@ -10,7 +10,8 @@ from tests.delivery.test_worker import Clock
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records]
+    assert all(record.message.startswith("chest: ") for record in caplog.records)
+    return [record.message.removeprefix("chest: ") for record in caplog.records]
 
 
 def test_a_kind_of_trouble_is_said_once_a_minute_with_how_often_it_was_and_when_it_is_over(

@@ -57,7 +57,7 @@ def test_a_recorder_says_where_its_records_go_and_leaves_no_mark(
         for recorder in recorders:
             recorder.close()
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
-    assert said == [f"Chest: the records of shop go to {url}; ring files are in {rings}"]
+    assert said == [f"chest: the records of shop go to {url}; ring files are in {rings}"]
     assert list(rings.iterdir()) == []
 
 

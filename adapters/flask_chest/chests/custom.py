@@ -78,7 +78,7 @@ class FlaskChestCustomWriter(FlaskChest):
         )  # fmt: skip
         if verify is False and url.lower().startswith("https:"):
             (logger or _DEFAULT_LOGGER).warning(
-                "%s verifies no certificate, so anyone on the way can read and change what it sends: give it verify=True,"
+                "chest: %s verifies no certificate, so anyone on the way can read and change what it sends: give it verify=True,"
                 " or the path of a file with the certificate to trust.",
                 self.label,
             )

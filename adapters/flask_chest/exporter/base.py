@@ -82,7 +82,9 @@ class FlaskChestExporter:
             try:
                 return self.export()
             except Exception as error:  # noqa: BLE001 - as Flask-Chest's; the log says it
-                (self.logger or _DEFAULT_LOGGER).error("%r: nothing was exported, and the rows stay: %s", self, error)
+                (self.logger or _DEFAULT_LOGGER).error(
+                    "chest: %r: nothing was exported, and the rows stay: %s", self, error
+                )
                 return None
         raise NotImplementedError(f"{type(self).__name__} has neither target= nor an export_data() of its own")
 

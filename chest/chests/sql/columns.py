@@ -127,7 +127,9 @@ class MissingColumns:
         ]
         if refusal and not self._is_told:
             self._is_told = True
-            _log.warning("%s, and adding it was refused (%s). Records are stored without it. %s", lacks, refusal, run)
+            _log.warning(
+                "chest: %s, and adding it was refused (%s). Records are stored without it. %s", lacks, refusal, run
+            )
 
     def note_denied(self, denied: Sequence[str], refusal: str) -> None:
         """Note columns that the table has and that this user may not write; log it once.
@@ -144,4 +146,4 @@ class MissingColumns:
         self.notices = [*self.notices, message]
         if not self._is_told_of_rights:
             self._is_told_of_rights = True
-            _log.warning("%s", message)
+            _log.warning("chest: %s", message)

@@ -47,7 +47,7 @@ def make_asked_index(connection: Connection, table: Table, database: Database) -
     except DBAPIError as error:
         reason = str(database.explain(error))
     _log.warning(
-        "%s: the index on request_id is missing, so that finding an id reads the whole table of %s; records are stored. Reason:"
+        "chest: %s: the index on request_id is missing, so finding an id reads the whole table of %s; records are stored. Reason:"
         " %s. Run once: %s",
         database.name, table.name, reason.removesuffix("."), database.online_index_text(str(index.name), table.name),
     )  # fmt: skip

@@ -92,4 +92,4 @@ class SpoolSearch:
         self._orphans.clear()
         self._counters.error(text)
         with suppress(Exception):  # of a handler of the application's, which is not to end delivery
-            _logger.warning("%s", text)
+            _logger.warning("chest: %s", text)

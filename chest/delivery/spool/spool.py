@@ -100,7 +100,10 @@ class Spool:
         self._counters.add(f"spooled.{self._chest}", len(records))
         if added.dropped:
             self._counters.add("dropped.spool_full", added.dropped)
-            self._full.error(f"The spool of {self._chest} is full, and the oldest records are dropped", str(self.path))
+            self._full.error(
+                f"The spool of {self._chest} is full, and the oldest records are dropped",
+                f"{self.path}; repair the store, or make spool_bytes larger",
+            )
         return True
 
     def own_waiting(self) -> int:
@@ -160,7 +163,7 @@ class Spool:
                 lost += found.lost
             kept = set_aside(damaged, "read")
         except OSError as error:
-            self._unusable.error(f"{damaged} cannot be read", error)
+            self._unusable.error(f"{damaged} cannot be read, and is kept as it is", error)
             return
         for suffix in ("-wal", "-shm"):
             with suppress(OSError):
@@ -207,7 +210,7 @@ class Spool:
             self._has_told_of_later = True
             with suppress(Exception):  # of a handler of the application's, which is not to end delivery
                 _logger.warning(
-                    "%s: a later release of Chest wrote records for %s (version %d, this release knows %d). They are"
+                    "chest: %s: a later release of Chest wrote records for %s (version %d, this release knows %d). They are"
                     " delivered without the fields that this release does not know.",
                     self.path, self._chest, piece.version, VERSION,
                 )  # fmt: skip
@@ -282,7 +285,7 @@ class Spool:
         try:
             return lock_spool(self.path, self._is_ours)
         except OSError as error:
-            self._unusable.error(f"The spool of {self._chest} cannot be locked", error)
+            self._unusable.error(f"The spool of {self._chest} cannot be locked, and is not delivered", error)
             return None
 
 

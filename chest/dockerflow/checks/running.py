@@ -81,7 +81,7 @@ def checked_messages(said: Any) -> list[CheckMessage]:
 
 def failure(name: str, error: BaseException) -> CheckMessage:
     """The message of a check that failed; its exception goes only into the log, since it may hold secrets."""
-    logger.error("The Dockerflow check %s failed", name, exc_info=error)
+    logger.error("chest: the Dockerflow check %s failed", name, exc_info=error)
     return Error(f"The check failed with {type(error).__name__}; the log says more.", id=ERROR_CHECK_FAILED)
 
 

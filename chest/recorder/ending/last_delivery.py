@@ -130,6 +130,6 @@ class LastDelivery:
             is_of_one_request = self._ends_quickly and self.left + sum(spooled.values()) <= 1
             logger.log(
                 logging.INFO if is_of_one_request else logging.WARNING,
-                "Records wait in %s: %s. The next process of service %s delivers them, or: chest recover %s",
+                "chest: records wait in %s: %s. The next process of service %s delivers them, or: chest recover %s",
                 directory, ", ".join(places), state.parts.request_side.resource.service, directory,
             )  # fmt: skip

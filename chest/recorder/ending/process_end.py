@@ -77,8 +77,8 @@ def tell_of_lost_records(ring: RingWriter, counters: Counters, seconds: float) -
     if lost:
         counters.add("dropped.undelivered", lost)
         logger.error(
-            "%d records are lost with this process: no chest took them within %g s, and they were in memory, as no file could be "
-            "had for the ring. Set CHEST_DIRECTORY to a directory that this user can write, with room on its disk.",
+            "chest: %d records are lost with this process: no chest took them within %g s, and they were in memory, since no file"
+            " could be created for the ring. Set CHEST_DIRECTORY to a directory that this user can write, with room on its disk.",
             lost,
             seconds,
         )

@@ -77,8 +77,8 @@ def test_a_check_that_raises_is_an_error_of_that_check_and_tells_only_the_log_wh
     assert results.details["raises_later"]["messages"] == said
     told = [record for record in caplog.records if record.exc_info]
     assert [record.getMessage() for record in told] == [
-        "The Dockerflow check raises failed",
-        "The Dockerflow check raises_later failed",
+        "chest: the Dockerflow check raises failed",
+        "chest: the Dockerflow check raises_later failed",
     ]
 
 

@@ -187,8 +187,8 @@ class SQLiteDatabase:
         kind = doubtful_file_system(self.file)
         if kind is not None:
             _log.warning(
-                "%s lies on %s, a network file system or an unknown one: if SQLite's locks, and the memory"
-                " that its processes share, do not work as on a local disk, the database may be damaged. Put it on one.",
+                "chest: %s lies on %s, a network file system or an unknown one. The database may be damaged if SQLite's locks and"
+                " its shared memory do not work there as on a local disk. Put it on a local disk.",
                 self.name,
                 kind,
             )
