@@ -11,7 +11,7 @@ from chest.chests.asking.cube import Basis, Sample
 from chest.errors import SettingsError
 from chest.query.answer import Answer
 from chest.query.difference import Difference, Side, differences
-from chest.query.distribution import SAMPLE_RECORDS, names_in
+from chest.query.distribution import SAMPLE_RECORDS, names_in, until
 from chest.query.names import label_of
 from chest.query.question import Filter, Source, asked
 from chest.query.typed import duration_ns
@@ -25,8 +25,8 @@ class Compared(Answer):
 
     :param rows: the names whose values differ, the most different first; see :attr:`Difference.is_clear`.
     :param selected: how many records are in the selection, as far as known; and how many are in the rest.
-    :param left_out: names that were not compared, since the selection was made by them or almost every request has a value of
-        its own.
+    :param left_out: names that were not compared: the selection was made by them, or almost every request has a value of its own,
+        or the budget was over, which leaves out those that the fewest requests have.
     :param slower_than_ns: the duration that the selection is above, if it was made so.
     """
 
@@ -101,8 +101,8 @@ def compare(
         else [record for record in rest_sample.records if not selected.query.matches(record)]
     )
     used = {condition.name for condition in (*selected.query.conditions, *rest.query.conditions)}
-    names = names_in([*chosen.records, *others.records])
-    rows, left_out = differences(chosen, others, [name for name in names if name not in used])
+    names = iter([name for name in names_in([*chosen.records, *others.records]) if name not in used])
+    rows, left_out = differences(chosen, others, until(question.deadline, names))
     return Compared(
         _basis(selected_sample, rest_sample),
         question.begin_ns,
@@ -110,7 +110,7 @@ def compare(
         tuple(rows),
         selected_sample.matching,
         rest_sample.matching - (selected_sample.matching if against is None else 0),
-        (*map(label_of, sorted(used)), *left_out),
+        (*map(label_of, sorted(used)), *left_out, *map(label_of, names)),
         threshold_ns,
     )
 
