@@ -16,7 +16,7 @@ from chest.dashboard.health import health, store_state
 from chest.dashboard.parameters import Parameters
 from chest.dashboard.reply import Reply
 from chest.dashboard.static_files import page, static_file
-from chest.errors import ChestError, FilterError, SettingsError
+from chest.errors import ChestError, FilterError, RecordNotFound, SettingsError
 from chest.record.messages import printable
 from chest.recorder.recorder import Recorder
 from chest.wsgi import Answer, StartResponse, WSGIEnvironment, json_answer, status_line, text_answer
@@ -44,7 +44,7 @@ _SECURITY: Final = (
 _FILES: Final = ("page.js", "page.css")
 _VIEWS: Final = ("", "new", "health")
 """Paths of the page beside ``record/ID``."""
-_PATIENCE_SECONDS: Final = 1.5
+_PATIENCE_SECONDS: Final = 3.5
 """Beyond the budget of a question: for what a store does before it looks at the budget, such as connecting."""
 _QUESTIONS: Final[Mapping[str, _Question]] = {
     "over-time": questions.over_time,
@@ -187,8 +187,8 @@ class ChestPage:
             else:
                 return _problem(404, f"There is no endpoint {printable(name)}.")
             return reply.csv() if as_csv and reply.rows is not None else reply.json()
-        except records.UnknownRecord as error:
-            return _problem(404, f"No record has the id {printable(str(error))}.")
+        except RecordNotFound as error:
+            return _problem(404, printable(str(error)))
         except FilterError as error:
             return _problem(400, error.reason, position=error.position, parameter=None)
         except SettingsError as error:

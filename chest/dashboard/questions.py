@@ -20,12 +20,15 @@ from chest.query.timeline import heatmap as ask_heatmap
 from chest.query.timeline import over_time as ask_over_time
 from chest.query.typed import duration_ns
 from chest.query.wording import condition_text
+from chest.record.messages import cut
 
 __all__ = ["compare", "heatmap", "names", "over_time", "top", "values"]
 
 _MOST_STEPS: Final = 2000
 _MOST_ROWS: Final = 1000
 _TOP_VALUES: Final = 10
+_LONGEST_VALUE: Final = 1000
+"""Characters of a value in a list; the record has it whole."""
 
 
 def over_time(chest: ReadableChest, parameters: Parameters, seconds: float) -> Reply:
@@ -150,7 +153,7 @@ def values(chest: ReadableChest, parameters: Parameters, seconds: float) -> Repl
         for row in rows
         for each in row["top"]
     ]
-    return Reply({**_about(answer), "rows": rows}, table)
+    return Reply({**_about(answer), "rows": rows, "left_out": answer.left_out}, table)
 
 
 def compare(chest: ReadableChest, parameters: Parameters, seconds: float) -> Reply:
@@ -165,8 +168,8 @@ def compare(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
     rows = [
         {
             "name": row.name,
-            "value": each.value,
-            "condition": each.condition,
+            "value": each.value and cut(each.value, _LONGEST_VALUE),
+            "condition": each.condition if len(each.condition or "") <= 2 * _LONGEST_VALUE else None,
             "these_share": each.selected_share,
             "others_share": each.rest_share,
             "difference": each.difference,
@@ -181,7 +184,7 @@ def compare(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
         **_about(answer),
         "these": answer.selected,
         "others": answer.rest,
-        "left_out": answer.left_out,
+        "left_out": answer.left_out[:_MOST_ROWS],
         "rows": rows,
     }
     return Reply(value, rows)
@@ -207,13 +210,18 @@ def names(chest: ReadableChest, parameters: Parameters, seconds: float) -> Reply
 def _top_values(row: ValuesRow) -> list[dict[str, Any]]:
     return [
         {
-            "value": each.value,
+            "value": cut(each.value, _LONGEST_VALUE),
             "share": each.share,
             "count": each.requests,
-            "condition": condition_text(row.name, each.value),
+            "condition": _condition(row.name, each.value),
         }
         for each in row.top
     ]
+
+
+def _condition(name: str, value: str | None) -> str | None:
+    """The filter that selects a value; None if it is too long for a URL."""
+    return condition_text(name, value) if len(value or "") <= _LONGEST_VALUE else None
 
 
 def _about(answer: Any) -> dict[str, Any]:
@@ -258,18 +266,18 @@ def _of_times(parameters: Parameters) -> Query:
 
 def _group_text(group: Sequence[str | None]) -> str | None:
     """One value as it is; several joined."""
-    if not group:
+    if not group or group == (None,):
         return None
-    return group[0] if len(group) == 1 else ", ".join("-" if value is None else value for value in group)
+    return cut(", ".join("-" if value is None else value for value in group), _LONGEST_VALUE)
 
 
 def _group(by: Sequence[str], group: Sequence[str | None]) -> dict[str, Any]:
     """A group by its values, and the filter that selects it; None if it is made of several."""
-    conditions = [condition_text(name, value) for name, value in zip(by, group, strict=False)]
+    conditions = [_condition(name, value) for name, value in zip(by, group, strict=False)]
     is_one = len(group) == len(by) and all(conditions)
     return {
         "group": _group_text(group),
-        "values": list(group),
+        "values": [value and cut(value, _LONGEST_VALUE) for value in group],
         "condition": " ".join(map(str, conditions)) if is_one else None,
     }
 

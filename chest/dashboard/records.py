@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from chest.chests.asking.conditions import Condition, Name
 from chest.chests.contract import Cursor, Query, ReadableChest, StoredRecord
 from chest.dashboard.parameters import ParameterError, Parameters
 from chest.dashboard.reply import Reply, basis_of, milliseconds
+from chest.query.nearby import neighbours, record_with
 from chest.query.record_fields import record_fields
+from chest.record.record import Record
 
-__all__ = ["UnknownRecord", "record", "records"]
+__all__ = ["record", "records"]
 
 _MOST_RECORDS: Final = 1000
 _MOST_RELATED: Final = 200
+_MOST_CHARACTERS: Final = 2_000_000
+_KINDS: Final = ("user", "host", "worker")
+"""Whose neighbours are shown."""
 _RECORD_ID: Final = re.compile(r"[0-9a-f]{32}")
-
-
-class UnknownRecord(LookupError):
-    """No record has this id."""
 
 
 def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Reply:
@@ -34,32 +36,42 @@ def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
         behind = came[-1].cursor if len(came) == limit else newest
         return Reply({"records": rows, "next": None, "newest": behind}, rows)
     found = chest.latest(query, before=before, limit=limit, seconds=seconds)
-    rows = [fields_of(stored) for stored in found.records]
-    more = found.records[-1].cursor if len(rows) == limit else None
+    rows = _first([fields_of(stored) for stored in found.records])
+    more = rows[-1]["seq"] if len(rows) == limit or len(rows) < len(found.records) else None
     return Reply({"basis": basis_of(found.basis), "records": rows, "next": more, "newest": newest}, rows)
 
 
 def record(chest: ReadableChest, wanted: str, seconds: float) -> Reply:
-    """Everything about one record, told by its id, or about the first one with this request id.
+    """Everything about one record, told by its id or its request's, or by the beginning of one.
 
-    :raises UnknownRecord: there is none.
+    :raises RecordNotFound: there is none.
     """
-    found = _with_id(chest, wanted) or next(iter(chest.read(Query(request_id=wanted), limit=1)), None)
-    if found is None:
-        raise UnknownRecord(wanted)
-    same_request = [
+    found = record_with(chest, wanted)
+    others = [
         stored
         for stored in chest.read(Query(request_id=found.record.request_id), limit=_MOST_RELATED)
         if stored.record.id != found.record.id
     ]
-    value = {
-        "record": fields_of(found),
-        "children": [],
-        "related": [fields_of(stored) for stored in same_request],
-        "previous": {},
-        "next": {},
-    }
-    return Reply(value)
+    children = [stored for stored in others if _is_part(stored.record, found.record)]
+    around = {by: neighbours(chest, found.record.id, by=by, seconds=seconds / len(_KINDS)) for by in _KINDS}
+    return Reply(
+        {
+            "record": fields_of(found),
+            "children": [fields_of(stored) for stored in children],
+            "related": [fields_of(stored) for stored in others if stored not in children],
+            "previous": {by: _id_of(each.before) for by, each in around.items()},
+            "next": {by: _id_of(each.after) for by, each in around.items()},
+        }
+    )
+
+
+def _is_part(other: Record, record: Record) -> bool:
+    """True if it was left by the same service since the request began: a part of it, its job, its event."""
+    return other.service == record.service and other.time_ns >= record.time_ns
+
+
+def _id_of(nearest: Sequence[StoredRecord]) -> str | None:
+    return nearest[0].record.id if nearest else None
 
 
 def fields_of(stored: StoredRecord) -> dict[str, Any]:
@@ -67,6 +79,16 @@ def fields_of(stored: StoredRecord) -> dict[str, Any]:
     record = stored.record
     times = {"time_ms": milliseconds(record.time_ns), "duration_ms": milliseconds(record.duration_ns)}
     return {**record_fields(stored), **times}
+
+
+def _first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many as a browser likes to get at once, at least one: a record may have 10,000 variables."""
+    size = 0
+    for place, row in enumerate(rows):
+        size += len(str(row["variables"])) + len(str(row["attributes"]))
+        if size > _MOST_CHARACTERS and place:
+            return rows[:place]
+    return rows
 
 
 def _with_id(chest: ReadableChest, wanted: str) -> StoredRecord | None:

@@ -31,7 +31,10 @@ class Reply(NamedTuple):
 
     def json(self) -> Answer:
         """As JSON."""
-        body = json.dumps(self.value, ensure_ascii=False, separators=(",", ":"), default=str)
+        try:
+            body = _json(self.value, allow_nan=False)
+        except ValueError:  # of a store that holds NaN, which no browser reads
+            body = _json(json.loads(_json(self.value, allow_nan=True), parse_constant=lambda _: None), allow_nan=False)
         return Answer(200, "application/json", body.encode("utf-8", "replace"), _NOT_STORED)
 
     def csv(self) -> Answer:
@@ -42,6 +45,10 @@ class Reply(NamedTuple):
             writer.writerow(self.rows[0])
             writer.writerows([_cell(value) for value in row.values()] for row in self.rows)
         return Answer(200, "text/csv; charset=utf-8", text.getvalue().encode("utf-8", "replace"), _NOT_STORED)
+
+
+def _json(value: Any, *, allow_nan: bool) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=allow_nan)
 
 
 def basis_of(basis: Basis) -> dict[str, Any]:

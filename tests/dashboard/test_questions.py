@@ -202,6 +202,28 @@ def test_json_holds_only_numbers_that_json_has(get: Get) -> None:
         json.loads(get(f"/api/{url}").body, parse_constant=pytest.fail)
 
 
+def test_a_value_that_is_too_long_for_a_url_is_cut_and_has_no_filter(get: Get, chest: MemoryChest) -> None:
+    chest.write([make_record(variables={"plan": "x" * 10_000}, time_ns=NOON_NS) for _ in range(300)])
+    (row,) = get("/api/values?name=plan&limit=1").json["rows"]
+    assert (len(row["top"][0]["value"]), row["top"][0]["condition"]) == (1000, None)
+    (group, *_) = get("/api/top?by=plan&sort=count").json["rows"]
+    assert (len(group["group"]), group["condition"]) == (1000, None)
+    for row in get("/api/compare?selection=status=200").json["rows"]:
+        assert len(row["value"] or "") <= 1000
+
+
+def test_a_request_with_10000_variables_does_not_make_a_question_long(chest: MemoryChest) -> None:
+    chest.write([make_record(variables={f"name_{place}": place for place in range(10_000)})] * 1)
+    page = ChestPage(chest, allow="everybody", seconds=0.2)
+    page._pool._wait_seconds = 60
+    answer = ask(page, "/api/values").json
+    assert answer["left_out"] > 5000
+    assert {"plan", "user_id", "note"} <= {row["name"] for row in answer["rows"]}
+    compared = ask(page, "/api/compare?selection=duration>=100ms").json
+    assert {row["name"] for row in compared["rows"]} >= {"plan", "release"}
+    assert len(compared["left_out"]) == 1000
+
+
 def test_the_time_range_is_told(get: Get) -> None:
     found = get(f"/api/top?{ALL}").json
     assert (found["begin_ms"] * 10**6, found["end_ms"]) == (NOON_NS, NOON_MS + 3_600_000)

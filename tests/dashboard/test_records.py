@@ -58,14 +58,49 @@ def test_records_as_csv_have_a_row_each(get: Get) -> None:
 
 
 def test_a_record_is_found_by_its_id_and_by_its_requests(get: Get, chest: MemoryChest, records: list[Record]) -> None:
-    chest.write([make_record(id="e" * 32, request_id="request-7", method="JOB", route="send_email")])
+    begin_ns = records[7].time_ns
+    chest.write(
+        [
+            make_record(id="e" * 32, request_id="request-7", method="JOB", time_ns=begin_ns + 1),
+            make_record(id="d" * 32, request_id="request-7", service="mail", time_ns=begin_ns + 2),
+        ]
+    )
     for wanted in (records[7].id, "request-7"):
         found = get(f"/api/record/{wanted}").json
         assert found["record"]["id"] == records[7].id
-        assert [each["id"] for each in found["related"]] == ["e" * 32]
+        assert [each["id"] for each in found["children"]] == ["e" * 32]
+        assert [each["id"] for each in found["related"]] == ["d" * 32]
+
+
+def test_a_record_has_those_of_the_same_user_host_and_worker_before_and_after_it(
+    get: Get, records: list[Record]
+) -> None:
+    found = get(f"/api/record/{records[60].id}").json
+    assert found["previous"] == {"user": records[20].id, "host": records[59].id, "worker": records[59].id}
+    assert found["next"] == {"user": records[100].id, "host": records[61].id, "worker": records[61].id}
+    assert get(f"/api/record/{records[0].id}").json["previous"] == {"user": None, "host": None, "worker": None}
 
 
 def test_an_id_that_no_record_has_is_404_and_a_sentence(get: Get) -> None:
     for wanted in ("f" * 32, "nothing", "<script>", "a/b"):
         answer = get(f"/api/record/{wanted}")
-        assert (answer.status, answer.json["error"]) == (404, f"No record has the id {wanted}.")
+        assert answer.status == 404
+        assert f"has no record whose id is {wanted}" in answer.json["error"]
+
+
+def test_large_records_come_in_shorter_pages(get: Get, chest: MemoryChest) -> None:
+    large = {f"name_{place}": "x" * 100 for place in range(10_000)}
+    chest.write([make_record(id=f"{5000 + place:032x}", variables=large) for place in range(5)])
+    found, place = [], ""
+    while len(found) < 5:
+        answer = get(f"/api/records?limit=5&before_id={place}")
+        assert len(answer.body) < 5_000_000
+        found += _ids(answer.json)
+        place = answer.json["next"]
+    assert found[:5] == [f"{5000 + place:032x}" for place in (4, 3, 2, 1, 0)]
+
+
+def test_what_json_has_no_word_for_is_null(get: Get, chest: MemoryChest) -> None:
+    chest.write([make_record(variables={"a": float("nan"), "b": [float("inf"), 2**60, "\ud800"]})])
+    (found,) = get("/api/records?limit=1").json["records"]
+    assert found["variables"] == {"a": None, "b": [None, 2**60, "?"]}
