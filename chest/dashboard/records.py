@@ -37,8 +37,11 @@ def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
         return Reply({"records": rows, "next": None, "newest": behind}, rows)
     found = chest.latest(query, before=before, limit=limit, seconds=seconds)
     rows = _first([fields_of(stored) for stored in found.records])
-    more = rows[-1]["seq"] if len(rows) == limit or len(rows) < len(found.records) else None
-    return Reply({"basis": basis_of(found.basis), "records": rows, "next": more, "newest": newest}, rows)
+    more = rows[-1]["seq"] if len(rows) < len(found.records) else found.before
+    basis = basis_of(found.basis)
+    if not found.basis.is_exact:  # nothing is estimated: there may be more before
+        basis |= {"text": f"of the last {found.basis.read:,} of {found.basis.of:,} records", "complete": False}
+    return Reply({"basis": basis, "records": rows, "next": more, "newest": newest}, rows)
 
 
 def record(chest: ReadableChest, wanted: str, seconds: float) -> Reply:

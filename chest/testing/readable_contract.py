@@ -110,10 +110,11 @@ class ReadableChestContract(ChestContract):
         chest.write(different_records())
         for query in (EVERYTHING, Query(service="shop"), Query(service="no-such")):
             expected = list(reversed(chest.read(query)))
-            found, before = list[StoredRecord](), None
-            while page := chest.latest(query, before=before, limit=4, seconds=60).records:
-                found += page
-                before = page[-1].cursor
+            latest = chest.latest(query, limit=4, seconds=60)
+            found = list(latest.records)
+            while latest.before is not None:
+                latest = chest.latest(query, before=latest.before, limit=4, seconds=60)
+                found += latest.records
             assert found == expected, query
 
     def test_conditions_all_hold_at_once(self, chest: ReadableChest) -> None:

@@ -29,10 +29,12 @@ class Latest:
     """The records stored last that match, newest first.
 
     :param basis: exact if there are none beside them, or as many as were asked for; else how many records were looked through.
+    :param before: where to go on: the cursor to give as ``before``. None: all were looked through, or the chest cannot go on.
     """
 
     records: Sequence[StoredRecord]
     basis: Basis
+    before: Cursor | None = None
 
 
 def latest_by_pieces(store: Pieces, query: Query, before: int | None, limit: int, seconds: float | None) -> Latest:
@@ -59,7 +61,9 @@ def latest_by_pieces(store: Pieces, query: Query, before: int | None, limit: int
     is_exact = last < extent.first or len(places) >= limit
     read = extent.records * (extent.last - last) // (extent.last - extent.first + 1)
     found = sorted(store.stored_at(places[:limit]), key=lambda stored: int(stored.cursor), reverse=True)
-    return Latest(found, Basis(is_exact, read, extent.records, time.monotonic() - begin))
+    is_over = len(places) <= limit and last < extent.first
+    oldest = places[limit - 1] if len(places) >= limit else last + 1
+    return Latest(found, Basis(is_exact, read, extent.records, time.monotonic() - begin), None if is_over else oldest)
 
 
 def latest_by_reading(
@@ -75,12 +79,12 @@ def latest_by_reading(
         is_whole = end <= span
         kept, read, is_over = _last_after(chest, query, max(0, end - span), before, limit, begin, seconds)
         if is_over:
-            return _latest(kept, read, begin, is_exact=False)
+            return _latest(kept, read, begin, limit, is_exact=False)
         span *= 2 * _GROWS
     if not isinstance(end, int) and end is not None:
         kept, read, is_over = _last_after(chest, query, None, before, limit, begin, seconds)
-        return _latest(kept, read, begin, is_exact=not is_over)
-    return _latest(kept, read, begin, is_exact=True)
+        return _latest(kept, read, begin, limit, is_exact=not is_over)
+    return _latest(kept, read, begin, limit, is_exact=True)
 
 
 def _last_after(
@@ -104,5 +108,6 @@ def _last_after(
         after = page[-1].cursor
 
 
-def _latest(kept: deque[StoredRecord], read: int, begin: float, *, is_exact: bool) -> Latest:
-    return Latest(list(reversed(kept)), Basis(is_exact, read, read, time.monotonic() - begin))
+def _latest(kept: deque[StoredRecord], read: int, begin: float, limit: int, *, is_exact: bool) -> Latest:
+    before = kept[0].cursor if is_exact and len(kept) == limit else None
+    return Latest(list(reversed(kept)), Basis(is_exact, read, read, time.monotonic() - begin), before)

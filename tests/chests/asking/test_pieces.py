@@ -124,3 +124,15 @@ def test_if_the_budget_ends_the_latest_that_were_found_are_told_and_how_many_rec
     found = latest_by_pieces(_Store(1), Query(statuses=range(500, 600)), None, 30, 60)
     assert [int(stored.cursor) for stored in found.records] == list(range(19_990, 19_879, -10))
     assert found.basis[:3] == (False, 120, 20_000)
+    assert found.before == 19_880
+
+
+def test_the_latest_say_where_to_go_on_until_there_are_no_more() -> None:
+    places, before = list[int](), None
+    while True:
+        found = latest_by_pieces(_Store(2), Query(statuses=range(500, 600)), before, 30, 60)
+        places += [int(stored.cursor) for stored in found.records]
+        before = None if found.before is None else int(found.before)
+        if before is None:
+            break
+    assert places == list(range(19_990, -1, -10))
