@@ -9,7 +9,8 @@ ifdef PYTHONDONTWRITEBYTECODE
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/bytecode
 endif
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+IN_PARALLEL = -n $(WORKERS) --dist worksteal
+PYTEST = $(BIN)/python -m pytest $(IN_PARALLEL)
 
 .PHONY: help demo model-app test-model-app quick test coverage check check-older check-pythons check-oldest bench bench-peers sanitize stress soak field servers clean
 .DEFAULT_GOAL := help
@@ -54,20 +55,21 @@ test: $(VENV)/dev.stamp ## Run the tests
 	$(PYTEST)
 
 coverage: $(VENV)/dev.stamp ## Which lines of Chest the unit tests run, in Python and in C
-	$(BIN)/python tests/measured_coverage.py
+	$(BIN)/python -m tests.measured_coverage
 
 check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, tests with their coverage, older Flask and SQLAlchemy
+	@rm -f build/summary
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python tests/measured_coverage.py
-	$(PYTEST) -m "not unit" --durations=30 --durations-min=3
-	$(BIN)/python tests/older_versions.py
-	@cat build/coverage/summary
+	$(BIN)/python -m tests.measured_coverage
+	$(BIN)/python -m tests.checked $(IN_PARALLEL) -m "not unit" --durations=30 --durations-min=3
+	$(BIN)/python -m tests.older_versions
+	@cat build/summary
 
 check-older: $(VENV)/dev.stamp ## The tests of flask_chest with older releases of Flask, and those of SQL servers with an older SQLAlchemy
-	$(BIN)/python tests/older_versions.py
+	$(BIN)/python -m tests.older_versions
 
 check-pythons: $(VENV)/dev.stamp ## The unit tests on other interpreters (PYTHONS="3.12 3.13"), without the compiled part and with it
 	$(BIN)/python tests/other_pythons.py $(or $(PYTHONS),3.12 3.13)

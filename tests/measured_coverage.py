@@ -1,4 +1,4 @@
-"""``python tests/measured_coverage.py``: run the unit tests, and say which lines of Chest they run, in Python and in C.
+"""``python -m tests.measured_coverage``: run the unit tests, and say which lines of Chest they run, in Python and in C.
 
 The other tests measure time, kill processes and start servers, so they run without. They run more lines, and the floors are
 lower than what all tests reach.
@@ -15,7 +15,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+from tests.checked import ROOT, add_to_summary, run_tests
+
 PLACE: Final = ROOT / "build" / "coverage"
 FLOOR_OF_C: Final = 86.0
 """Per cent; that of Python stands in ``pyproject.toml``."""
@@ -36,21 +37,21 @@ def main(arguments: list[str]) -> int:
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "adapters")]),
     }
 
-    def coverage(*command: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "coverage", *command], cwd=ROOT, env=environment, check=False, **more
-        )
+    command = [sys.executable, "-m", "coverage"]
 
-    pytest = [*"-m pytest -q -p no:cacheprovider -m unit -n 3 --dist worksteal".split(), *arguments]
-    tests, combined = coverage("run", *pytest), coverage("combine", "--quiet")
+    def coverage(*more: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], cwd=ROOT, env=environment, check=False, **options)
+
+    pytest = [*command, "run", "-m", "pytest"]
+    tests = run_tests(pytest, [*"-q -m unit -n 3 --dist worksteal".split(), *arguments], environment=environment)
+    combined = coverage("combine", "--quiet")
     report = coverage("report", "--skip-covered", stdout=subprocess.PIPE, text=True)
     print(report.stdout)
     of_c = report_of_c()
     of_python = re.search(r"^TOTAL .*?(\d+)%", report.stdout, re.MULTILINE)
     summary = f"Coverage by the unit tests: Python {of_python[1] if of_python else '?'} %, C {of_c:.1f} %"
-    (PLACE / "summary").write_text(f"{summary}\n")
-    print(summary)
-    return max(tests.returncode, combined.returncode, report.returncode, 2 if of_c < FLOOR_OF_C else 0)
+    add_to_summary(summary)
+    return max(tests, combined.returncode, report.returncode, 2 if of_c < FLOOR_OF_C else 0)
 
 
 def build() -> Path:
