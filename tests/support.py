@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +33,15 @@ def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not true within {seconds} s: {condition}"
         time.sleep(0.005)
+
+
+def open_files_below(place: Path) -> list[Path]:
+    """The files below this directory that this process has open, one for each descriptor; others may come and go meanwhile."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed by another thread, or the one that lists them
+            found.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+    return [path for path in found if path.is_relative_to(place)]
 
 
 def lose_patience_soon(monkeypatch: pytest.MonkeyPatch) -> None:

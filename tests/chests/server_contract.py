@@ -279,7 +279,7 @@ class ServerChestContract:
 
     def _write_until_taken(self, chest: Chest, records: Sequence[Record]) -> None:
         """As delivery does."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 return chest.write(records)

@@ -76,7 +76,7 @@ def test_rings_of_the_living_and_of_the_dead_are_told_apart(run: Run, tmp_path: 
     recorder = Recorder([MemoryChest()], directory=tmp_path, service="other", flush_seconds=60.0)
     offer(recorder, 3)
     done = run("status", str(tmp_path))
-    assert recorder.close(10)
+    assert recorder.close(60)
     assert done.exit_code == 1
     assert "living processes: 1, with 3 records" in done.stdout
     assert "dead processes: 1, with 7 records" in done.stdout

@@ -182,5 +182,5 @@ def test_a_sqlite_file_is_followed_by_a_process_of_its_own_until_it_is_interrupt
             chest.write([record()])
             assert json.loads(process.stdout.readline())["request_id"] == "request-2"
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")

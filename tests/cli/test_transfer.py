@@ -131,9 +131,9 @@ def test_ctrl_c_ends_it_after_the_batch_and_the_same_command_goes_on(tmp_path: P
     command = [sys.executable, "-m", "chest", "transfer", str(source), f"ndjson:{target}", "--batch=5"]
     environ = clean_environment(XDG_STATE_HOME=str(tmp_path / "state"))
     with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: target.exists() and target.stat().st_size > 0, 20)
+        wait_until(lambda: target.exists() and target.stat().st_size > 0)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "goes on from here" in said
     assert 0 < len(target.read_text().splitlines()) < 10_000

@@ -110,10 +110,10 @@ def test_what_another_process_has_delivered_from_the_disk_is_delivered(make: Mak
     offer(recorder, 10)
     wait_until(lambda: sum(recorder.stats().get("spooled", {}).values()) == 10, 60)
     recorder.close(5)
-    assert recorder.close().spooled == 10
+    assert recorder.close(60).spooled == 10
     other = MemoryChest()
     assert recover_directory(tmp_path, [other], "fickle").records == 10
-    assert recorder.close().spooled == 0
+    assert recorder.close(60).spooled == 0
 
 
 def test_what_is_lost_with_a_ring_in_memory_is_said(

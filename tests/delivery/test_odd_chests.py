@@ -70,5 +70,5 @@ def test_whatever_a_chest_raises_no_thread_ends_and_every_record_arrives(
     stats = recorder.stats()
     assert "delivery_restarts" not in stats
     assert "chest_thread_restarts" not in stats
-    assert recorder.close()
+    assert recorder.close(60)
     assert odd.kept == [record.id for record in records]

@@ -109,7 +109,7 @@ def test_a_chest_in_trouble_holds_up_neither_another_nor_the_ring(tmp_path: Path
     assert "dropped" not in recorder.stats()
     fickle.is_down = False
     fickle.answers.set()
-    wait_until(lambda: len(fickle.kept) == len(ids), 30)
+    wait_until(lambda: len(fickle.kept) == len(ids))
     assert set(fickle.kept) == set(ids)
     assert max(fickle.kept.values()) == 1
     assert spooled(tmp_path, fickle) == 0
@@ -129,7 +129,7 @@ def test_the_only_chest_being_down_costs_disk_and_no_record(tmp_path: Path, make
     assert stats["spool"]["fickle:"]["records"] == stats["spooled"]["fickle:"]
     assert recorder.stats()["ring"]["pending_bytes"] < recorder.stats()["ring"]["capacity_bytes"]
     fickle.is_down = False
-    wait_until(lambda: set(fickle.kept) == set(ids), 30)
+    wait_until(lambda: set(fickle.kept) == set(ids))
     assert max(fickle.kept.values()) == 1
 
 
@@ -165,13 +165,13 @@ def test_new_records_and_those_on_disk_both_make_progress(tmp_path: Path, make: 
 
 def test_a_slow_chest_gets_everything_and_the_other_does_not_wait_for_it(make: Make) -> None:
     steady, slow = MemoryChest(), FickleChest()
-    slow.seconds = 0.3
+    slow.answers.clear()
     recorder = make(slow, steady, batch_records=100)
     ids = offer(recorder, 3000)
-    wait_until(lambda: len(steady.records) == 3000, 5)
-    assert len(slow.kept) < 3000
-    slow.seconds = 0
-    wait_until(lambda: set(slow.kept) == set(ids), 20)
+    wait_until(lambda: len(steady.records) == 3000)
+    assert not slow.kept
+    slow.answers.set()
+    wait_until(lambda: set(slow.kept) == set(ids))
 
 
 def test_what_is_on_disk_is_delivered_by_the_next_process(tmp_path: Path, make: Make) -> None:
@@ -211,7 +211,7 @@ def test_a_chest_that_hangs_keeps_a_close_no_longer_than_its_timeout_and_loses_n
     wait_until(lambda: all(chest.tries for chest in hanging))
     begin = time.monotonic()
     assert not recorder.close(0.5)
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 20  # they would hang for a minute
     successors = FickleChest("a:"), FickleChest("b:")
     make(*successors).prepare()
     wait_until(lambda: all(set(chest.kept) == set(ids) for chest in successors))
@@ -231,7 +231,7 @@ def test_with_no_room_on_disk_records_wait_in_the_ring_and_nothing_breaks(
     wait_until(lambda: recorder.stats().get("spool_failed", 0) >= 1)
     assert recorder.stats()["dropped"] == {"ring_full": 10_000 - len(ids)}
     fickle.is_down = False
-    wait_until(lambda: set(fickle.kept) == set(ids), 20)
+    wait_until(lambda: set(fickle.kept) == set(ids))
 
 
 def test_with_no_room_on_disk_a_dead_chest_gives_up_its_own_so_that_the_others_lose_nothing(

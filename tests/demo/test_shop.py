@@ -24,7 +24,7 @@ class RecordedShop:
         self.chest = MemoryChest(url)
 
     def records(self) -> list[Record]:
-        assert self.app.recorder.flush(10)
+        assert self.app.recorder.flush(60)
         return self.chest.records
 
     def record(self) -> Record:

@@ -133,8 +133,8 @@ def test_a_check_that_goes_on_after_it_hung_is_run_again(hanging: Hanging) -> No
 
 def test_several_that_hang_cost_one_timeout(hanging: Hanging) -> None:
     begin = time.monotonic()
-    ask(Heartbeat(), timeout=0.5, **{f"hangs_{number}": hanging for number in range(20)})
-    assert time.monotonic() - begin < 20 * 0.5 / 2
+    ask(Heartbeat(), timeout=1.0, **{f"hangs_{number}": hanging for number in range(20)})
+    assert time.monotonic() - begin < 20 * 1.0 / 2
 
 
 def test_after_a_check_was_late_no_request_is_held_by_it_until_it_is_in_time_again(hanging: Hanging) -> None:

@@ -273,7 +273,7 @@ def test_in_a_recorded_request_the_id_is_the_recorder_s(tmp_path: Path) -> None:
     chest = MemoryChest()
     recorded = ChestMiddleware(app, chests=[chest], directory=tmp_path)
     recorded({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_X_REQUEST_ID": "order-42"}, lambda *_: None)
-    assert recorded.recorder.close()
+    assert recorded.recorder.close(60)
     assert seen == ["order-42"] == [chest.records[0].request_id]
 
 

@@ -270,14 +270,14 @@ def test_requests_to_dockerflow_leave_no_record(recorded: Any, chest: MemoryChes
     with pytest.raises(RuntimeError):
         ask(app, "/__error__")
     ask(app, "/cart")
-    assert app.recorder.close()
+    assert app.recorder.close(60)
     assert [record.path for record in chest.records] == ["/cart"]
 
 
 def test_they_do_where_it_is_asked_for(recorded: Any, chest: MemoryChest, tmp_path: Path) -> None:
     app = recorded(dockerflow(tmp_path, RECORD_REQUESTS=True))
     ask(app, "/__heartbeat__")
-    assert app.recorder.close()
+    assert app.recorder.close(60)
     assert [record.path for record in chest.records] == ["/__heartbeat__"]
 
 
@@ -306,7 +306,7 @@ def test_a_chest_whose_check_hangs_is_a_warning_and_hangs_nothing(tmp_path: Path
 
     class Hanging(MemoryChest):
         def check(self) -> None:
-            let_go.wait(30)
+            let_go.wait(60)
 
     app = ChestMiddleware(
         shop,
@@ -336,7 +336,7 @@ def test_the_request_s_id_comes_in_the_header_that_is_set(recorded: Any, chest: 
     app = recorded(dockerflow(tmp_path, REQUEST_ID_HEADER_NAME="X-Cloud-Trace-Context"))
     response = ask(app, "/", HTTP_X_CLOUD_TRACE_CONTEXT="105445aa/1;o=1")
     ask(app, "/", HTTP_X_REQUEST_ID="usual")
-    assert app.recorder.close()
+    assert app.recorder.close(60)
     assert [record.request_id for record in chest.records] == ["105445aa", "usual"]
     assert response.headers["X-Request-ID"] == "105445aa"
 
@@ -359,7 +359,7 @@ def test_an_id_that_would_not_be_taken_elsewhere_is_not_taken_from_that_header(
 ) -> None:
     app = recorded(dockerflow(tmp_path, REQUEST_ID_HEADER_NAME="X-Trace"))
     response = ask(app, "/", HTTP_X_TRACE=told)
-    assert app.recorder.close()
+    assert app.recorder.close(60)
     assert chest.records[0].request_id == response.headers["X-Request-ID"]
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", chest.records[0].request_id)
 
@@ -372,7 +372,7 @@ def test_agent_and_language_are_recorded_only_for_a_chest_that_shows_them(
 ) -> None:
     app = recorded(dockerflow(tmp_path, SUMMARY_LOG_QUERYSTRING=True))
     ask(app, "/", **AGENT)
-    assert app.recorder.close()
+    assert app.recorder.close(60)
     assert "user_agent.original" not in chest.records[0].attributes
 
 
@@ -383,7 +383,7 @@ def test_a_log_chest_has_the_whole_summary(with_query: bool, tmp_path: Path) -> 
     app = ChestMiddleware(shop, chests=[f"log:{log}"], directory=tmp_path / "rings", dockerflow=flow)
     ask(app, "/cart", HTTP_X_REQUEST_ID="order-42", **AGENT)
     ask(app, "/__heartbeat__", **AGENT)
-    assert app.recorder.close()
+    assert app.recorder.close(60)
     (line,) = log.read_text().splitlines()
     fields = json.loads(line)["Fields"]
     assert isinstance(fields.pop("t"), int)

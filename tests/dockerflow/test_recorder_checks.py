@@ -83,7 +83,7 @@ def test_a_recorder_that_delivers_has_nothing_to_say(recorder: Recorder) -> None
     assert run(found).level == 0
     recorder.prepare()
     recorder.offer(make_record())
-    assert recorder.flush(10)
+    assert recorder.flush(60)
     assert run(found).statuses == {
         "check_chest_memory": "ok",
         "check_delivery_alive": "ok",
@@ -256,6 +256,6 @@ def test_the_spool_of_a_recorder_whose_chest_is_down_is_told(tmp_path: Path) -> 
         assert of_recorder.check_spool_growing() == []
         recorder.prepare()
         assert recorder.offer(make_record(recorder.request_side.record_ids))
-        wait_until(lambda: "spooled" in recorder.stats(), seconds=30)
+        wait_until(lambda: "spooled" in recorder.stats())
         [message] = of_recorder.check_spool_growing()
         assert (message.id, message.level) == ("chest.health.W004", checks.WARNING)

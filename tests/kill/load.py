@@ -51,7 +51,7 @@ class Load:
     def wait_for(self, more: int) -> None:
         """Wait until so many more requests were answered."""
         enough = len(self.answered) + more
-        wait_until(lambda: len(self.answered) >= enough, 20)
+        wait_until(lambda: len(self.answered) >= enough)
 
     def _ask(self) -> None:
         connection = http.client.HTTPConnection(HOST, self._port, timeout=20)

@@ -73,7 +73,7 @@ def test_a_disk_without_room_for_the_ring_leaves_it_in_memory_and_the_request_un
     with caplog.at_level(logging.WARNING, "chest"):
         for _ in range(20):
             assert app(environ.copy(), lambda *_: print) == [b"well"]
-        assert app.recorder.flush()
+        assert app.recorder.flush(60)
     assert len(chest.records) == 20
     stats = app.recorder.stats()
     assert stats["ring_in_memory"] == 1
@@ -81,7 +81,7 @@ def test_a_disk_without_room_for_the_ring_leaves_it_in_memory_and_the_request_un
     assert "the disk is full" in stats["last_error"]
     assert [record.getMessage() for record in caplog.records] == [stats["last_error"]]
     assert list((small_disk / "rings").iterdir()) == []
-    assert app.recorder.close()
+    assert app.recorder.close(60)
 
 
 def test_a_disk_that_fills_up_later_takes_nothing_from_a_ring_that_is_open(small_disk: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_store_on_a_full_disk_is_tried_again_until_there_is_room(small_disk: P
     )
     recorder.prepare()
     recorder.offer(make_record(recorder.request_side.record_ids))
-    assert recorder.flush()
+    assert recorder.flush(60)
     filling = small_disk / "filling"
     with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
         while True:
@@ -135,7 +135,7 @@ def test_a_store_on_a_full_disk_is_tried_again_until_there_is_room(small_disk: P
     assert "disk is full" in recorder.stats()["last_error"]
     filling.unlink()
     wait_until(lambda: recorder.flush(20), 60)  # by now they may be spooled, and the store is tried again after a pause
-    assert recorder.close()
+    assert recorder.close(60)
     chest = open_chest(sqlite_url(small_disk / "store.sqlite3"))
     assert len(chest.read(limit=1000)) == 201  # type: ignore[attr-defined]
     chest.close()
@@ -161,10 +161,10 @@ def test_a_ring_that_is_full_drops_the_newest_and_counts_them(tmp_path: Path) ->
             dropped += 1
     assert recorder.stats()["dropped"] == {"ring_full": 100}
     chest.write = held  # type: ignore[method-assign]
-    wait_until(lambda: len(chest.records) == len(taken), 20)
+    wait_until(lambda: len(chest.records) == len(taken))
     assert sorted(record.id for record in chest.records) == sorted(taken)
     assert recorder.offer(make_record(recorder.request_side.record_ids))
-    assert recorder.close()
+    assert recorder.close(60)
 
 
 def test_a_spool_leaves_enough_of_the_disk_free_to_be_emptied_again(
@@ -199,7 +199,7 @@ def test_a_spool_leaves_enough_of_the_disk_free_to_be_emptied_again(
         wait_until(lambda: len(chest.records) >= len(taken), 60)
         assert {record.id for record in chest.records} == taken
         wait_until(lambda: recorder.stats()["spool"]["memory"]["records"] == 0)
-        assert recorder.close()
+        assert recorder.close(60)
 
 
 @pytest.mark.parametrize("name", ["out.ndjson", "out.ndjson.gz"])
@@ -323,6 +323,6 @@ def test_a_btrfs_that_becomes_full_under_a_ring_costs_no_record_and_the_ring_com
             filler.unlink()
         if IS_NATIVE:
             wait_until(lambda: recorder.stats()["ring"]["is_durable"], 60)
-        assert recorder.close()
+        assert recorder.close(60)
     """
     run_python(code, small_btrfs, seconds=240)

@@ -57,7 +57,7 @@ def test_a_request_whose_process_is_killed_is_recorded_by_the_next_one(ledger: L
     record, slot = begin("/in-the-ring")  # killed between the record and saying so
     recorder.offer(record)
     if {is_delivered}:
-        assert recorder.flush(10)
+        assert recorder.flush(60)
     os.kill(os.getpid(), signal.SIGKILL)
     """
     with pytest.raises(AssertionError, match="ended with -9"):
@@ -87,7 +87,7 @@ def test_a_request_in_another_thread_when_the_process_exits_is_recorded_as_kille
 def test_a_recorder_that_is_closed_while_a_request_goes_on_does_not_call_it_killed(ledger: Ledger) -> None:
     code = f"""{_SERVING}
     record, slot = begin("/goes-on")
-    assert recorder.close()
+    assert recorder.close(60)
     recorder.request_side.in_flight.end(slot)
     """
     run_python(code, ledger.rings, ledger.store)
@@ -137,7 +137,7 @@ def test_a_package_that_is_loaded_twice_takes_no_ring_that_its_other_copy_writes
     assert (found.rings, found.left, len(chest.records)) == (0, 2, 0), found
     recorder.offer(record)
     recorder.request_side.in_flight.end(slot)
-    assert recorder.close() and second.close()
+    assert recorder.close(60) and second.close()
     """
     run_python(code, ledger.rings, ledger.store)
     assert outcomes(ledger) == [("/answered", "ok")]
@@ -167,9 +167,9 @@ def test_two_interpreters_of_one_process_take_no_ring_from_each_other(tmp_path: 
     except ImportError:
         import _interpreters as interpreters
     other = interpreters.create()
-    interpreters.run_string(other, {textwrap.dedent(interpreter)!r} + "assert recorder.close()")
+    interpreters.run_string(other, {textwrap.dedent(interpreter)!r} + "assert recorder.close(60)")
     interpreters.destroy(other)
-    assert recorder.close()
+    assert recorder.close(60)
     """
     run_python(code)
     assert (tmp_path / "found").read_text().split() == ["0", "1", "0", "2"]

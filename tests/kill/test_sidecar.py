@@ -51,7 +51,7 @@ def sidecar(ledger: Ledger, *options: str, **environ: str) -> Iterator[subproces
 
 def end(process: subprocess.Popen[str]) -> str:
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     return said
 
@@ -111,15 +111,15 @@ def test_two_sidecars_one_of_them_killed_share_the_work_and_double_nothing(tmp_p
     with contextlib.ExitStack() as stack:
         first, second = (stack.enter_context(sidecar(ledger)) for _ in range(2))
         owners = [stack.enter_context(running_python(code, ledger.rings, number)) for number in range(4)]
-        wait_until(lambda: ledger.store.exists() and len(ledger.stored()) > 2000, 30)
+        wait_until(lambda: ledger.store.exists() and len(ledger.stored()) > 2000)
         first.kill()
         for owner in owners:
             assert owner.stdout is not None
             assert owner.stdout.readline() == "offered\n"
-        wait_until(lambda: len(ledger.stored()) == 24_000, 30)
+        wait_until(lambda: len(ledger.stored()) == 24_000)
         for owner in owners:
             owner.kill()
-        wait_until(lambda: not ledger.rings_left(), 20)
+        wait_until(lambda: not ledger.rings_left())
         end(second)
     assert set(ledger.stored().values()) == {1}
 
@@ -144,10 +144,10 @@ def test_gunicorn_s_workers_killed_at_random_with_a_sidecar_that_is_killed_too(
             load.wait_for(50)
             before = len(load.answered)
             load.wait_for(20)
-            wait_until(lambda: before <= len(ledger.stored()), 20)  # it is alive, and keeps up
+            wait_until(lambda: before <= len(ledger.stored()))  # it is alive, and keeps up
             end(second)
     with sidecar(ledger, "--to", sqlite_url(ledger.store), "--once") as last:
-        assert last.wait(20) == 0
+        assert last.wait(60) == 0
     ledger.require(load)
     assert ledger.rings_left() == []
 
@@ -167,7 +167,7 @@ def test_uwsgi_s_workers_without_an_exporter_are_delivered_by_a_sidecar(
             os.kill(children_of(server.process.pid)[-1], signal.SIGKILL)
             load.wait_for(200)
         server.stop()
-        wait_until(lambda: not ledger.rings_left(), 20)
+        wait_until(lambda: not ledger.rings_left())
         end(process)
     ledger.require(load)
     assert "runs threads only" not in server.log()
@@ -209,14 +209,14 @@ def test_a_sidecar_ends_in_its_time_whatever_the_store_does_and_leaves_the_rest_
     with recording_server() as server, fault_proxy(server.port) as proxy:
         proxy.set(Fault.BLACKHOLE)
         with sidecar(ledger, "--to", f"http://{HOST}:{proxy.port}/records", CHEST_SHUTDOWN_SECONDS="1") as process:
-            wait_until(lambda: proxy.connections, 20)  # it is inside the store, which answers nothing for ten seconds
+            wait_until(lambda: proxy.connections)  # it is inside the store, which answers nothing for ten seconds
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
-            assert time.monotonic() - began < 1 + 0.5 + 1  # the last for the interpreter's own end on a busy machine
+            process.communicate(timeout=60)
+            assert time.monotonic() - began < 8  # the rest for the interpreter's own end on a busy machine
             assert process.returncode == 1, "something was left"
     with sidecar(ledger, "--to", sqlite_url(ledger.store), "--once") as last:
-        assert last.wait(20) == 0
+        assert last.wait(60) == 0
     assert len(ledger.stored()) == 100
 
 
@@ -237,7 +237,7 @@ def test_rings_of_workers_with_a_thread_of_their_own_are_left_to_them(tmp_path: 
         assert owner.stdout is not None
         assert owner.stdout.readline() == "ready\n"
         with sidecar(ledger, "--to", sqlite_url(ledger.store), "--once") as once:
-            assert once.wait(20) == 0
+            assert once.wait(60) == 0
         assert len(ledger.rings_left()) == 1
 
 
@@ -246,13 +246,13 @@ def test_a_worker_ends_at_once_and_waits_for_no_sidecar(tmp_path: Path) -> None:
     code = f"""{_OFFERING}
     offer(0, 100)
     begin = time.monotonic()
-    print(bool(recorder.flush(0.1)), bool(recorder.close()), time.monotonic() - begin < 1)
+    print(bool(recorder.flush(0.1)), bool(recorder.close()), time.monotonic() - begin < 2.5)  # half of shutdown_seconds
     """
     assert run_python(code, tmp_path).split() == ["False", "False", "True"]
     ledger = Ledger(tmp_path)
     ledger.rings = tmp_path
     with sidecar(ledger, "--to", sqlite_url(ledger.store), "--once") as once:
-        assert once.wait(20) == 0
+        assert once.wait(60) == 0
     assert len(ledger.stored()) == 100
 
 
@@ -289,7 +289,7 @@ def test_the_exports_of_workers_without_a_thread_run_in_it(tmp_path: Path, place
     ) as process:  # fmt: skip
         try:
             run_python(f"{_OFFERING}\n    offer(0, 100); os._exit(0)", ledger.rings)
-            wait_until(lambda: copy.exists() and _count(copy) == 100, 30)
+            wait_until(lambda: copy.exists() and _count(copy) == 100)
             end(process)
         finally:
             process.kill()

@@ -295,7 +295,7 @@ def test_a_forgotten_stream_may_be_collected_in_the_middle_of_another_record() -
             assert recorded(environ_of("/other"), _ignored) == [b"other"]
         finally:
             gc.enable()
-        assert recorder.flush(10)
+        assert recorder.flush(60)
     assert sorted((record.path, record.outcome) for record in chest.records) == [
         ("/forgotten", "abandoned"),
         ("/other", "ok"),
@@ -308,7 +308,7 @@ def test_an_answer_to_its_last_byte_and_a_flush_are_enough_to_find_the_record_of
         recorded = ChestMiddleware(_app([b"complete"]), recorder=recorder)
         for number in range(1, 21):
             recorded(environ_of(), _ignored)  # the server has not sent a byte yet
-            assert recorder.flush(10)
+            assert recorder.flush(60)
             assert len(chest.records) == number
 
 

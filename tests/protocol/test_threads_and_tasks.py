@@ -38,7 +38,7 @@ def test_a_pool_thread_that_writes_late_changes_no_other_request_and_is_counted(
     late: list[Any] = []
 
     def work(context: RequestContext) -> None:
-        assert go.wait(10)
+        assert go.wait(60)
         context["late"] = True
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -79,7 +79,7 @@ def test_a_task_of_an_event_loop_records_into_the_request_that_runs_it() -> None
 def test_async_views_of_requests_at_the_same_time_keep_their_variables_apart() -> None:
     servers.needs("asgiref")
     application = flask.Flask(__name__)
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     @application.get("/<name>")
     async def view(name: str) -> str:

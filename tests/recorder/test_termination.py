@@ -123,7 +123,7 @@ def test_a_store_that_hangs_delays_the_end_by_no_more_than_its_time_and_the_ring
     with running_python(_BEGIN + code, tmp_path) as process:
         assert _wait_for_line(process) == "ready"
         process.terminate()
-        assert process.wait(30) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
     chest = MemoryChest()
     assert recover_directory(tmp_path / "rings", [chest]).records == 1
 
@@ -139,7 +139,7 @@ def test_an_interpreter_that_runs_no_thread_is_ended_by_the_timer(tmp_path: Path
     with running_python(_BEGIN + code, tmp_path) as process:
         assert _wait_for_line(process) == "ready"
         process.terminate()
-        assert process.wait(30) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
     chest = MemoryChest()
     assert recover_directory(tmp_path / "rings", [chest]).records == 1
 
@@ -221,7 +221,7 @@ def test_a_handler_of_the_application_is_the_one_that_runs(tmp_path: Path, when:
     if WHEN == "after":
         wait_until(lambda: catches_sigterm(os.getpid()))
         assert signal.signal(signal.SIGTERM, own) is signal.SIG_DFL
-    assert recorder.flush()
+    assert recorder.flush(60)
     ready()
     while True:
         time.sleep(1)
@@ -241,7 +241,7 @@ def test_an_ignored_signal_stays_so_and_python_is_told_of_no_handler(tmp_path: P
     recorder = recorder_of()
     record(recorder)
     if not ignored:
-        assert recorder.flush()
+        assert recorder.flush(60)
         os.kill(os.getpid(), signal.SIGTERM)
         assert not catches_sigterm(os.getpid())
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN

@@ -16,6 +16,7 @@ import pytest
 from chest import native
 from chest.native import Segment
 from chest.ring import mapping
+from tests.support import open_files_below
 
 SIZE = 1 << 16
 
@@ -40,12 +41,11 @@ def descriptor(tmp_path: Path) -> Iterator[int]:
 def test_what_is_written_into_a_mapped_file_is_in_the_file_and_takes_no_descriptor(
     functions: Any, tmp_path: Path, descriptor: int
 ) -> None:
-    before = len(os.listdir("/proc/self/fd"))
     with closing(Segment(-1, SIZE)) as segment:
         segment.write(b"gone")
         functions[0](segment, descriptor, SIZE, False)
         segment.write(b"kept")
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_files_below(tmp_path) == [tmp_path / "file"]  # that of the fixture
     assert (tmp_path / "file").read_bytes().strip(b"\0") == b"kept"
 
 

@@ -14,7 +14,7 @@ from chest.ring.line import Resource
 from chest.ring.owned_ring_file import OwnedRingFile
 from chest.ring.recovery import adopt_orphaned_rings
 from chest.ring.writer import RingWriter
-from tests.support import make_record
+from tests.support import make_record, open_files_below
 
 MIB = 1 << 20
 
@@ -25,9 +25,8 @@ def make(directory: Path) -> OwnedRingFile:
 
 def test_a_ring_takes_no_descriptor_so_that_twenty_applications_of_a_process_take_none(tmp_path: Path) -> None:
     make(tmp_path).remove()
-    before = os.listdir("/proc/self/fd")
     files = [make(tmp_path) for _ in range(20)]
-    assert os.listdir("/proc/self/fd") == before
+    assert open_files_below(tmp_path) == []
     for file in files:
         file.remove()
     assert list(tmp_path.iterdir()) == []

@@ -373,7 +373,7 @@ class SlowWrite:
 
     def __call__(self, line: bytes) -> None:
         self._is_inside.set()
-        assert self._may_go_on.wait(10)
+        assert self._may_go_on.wait(60)
         self._write(line)
 
 
@@ -385,7 +385,7 @@ def test_a_segment_that_a_thread_still_holds_is_not_taken_from_it(
     pool_of(ring).idle.append(SlowWrite(pool_of(ring).take(), is_inside, may_go_on))
     offering = threading.Thread(target=ring.offer, args=(make_record(duration_ns=-1),))
     offering.start()
-    assert is_inside.wait(10)
+    assert is_inside.wait(60)
     for _ in range(3):
         ring.reclaim()
     for _ in range(100):
@@ -404,7 +404,7 @@ def test_an_end_waits_for_offers_under_way_and_says_where_one_is_not_done(
     pool_of(ring).idle.append(SlowWrite(pool_of(ring).take(), is_inside, may_go_on))
     offering = threading.Thread(target=ring.offer, args=(make_record(),))
     offering.start()
-    assert is_inside.wait(10)
+    assert is_inside.wait(60)
     assert not ring.stop_accepting()
     may_go_on.set()
     offering.join()

@@ -204,7 +204,7 @@ def test_under_gevent_the_thread_of_a_tick_leaves_nothing_open(place: str) -> No
             over.acquire()
             start_thread(tick)
             over.acquire()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while left_open() > before + 8 and time.monotonic() < deadline:
             sleep(0.1)
         print("more open by", left_open() - before)

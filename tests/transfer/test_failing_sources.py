@@ -77,8 +77,8 @@ def test_a_postgresql_that_is_cut_off_amid_a_run(
 
     log = FaultyLog(cut)
     with _exporting(postgresql.url(database, port=proxy.port), log) as exporter:
-        wait_until(lambda: len(log.records) >= RECORDS, 30)
-        wait_until(lambda: exporter.stats()["runs"] >= 1, 30)
+        wait_until(lambda: len(log.records) >= RECORDS)
+        wait_until(lambda: exporter.stats()["runs"] >= 1)
         stats = exporter.stats()
     if fault is not Fault.RESET:  # each use makes a new connection where the one that waits is gone
         assert stats["failed_runs"] >= 1
@@ -101,7 +101,7 @@ def test_a_postgresql_that_restarts_amid_a_run() -> None:
             assert "cannot be used" in str(exporter.last_error)
             server.server.start()
             wait_until(lambda: len(set(log.paths)) >= RECORDS, 60)
-            wait_until(lambda: exporter.stats()["last_error"] is None, 30)
+            wait_until(lambda: exporter.stats()["last_error"] is None)
             assert exporter.stats()["failed_runs"] >= 1
     assert sorted(set(log.paths), key=int) == names
     assert len(log.paths) <= RECORDS + BATCH
@@ -115,11 +115,11 @@ def test_a_sqlite_that_another_program_has_locked(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "source.sqlite3")) as theirs:
         theirs.execute("BEGIN IMMEDIATE")
         with _exporting(url, log, directory=None) as exporter:
-            wait_until(lambda: exporter.stats()["failed_runs"] >= 3, 30)
+            wait_until(lambda: exporter.stats()["failed_runs"] >= 3)
             assert "locked" in str(exporter.last_error)
             assert log.records == [], "nothing is sent of which it could not be remembered that it was"
             theirs.rollback()
-            wait_until(lambda: len(log.records) >= RECORDS, 30)
+            wait_until(lambda: len(log.records) >= RECORDS)
             wait_until(lambda: exporter.last_error is None)
     assert log.paths == names
 
@@ -130,12 +130,12 @@ def test_a_sqlite_that_is_locked_amid_a_run(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "source.sqlite3", check_same_thread=False)) as theirs:
         log = FaultyLog(lambda: theirs.execute("BEGIN IMMEDIATE"))
         with _exporting(url, log) as exporter:
-            wait_until(lambda: exporter.stats()["failed_runs"] >= 3, 30)
+            wait_until(lambda: exporter.stats()["failed_runs"] >= 3)
             assert len(log.records) == 3 * BATCH, (
                 "of the batch in hand it cannot be remembered that it was sent; no other"
             )
             theirs.rollback()
-            wait_until(lambda: len(log.records) >= RECORDS + BATCH, 30)
+            wait_until(lambda: len(log.records) >= RECORDS + BATCH)
             wait_until(lambda: exporter.last_error is None)
     assert sorted(set(log.paths), key=int) == names
     assert len(log.paths) == RECORDS + BATCH
@@ -150,10 +150,10 @@ def test_a_sqlite_that_cannot_be_read_at_all(tmp_path: Path) -> None:
         theirs.execute("PRAGMA locking_mode = EXCLUSIVE")
         theirs.execute("BEGIN EXCLUSIVE")
         with _exporting(url, log) as exporter:
-            wait_until(lambda: exporter.stats()["failed_runs"] >= 2, 30)
+            wait_until(lambda: exporter.stats()["failed_runs"] >= 2)
             assert "locked" in str(exporter.last_error)
             theirs.close()
-            wait_until(lambda: len(log.records) >= RECORDS, 30)
+            wait_until(lambda: len(log.records) >= RECORDS)
             wait_until(lambda: exporter.last_error is None)
     assert log.paths == names
 
@@ -165,8 +165,8 @@ def test_a_source_that_is_locked_sends_nothing_twice_to_a_target_that_knows_ids(
         theirs.execute("BEGIN IMMEDIATE")
         exporter = ScheduledTransfer(f"{source}?busy_timeout_ms=50", chest, 0.5, batch_records=BATCH)
         exporter.start()
-        wait_until(lambda: exporter.stats()["failed_runs"] >= 2, 30)
+        wait_until(lambda: exporter.stats()["failed_runs"] >= 2)
         theirs.rollback()
-        wait_until(lambda: exporter.stats()["runs"] >= 1, 30)
+        wait_until(lambda: exporter.stats()["runs"] >= 1)
         exporter.shutdown()
         assert [stored.record.path for stored in chest.read(limit=2 * RECORDS)] == names

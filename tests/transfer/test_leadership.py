@@ -91,7 +91,7 @@ class Notes:
     def kill_leader(self) -> None:
         """Kill whoever sends next, while it does."""
         before = len(self.lines())
-        wait_until(lambda: len(self.lines()) > before, 20)
+        wait_until(lambda: len(self.lines()) > before)
         os.kill(self.lines()[-1][0], signal.SIGKILL)
 
 

@@ -29,7 +29,7 @@ class Source:
     def read(self, after: Cursor | None) -> Sequence[StoredRecord]:
         self.reads.append(after)
         self.threads.add(threading.get_ident())
-        self.go_on.wait(30)
+        self.go_on.wait(60)
         if len(self.reads) == self._fails_at:
             raise ChestUnavailable("down")
         return STORED[int(after or 0) :][:3]

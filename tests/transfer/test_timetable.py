@@ -37,7 +37,7 @@ class Calls:
     def __call__(self, tick: datetime) -> None:
         self.ticks.append(tick)
         self.threads.append(threading.current_thread().daemon)
-        self.go_on.wait(30)
+        self.go_on.wait(60)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_no_call_comes_after_stop_and_stop_does_not_wait(calls: Calls) -> None:
     wait_until(lambda: calls.ticks)
     began = time.monotonic()
     timetable.stop()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # the call goes on for a minute
     calls.go_on.set()
     count = len(calls.ticks)
     time.sleep(0.3)
@@ -110,7 +110,7 @@ def test_the_interpreter_ends_although_a_call_is_in_hand() -> None:
             time.sleep(0.01)
         print("ends")
     """
-    assert run_python(code, seconds=30) == "ends\n"
+    assert run_python(code) == "ends\n"
 
 
 def test_pausing_leaves_ticks_out(calls: Calls) -> None:

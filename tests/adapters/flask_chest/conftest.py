@@ -31,7 +31,7 @@ class Recorded:
     @property
     def records(self) -> list[Record]:
         """Every record offered so far."""
-        assert self.recorder.flush(10)
+        assert self.recorder.flush(60)
         return self.chest.records
 
     @property

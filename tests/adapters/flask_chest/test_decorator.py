@@ -483,7 +483,7 @@ def test_through_a_recorder_a_broken_chest_neither_fails_nor_delays_a_request(
 
     class SlowChest(FlaskChest):
         def write(self, context_tuple_list: Any) -> None:
-            blocked.wait(10)
+            blocked.wait(60)
 
     set_two(app, flask_chest([SlowChest(), BrokenChest(), memory], raise_exceptions=False))
     assert [get(app).status_code for _ in range(20)] == [200] * 20

@@ -35,7 +35,7 @@ class Shop:
         self.server: Any = None
 
     def ask(self, path: str, method: str = "GET", body: Any = None, **headers: str) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(servers.HOST, self.server.port, timeout=10)
+        connection = http.client.HTTPConnection(servers.HOST, self.server.port, timeout=60)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         data = None if body is None else json.dumps(body)
         connection.request(method, path, data, {"Content-Type": "application/json", **headers})

@@ -204,7 +204,7 @@ def test_the_extension_exports_what_it_records(tmp_path: Path) -> None:
         wait_until(lambda: len(target.records) == 1)
         later = MemoryChest()
         recorder.scheduled(later, every=0.2, name="after")
-        wait_until(lambda: later.records, 15)
+        wait_until(lambda: later.records)
         assert set(running.stats()["scheduled_transfers"]) == {"before", "after"}
     finally:
         running.close()

@@ -84,7 +84,7 @@ def test_one_extension_object_serves_the_applications_of_a_factory(tmp_path: Pat
     one.test_client().get("/items/1")
     other.test_client().get("/items/2")
     for app, url, path in ((one, "memory:factory-one", "/items/1"), (other, "memory:factory-other", "/items/2")):
-        assert app.extensions["chest"].recorder.close(10)
+        assert app.extensions["chest"].recorder.close(60)
         assert [record.path for record in MemoryChest(url).records] == [path]
     assert one.extensions["chest"].recorder is not other.extensions["chest"].recorder
 
@@ -109,7 +109,7 @@ def test_two_applications_may_share_a_recorder_and_differ_in_what_they_record(tm
         FlaskRecorder(till, recorder=shared, exclude_paths=["/items/*"])
         shop.test_client().get("/items/1")
         till.test_client().get("/items/2")
-        assert shared.flush(10)
+        assert shared.flush(60)
     assert [(record.path, record.service) for record in chest.records] == [("/items/1", "both")]
 
 
@@ -172,7 +172,7 @@ def test_options_come_from_prefixed_environment_variables(recorded: Make, monkey
     shop = recorded(app, chests=None)
     assert "X-Request-ID" not in shop.client.get("/items/3").headers
     shop.client.get("/health")
-    assert shop.recorder.flush(10)
+    assert shop.recorder.flush(60)
     chest = MemoryChest("memory:prefixed")
     assert [(record.path, record.variables) for record in chest.records] == [("/items/3", {})]
     chest.clear()
@@ -412,7 +412,7 @@ def test_requests_of_many_threads_keep_apart(recorded: Make) -> None:
     @app.get("/meet/<int:number>")
     def meet(number: int) -> str:
         g.number = number
-        barrier.wait(10)
+        barrier.wait(60)
         g.chest["again"] = number
         return str(number)
 

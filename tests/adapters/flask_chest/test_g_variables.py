@@ -620,13 +620,13 @@ def test_a_thread_with_a_copied_context_may_end_when_it_likes(recorded: Make) ->
             g.of_the_thread = True
             g.chest["work"] = "begun"
             started.set()
-            finish.wait(10)
+            finish.wait(60)
             g.chest["too late"] = True
 
         started = threading.Event()
         threads.append(threading.Thread(target=work))
         threads[0].start()
-        assert started.wait(10)
+        assert started.wait(60)
         return "done"
 
     shop = recorded(app)

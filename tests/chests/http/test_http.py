@@ -310,7 +310,7 @@ def test_kept_connections_that_break_late_are_tried_no_longer_than_the_request_m
 
     def all_at_once(request: Received) -> None:
         if len(server.received) <= 4:
-            gate.wait(10)
+            gate.wait(60)
 
     with (
         recording_server(reply=all_at_once) as server,

@@ -292,7 +292,7 @@ def test_what_became_of_values_is_told_by_the_recorder(v2: InfluxV2, tmp_path: P
         for place in range(30):
             variables = {"user": place if place else "nobody"}
             assert recorder.offer(make_record(route=f"/users/{place}", variables=variables))
-        assert recorder.flush(30)
+        assert recorder.flush(60)
         stats, [chest] = recorder.stats(), recorder.chests
     assert stats["overflows"] == {chest.name: 20}
     assert stats["type_conflicts"] == {chest.name: 29}

@@ -293,7 +293,7 @@ def operations(client: MongoClient[Document]) -> list[Document]:
     return list(client.admin.aggregate([{"$currentOp": {"allUsers": True}}]))
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came"
@@ -454,7 +454,7 @@ def test_a_server_that_answers_no_more_is_given_up_after_the_timeout(
     begin = time.monotonic()
     with pytest.raises(ChestUnavailable, match=r"within 2 s|cannot be reached"):
         distant_chest.write([make_record()])
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 15
     proxy.heal()
 
 

@@ -116,7 +116,7 @@ def test_a_recorder_delivers_what_can_be_read_of_its_damaged_spool(
     recorder.prepare()
     wait_until(lambda: list(tmp_path.glob("*.damaged.read")), 60)
     wait_until(lambda: len(chest.records) > 1400, 60)
-    assert recorder.close(20)
+    assert recorder.close(60)
     assert all(record in records for record in chest.records)
     assert "was damaged" in caplog.text
     assert f"{path.name}.damaged.read" in caplog.text

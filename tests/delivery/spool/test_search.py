@@ -66,7 +66,7 @@ def test_what_was_spooled_arrives_after_the_url_of_the_same_store_was_changed(tm
         recorder = Recorder([changed], directory=tmp_path, service="shop")
         recorder.prepare()
         wait_until(lambda: sum(recorder.stats().get("unspooled", {}).values()) == 50, 60)
-        assert recorder.close(10)
+        assert recorder.close(60)
 
 
 def test_a_spool_that_an_earlier_release_named_is_emptied(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_spool_that_an_earlier_release_named_is_emptied(tmp_path: Path) -> Non
     recorder.prepare()
     wait_until(lambda: len(chest.records) == 3, 60)
     wait_until(lambda: waiting_in(path) == 0, 60)
-    assert recorder.close(10)
+    assert recorder.close(60)
     assert spool_path(tmp_path, chest.name) != path
 
 
@@ -90,7 +90,7 @@ def test_records_for_a_store_that_is_none_of_the_chests_are_named_once(
     with caplog.at_level(logging.WARNING, "chest.delivery"):
         recorder.prepare()
         wait_until(lambda: caplog.records, 60)
-        assert recorder.close(10)
+        assert recorder.close(60)
     (said,) = [record.getMessage() for record in caplog.records]
     assert "7 for postgresql://user:***@old-host/shop" in said
     assert "empty" not in said

@@ -19,7 +19,8 @@ from tests.servers.database import DatabaseServer
 from tests.servers.fault_proxy import Fault, fault_proxy
 from tests.servers.process import HOST, Server
 
-SHUTDOWN_SECONDS = 3.0
+LONGEST_SECONDS = 6.0
+"""Twice ``shutdown_seconds``, on a machine that has much to do: less than two stores one after the other, or the time-out of one."""
 
 _ENDING = """
     import os, sys, threading, time
@@ -127,7 +128,7 @@ def test_where_no_thread_can_be_had_and_the_store_is_silent_the_end_takes_its_ti
     with outage():
         is_delivered, seconds = run_python(_ENDING, rings, url).split()
     assert is_delivered == "False"
-    assert float(seconds) < SHUTDOWN_SECONDS + 0.5
+    assert float(seconds) < LONGEST_SECONDS
     require_left_is_delivered(rings, url)
 
 
@@ -151,7 +152,7 @@ def test_several_silent_stores_take_no_longer_than_one(
         for each in (proxy, other):
             each.set(Fault.BLACKHOLE)
         _, seconds = run_python(_ENDING, rings, *urls).split()
-        assert float(seconds) < SHUTDOWN_SECONDS + 0.5
+        assert float(seconds) < LONGEST_SECONDS
         for each in (proxy, other):
             each.heal()
         chests = [open_chest(url) for url in urls]
@@ -183,7 +184,5 @@ def test_a_process_ends_in_time_that_exits_without_closing(postgresql_store: Sto
     code = _ENDING[: _ENDING.index("is_delivered")] + "print(time.time(), flush=True)\n"
     with outage():
         began = float(run_python(code, tmp_path / "rings", url))
-        assert (
-            time.time() - began < SHUTDOWN_SECONDS + 0.5 + 1
-        )  # the last for the interpreter's own end on a busy machine
+        assert time.time() - began < LONGEST_SECONDS + 1  # the last for the interpreter's own end
     require_left_is_delivered(tmp_path / "rings", url)

@@ -38,7 +38,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def connection_to(server: Server) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(HOST, server.port, timeout=20)
+    return http.client.HTTPConnection(HOST, server.port, timeout=60)
 
 
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
@@ -93,7 +93,7 @@ def test_workers_that_are_recycled_under_load_lose_and_double_nothing(
         gunicorn(APP, tmp_path / "server", *options, worker_class=worker_class, environ=ledger.environ()) as server,
         Load(server.port) as load,
     ):
-        wait_until(lambda: len(load.workers) >= 7, 30)
+        wait_until(lambda: len(load.workers) >= 7)
     ledger.recover()
     ledger.require(load)
     assert ledger.rings_left() == []
@@ -110,7 +110,7 @@ def test_a_reload_under_load_loses_and_doubles_nothing(tmp_path: Path, ledger: L
         for _ in range(2):
             before = set(children_of(server.process.pid))
             server.process.send_signal(signal.SIGHUP)
-            wait_until(lambda before=before: not before & set(children_of(server.process.pid)), 30)  # type: ignore[misc]
+            wait_until(lambda before=before: not before & set(children_of(server.process.pid)))  # type: ignore[misc]
             load.wait_for(50)
     ledger.recover()
     ledger.require(load)

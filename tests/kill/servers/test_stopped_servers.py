@@ -115,7 +115,7 @@ def test_the_last_record_before_a_sigterm_goes_where_the_table_says(tmp_path: Pa
         _ask(server, str(uuid.uuid4()))
         _ask(server, last)
         if name == "uWSGI":  # it calls no exit hook in a worker that it stops while a request is just answered
-            wait_until(lambda: servers.is_idle(stats_port), 20)
+            wait_until(lambda: servers.is_idle(stats_port))
         wait_until(
             lambda: helped or name not in ENDED_BY_THE_SIGNAL or not IS_NATIVE or catches_sigterm(server.process.pid)
         )
@@ -133,7 +133,7 @@ def test_the_last_record_before_a_sigterm_goes_where_the_table_says(tmp_path: Pa
 
 
 def _ask(server: Server, request_id: str) -> None:
-    connection = http.client.HTTPConnection(HOST, server.port, timeout=30)
+    connection = http.client.HTTPConnection(HOST, server.port, timeout=60)
     connection.request("GET", "/", headers={"X-Request-ID": request_id, "Connection": "close"})
     assert connection.getresponse().read().isdigit()
     connection.close()

@@ -41,11 +41,11 @@ def test_a_request_that_gunicorn_times_out_is_recorded_as_a_worker_timeout(tmp_p
         wire = Wire(server)
         with _waiting(wire, request_id):
             wait_until(lambda: "WORKER TIMEOUT" in server.log())
-            wait_until(lambda: server.log().count("Booting worker") == 2)
+            wait_until(lambda: server.log().count("Booting worker") >= 2)
         record = _record_after_the_end(wire, request_id)
     assert (record.status, record.outcome, record.error) == (None, "worker_timeout", "SystemExit")
     assert record.variables == {"seen": "by the app"}
-    assert record.duration_ns > 0.5e9
+    assert record.duration_ns > 0.1e9
 
 
 def test_a_request_that_a_quick_stop_of_gunicorn_ends_is_recorded_as_a_shutdown(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_greenlet_that_gunicorn_kills_when_its_grace_is_over_is_recorded_as_a_
     with servers.gunicorn(APP, tmp_path, *options, worker_class="gevent", environ=Wire.environ(tmp_path)) as server:
         wire = Wire(server)
         with _waiting(wire, request_id):
-            wait_until(lambda: server.log().count("Booting worker") == 2)
+            wait_until(lambda: server.log().count("Booting worker") >= 2)
         record = _record_after_the_end(wire, request_id)
     assert (record.status, record.outcome, record.error) == (None, "shutdown", "GreenletExit")
 

@@ -243,7 +243,7 @@ class Command(BaseCommand):
         current()["verbosity"] = options["verbosity"]
 
 call_command(Command(), verbosity=2)
-assert recorder.close()
+assert recorder.close(60)
 [record] = store.records
 print(record.method, record.route, record.outcome, record.variables)
 """

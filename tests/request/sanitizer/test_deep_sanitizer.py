@@ -224,9 +224,9 @@ def test_the_worst_of_small_objects_takes_milliseconds() -> None:
     for _ in range(12):
         level = [level] * 200
     secret = "/?token=" + "x" * 30_000
-    begin = time.perf_counter()
+    begin = time.thread_time()
     kept, _ = clean({"wide": level, "urls": [secret] * 200, "keys": [{secret: 1}] * 200, "empty": [[]] * 200})
-    assert time.perf_counter() - begin < 1.0
+    assert time.thread_time() - begin < 1.0
     assert set(kept) == {"wide", "urls", "keys", "empty"}
 
 
@@ -281,9 +281,9 @@ class SelfKeyed(Mapping[Any, int]):
 
 
 def test_keys_within_keys_come_to_an_end() -> None:
-    begin = time.perf_counter()
+    begin = time.thread_time()
     kept, _ = clean({"it": SelfKeyed()})
-    assert time.perf_counter() - begin < 1.0
+    assert time.thread_time() - begin < 1.0
     assert len(kept["it"]) == 3
 
 

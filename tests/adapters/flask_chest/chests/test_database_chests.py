@@ -39,7 +39,7 @@ def serve_one_request(chest: FlaskChest, raises: bool) -> None:
 
     assert app.test_client().get("/items/3").status_code == 200
     for recorder in recorders_of(app):
-        assert recorder.close(10)
+        assert recorder.close(60)
     chest.close()
 
 

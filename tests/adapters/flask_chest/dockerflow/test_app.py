@@ -444,11 +444,11 @@ def test_requests_to_dockerflow_leave_no_record_unless_it_is_asked_for(
     Dockerflow(app)
     for path in ("/__version__", "/__heartbeat__", "/__lbheartbeat__"):
         client.get(path)
-    assert recorder.flush(10)
+    assert recorder.flush(60)
     assert chest.records == []
     app.config["DOCKERFLOW_RECORD_REQUESTS"] = True
     client.get("/__lbheartbeat__")
-    assert recorder.flush(10)
+    assert recorder.flush(60)
     assert [record.path for record in chest.records] == ["/__lbheartbeat__"]
 
 
@@ -462,7 +462,7 @@ def test_a_complete_response_stays_complete_for_the_recorder(
 ) -> None:
     Dockerflow(app)
     client.get("/")  # not closed: it is recorded before it is returned
-    assert recorder.flush(10)
+    assert recorder.flush(60)
     assert [record.path for record in chest.records] == ["/"]
 
 

@@ -63,7 +63,7 @@ def uwsgi() -> list[str]:
 
 
 def ask(server: Server, path: str, **headers: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(HOST, server.port, timeout=10)
+    connection = http.client.HTTPConnection(HOST, server.port, timeout=60)
     connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
     body = response.read().decode()

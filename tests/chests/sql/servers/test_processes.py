@@ -62,12 +62,12 @@ def test_a_child_may_begin_while_its_parent_is_writing(server: DatabaseServer, u
             with chest._writing.use() as connection:
                 connection.exec_driver_sql("SELECT 1")
                 holds.set()
-                may_end.wait(30)
+                may_end.wait(60)
                 connection.exec_driver_sql("SELECT 1")
 
         user = threading.Thread(target=use_for_long)
         user.start()
-        holds.wait(30)
+        holds.wait(60)
         in_child(lambda: chest.write([make_record(request_id="child")]))
         may_end.set()
         user.join(30)

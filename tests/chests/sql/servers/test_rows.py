@@ -305,7 +305,7 @@ def test_processes_that_open_at_once_make_one_table(server: DatabaseServer, url:
     def begin() -> None:
         try:
             with SQLChest(url) as chest:
-                ready.wait(20)
+                ready.wait(60)
                 chest.write([make_record()])
         except BaseException as error:
             errors.append(error)
