@@ -133,7 +133,11 @@ class Running implements App {
     if (event.key === "/") {
       event.preventDefault();
       if (this.place.page !== "explore") this.open(this.href("explore", { question: {} }));
-      queueMicrotask(() => document.getElementById("filter")?.focus());
+      queueMicrotask(() => {
+        const box = document.getElementById("filter") as HTMLInputElement | null;
+        box?.focus();
+        box?.setSelectionRange(box.value.length, box.value.length);
+      });
     } else if (event.key === "?") {
       event.preventDefault();
       toggleHelp();

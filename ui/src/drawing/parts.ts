@@ -63,7 +63,7 @@ export function sparkline(numbers: number[]) {
 }
 
 /** What a value does: click or Enter shows only requests with it, Shift and click or x excludes them, hover shows where they lie. */
-export function valueButton(app: App, condition: string | null, content: unknown, more: { label?: string } = {}) {
+export function valueButton(app: App, condition: string | null, content: unknown) {
   if (condition === null) return html`<span class="value">${content}</span>`;
   const narrow = (isExcluded: boolean) =>
     app.explore({ filter: withCondition(app.place.question.filter, isExcluded ? opposite(condition) : condition) });
@@ -72,7 +72,6 @@ export function valueButton(app: App, condition: string | null, content: unknown
     type="button"
     class="value"
     title=${`${condition}\nclick: only these; shift-click or x: without these`}
-    aria-label=${more.label ?? nothing}
     data-condition=${condition}
     @click=${(event: MouseEvent) => narrow(event.shiftKey)}
     @keydown=${(event: KeyboardEvent) => {

@@ -75,15 +75,13 @@ function ranked(app: App, { these, others, rows }: Compared) {
 
 function difference(app: App, row: Difference) {
   const interval = `${points(row.low)} to ${points(row.high)}`;
-  const label = `${row.name} ${row.value ?? "none"}: ${share(row.these_share)} of these, ${share(row.others_share)} of the others, difference ${points(row.difference)} points, between ${interval}`;
   return html`<div class="difference">${valueButton(
     app,
     row.condition,
-    html`<span class="text">${shown(row.value)}</span>
-      <span class="numbers">${share(row.these_share)} <span class="faint">/ ${share(row.others_share)}</span></span>
+    html`<span class="unseen">${row.name} </span><span class="text">${shown(row.value)}</span>
+      <span class="numbers">${share(row.these_share)}<span class="unseen"> of these, </span> <span class="faint">/ ${share(row.others_share)}</span><span class="unseen"> of the others, </span></span>
       <span class="bars">${bar(row.these_share, "these")}${bar(row.others_share, "others")}</span>
       <small class="sure">${points(row.difference)} points (${interval})</small>`,
-    { label },
   )}${row.condition === null ? nothing : exclusion(app, row.condition)}</div>`;
 }
 

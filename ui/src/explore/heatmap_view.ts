@@ -9,7 +9,7 @@ import { withCondition } from "../words/conditions";
 import { count, duration, iso, moment } from "../words/format";
 import { type Rectangle, scope } from "../words/question";
 
-const COLUMNS = 90;
+const COLUMNS = 100;
 const ROWS = 40;
 
 export function heatmapView(app: App, asked: Asked<Heatmap>) {
@@ -34,6 +34,7 @@ export function heatmapView(app: App, asked: Asked<Heatmap>) {
             ? html` Rings on top: slower than the axis, up to ${duration(data.overflow_ms)}.`
             : nothing
         }</p>
+        ${data?.releases.length ? html`<p class="hint">${data.releases.map(({ release, time_ms }) => html`<span class="release">▾ release <bdi>${release}</bdi> from ${moment(time_ms)}</span> `)}</p>` : nothing}
         ${data ? countsTable(data) : nothing}`;
   return panel("heatmap", "Durations", asked, body);
 }

@@ -57,7 +57,7 @@ export function records(app: App) {
 }
 
 export function recordTable(app: App, all: StoredRecord[]) {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Records"><table class="records">
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table of records"><table class="records">
     <thead><tr><th scope="col">Began</th><th scope="col">Status</th><th scope="col">Duration</th><th scope="col">Request</th><th scope="col">Variables</th></tr></thead>
     <tbody>${all.map((record, place) => html`${line(app, record)}${gap(record, all[place + 1])}`)}</tbody>
   </table></div>`;

@@ -9,7 +9,7 @@ import { basisText, panel } from "../drawing/parts";
 import { change, duration, iso, points, rate, share } from "../words/format";
 import { type Metric, offsetMs, scope, scopeBefore } from "../words/question";
 
-const STEPS = 60;
+const STEPS = 100;
 const GROUP_COLOURS = ["group-0", "group-1", "group-2", "group-3", "group-4", "group-5"];
 
 interface Measure {

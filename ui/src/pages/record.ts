@@ -114,7 +114,7 @@ function row(app: App, name: string, value: unknown, conditionName: string | nul
         ? html` <small>… ${text.length.toLocaleString("en")} characters</small>`
         : nothing
     }</td>
-    <td>${isAskable ? html`<a href=${app.href("explore", { question })} aria-label=${`Requests with this ${name}`} title=${`Half a day before and after: ${question.filter}`}>all</a>` : nothing}</td>
+    <td>${isAskable ? html`<a href=${app.href("explore", { question })} aria-label=${`all requests with this ${name}`} title=${`Half a day before and after: ${question.filter}`}>all</a>` : nothing}</td>
   </tr>`;
 }
 

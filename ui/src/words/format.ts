@@ -78,6 +78,17 @@ export function ago(ms: number): string {
   return passed < 1000 ? "just now" : `${duration(passed).replace(/\.\d+/, "")} ago`;
 }
 
+export function bytes(size: number): string {
+  const [unit, name] = (
+    [
+      [2 ** 30, "GiB"],
+      [2 ** 20, "MiB"],
+      [1024, "KiB"],
+    ] as const
+  ).find(([each]) => size >= each) ?? [1, "B"];
+  return `${digits(size / unit)} ${name}`;
+}
+
 export function cut(text: string, most: number): string {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }

@@ -1,0 +1,107 @@
+"""The page for everybody: by keyboard alone, with a screen reader, light and dark, on a telephone and on a wall."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dashboard.browser.conftest import Opens
+from tests.dashboard.browser.test_twelve_questions import question_of
+from tests.dashboard.node_packages import node_modules
+
+VIEWS = {
+    "explore": "?since=3h",
+    "selected": "?since=3h&by=release&these=duration>=250ms&metric=p95",
+    "record": "record/request-9000",
+    "new": "new?since=6h",
+    "health": "health",
+}
+
+
+@pytest.fixture(scope="session", params=["sqlite"])
+def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One store is enough: no answer differs."""
+    from tests.dashboard.browser.conftest import planted_store
+
+    return planted_store(f"sqlite:///{tmp_path_factory.mktemp('store')}/chest.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    return (Path(node_modules()) / "axe-core" / "axe.min.js").read_text()
+
+
+def test_the_cause_is_found_and_excluded_by_keys_alone(site: str, opens: Opens) -> None:
+    person = opens(f"{site}?since=3h")
+    keyboard = person.page.keyboard
+    for _ in range(40):
+        keyboard.press("Tab")
+        if person.page.evaluate("() => document.activeElement.tagName") == "CHEST-HEATMAP":
+            break
+    keyboard.press("ArrowUp")
+    said = person.page.locator("#said")
+    assert "requests" in said.inner_text()
+    for _ in range(60):
+        keyboard.press("ArrowUp")
+    assert "over" in said.inner_text(), "the rectangle is moved up to the slowest"
+    keyboard.press("Enter")
+    person.settle()
+    assert float(question_of(person.url)["low"]) > 20
+    first = person.find("#different .names > li").first
+    assert first.locator("h3").inner_text() in ("payment_provider", "route", "path", "method")
+    for _ in range(40):
+        keyboard.press("Tab")
+        if person.page.evaluate("() => document.activeElement.closest('#different .names') !== null"):
+            break
+    keyboard.press("x")
+    person.settle()
+    assert "!=" in question_of(person.url)["filter"]
+
+
+def test_escape_takes_the_rectangle_away(site: str, opens: Opens) -> None:
+    person = opens(f"{site}?since=3h")
+    person.drag_heatmap(250)
+    person.see("#different")
+    person.page.keyboard.press("Escape")
+    person.settle()
+    assert question_of(person.url) == {"since": "3h"}
+
+
+def test_a_question_mark_shows_the_keys(site: str, opens: Opens) -> None:
+    person = opens(site)
+    person.page.keyboard.press("?")
+    person.see("dialog[open] h2", "Keys")
+    person.find("dialog button").click()
+    assert person.find("dialog[open]").count() == 0
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_screen_reader_meets_no_barrier(view: str, theme: str, site: str, opens: Opens, axe: str) -> None:
+    person = opens(site + VIEWS[view], theme=theme, bypass_csp=True)
+    person.page.evaluate(axe)
+    found = person.page.evaluate("async () => (await axe.run()).violations")
+    assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440, 2560])
+@pytest.mark.parametrize("view", VIEWS)
+def test_nothing_is_wider_than_the_window(view: str, width: int, theme: str, site: str, opens: Opens) -> None:
+    person = opens(site + VIEWS[view], width=width, theme=theme)
+    person.picture(f"{view}-{theme}-{width}", full_page=True)
+    assert person.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_counts_of_the_heatmap_are_a_table(site: str, opens: Opens) -> None:
+    person = opens(f"{site}?since=3h")
+    table: Any = person.find("#heatmap table")
+    rows = table.evaluate(
+        "it => [...it.tBodies[0].rows].map(row => [...row.cells].slice(1).map(c => +c.textContent.replace(/,/g, '')))"
+    )
+    heatmap = person.find("chest-heatmap").evaluate(
+        "it => it.data.counts.flat().concat(it.data.overflow).reduce((a, b) => a + b, 0)"
+    )
+    assert sum(map(sum, rows)) == heatmap
