@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from chest.chests.contract import ReadableChest
-from chest.dashboard import questions, records
+from chest.dashboard import questions, records, timeline
 from chest.dashboard.chest_pool import ChestPool
 from chest.dashboard.health import health, store_state
 from chest.dashboard.parameters import Parameters
@@ -47,9 +47,9 @@ _VIEWS: Final = ("", "new", "health")
 _PATIENCE_SECONDS: Final = 3.5
 """Beyond the budget of a question: for what a store does before it looks at the budget, such as connecting."""
 _QUESTIONS: Final[Mapping[str, _Question]] = {
-    "over-time": questions.over_time,
-    "heatmap": questions.heatmap,
-    "where": questions.heatmap,
+    "over-time": timeline.over_time,
+    "heatmap": timeline.heatmap,
+    "where": timeline.heatmap,
     "top": questions.top,
     "values": questions.values,
     "compare": questions.compare,

@@ -97,7 +97,7 @@ class Settings:
     exception_messages: bool = field(
         default=True,
         metadata=of_request(
-            types.boolean(), "Off keeps the class of an exception and not its message, which may hold personal data."
+            types.boolean(), "Off keeps an exception's class, not its message: it may be personal data."
         ),
     )
     exception_stacktraces: bool = field(
