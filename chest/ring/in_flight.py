@@ -4,7 +4,8 @@ The area lies in the header of the ring file (:mod:`chest.ring.segments.file`): 
 
     ["<second half of the record's id>", "<request id>", <time_ns>, <time_ns % CHECK>, "<method>", "<path>"]
 
-A slot is taken as a segment is (:mod:`chest.ring.writer`): the request that has popped it from the list of idle ones owns it.
+A slot is taken as a segment is (:mod:`chest.ring.writer`): the request that has popped it from the list of idle ones owns it. An object
+for a slot is made when the first request needs it: most processes serve few requests at a time, and a test has many applications.
 Threads, greenlets and signal handlers need no lock for that, and none waits: if no slot is free, the request goes without.
 
 A note never stands in the place of the request's record, although both have one id and a store keeps the one that comes first. It is made a
@@ -63,7 +64,8 @@ class InFlight(native.InFlightSlots):
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._slots = 0
+        self._unmade: list[tuple[mmap.mmap, int, int]] = []
+        """Memory, offset and length of the slots that no request has needed yet."""
         self._made: list[tuple[weakref.ref[Slot], mmap.mmap, int, int]] = []
         self.idle: list[Slot] = []
         """Free slots; a new list after each :meth:`open`, so that a child hands back no slot of its parent's."""
@@ -71,17 +73,13 @@ class InFlight(native.InFlightSlots):
     def open(self, file: SegmentFile) -> None:
         """Take the slots of a fresh file into use."""
         header, begin, count, length = file.in_flight_area
-        idle: list[Slot] = []
-        for offset in range(begin + (count - 1) * length, begin - length, -length):
-            idle.append(Slot(header, offset, length, idle))
-        self._made = [
-            (weakref.ref(slot), header, begin + number * length, length) for number, slot in enumerate(idle[::-1])
-        ]
-        self.idle, self._slots = idle, count
+        last = begin + (count - 1) * length
+        self.idle, self._made = [], []
+        self._unmade = [(header, offset, length) for offset in range(last, begin - length, -length)]
 
     def close(self) -> None:
         """No request is noted any more."""
-        self.idle, self._slots, self._made = [], 0, []
+        self.idle, self._unmade, self._made = [], [], []
 
     def reclaim(self) -> None:
         """Hand back slots whose requests are gone; called from time to time.
@@ -100,7 +98,17 @@ class InFlight(native.InFlightSlots):
     @property
     def count(self) -> int:
         """How many requests are being served."""
-        return max(0, self._slots - len(self.idle))
+        return max(0, len(self._made) - len(self.idle))
+
+    def _new_slot(self) -> Slot | None:
+        idle = self.idle
+        try:
+            memory, offset, length = self._unmade.pop()
+        except IndexError:
+            return None
+        slot = Slot(memory, offset, length, idle)
+        self._made.append((weakref.ref(slot), memory, offset, length))
+        return slot
 
     def begin(self, id_tail: str, request_id: str, time_ns: int, method: str, path: str) -> Slot | None:
         """Note a request that begins; the slot is for :meth:`end`, None if there was none. Never waits and never raises.
@@ -111,9 +119,11 @@ class InFlight(native.InFlightSlots):
         try:
             slot = self.idle.pop()
         except IndexError:
-            if self._slots:
-                self._counters.add("in_flight_skipped")
-            return None
+            slot = self._new_slot()
+            if slot is None:
+                if self._made:
+                    self._counters.add("in_flight_skipped")
+                return None
         try:
             slot.write(encode_line((id_tail, request_id, time_ns, time_ns % CHECK, method, path), None, NEWLINE))
         except Exception:  # noqa: BLE001 - text that is no Unicode, or a file that was closed

@@ -63,10 +63,12 @@ class Option(NamedTuple):
         places: tuple[tuple[Source, Mapping[str, Any], str, str], ...] = (
             ("argument", arguments, self.name, self.former),
             ("config", config, *keys),
-            ("environment", {key: environ.get(key, "").strip() or None for key in keys}, *keys),
+            ("environment", environ, *keys),
         )
         for source, place, name, former in places:
-            given, formerly_given = place.get(name), place.get(former)
+            given, formerly_given = place.get(name), place.get(former) if former else None
+            if place is environ:
+                given, formerly_given = (given or "").strip() or None, (formerly_given or "").strip() or None
             if formerly_given is not None:
                 if given is not None and given != formerly_given:
                     raise SettingsError(
@@ -123,29 +125,28 @@ def _about(side: Side, kind: OptionType, meaning: str, unit: str, key: str = "",
 
 def refuse_unknown_arguments(names: Iterable[str], options: Collection[Option]) -> None:
     """``SettingsError`` for the first name that no option has, with the nearest one."""
-    spellings = {name: each.name for each in options for name in (_short_key(each), each.name, each.former) if name}
     known = {name for each in options for name in (each.name, each.former)}
     for name in names:
         if name not in known:
+            spellings = {each: option.name for option in options for each in _argument_spellings(option) if each}
             raise SettingsError(f"{name!r} (argument) is not an option{_hint(name.lower(), spellings)}")
 
 
 def refuse_unknown_keys(config: Iterable[object], options: Collection[Option]) -> None:
     """``SettingsError`` for the first key that begins with ``CHEST_`` and that no option has, with the nearest one."""
-    spellings = _key_spellings(options)
     known = _keys(options)
     for key in config:
         if isinstance(key, str) and key.startswith(PREFIX) and key not in known:
-            raise SettingsError(f"{key!r} (config) is not an option{_hint(key, spellings)}")
+            raise SettingsError(f"{key!r} (config) is not an option{_hint(key, _key_spellings(options))}")
 
 
 def warn_of_unknown_variables(environ: Iterable[str], options: Collection[Option]) -> None:
     """One log line, once a process, for each ``CHEST_`` variable that no option has, with the nearest one."""
-    spellings = _key_spellings(options)
     known = _keys(options)
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known and name not in _warned_names:
             _warned_names.add(name)
+            spellings = _key_spellings(options)
             _logger.warning("chest: the environment variable %s is unknown and ignored%s", name, _hint(name, spellings))
 
 
@@ -171,9 +172,9 @@ def _key_spellings(options: Collection[Option]) -> dict[str, str]:
     }
 
 
-def _short_key(option: Option) -> str:
+def _argument_spellings(option: Option) -> tuple[str, ...]:
     """``chests`` is ``CHEST_URLS`` elsewhere: an argument ``urls`` is close to it."""
-    return option.key.removeprefix(PREFIX).lower()
+    return option.key.removeprefix(PREFIX).lower(), option.name, option.former
 
 
 def _hint(name: str, spellings: Mapping[str, str]) -> str:

@@ -124,8 +124,21 @@ def test_a_request_that_ends_after_the_file_was_closed_hands_nothing_back(in_fli
     other = SegmentFile.in_memory(MIB, {})
     in_flight.open(other)
     in_flight.end(slot)
-    assert len(in_flight.idle) == SLOTS
+    assert in_flight.idle == []
+    assert all(begin(in_flight) not in (None, slot) for _ in range(SLOTS))
+    assert begin(in_flight) is None
     other.close()
+
+
+def test_an_object_is_made_for_no_more_slots_than_were_needed_at_a_time(in_flight: InFlight) -> None:
+    for _ in range(3):
+        first, second = begin(in_flight), begin(in_flight)
+        assert in_flight.count == 2
+        assert first is not None
+        assert second is not None
+        in_flight.end(first)
+        in_flight.end(second)
+    assert (in_flight.count, len(in_flight.idle)) == (0, 2)
 
 
 def test_a_slot_that_no_request_has_any_more_is_handed_back_and_notes_nothing(
