@@ -7,11 +7,14 @@ row to fail: a busy machine slows both sides, and seldom one of them alone three
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from flask_chest import FlaskRecorder
 
 pytest.importorskip("prometheus_client", reason="the references come with the group bench")
 
@@ -157,3 +160,21 @@ def test_a_ratio_that_is_too_large_every_time_fails() -> None:
     require(lambda: next(tries), at_most=2)
     with pytest.raises(pytest.fail.Exception, match=r"9\.00, 9\.00, 9\.00"):
         require(lambda: 9.0, at_most=2)
+
+
+def test_an_application_for_each_test_costs_little_beside_flasks_own() -> None:
+    def served(is_recorded: bool) -> None:
+        app = Flask("shop")
+        if is_recorded:
+            FlaskRecorder(app)
+        app.add_url_rule("/", view_func=lambda: "hello")
+        assert app.test_client().get("/").status_code == 200
+
+    def milliseconds(is_recorded: bool) -> float:
+        begin = time.process_time()
+        for _ in range(30):
+            served(is_recorded)
+        return (time.process_time() - begin) / 30 * 1e3
+
+    served(True)
+    require(lambda: milliseconds(True) / milliseconds(False), at_most=5)  # [2.5; of 8 ms of CPU in all]

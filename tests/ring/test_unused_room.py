@@ -36,7 +36,7 @@ def test_what_was_reserved_is_given_back_and_every_record_stays(tmp_path: Path) 
 
 
 def test_what_was_delivered_is_given_back_too_unless_another_process_may_be_delivering_it(tmp_path: Path) -> None:
-    records = leave_ring(tmp_path, count=3000)
+    records = leave_ring(tmp_path, count=6000)
     path = tmp_path / "main.1.aa.ring"
     (ring,) = adopt_orphaned_rings(tmp_path, Counters())
     pieces = ring.pieces()
