@@ -96,9 +96,7 @@ class Settings:
     )
     exception_messages: bool = field(
         default=True,
-        metadata=of_request(
-            types.boolean(), "Off keeps an exception's class, not its message: it may be personal data."
-        ),
+        metadata=of_request(types.boolean(), "Off keeps no message of an exception, which may hold personal data."),
     )
     exception_stacktraces: bool = field(
         default=True,
