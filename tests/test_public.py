@@ -65,8 +65,8 @@ PUBLIC = {
     "chest.metrics": ["MetricsCollector", "metrics_app"],
     "chest.query": [
         "SORTS", "Answer", "Band", "Basis", "Cell", "Compared", "Condition", "Cube", "Difference", "Filter", "FilterError", "Group",
-        "Heatmap", "Name", "Neighbours", "OverTime", "RecordNotFound", "Sample", "Source", "Step", "TimeRow", "Top", "TopRow", "TopValue", "ValueShare", "Values",
-        "ValuesRow", "compare", "heatmap", "label_of", "name_of", "narrowed", "neighbours", "over_time", "parse", "top", "values",
+        "Heatmap", "Name", "Neighbours", "NewValue", "News", "OverTime", "RecordNotFound", "ReleaseMark", "Sample", "Source", "Step", "TimeRow", "Top", "TopRow", "TopValue", "ValueShare", "Values",
+        "ValuesRow", "compare", "heatmap", "label_of", "name_of", "narrowed", "neighbours", "news", "over_time", "parse", "top", "values",
     ],
     "chest.testing": ["ChestContract", "ReadableChestContract", "TestRecords", "make_record"],
     "chest.transfer": [

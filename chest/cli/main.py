@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, PlacedCommand]] = {
     "values": PlacedCommand("chest.cli.asking.values:values", "The most frequent values of fields and variables."),
     "over-time": PlacedCommand("chest.cli.asking.over_time:over_time", "Requests, errors and durations over time."),
     "heatmap": PlacedCommand("chest.cli.asking.heatmap:heatmap", "Draw durations against time."),
+    "new": PlacedCommand("chest.cli.asking.new:new", "Errors, releases and values that were first seen lately."),
     "watch": PlacedCommand("chest.cli.asking.watch:watch", "The table of top, again and again."),
     "sql": PlacedCommand("chest.cli.asking.sql:sql", "Columns and ready queries of a SQL chest, or its shell."),
     "ui": PlacedCommand("chest.cli.ui:ui", "Serve the page about a chest to you, on this machine."),

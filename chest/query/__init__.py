@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chest.query.language import narrowed, parse
     from chest.query.names import label_of, name_of
     from chest.query.nearby import Neighbours, neighbours
+    from chest.query.novelty import News, NewValue, ReleaseMark, news
     from chest.query.question import Filter, Source
     from chest.query.ranking import SORTS, Top, TopRow, top
     from chest.query.timeline import Band, Heatmap, OverTime, TimeRow, heatmap, over_time
@@ -42,8 +43,11 @@ __all__ = [
     "Heatmap",
     "Name",
     "Neighbours",
+    "NewValue",
+    "News",
     "OverTime",
     "RecordNotFound",
+    "ReleaseMark",
     "Sample",
     "Source",
     "Step",
@@ -60,6 +64,7 @@ __all__ = [
     "name_of",
     "narrowed",
     "neighbours",
+    "news",
     "over_time",
     "parse",
     "top",
@@ -70,6 +75,7 @@ _HOMES: Final = {
     **dict.fromkeys(("Condition", "Name"), "chest.chests.asking.conditions"),
     **dict.fromkeys(("Basis", "Cell", "Cube", "Group", "Sample", "Step"), "chest.chests.asking.cube"),
     **dict.fromkeys(("FilterError", "RecordNotFound"), "chest.errors"),
+    **dict.fromkeys(("News", "NewValue", "ReleaseMark", "news"), "chest.query.novelty"),
     **dict.fromkeys(("Neighbours", "neighbours"), "chest.query.nearby"),
     "Answer": "chest.query.answer",
     **dict.fromkeys(("Compared", "compare"), "chest.query.comparison"),

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from chest.chests.asking.cube import OTHERS, Basis, Cube, Group
 from chest.errors import SettingsError
-from chest.query.answer import Answer
-from chest.query.counts import Counts, counted
+from chest.query.answer import Answer, Counts, counted
 from chest.query.names import label_of, name_of
 from chest.query.question import Filter, Question, Source, asked
 from chest.query.typed import duration_ns

@@ -10,13 +10,17 @@ from typing import Any, Final
 from chest.chests.asking.cube import Cell, Group, Step
 from chest.chests.asking.durations import BUCKETS_A_DOUBLING, bounds_ns
 from chest.errors import SettingsError
-from chest.query.answer import Answer
-from chest.query.counts import Counts, counted
+from chest.query.answer import Answer, Counts, counted
 from chest.query.names import label_of, name_of
+from chest.query.novelty import RELEASE, ReleaseMark, releases_of
 from chest.query.question import Filter, Question, Source, asked
 
 __all__ = ["Band", "Heatmap", "OverTime", "TimeRow", "heatmap", "over_time"]
 
+_MOST_RELEASES: Final = 50
+"""Told apart, for the marks; the smallest beyond are put together."""
+_MOST_FOLDED: Final = 200
+"""With more columns the releases are counted by themselves: together with them there would be too many cells."""
 _SHARE_BELOW: Final = 0.999
 """The share of requests that the axis of a heatmap is made for; far above them is one band, the overflow."""
 _OVERFLOW_DOUBLINGS: Final = 2
@@ -42,12 +46,14 @@ class OverTime(Answer):
 
     :param by: the names that divide the requests.
     :param groups: the groups, the largest first.
+    :param releases: the releases that were first seen within the time range, but for the one that it begins with.
     """
 
     by: tuple[str, ...]
     step_ns: int
     groups: tuple[Group, ...]
     rows: tuple[TimeRow, ...]
+    releases: tuple[ReleaseMark, ...] = ()
 
     def table(self) -> Sequence[dict[str, Any]]:
         return [
@@ -93,11 +99,16 @@ def over_time(
         raise SettingsError(f"{error}.") from None
     with asked(source, filter, seconds) as question:
         width = question.step(columns) if step is None else question.step_of(step)
-        cube = question.cube(meant, width, groups)
+        is_folded = not meant and len(question.columns(width)) <= _MOST_FOLDED
+        cube = question.cube((RELEASE,) if is_folded else meant, width, _MOST_RELEASES if is_folded else groups)
+        has_releases = is_folded or meant == (RELEASE,)
+        by_release = cube if has_releases else question.cube((RELEASE,), question.step(60), _MOST_RELEASES)
+        releases = releases_of(question, by_release)
         places = question.columns(width)
 
     def group_of(cell: Cell) -> Group:
-        return (_class_text(cell.status_class), *cell.group) if has_class else cell.group
+        group = cell.group if meant else ()
+        return (_class_text(cell.status_class), *group) if has_class else group
 
     sizes = counted(cube.cells, group_of)
     ranked = sorted(sizes, key=lambda group: sizes[group].requests, reverse=True) or ([()] if not names else [])
@@ -109,7 +120,7 @@ def over_time(
     ]
     labels = (*(("status",) if has_class else ()), *map(label_of, meant))
     return OverTime(
-        cube.basis, question.begin_ns, question.end_ns, labels, width.width_ns, tuple(ranked), tuple(rows)
+        cube.basis, question.begin_ns, question.end_ns, labels, width.width_ns, tuple(ranked), tuple(rows), releases
     )  # fmt: skip
 
 
@@ -133,11 +144,13 @@ class Heatmap(Answer):
 
     :param columns: where each column of time begins, in Unix time.
     :param bands: the shortest durations first; each the same number of times as long as the one before, but for the overflow.
+    :param releases: as :attr:`OverTime.releases`.
     """
 
     step_ns: int
     columns: tuple[int, ...]
     bands: tuple[Band, ...]
+    releases: tuple[ReleaseMark, ...] = ()
 
     def table(self) -> Sequence[dict[str, Any]]:
         return [
@@ -171,12 +184,13 @@ def heatmap(
     """
     with asked(source, filter, seconds) as question:
         step = question.step(columns)
-        cube = question.cube((), step)
+        cube = question.cube((RELEASE,), step, _MOST_RELEASES)
+        releases = releases_of(question, cube)
         places = question.columns(step)
     counts = counted((cell for cell in cube.cells if cell.column in places), lambda cell: (cell.bucket, cell.column))
     begins = tuple(step.begin_ns + place * step.width_ns for place in places)
     found = _bands(counts, places, bands)
-    return Heatmap(cube.basis, question.begin_ns, question.end_ns, step.width_ns, begins, tuple(found))
+    return Heatmap(cube.basis, question.begin_ns, question.end_ns, step.width_ns, begins, tuple(found), releases)
 
 
 def _bands(counts: Mapping[tuple[int, int], Counts], places: range, most: int) -> list[Band]:

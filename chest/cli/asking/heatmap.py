@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,6 +15,7 @@ from chest.cli.asking.table import print_basis
 from chest.cli.asking.units import count_text, duration_text, moment_text, step_text
 from chest.query.timeline import Heatmap
 from chest.query.timeline import heatmap as ask_heatmap
+from chest.record.messages import printable
 
 _SHADES: Final = "░▒▓█"
 _LABEL_COLUMNS: Final = 8
@@ -56,6 +58,8 @@ def heatmap(
         return
     for line in _lines(answer, most):
         click.echo(line)
+    for mark in answer.releases:
+        click.echo(f"▲ release {printable(mark.release)} first seen {moment_text(mark.time_ns)}", err=True)
     print_basis(answer, f"A cell is {step_text(answer.step_ns)} wide and has up to {count_text(most)} requests; ")
 
 
@@ -65,6 +69,9 @@ def _lines(answer: Heatmap, most: float) -> Iterator[str]:
         label = f"{duration_text(band.low_ns)}{'+' if band.is_overflow else ' '}"
         cells = "".join(_shade(count, most) for count in band.counts)
         yield f"{label:>{_LABEL_COLUMNS}} {cells}".rstrip()
+    if answer.releases:
+        places = {bisect_right(answer.columns, mark.time_ns) - 1 for mark in answer.releases}
+        yield " " * (_LABEL_COLUMNS + 1) + "".join("▲" if place in places else " " for place in range(max(places) + 1))
     begin, end = (moment_text(time_ns, answer.step_ns) for time_ns in (answer.columns[0], answer.columns[-1]))
     blanks = len(answer.columns) - len(begin) - len(end)
     yield " " * (_LABEL_COLUMNS + 1) + (f"{begin}{' ' * blanks}{end}" if blanks > 0 else begin)

@@ -22,6 +22,7 @@ from chest.cli.asking.units import (
 )
 from chest.query.timeline import OverTime, TimeRow
 from chest.query.timeline import over_time as ask_over_time
+from chest.record.messages import printable
 
 _STEPS = 24
 _STEPS_OF_GROUPS = 40
@@ -62,6 +63,8 @@ def over_time(
     width = record_text.terminal_columns()
     for line in _group_lines(answer, width) if answer.by else _step_lines(answer, width):
         click.echo(line)
+    for mark in answer.releases:
+        click.echo(f"release {printable(mark.release)} first seen {moment_text(mark.time_ns)}", err=True)
     begin, end = moment_text(answer.begin_ns), moment_text(answer.end_ns)
     print_basis(answer, f"{begin} to {end}, in steps of {step_text(answer.step_ns)}; ")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Final
 
@@ -65,6 +65,10 @@ class CommandQuestion:
         """
         conditions = self.arguments if conditions is None else conditions
         return query_of(conditions, self.since_ns, self.until_ns, self.service)
+
+    def without_since(self) -> CommandQuestion:
+        """The same question about all time until its end."""
+        return replace(self, since_ns=None)
 
     @contextmanager
     def chest(self) -> Iterator[ReadableChest]:

@@ -17,13 +17,15 @@ Run = Callable[..., Result]
 
 def test_two_kinds_of_requests_are_two_bands_the_slow_one_above(run: Run, url: str) -> None:
     result = run("heatmap", url)
-    *bands, axis = result.stdout.splitlines()
+    *bands, marks, axis = result.stdout.splitlines()
     filled = [band for band in bands if set(band) & set("░▒▓█")]
     assert filled[0] == bands[0]
     assert filled[-1] == bands[-1]
     assert len(filled) < len(bands) <= 16
     assert axis.split() == ["01-01", "12:00", "01-01", "12:59"]
-    assert result.stderr == "A cell is 1m wide and has up to 6 requests; exact, from 400 records\n"
+    assert marks.strip() == "▲"
+    assert result.stderr.splitlines()[0] == "▲ release v2 first seen 01-01 12:00:18"
+    assert result.stderr.splitlines()[1] == "A cell is 1m wide and has up to 6 requests; exact, from 400 records"
 
 
 def test_the_few_that_took_far_longer_are_one_marked_row(

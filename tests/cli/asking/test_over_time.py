@@ -21,7 +21,10 @@ def test_each_step_has_a_row_also_without_requests(run: Run, url: str) -> None:
     assert rows[0][3:] == ["0", "0%", "-", "-"]
     assert rows[1][6].endswith("ms")
     assert rows[1][-1] == "█" * 24
-    assert result.stderr == "01-01 11:40:00 to 01-01 13:00:00, in steps of 20m; exact, from 400 records\n"
+    assert (
+        result.stderr
+        == "release v2 first seen 01-01 12:00:18\n01-01 11:40:00 to 01-01 13:00:00, in steps of 20m; exact, from 400 records\n"
+    )
 
 
 def test_by_a_name_each_group_has_a_row_with_its_course(run: Run, url: str) -> None:

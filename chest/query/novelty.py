@@ -1,0 +1,189 @@
+"""``news``: which errors, statuses, routes, releases and values were first seen lately; ``ReleaseMark``: when a release was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+from chest.chests.asking.conditions import Condition, Name
+from chest.chests.asking.cube import OTHERS, Basis, Cube, Step
+from chest.chests.query import Query
+from chest.errors import SettingsError
+from chest.query.answer import Answer, Counts, counted
+from chest.query.names import label_of, name_of
+from chest.query.question import Filter, Question, Source, asked
+from chest.query.typed import moment_ns
+
+__all__ = ["NewValue", "News", "ReleaseMark", "news", "releases_of"]
+
+RELEASE: Final = Name("field", "release")
+_FIELDS: Final = (Name("field", "error"), Name("field", "status"), Name("field", "route"), RELEASE)
+"""What is always looked at: they have few values, so that one pass tells them all."""
+_GROUPS: Final = 3000
+_MOST_MARKS: Final = 20
+_LOOKED_AT: Final = 1000
+"""Records of a new value that are read for the times at which it was first and last seen."""
+_DAY_NS: Final = 86_400 * 10**9
+
+
+class NewValue(NamedTuple):
+    """A value that no request before had."""
+
+    name: str
+    value: str
+    first_ns: int
+    """When the first request with it began, in Unix time."""
+    last_ns: int
+    """When the last one began."""
+    requests: float
+    """How many have it since then: sampling undone."""
+
+
+@dataclass(frozen=True)
+class News(Answer):
+    """The values first seen since ``since_ns``, the latest first.
+
+    If the basis is not exact, not all records before were looked through, so a value may be older.
+
+    :param since_ns: new is what was first seen since then.
+    :param names: what was looked at, as a person types it.
+    :param values: the new ones.
+    :param before: how many of the records that were looked through are older than ``since_ns``; with none everything is new.
+    :param left_out: new values that are not among them.
+    """
+
+    since_ns: int
+    names: tuple[str, ...]
+    values: tuple[NewValue, ...]
+    before: int
+    left_out: int
+
+    def table(self) -> Sequence[dict[str, Any]]:
+        return [value._asdict() for value in self.values]
+
+
+def news(
+    source: Source,
+    filter: Filter = "",  # noqa: A002
+    *,
+    since: str | int = "1d",
+    names: str | Sequence[str] = (),
+    limit: int = 100,
+    seconds: float | None = None,
+) -> News:
+    """The errors, statuses, routes and releases that were first seen lately, and the values of named variables.
+
+    :param source: a chest, or the URL of one.
+    :param filter: among which requests; its time range is where "before" begins.
+    :param since: new is what was first seen since then: ``1d``, a date, or Unix time in nanoseconds.
+    :param names: variables, attributes or fields to look at as well; a text with commas or several. Names with very many values,
+        such as ids, take long and are always new.
+    :param limit: the most values of each name.
+    :param seconds: the budget; None: 10.
+    :raises SettingsError: an argument is invalid.
+    """
+    texts = [name for name in (names.split(",") if isinstance(names, str) else names) if name]
+    try:
+        more = tuple(name for name in map(name_of, texts) if name not in _FIELDS)
+        since_ns = moment_ns(since) if isinstance(since, str) else since
+    except ValueError as error:
+        raise SettingsError(f"{error}.") from None
+    found: list[NewValue] = []
+    basis, before, left_out = Basis(True, 0, 0, 0.0), 0, 0
+    with asked(source, filter, seconds) as question:
+        width_ns = max(question.end_ns - since_ns, since_ns - question.begin_ns, 0) + 1
+        step = Step(since_ns - width_ns, width_ns)  # column 0 ends, and column 1 begins, at since_ns
+        passes = [_FIELDS, *((name,) for name in more)]
+        for place, group_of in enumerate(passes):
+            cube = _part(question, len(passes) - place).cube(group_of, step, _GROUPS)
+            basis = _with(basis, cube.basis) if place else cube.basis
+            before = max(before, sum(cell.records for cell in cube.cells if cell.column < 1))
+            for position, name in enumerate(group_of):
+                fresh = _fresh(cube, position)
+                left_out += max(0, len(fresh) - limit)
+                for value, counts in fresh[:limit]:
+                    first_ns, last_ns = _seen(question, name, value, since_ns)
+                    found.append(NewValue(label_of(name), value, first_ns, last_ns, counts.requests))
+    found.sort(key=lambda value: value.first_ns, reverse=True)
+    labels = tuple(map(label_of, (*_FIELDS, *more)))
+    return News(basis, question.begin_ns, question.end_ns, since_ns, labels, tuple(found), before, left_out)
+
+
+class ReleaseMark(NamedTuple):
+    """When the first request of a release began that is within the range."""
+
+    time_ns: int
+    release: str
+
+
+def releases_of(question: Question, cube: Cube) -> tuple[ReleaseMark, ...]:
+    """The releases of a cube by release and time, but for the one that the range begins with, in the order in which they came."""
+    step = cube.step
+    if step is None:
+        return ()
+    columns: dict[str, int] = {}
+    sizes: dict[str, float] = {}
+    for cell in cube.cells:
+        release = cell.group[0] if cell.group is not OTHERS else None
+        if release:
+            columns[release] = min(columns.get(release, cell.column), cell.column)
+            sizes[release] = sizes.get(release, 0.0) + cell.requests
+    if len(columns) < 2:
+        return ()
+    marks = []
+    for release in sorted(columns, key=lambda each: -sizes[each])[:_MOST_MARKS]:
+        begin_ns = step.begin_ns + columns[release] * step.width_ns
+        query = replace(question.query, since_ns=max(begin_ns, question.begin_ns), until_ns=begin_ns + step.width_ns)
+        times = _times(question, query, RELEASE, release)
+        marks.append(ReleaseMark(times[0] if times else query.since_ns or begin_ns, release))
+    return tuple(sorted(marks)[1:])
+
+
+def _part(question: Question, parts: int) -> Question:
+    """The same question, with its share of the budget that is left."""
+    return replace(question, deadline=time.monotonic() + question.seconds_left() / parts)
+
+
+def _fresh(cube: Cube, position: int) -> list[tuple[str, Counts]]:
+    """The values of one name that stand only in column 1, those of most requests first."""
+    old: set[str | None] = {None}
+    for cell in cube.cells:
+        if cell.column < 1 and cell.group is not OTHERS:
+            old.add(cell.group[position])
+    values = counted(
+        (cell for cell in cube.cells if cell.group is not OTHERS and cell.group[position] not in old),
+        lambda cell: cell.group[position] or "",
+    )
+    return sorted(values.items(), key=lambda item: -item[1].requests)
+
+
+def _seen(question: Question, name: Name, value: str, since_ns: int) -> tuple[int, int]:
+    """When the first and the last request with this value began that have come since then."""
+    query = replace(question.query, since_ns=since_ns)
+    first = _times(question, query, name, value)
+    latest = question.chest.latest(_only(query, name, value), limit=100, seconds=question.seconds_left()).records
+    times = [*first, *(stored.record.time_ns for stored in latest)] or [since_ns]
+    return min(times), max(times)
+
+
+def _times(question: Question, query: Query, name: Name, value: str) -> list[int]:
+    """The times of the requests with this value that were stored first, in their order."""
+    return sorted(stored.record.time_ns for stored in question.chest.read(_only(query, name, value), limit=_LOOKED_AT))
+
+
+def _only(query: Query, name: Name, value: str) -> Query:
+    condition = (
+        Condition(name, "between", ((int(value), int(value) + 1),))
+        if name == _FIELDS[1]
+        else Condition(name, "equals", (value,))
+    )
+    return replace(query, conditions=(*query.conditions, condition))
+
+
+def _with(one: Basis, other: Basis) -> Basis:
+    """What an answer rests on that was made of several passes over the same records."""
+    return Basis(
+        one.is_exact and other.is_exact, min(one.read, other.read), max(one.of, other.of), one.seconds + other.seconds
+    )
