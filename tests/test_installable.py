@@ -76,6 +76,6 @@ def test_the_faster_json_has_a_wheel_for(target: tuple[str, str, str, str], base
     assert found == {"orjson"}
 
 
-def test_what_can_only_be_had_where_it_has_a_wheel_is_an_extra() -> None:
+def test_a_package_that_is_hard_to_install_without_a_wheel_is_an_extra() -> None:
     """A compiled dependency of all would end an installation wherever its wheel is missing."""
     assert {re.split(r"[^\w-]", each)[0] for each in PROJECT["dependencies"]} == {"platformdirs", "click", "rich"}

@@ -36,7 +36,7 @@ def test_a_status_without_a_phrase_has_some_phrase() -> None:
     assert asked(text_answer(599, ""))[0] == "599 Status"
 
 
-def test_a_value_that_is_no_json_is_written_as_its_text() -> None:
+def test_a_value_that_is_not_json_is_written_as_its_text() -> None:
     assert asked(json_answer(200, {None: ValueError("it")}))[2] == b'{"null": "it"}'
 
 

@@ -152,7 +152,7 @@ def test_the_first_exception_and_the_applications_own_user_stay() -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {ENVIRON_KEY: None}, {ENVIRON_KEY: 3}], ids=str)
-def test_outside_a_recorded_request_an_adapter_tells_nobody(environ: dict[str, Any]) -> None:
+def test_outside_a_recorded_request_an_adapter_records_nothing(environ: dict[str, Any]) -> None:
     before = environ.copy()
     record_route(environ, "/", {"name": "x"})
     record_answered(environ, ValueError(), "falcon", None)

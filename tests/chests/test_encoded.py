@@ -58,7 +58,7 @@ def test_a_page_and_a_part_of_it_are_sequences(page: EncodedPage) -> None:
         ({"variables": "", "attributes": "[]"}, {"variables": "not_decodable", "attributes": "not_decodable"}),
     ],
 )
-def test_what_is_no_json_is_left_out_and_marked(texts: dict[str, Any], sanitized: dict[str, str]) -> None:
+def test_what_is_not_json_is_left_out_and_marked(texts: dict[str, Any], sanitized: dict[str, str]) -> None:
     record = EncodedPage([_row(1, make_record(), **texts)], lambda _: NOW)[0].record
     with pytest.raises(ValueError):
         _ = record.variables

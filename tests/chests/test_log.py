@@ -155,7 +155,7 @@ def test_a_request_that_failed_is_an_error_with_its_text(changes: dict[str, Any]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CLIENT_DISCONNECT, Outcome.SHUTDOWN, Outcome.UPGRADED])
-def test_what_others_ended_is_no_failure(outcome: str, path: Path) -> None:
+def test_what_others_ended_is_not_a_failure(outcome: str, path: Path) -> None:
     assert fields_of(make_record(outcome=outcome), path)["errno"] == 0
 
 
@@ -239,7 +239,7 @@ def test_processes_that_share_a_pipe_as_standard_output_do_not_cut_each_other_s_
     assert len({json.loads(line)["Fields"]["rid"] for line in lines}) == 3 * 20 * 30
 
 
-def test_a_pipe_that_nobody_empties_is_a_store_that_is_down(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_that_is_not_read_is_a_store_that_is_down(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chest.chests.log._TIMEOUT_SECONDS", 0.05)
     os.mkfifo(path)
     chest = LogChest(f"log:{path}")

@@ -74,7 +74,7 @@ def test_a_missing_variable_matches_nothing() -> None:
     assert not Query(variables={"missing": "null"}).matches(make_record(variables={}))
 
 
-def test_without_conditions_every_record_is_meant() -> None:
+def test_without_conditions_every_record_matches() -> None:
     assert EVERYTHING.matches(make_record(variables={}, status=None, route=None))
 
 

@@ -75,7 +75,7 @@ def test_a_chest_url_begins_with_a_chest_s_scheme_or_with_any_before_two_slashes
 @pytest.mark.parametrize(
     "text", ["", "chest.sqlite3", "shop:hunter2@db", "C:/x", "guest", "a=memory:", "://x", "/guest:x"]
 )
-def test_what_begins_with_no_chest_s_scheme_is_no_chest_url(text: str) -> None:
+def test_a_text_without_the_scheme_of_a_chest_is_not_a_chest_url(text: str) -> None:
     assert not is_chest_url(text)
 
 
@@ -102,7 +102,7 @@ def test_an_unknown_scheme_is_refused_with_the_nearest_one() -> None:
         ("htpp://host/in", "http"),
     ],
 )
-def test_a_typo_in_a_scheme_is_told_with_what_was_meant(url: str, nearest: str) -> None:
+def test_a_typo_in_a_scheme_is_refused_with_the_nearest_scheme(url: str, nearest: str) -> None:
     with pytest.raises(SettingsError, match=rf"Did you mean {nearest}"):
         open_chest(url)
 
@@ -114,7 +114,7 @@ def test_an_unknown_scheme_is_refused_with_all_there_are_and_without_its_secrets
 
 
 @pytest.mark.parametrize("url", ["chest.sqlite3", "", "/var/lib/chest.sqlite3", "://x"])
-def test_a_path_is_no_url_and_the_refusal_shows_one(url: str) -> None:
+def test_a_path_is_not_a_url_and_the_refusal_shows_one(url: str) -> None:
     with pytest.raises(SettingsError, match="sqlite:///"):
         open_chest(url)
 

@@ -45,7 +45,7 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize("labels", SAME, ids=lambda labels: labels[0])
-def test_what_is_no_address_makes_no_other_store(labels: list[str]) -> None:
+def test_what_is_not_part_of_the_address_makes_no_other_store(labels: list[str]) -> None:
     assert len({store_identity(label) for label in labels}) == 1
 
 

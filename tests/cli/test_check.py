@@ -62,7 +62,7 @@ def test_a_store_that_only_a_record_can_prove_is_said_to_answer(run: Run) -> Non
     assert "it answers; only a record shows whether it takes records" in result.stdout
 
 
-def test_what_is_known_against_the_sqlite_in_use_is_said_once_and_is_no_failure(
+def test_what_is_known_against_the_sqlite_in_use_is_said_once_and_is_not_a_failure(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chest.chests.sql.sqlite.chest.version_notice", lambda: "SQLite 3.0.1 is old.")

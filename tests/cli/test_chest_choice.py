@@ -37,7 +37,7 @@ def test_a_file_that_is_missing_is_refused_with_the_url_it_would_have() -> None:
         resolve_chests("my.sqlite3", None)
 
 
-def test_without_a_url_the_environment_s_are_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_url_the_environment_s_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHEST_URLS", "memory:a memory:b")
     assert resolve_chests(None, None) == ("memory:a", "memory:b")
     assert readable_chest(None, None).name == "memory:a"
@@ -61,14 +61,14 @@ def test_chests_that_can_only_be_written_are_passed_over(monkeypatch: pytest.Mon
         readable_chest(None, None)
 
 
-def test_without_urls_the_chest_in_the_environment_s_directory_is_meant(
+def test_without_urls_the_chest_in_the_environment_s_directory_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHEST_DIRECTORY", str(tmp_path))
     assert resolve_chests(None, "shop") == (f"sqlite:///{tmp_path}/chest.sqlite3",)
 
 
-def test_without_a_directory_that_of_the_service_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_directory_that_of_the_service_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     shop, till = default_directory("shop"), default_directory("till")
     assert resolve_chests(None, "till") == (f"sqlite:///{till}/chest.sqlite3",)
     monkeypatch.setenv("CHEST_SERVICE", "shop")
@@ -80,7 +80,7 @@ def test_a_service_that_never_ran_here_is_refused() -> None:
         resolve_chests(None, "shop")
 
 
-def test_the_only_service_there_is_is_meant() -> None:
+def test_the_only_service_there_is_is_used() -> None:
     shop = default_directory("shop")
     assert resolve_chests(None, None) == (f"sqlite:///{shop}/chest.sqlite3",)
 
@@ -102,7 +102,7 @@ def test_of_several_services_the_one_that_wrote_last_is_read(capsys: pytest.Capt
     assert "service till, which wrote last" in capsys.readouterr().err
 
 
-def test_without_a_url_the_store_that_the_application_named_is_meant(
+def test_without_a_url_the_store_that_the_application_named_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -72,7 +72,9 @@ def test_all_can_be_forgotten(run: Run, tmp_path: Path, refused: list[Record]) -
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "0" * 32]])
-def test_what_is_meant_has_to_be_said(run: Run, tmp_path: Path, refused: list[Record], arguments: list[str]) -> None:
+def test_the_dead_letters_have_to_be_named(
+    run: Run, tmp_path: Path, refused: list[Record], arguments: list[str]
+) -> None:
     done = run("dead", "drop", "--directory", str(tmp_path), *arguments)
     assert done.exit_code == 2
     assert "--all" in done.output

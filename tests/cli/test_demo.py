@@ -170,7 +170,7 @@ def test_a_directory_that_is_a_file_is_said_and_the_status_is_2(tmp_path: Path) 
     assert "file cannot be used: File exists" in result.stderr
 
 
-def test_a_store_that_is_no_database_is_said_and_the_status_is_2(tmp_path: Path) -> None:
+def test_a_store_that_is_not_a_database_is_said_and_the_status_is_2(tmp_path: Path) -> None:
     (tmp_path / "chest.sqlite3").write_bytes(b"not a database, but long enough to be taken for one" * 100)
     result = chest_demo("--dir", str(tmp_path))
     assert result.exit_code == 2

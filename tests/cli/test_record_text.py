@@ -80,7 +80,7 @@ def test_a_line_says_when_how_it_ended_how_long_what_and_with_which_variables(re
     ("status", "outcome", "text"),
     [(200, "ok", "200 "), (500, "error", "500 error "), (None, "client_disconnect", "--- client_disconnect ")],
 )
-def test_a_line_names_the_outcome_where_it_is_not_ok(
+def test_a_line_names_the_outcome_if_it_is_not_ok(
     record: MakeRecord, status: int | None, outcome: str, text: str
 ) -> None:
     assert f".000  {text}" in unstyle(line(stored(record(status=status, outcome=outcome))))
@@ -120,7 +120,7 @@ def test_a_whole_record_shows_every_field(record: MakeRecord) -> None:
     assert shown.endswith("  chest.rate = 0.5")
 
 
-def test_a_time_beyond_the_calendar_is_no_error(record: MakeRecord) -> None:
+def test_a_time_beyond_the_calendar_is_not_an_error(record: MakeRecord) -> None:
     assert line(stored(record(time_ns=2**63 - 1)))
     assert json.loads(json_line(stored(record(time_ns=10**22))))["time_ns"] == 10**22
 

@@ -40,7 +40,7 @@ def test_others_get_404_whatever_they_ask_for(chest: MemoryChest) -> None:
     assert ask(page, "/api/top", REMOTE_USER="ada").status == 200
 
 
-def test_if_allow_raises_it_is_logged_once_and_nobody_sees_the_page(
+def test_if_allow_raises_it_is_logged_once_and_the_page_is_not_shown(
     chest: MemoryChest, caplog: pytest.LogCaptureFixture
 ) -> None:
     def allow(environ: Any) -> bool:

@@ -180,7 +180,7 @@ def test_stopping_with_nothing_to_deliver_opens_no_chest(ring: RingWriter, make:
 
 @pytest.mark.parametrize("is_durable", [True, False])
 @pytest.mark.parametrize("promises", [True, False])
-def test_where_no_thread_can_be_had_the_caller_writes_to_chests_that_keep_it_no_longer_or_whose_records_would_be_lost(
+def test_if_no_thread_can_be_had_the_caller_writes_to_chests_that_keep_it_no_longer_or_whose_records_would_be_lost(
     ring: RingWriter, make: Make, monkeypatch: pytest.MonkeyPatch, is_durable: bool, promises: bool
 ) -> None:
     def refuse(run: Callable[[], None]) -> None:
@@ -242,7 +242,7 @@ def test_what_is_committed_is_what_every_chest_has(tmp_path: Path) -> None:
     assert file.committed(index) == file.segments[index].tell()
 
 
-def test_where_nothing_comes_it_looks_more_seldom_and_a_record_ends_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_ring_is_looked_at_less_often_until_a_record_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = RingWriter(Counters(), bytearray(b"\1"))
     ring.open(SegmentFile.in_memory(8 << 20, {}), Resource("shop", "1.0", "test"))
     chest, counters, naps = ScriptedChest(), Counters(), []

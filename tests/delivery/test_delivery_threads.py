@@ -149,7 +149,7 @@ def test_a_recorder_that_ends_leaves_the_thread_to_the_others_and_the_last_one_e
     wait_until(lambda: chest.records, 60)
 
 
-def test_where_no_thread_can_be_had_to_move_to_the_exporters_stay_and_go_on(
+def test_if_no_thread_can_be_had_to_move_to_the_exporters_stay_and_go_on(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused: list[object] = []

@@ -33,7 +33,7 @@ def test_a_kind_of_trouble_is_said_once_a_minute_with_how_often_it_was_and_when_
     assert counters.snapshot()["last_error"] == "The store is gone: refused"
 
 
-def test_what_comes_and_goes_is_no_flood(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_that_comes_and_goes_floods_no_log(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     trouble = RateLimitedLog(Counters(), clock)
     for _ in range(59):

@@ -67,12 +67,12 @@ def test_a_request_without_a_name_is_known_by_the_one_the_server_gave_it(serve: 
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", STREAM_CUT),
     ],
 )
-def test_a_response_that_breaks_off_is_no_answer(serve: Serve, response: bytes, failure: str) -> None:
+def test_a_response_that_breaks_off_is_not_an_answer(serve: Serve, response: bytes, failure: str) -> None:
     address, _ = serve(response)
     assert Client(address, "ada").send("GET", "/").failure == failure
 
 
-def test_a_refused_connection_is_no_answer() -> None:
+def test_a_refused_connection_is_not_an_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
     exchange = Client(address, "ada").send("GET", "/")

@@ -95,7 +95,7 @@ def test_a_killed_worker_is_replaced(server: ShopServer) -> None:
 
 
 @pytest.mark.parametrize("pid", [1, os.getpid()], ids=["init", "itself"])
-def test_a_process_of_somebody_else_is_never_killed(server: ShopServer, pid: int) -> None:
+def test_a_process_that_is_not_ours_is_never_killed(server: ShopServer, pid: int) -> None:
     with pytest.raises(ChestError, match="no worker of the demonstration"):
         server.kill_worker(pid)
 

@@ -36,7 +36,7 @@ def test_a_relative_directory_means_the_same_to_a_server_that_runs_elsewhere(
     assert Workspace(Path("demo")).path == tmp_path / "demo"
 
 
-def test_a_file_is_no_directory(tmp_path: Path) -> None:
+def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     with pytest.raises(DirectoryError, match=r"file cannot be used: File exists\. .*--dir"):
         Workspace(tmp_path / "file")

@@ -132,7 +132,7 @@ def test_no_value_breaks_the_line(end: str, logger: logging.Logger, stream: io.S
     assert only_line(stream)["Type"] == "shop.orders"
 
 
-def test_a_formatter_s_name_holds_where_no_handler_has_one(stream: io.StringIO) -> None:
+def test_a_formatter_s_name_holds_if_no_handler_has_one(stream: io.StringIO) -> None:
     record = logging.LogRecord("it", 20, "file.py", 1, "said", (), None)
     formatter = MozlogFormatter(logger_name="of the formatter")
     assert json.loads(formatter.format(record))["Logger"] == "of the formatter"
@@ -277,7 +277,7 @@ def test_in_a_recorded_request_the_id_is_the_recorder_s(tmp_path: Path) -> None:
     assert seen == ["order-42"] == [chest.records[0].request_id]
 
 
-def test_where_no_recorder_has_one_the_id_is_that_of_the_context_variable() -> None:
+def test_if_no_recorder_has_one_the_id_is_that_of_the_context_variable() -> None:
     token = request_id_context.set("of the adapter")
     assert rid_of() == "of the adapter"
     assert rid_of(rid="its own") == "its own"

@@ -274,7 +274,7 @@ def test_requests_to_dockerflow_leave_no_record(recorded: Any, chest: MemoryChes
     assert [record.path for record in chest.records] == ["/cart"]
 
 
-def test_they_do_where_it_is_asked_for(recorded: Any, chest: MemoryChest, tmp_path: Path) -> None:
+def test_they_do_if_it_is_asked_for(recorded: Any, chest: MemoryChest, tmp_path: Path) -> None:
     app = recorded(dockerflow(tmp_path, RECORD_REQUESTS=True))
     ask(app, "/__heartbeat__")
     assert app.recorder.close(60)

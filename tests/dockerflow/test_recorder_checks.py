@@ -173,7 +173,7 @@ def test_drops_are_told_for_five_minutes_after_the_last(clock: Clock) -> None:
     assert ids(found) == {health.WARNING_RECORDS_DROPPED}
 
 
-def test_counters_that_begin_anew_are_no_drops(clock: Clock) -> None:
+def test_counters_that_begin_anew_are_not_taken_for_drops(clock: Clock) -> None:
     stub = Stub(dropped={"ring_full": 5})
     found = RecorderChecks(stub, clock)  # type: ignore[arg-type]
     ids(found)

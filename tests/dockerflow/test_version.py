@@ -20,7 +20,7 @@ def test_without_the_file_there_is_no_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1]", b'"1.0"', b"", b"\xff\xfe"])
-def test_a_file_that_is_no_json_object_raises(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_json_object_raises(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "version.json").write_bytes(content)
     with pytest.raises(ValueError):
         get_version(tmp_path)

@@ -211,7 +211,7 @@ def test_a_child_that_ends_by_os_exit_delivers_what_it_recorded(tmp_path: Path, 
     assert stored_requests(tmp_path) == 1
 
 
-def test_where_a_store_takes_long_to_open_one_child_at_a_time_that_ends_by_os_exit_waits_for_it(tmp_path: Path) -> None:
+def test_if_a_store_takes_long_to_open_one_child_at_a_time_that_ends_by_os_exit_waits_for_it(tmp_path: Path) -> None:
     """On a busy machine opening may take longer than a child that serves one request may stay."""
     code = f"""{_RECORDING}
     from chest.chests.contract import Chest

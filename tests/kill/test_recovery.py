@@ -125,7 +125,7 @@ def test_damaged_and_truncated_rings_are_recovered_as_far_as_they_are_whole(
 
 
 @pytest.mark.parametrize("left", ["main.1.aa.ring", "main.1.aa.lock"])
-def test_a_ring_without_its_lock_and_a_lock_without_its_ring_harm_nobody(tmp_path: Path, left: str) -> None:
+def test_a_ring_without_its_lock_and_a_lock_without_its_ring_do_no_harm(tmp_path: Path, left: str) -> None:
     leave_ring(tmp_path)
     for path in tmp_path.iterdir():
         if path.name != left:

@@ -389,7 +389,7 @@ def in_sqlite(store: Path) -> list[str]:
             return []
 
 
-def test_a_database_that_somebody_keeps_locked_gets_everything_when_it_is_free(
+def test_a_database_that_another_program_keeps_locked_gets_everything_when_it_is_free(
     make_shop: Callable[..., Shop], tmp_path: Path
 ) -> None:
     store = tmp_path / "store.sqlite3"

@@ -296,7 +296,7 @@ def test_under_gunicorn_it_agrees_with_prometheus_client_but_for_broken_streams_
         assert len(list((tmp_path / "chest").glob("*.tally"))) <= 2
 
 
-def test_work_is_no_request_and_is_not_counted(tmp_path: Path) -> None:
+def test_work_is_not_a_request_and_is_not_counted(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.get()
     with service.recorder.work("send_email", kind="job"):

@@ -59,7 +59,7 @@ def test_lines_of_any_length_are_kept_whole_or_counted(lengths: list[int]) -> No
     ring.close()
 
 
-def test_an_offer_where_nothing_is_ready_is_kept_until_it_is() -> None:
+def test_an_offer_before_the_ring_is_ready_is_kept_until_it_is() -> None:
     mark = bytearray(1)
     unready = RingWriter(Counters(), mark)
     assert unready.offer_line(b"early\n")

@@ -64,7 +64,7 @@ def test_after_a_fork_no_id_is_made_of_random_bytes_that_the_parent_has_too() ->
     assert child[1] != parent[1]
 
 
-def test_the_count_goes_on_where_it_would_be_too_long() -> None:
+def test_the_count_starts_again_if_it_would_be_too_long() -> None:
     last = 2**32 // 251 - 1
     lines: list[bytes] = []
     client = Client(answer_with({}), offer=lines.append)
@@ -76,7 +76,7 @@ def test_the_count_goes_on_where_it_would_be_too_long() -> None:
     assert all(decode(line)[0][:8] == "00abcdef" for line in lines)
 
 
-def test_where_the_system_call_for_random_bytes_fails_ids_are_made_in_python(tmp_path: Path) -> None:
+def test_if_the_system_call_for_random_bytes_fails_ids_are_made_in_python(tmp_path: Path) -> None:
     """As under a seccomp filter, or a kernel before 3.17: the standard library asks /dev/urandom then."""
     source, library = tmp_path / "refusing.c", tmp_path / "refusing.so"
     source.write_text(

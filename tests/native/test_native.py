@@ -278,7 +278,7 @@ def test_nothing_that_a_request_touches_is_referred_to_once_too_often_nor_too_se
     assert all(abs(count - was) < 100 for count, was in zip(references(), before, strict=True))
 
 
-def test_a_private_field_that_somebody_deleted_ends_no_process() -> None:
+def test_a_private_field_that_was_deleted_ends_no_process() -> None:
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         context = environ["chest.context"]
         start_response("200 OK", [])
@@ -300,7 +300,7 @@ def test_a_middleware_whose_parts_are_not_what_they_should_be_is_refused_with_an
         client.app()  # type: ignore[call-arg]
 
 
-def test_an_environ_that_is_no_dict_or_holds_no_texts_is_served_all_the_same() -> None:
+def test_an_environ_that_is_not_a_dict_or_holds_no_texts_is_served_all_the_same() -> None:
     class Environ(dict[str, Any]):
         pass
 

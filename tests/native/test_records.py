@@ -113,7 +113,7 @@ def test_the_list_of_records_is_whole_whoever_looks_at_it_while_it_is_made() -> 
     assert len(native.records_of(rows, RESOURCE, *fields, looking)) == 3
 
 
-def test_what_is_no_resource_is_refused() -> None:
+def test_what_is_not_a_resource_is_refused() -> None:
     with pytest.raises(TypeError):
         records_of([], ("shop", "1.0"))  # type: ignore[arg-type]
 

@@ -68,7 +68,7 @@ def test_the_status_that_was_sent_stays_whatever_fails_later(place: str) -> None
 
 
 @pytest.mark.parametrize("place", ["app", "iter", "first chunk"])
-def test_where_nothing_was_sent_the_status_is_the_500_that_the_server_answers(place: str) -> None:
+def test_if_nothing_was_sent_the_status_is_the_500_that_the_server_answers(place: str) -> None:
     recorded = Recorded(Raising(place, LookupError()))
     serve(recorded)
     assert recorded.record.status == 500

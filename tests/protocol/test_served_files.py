@@ -83,7 +83,7 @@ def test_a_file_wrapper_without_a_close_is_recorded_when_the_server_closes_it() 
     assert app.record.outcome == "ok"
 
 
-def test_a_file_that_nobody_closes_is_recorded_when_it_is_forgotten() -> None:
+def test_a_file_that_is_not_closed_is_recorded_when_it_is_forgotten() -> None:
     class Wrapper:
         def __iter__(self) -> Iterator[bytes]:
             return iter([b"content"])

@@ -292,7 +292,7 @@ def test_environ_can_be_copied_in_depth_and_what_is_written_to_the_copy_is_not_t
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_environ_can_be_pickled_where_the_servers_own_can_be(protocol: int, handed: tuple[Any, dict[str, Any]]) -> None:
+def test_environ_can_be_pickled_if_the_servers_own_can_be(protocol: int, handed: tuple[Any, dict[str, Any]]) -> None:
     _, environ = handed
     context = environ["chest.context"]
     context["user_id"] = "7"

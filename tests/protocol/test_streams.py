@@ -135,7 +135,7 @@ def test_a_generator_may_be_asked_for_its_first_chunk_without_iter() -> None:
     assert next(body) == b"x"  # type: ignore[call-overload]
 
 
-def test_whoever_asks_for_an_iterator_again_goes_on_where_it_was() -> None:
+def test_a_second_iterator_goes_on_where_the_first_one_was() -> None:
     """A test client takes the first chunk to see the headers, and then iterates over the rest."""
     exchange = Exchange()
     body = Recorded(_app(Counted(b"a", b"b", b"c")))(environ_of(), exchange.start_response)
@@ -258,7 +258,7 @@ def test_a_generator_that_fails_on_being_closed_is_an_error() -> None:
     assert (app.record.outcome, app.record.error) == ("error", "OSError")
 
 
-def test_a_stream_that_nobody_closes_is_recorded_when_it_is_forgotten_in_whatever_thread() -> None:
+def test_a_stream_that_is_not_closed_is_recorded_when_it_is_forgotten_in_whatever_thread() -> None:
     app = Recorded(_app(iter([b"a", b"b"])))
     held = [app(environ_of(), _ignored)]
     next(iter(held[0]))

@@ -161,7 +161,7 @@ def test_any_text_is_a_filter_or_a_clear_error(text: str) -> None:
         assert is_right
 
 
-def test_a_moment_that_is_relative_is_meant_when_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_moment_is_fixed_when_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: 10_000 * 10**9)
     assert parse("since=1h").since_ns == 6_400 * 10**9
 

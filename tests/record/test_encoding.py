@@ -52,7 +52,7 @@ def test_what_json_cannot_hold_raises() -> None:
         encode_with_json(math.nan)
 
 
-def test_text_that_is_no_json_raises_value_error() -> None:
+def test_text_that_is_not_json_raises_value_error() -> None:
     with pytest.raises(ValueError):
         decode("{")
 

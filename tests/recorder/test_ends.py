@@ -50,7 +50,7 @@ def test_a_chest_that_hangs_does_not_keep_the_process_from_ending(tmp_path: Path
     assert recover_directory(tmp_path, [chest]).records == (1 if write else 0)
 
 
-def test_records_offered_where_nobody_prepared_are_delivered_at_the_exit(tmp_path: Path) -> None:
+def test_records_offered_to_an_unprepared_recorder_are_delivered_at_the_exit(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
@@ -411,7 +411,7 @@ def test_a_second_close_tells_what_the_first_one_did(tmp_path: Path) -> None:
     assert not recorder.flush(0.1)
 
 
-def test_a_name_that_is_no_part_of_a_file_name_is_refused() -> None:
+def test_a_name_that_cannot_be_part_of_a_file_name_is_refused() -> None:
     with pytest.raises(ChestError, match="part of a file's name"):
         Recorder(name="a/b")
 

@@ -170,7 +170,7 @@ def test_a_flush_into_a_dead_chest_gives_up_in_time_and_says_so(make: Make) -> N
     assert time.monotonic() - begin < 20  # the chest is down for far longer
 
 
-def test_a_flush_takes_as_long_as_shutdown_seconds_where_nothing_else_is_said(make: Make) -> None:
+def test_a_flush_takes_at_most_shutdown_seconds_by_default(make: Make) -> None:
     recorder = make(ScriptedChest(*[ChestUnavailable("down", 0.01)] * 100_000), shutdown_seconds=0.1)
     offered(recorder)
     begin = time.monotonic()
@@ -310,7 +310,7 @@ def test_a_process_in_which_the_exporter_died_and_no_request_came_any_more_deliv
     assert len(chest.kept) == 11
 
 
-def test_where_no_thread_can_be_started_records_are_kept_and_delivered_by_a_flush(
+def test_if_no_thread_can_be_started_records_are_kept_and_delivered_by_a_flush(
     tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(run: Callable[[], None]) -> None:
@@ -591,7 +591,7 @@ def test_a_child_of_a_process_that_delivers_before_its_termination_has_nothing_o
 # -- recover_directory -------------------------------------------------------------------------------------------------
 
 
-def test_recovering_what_is_no_directory_is_refused_with_the_cure(tmp_path: Path) -> None:
+def test_recovering_what_is_not_a_directory_is_refused_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(DirectoryError, match="name the one that holds the \\.ring files"):
         recover_directory(tmp_path / "nowhere", [MemoryChest()])
 

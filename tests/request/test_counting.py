@@ -64,7 +64,7 @@ def test_texts_that_compare_themselves_are_counted_as_texts(client: Client, rout
 
 
 @pytest.mark.parametrize(("route", "labelled"), [(["x"], "['x']"), (7, "7"), (b"/r", "b'/r'")])
-def test_a_route_that_is_no_text_is_counted_as_the_record_has_it(client: Client, route: Any, labelled: str) -> None:
+def test_a_route_that_is_not_text_is_counted_as_the_record_has_it(client: Client, route: Any, labelled: str) -> None:
     client.get(told={"route": route}, status="200 OK")
     (series,) = counted(client)
     assert series.labels[1] == client.record.route == labelled

@@ -163,7 +163,7 @@ def test_the_iterable_below_is_closed_once_also_when_its_close_raises() -> None:
     assert (client.record.outcome, client.record.error) == ("error", "OSError")
 
 
-def test_a_body_has_a_length_only_where_the_one_below_has() -> None:
+def test_a_body_has_a_length_only_if_the_one_below_has() -> None:
     class Sized:
         def __iter__(self) -> Iterator[bytes]:
             return iter([b"x"])
@@ -246,7 +246,7 @@ def test_a_stream_closed_before_its_end_is_a_client_that_left() -> None:
     assert (client.record.outcome, client.record.error) == ("client_disconnect", None)
 
 
-def test_a_stream_never_started_ended_well_where_no_body_is_due() -> None:
+def test_a_stream_never_started_ended_well_if_no_body_is_due() -> None:
     for environ, outcome in (({"REQUEST_METHOD": "HEAD"}, "ok"), ({}, "client_disconnect")):
         client = Client(lambda environ, start_response: start_response("200 OK", []) and iter([b"x"]))
         client.open(**environ).close()  # type: ignore[attr-defined]
@@ -385,7 +385,7 @@ def test_the_application_may_say_another_scheme() -> None:
 # -- start_response ------------------------------------------------------------------------------------------------------
 
 
-def test_exc_info_is_passed_on_only_where_it_was_given() -> None:
+def test_exc_info_is_passed_on_only_if_it_was_given() -> None:
     import sys
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -89,7 +89,7 @@ def test_a_short_line_in_the_place_of_a_long_one_leaves_nothing_of_it(file: Segm
     assert [record.path for record in found_in(file)] == ["/a"]
 
 
-def test_where_no_slot_is_free_the_request_goes_without_and_is_counted(
+def test_if_no_slot_is_free_the_request_goes_without_and_is_counted(
     file: SegmentFile, in_flight: InFlight, counters: Counters
 ) -> None:
     assert all(begin(in_flight) for _ in range(SLOTS))

@@ -138,7 +138,7 @@ def test_only_rings_of_the_same_service_and_recorder_are_adopted(tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"CHESTRNG" + bytes(5000), bytes(200_000)])
-def test_a_file_that_is_no_ring_is_set_aside_once_and_counted(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_ring_is_set_aside_once_and_counted(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "main.9.cc.ring").write_bytes(content)
     (tmp_path / "main.9.cc.lock").touch()
     counters = Counters()
@@ -187,7 +187,7 @@ def test_what_stands_behind_a_lost_page_is_delivered_too_and_the_loss_is_counted
 
 @pytest.mark.parametrize("whole", [0, 1], ids=["without its line end", "with its line end"])
 @pytest.mark.parametrize("texts", [0, 3], ids=["short", "of several pages"])
-def test_a_last_line_whose_middle_was_not_yet_copied_is_no_damage(tmp_path: Path, texts: int, whole: int) -> None:
+def test_a_last_line_whose_middle_was_not_yet_copied_is_not_damage(tmp_path: Path, texts: int, whole: int) -> None:
     more = {f"text{number}": "x" * 4096 for number in range(texts)}
     records = leave_ring(tmp_path, count=20, more=more)
     path = tmp_path / "main.1.aa.ring"
@@ -275,7 +275,7 @@ def test_links_directories_and_other_files_are_passed_over(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
-def test_a_ring_of_another_user_is_left_alone_but_where_the_directory_is_that_user_s_too(tmp_path: Path) -> None:
+def test_a_ring_of_another_user_is_left_alone_unless_the_directory_is_that_user_s_too(tmp_path: Path) -> None:
     leave_ring(tmp_path)
     path = tmp_path / "main.1.aa.ring"
     content = path.read_bytes()

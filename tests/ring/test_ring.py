@@ -411,7 +411,7 @@ def test_an_end_waits_for_offers_under_way_and_says_where_one_is_not_done(
     assert ring.stop_accepting()
 
 
-def test_an_end_does_not_wait_for_a_segment_that_nobody_holds_any_more(ring: RingWriter) -> None:
+def test_an_end_does_not_wait_for_a_segment_that_has_lost_its_owner(ring: RingWriter) -> None:
     assert pool_of(ring).take() is not None
     assert ring.stop_accepting()
 

@@ -92,7 +92,7 @@ def test_a_file_system_without_holes_keeps_the_file_as_it_is(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("content", [b"", b"CHESTRNG", b"x" * MIB])
-def test_what_is_no_ring_is_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_what_is_not_a_ring_is_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "main.1.aa.ring"
     path.write_bytes(content)
     give_back_unused_room(path)

@@ -231,7 +231,7 @@ def test_a_bad_value_in_the_config_is_named_with_its_key() -> None:
         resolve({"CHEST_SAMPLE": 2})
 
 
-def test_a_bad_value_is_refused_even_where_it_is_a_config_value_of_text() -> None:
+def test_a_bad_value_is_refused_even_if_it_is_a_config_value_of_text() -> None:
     with pytest.raises(SettingsError, match="CHEST_BATCH_RECORDS='many'"):
         resolve({"CHEST_BATCH_RECORDS": "many"})
 

@@ -68,7 +68,7 @@ def test_a_user_without_a_home_gets_the_directory_in_tmp(tmp_path: Path, monkeyp
     assert not (tmp_path / "~").exists()
 
 
-def test_a_directory_in_tmp_that_somebody_else_made_first_is_refused(tmp_path: Path) -> None:
+def test_a_directory_in_tmp_that_another_user_made_first_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp" / "chest-1").symlink_to(tmp_path)
@@ -141,7 +141,7 @@ def test_the_directories_of_services_are_found_in_both_homes(tmp_path: Path) -> 
     assert existing_directories() == [shop, elsewhere]
 
 
-def test_a_directory_that_is_not_ours_is_no_service_s() -> None:
+def test_a_directory_that_is_not_ours_belongs_to_no_service() -> None:
     default_directory("shop").chmod(0o777)
     assert existing_directories() == []
 

@@ -67,7 +67,7 @@ def _asked_anew() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_asked_anew")
-def test_the_process_id_is_compared_where_the_kernel_only_says_that_it_wipes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_id_is_compared_if_the_kernel_only_says_that_it_wipes(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under qemu-user, which answers with success and does nothing."""
 
     class Ignoring(mmap.mmap):
@@ -81,7 +81,7 @@ def test_the_process_id_is_compared_where_the_kernel_only_says_that_it_wipes(mon
 
 
 @pytest.mark.usefixtures("_asked_anew")
-def test_the_process_id_is_compared_where_the_kernel_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_id_is_compared_if_the_kernel_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fork_guard.mmap, "mmap", mock.Mock(side_effect=OSError))
     assert type(new_fork_guard()) is PidGuard
 

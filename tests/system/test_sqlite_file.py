@@ -295,7 +295,7 @@ def test_a_spool_that_is_removed_under_an_idle_worker_is_written_anew(tmp_path: 
     busy.close()
 
 
-def test_a_file_is_made_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_made_if_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 

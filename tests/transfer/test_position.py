@@ -31,6 +31,6 @@ def test_a_position_is_what_was_written_down() -> None:
         '{"settled": 1, "passed": null, "full": [3], "last": [[], null]}',
     ],
 )
-def test_a_text_that_is_no_position_says_what_to_do(text: str) -> None:
+def test_a_text_that_is_not_a_position_says_what_to_do(text: str) -> None:
     with pytest.raises(ChestError, match="begin anew"):
         Position.of_text(text, lambda slot: "")

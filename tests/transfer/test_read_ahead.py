@@ -67,7 +67,7 @@ def test_what_fails_is_raised_when_the_page_is_wanted() -> None:
         next(pages)
 
 
-def test_nothing_is_being_read_once_nobody_wants_more() -> None:
+def test_nothing_is_read_once_no_more_is_wanted() -> None:
     source = Source()
     pages = pages_ahead(source.read, None, 3)
     page = next(pages)

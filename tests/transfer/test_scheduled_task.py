@@ -84,7 +84,7 @@ def test_a_target_that_is_down_is_said_once_and_the_next_tick_goes_on(
     assert exporter.stats()["failed_runs"] == 2
 
 
-def test_ticks_that_nobody_finished_are_counted(started: ExitStack, url: str, log: LogChest) -> None:
+def test_ticks_that_were_not_finished_are_counted(started: ExitStack, url: str, log: LogChest) -> None:
     log.fails_at = set(range(1, 10_000))
     exporter = _start(started, url, log, 0.2)
     wait_until(lambda: exporter.ticks_behind >= 3)

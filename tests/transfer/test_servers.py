@@ -87,7 +87,7 @@ def test_a_batch_that_is_copied_begins_what_is_to_be_done_beside(chest: SQLChest
     assert len(chest.read()) == 4
 
 
-def test_what_is_no_json_in_the_source_is_refused_and_marked_and_the_others_arrive(
+def test_what_is_not_json_in_the_source_is_refused_and_marked_and_the_others_arrive(
     chest: SQLChest, source: SQLChest, execute: Callable[[str], None]
 ) -> None:
     source.write([make_record(path=str(place), variables={"place": place}) for place in range(10)])

@@ -181,7 +181,7 @@ def test_the_jitter_of_a_trigger_is_taken_out_so_that_all_have_the_same_ticks(ca
     ],
     ids=["first", "had", "next", "had by a clock ahead", "our clock was set back", "cron, had", "cron, next"],
 )
-def test_a_tick_is_due_unless_somebody_had_it(
+def test_a_tick_is_due_unless_another_process_had_it(
     calls: Calls, trigger: Any, last: str | None, tick: str, is_due: bool
 ) -> None:
     timetable = _timetable(calls, trigger, timezone="UTC")

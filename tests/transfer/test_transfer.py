@@ -96,7 +96,7 @@ def test_a_refused_record_is_handed_over_and_the_others_arrive(
     assert Transfer(source, log).run().read == 0
 
 
-def test_a_refusal_that_nobody_takes_is_logged_once_a_run(
+def test_a_refusal_without_reject_is_logged_once_a_run(
     source: SQLiteChest, log: LogChest, caplog: pytest.LogCaptureFixture
 ) -> None:
     source.write(_records("bad", "worse"))
@@ -318,7 +318,7 @@ def test_no_more_is_remembered_than_there_is_room_for(
     assert log.paths == [str(place) for place in range(0, 40, 2)]
 
 
-def test_a_target_that_knows_ids_is_not_kept_waiting_where_no_more_can_be_remembered(
+def test_a_target_that_knows_ids_is_not_kept_waiting_if_no_more_can_be_remembered(
     late: LateChest, target: MemoryChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(position, "MOST_REMEMBERED", 3)

@@ -110,7 +110,7 @@ def test_a_url_that_is_typed_counts_more(run: Run) -> None:
     other.clear()
 
 
-def test_without_chests_the_store_of_the_applications_service_is_meant() -> None:
+def test_without_chests_the_store_of_the_applications_service_is_used() -> None:
     app = Flask("shop")
     FlaskRecorder(app)
     result = runner(app)("tail", "--no-follow")

@@ -642,7 +642,7 @@ def test_a_generator_function_is_a_view(app: Flask, memory: MemoryChest) -> None
     assert [record.variables for record in memory.records] == [{"count": 3}]
 
 
-def test_a_stream_that_nobody_reads_to_its_end_leaves_its_record_once(app: Flask, memory: MemoryChest) -> None:
+def test_a_stream_that_is_not_read_to_its_end_leaves_its_record_once(app: Flask, memory: MemoryChest) -> None:
     @app.route("/")
     @flask_chest([memory], raise_exceptions=False)
     def index() -> Any:

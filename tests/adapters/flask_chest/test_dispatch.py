@@ -267,7 +267,7 @@ def test_a_request_that_is_made_inside_of_a_view_leaves_the_same_records(tmp_pat
     assert [record[2] for record in found[0]] == ["/whole/<item>", "/outer"] * 2
 
 
-def test_threads_that_write_to_g_while_the_request_ends_harm_nobody(tmp_path: Path) -> None:
+def test_threads_that_write_to_g_while_the_request_ends_do_no_harm(tmp_path: Path) -> None:
     app, chest, threads = shop(), MemoryChest(), []
 
     @app.get("/threads")

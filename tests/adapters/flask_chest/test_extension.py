@@ -142,7 +142,7 @@ def test_a_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert getattr(flask_chest, name).__doc__
 
 
-def test_a_name_that_is_not_public_is_no_attribute() -> None:
+def test_a_name_that_is_not_public_is_not_an_attribute() -> None:
     with pytest.raises(AttributeError, match="FlaskChestPrometheus"):
         _ = flask_chest.FlaskChestPrometheus
 
@@ -178,7 +178,7 @@ def test_options_come_from_prefixed_environment_variables(recorded: Make, monkey
     chest.clear()
 
 
-def test_the_environment_counts_where_the_config_says_nothing(
+def test_the_environment_counts_if_the_config_says_nothing(
     recorded: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("CHEST_G", "none")
@@ -226,7 +226,7 @@ def test_options_of_a_recorder_are_refused_beside_a_recorder_also_in_the_config(
         FlaskRecorder(app, recorder=Recorder(chests=[MemoryChest()], directory=tmp_path))
 
 
-def test_other_keys_of_the_config_are_somebody_elses(recorded: Make) -> None:
+def test_other_keys_of_the_config_are_left_alone(recorded: Make) -> None:
     app = make_shop()
     app.config.update(CHESTNUT="brown", FLASK_CHEST="other")
     assert recorded(app).client.get("/items/1").status_code == 200

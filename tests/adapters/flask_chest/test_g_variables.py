@@ -138,7 +138,7 @@ def test_an_object_is_recorded_by_saying_so(recorded: Make) -> None:
     assert shop.record.variables == {"user": {"name": "ada", "password_hash": "[REDACTED]"}}
 
 
-def test_what_an_extension_keeps_on_g_is_no_variable(recorded: Make) -> None:
+def test_what_an_extension_keeps_on_g_is_not_a_variable(recorded: Make) -> None:
     def view() -> None:
         g.csrf_token = "ImE5Yz"
         g.csrf_valid = True
@@ -273,7 +273,7 @@ def test_a_narrowed_stream_keeps_what_is_named_of_all_that_it_sets(recorded: Mak
     assert shop.record.variables == {"user_id": "123", "rows": 1}
 
 
-def test_the_id_that_a_decorator_puts_on_g_is_no_variable(recorded: Make) -> None:
+def test_the_id_that_a_decorator_puts_on_g_is_not_a_variable(recorded: Make) -> None:
     @flask_chest()
     def view() -> None:
         g.user_id = g.custom_request_id
@@ -402,7 +402,7 @@ def streaming_users() -> Flask:
 
 
 @in_a_context_of_its_own
-def test_the_g_of_a_stream_that_nobody_closed_is_not_recorded_for_the_next_request(recorded: Make) -> None:
+def test_the_g_of_a_stream_that_was_not_closed_is_not_recorded_for_the_next_request(recorded: Make) -> None:
     shop = recorded(streaming_users())
     abandoned = opened(shop.app, query="user=alice")
     next(iter(abandoned))

@@ -283,7 +283,7 @@ def test_an_exception_that_the_handler_of_a_blueprint_answers_is_recorded_too(re
     assert (shop.record.error, shop.record.status) == ("ZeroDivisionError", 400)
 
 
-def test_an_exception_that_nobody_handles_is_recorded_with_the_status_that_is_sent(recorded: Make) -> None:
+def test_an_unhandled_exception_is_recorded_with_the_status_that_is_sent(recorded: Make) -> None:
     shop = recorded(raising(OutOfStock("no lamps left")))
     assert shop.client.get("/").status_code == 500
     record = shop.record
@@ -346,7 +346,7 @@ def test_an_abort_below_500_is_an_answer_and_no_error(recorded: Make, handled: t
     assert (shop.record.status, shop.record.error, shop.record.outcome) == (status, None, "ok")
 
 
-def test_a_redirect_of_flasks_routing_is_no_error(recorded: Make) -> None:
+def test_a_redirect_of_flasks_routing_is_not_an_error(recorded: Make) -> None:
     app = Flask("shop")
     app.get("/items/")(lambda: "items")
     shop = recorded(app)

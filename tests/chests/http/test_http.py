@@ -162,7 +162,7 @@ def test_ndjson_is_one_record_a_line(server: RecordingServer) -> None:
 
 
 @pytest.mark.parametrize("how", ["argument", "url"])
-def test_bodies_are_compressed_where_it_is_asked_for(server: RecordingServer, how: str) -> None:
+def test_bodies_are_compressed_if_it_is_asked_for(server: RecordingServer, how: str) -> None:
     records = [make_record() for _ in range(100)]
     made = HttpChest(server.url, gzip=True) if how == "argument" else open_chest(f"{server.url}/?gzip=1")
     with made as chest:
@@ -245,7 +245,7 @@ def test_a_record_for_which_no_body_can_be_made_is_refused_and_named(server: Rec
     assert len(server.received) == 1
 
 
-def test_a_payload_that_is_no_body_is_refused_with_the_cure(server: RecordingServer) -> None:
+def test_a_payload_that_is_not_a_body_is_refused_with_the_cure(server: RecordingServer) -> None:
     with (
         HttpChest(server.url, payload_generator=lambda _: 5) as chest,
         pytest.raises(RecordRejected, match="json=True"),
@@ -474,7 +474,7 @@ def test_redirects_in_a_circle_end(chest: HttpChest, server: RecordingServer) ->
 # -- what goes wrong on the way ----------------------------------------------------------------------------------------
 
 
-def test_nobody_listening_is_unavailable() -> None:
+def test_a_port_without_a_listener_is_unavailable() -> None:
     with HttpChest(f"http://127.0.0.1:{refused_port()}") as chest, pytest.raises(ChestUnavailable, match="refused"):
         chest.write([make_record()])
 
@@ -537,7 +537,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_unless_told_to_trust_it(certificate: Path) -> None:
+def test_an_untrusted_certificate_is_refused_unless_told_to_trust_it(certificate: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with recording_server(tls=context) as server:
@@ -610,7 +610,7 @@ def test_a_check_says_what_is_wrong(chest: HttpChest, server: RecordingServer, s
 @pytest.mark.parametrize(
     "url", ["http://", "http:///in", "https://ho st/", "http://host:port/", "http://[::1/in", "http://u:s3cret@/x"]
 )
-def test_a_url_that_is_no_address_is_refused_without_its_secrets(url: str) -> None:
+def test_a_url_that_is_not_an_address_is_refused_without_its_secrets(url: str) -> None:
     with pytest.raises(SettingsError, match="https://host/path") as refusal:
         open_chest(url)
     assert "s3cret" not in str(refusal.value)

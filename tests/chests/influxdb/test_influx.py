@@ -190,7 +190,7 @@ def test_named_variables_are_written_as_integers(server: RecordingServer) -> Non
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), None])
-def test_what_is_no_value_gives_no_field(value: Any) -> None:
+def test_what_is_not_a_value_gives_no_field(value: Any) -> None:
     assert field_value(value) is None
 
 
@@ -374,7 +374,7 @@ def test_a_conflict_that_cannot_be_mended_is_refused(chest: InfluxChest, server:
 # -- what goes wrong on the way ----------------------------------------------------------------------------------------
 
 
-def test_nobody_listening_is_unavailable() -> None:
+def test_a_port_without_a_listener_is_unavailable() -> None:
     with (
         InfluxChest(f"influxdb://127.0.0.1:{refused_port()}/o/b") as chest,
         pytest.raises(ChestUnavailable, match="refused"),

@@ -214,7 +214,7 @@ def test_a_value_that_a_rule_of_the_users_forbids_is_refused(chest: MongoChest, 
     assert ids_of(chest.read()) == [good.id]
 
 
-def test_a_duplicate_in_a_unique_index_of_the_users_is_no_success(chest: MongoChest, database: Any) -> None:
+def test_a_duplicate_in_a_unique_index_of_the_users_is_not_a_success(chest: MongoChest, database: Any) -> None:
     chest.open()
     database.chest_records.create_index("path", unique=True)
     first, same_path = make_record(path="/a"), make_record(path="/a")
@@ -466,7 +466,7 @@ def test_a_port_that_never_says_a_word_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("place", [f"{HOST}:{{port}}", "no-such-host.invalid"])
-def test_nobody_there_is_unavailable_and_the_password_is_not_shown(place: str) -> None:
+def test_an_absent_server_is_unavailable_and_the_password_is_not_shown(place: str) -> None:
     url = f"mongodb://me:hunter2@{place.format(port=refused_port())}/shop?timeout_seconds=0.5"
     with MongoChest(url) as chest:
         for act in (chest.open, lambda: chest.write([make_record()]), chest.check, chest.read, chest.newest):

@@ -196,14 +196,14 @@ def test_a_file_is_the_users_alone(chest: NdjsonChest, path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_record_that_is_no_json_is_named(chest: NdjsonChest) -> None:
+def test_a_record_that_is_not_json_is_named(chest: NdjsonChest) -> None:
     bad = make_record(variables={"x": {1, 2}})
     with pytest.raises(RecordRejected) as raised:
         chest.write([make_record(), bad])
     assert raised.value.ids == (bad.id,)
 
 
-def test_a_file_of_somebody_else_is_not_written_to(tmp_path: Path) -> None:
+def test_a_file_of_another_program_is_not_written_to(tmp_path: Path) -> None:
     path = tmp_path / "theirs.ndjson.gz"
     content = gzip.compress(b"{}\n")
     path.write_bytes(content)

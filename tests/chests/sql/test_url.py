@@ -85,7 +85,7 @@ def test_an_option_of_another_database_is_refused(url: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "601", "1e3", "x"])
-def test_a_timeout_that_is_no_number_of_seconds_is_refused(seconds: str) -> None:
+def test_a_timeout_that_is_not_a_number_of_seconds_is_refused(seconds: str) -> None:
     with pytest.raises(SettingsError, match=r"\?timeout_seconds="):
         SQLTarget.of(f"postgresql://host/db?timeout_seconds={seconds}")
 

@@ -120,7 +120,7 @@ def store(request: pytest.FixtureRequest) -> Store:
     return store
 
 
-def test_where_no_thread_can_be_had_and_the_store_is_silent_the_end_takes_its_time_and_the_next_start_delivers(
+def test_if_no_thread_can_be_had_and_the_store_is_silent_the_end_takes_its_time_and_the_next_start_delivers(
     store: Store, tmp_path: Path
 ) -> None:
     url, outage = store
@@ -164,7 +164,7 @@ def test_several_silent_stores_take_no_longer_than_one(
 
 
 @pytest.mark.parametrize("name", ["postgresql", "mariadb", "http", "influxdb", "sqlite"])
-def test_where_no_thread_can_be_had_and_the_store_answers_everything_is_delivered_at_the_end(
+def test_if_no_thread_can_be_had_and_the_store_answers_everything_is_delivered_at_the_end(
     name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """Not MongoDB, whose driver needs threads of its own: its records come with the next start."""

@@ -81,7 +81,7 @@ def test_an_answer_by_http_is_recorded_as_any(upgrade: str | None, status: str, 
         (LookupError("the application's"), "error"),
     ],
 )
-def test_what_is_raised_because_the_websocket_is_over_is_no_error(error: Exception, outcome: str) -> None:
+def test_what_is_raised_because_the_websocket_is_over_is_not_an_error(error: Exception, outcome: str) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         raise error
 

@@ -117,7 +117,7 @@ def test_a_network_of_mapped_addresses_is_one_of_ipv4() -> None:
 
 
 @pytest.mark.parametrize("trusted", [["10.0.0.1/8"], ["lorem"], [7], -1, 33, True, "10.0.0.0/8,x", [None]])
-def test_what_is_no_network_is_refused(trusted: Any) -> None:
+def test_what_is_not_a_network_is_refused(trusted: Any) -> None:
     with pytest.raises(SettingsError, match="trusted_proxies: "):
         client_address({}, trusted)
 

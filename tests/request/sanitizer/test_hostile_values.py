@@ -109,7 +109,7 @@ class Unprintable:
         raise ValueError
 
 
-def test_a_route_that_is_no_text_is_told_by_its_class() -> None:
+def test_a_route_that_is_not_text_is_told_by_its_class() -> None:
     client = _answering(lambda context: setattr(context, "route", Unprintable()))
     client.get()
     assert client.record.route == "<Unprintable>"
@@ -214,7 +214,7 @@ def test_a_files_length_that_is_none_is_not_counted(length: str) -> None:
 
 
 @pytest.mark.parametrize("body", [[], ()])
-def test_a_connection_taken_over_is_no_error_where_an_empty_body_says_so(body: Any) -> None:
+def test_a_connection_taken_over_is_not_an_error_where_an_empty_body_says_so(body: Any) -> None:
     client = Client(lambda environ, start_response: body)
     assert client.open(HTTP_UPGRADE="websocket") is body
     assert client.record.outcome == "upgraded"

@@ -226,7 +226,7 @@ def test_unredacted_exempts_parameters_too() -> None:
     assert redaction.clean_text("https://h?sig=a&token=b&cvv=c") == "https://h?sig=a&token=b&cvv=REDACTED"
 
 
-def test_signatures_are_removed_even_where_no_names_are_redacted() -> None:
+def test_signatures_are_removed_even_if_no_names_are_redacted() -> None:
     assert Redaction((), ()).clean_text("https://u:p@h?sig=a&token=b") == "https://u:[REDACTED]@h?sig=REDACTED&token=b"
 
 

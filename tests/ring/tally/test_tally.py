@@ -127,7 +127,7 @@ def test_figures_that_are_too_many_leave_those_that_were_there(tally: Tally) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"CHESTTLY" + bytes(5000), b"nothing of ours" + bytes(5000)])
-def test_a_file_that_is_no_table_is_told_from_one(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_table_is_told_from_one(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / f"main.x.1.a{SUFFIX}"
     path.write_bytes(content)
     with pytest.raises(UnreadableTableError):

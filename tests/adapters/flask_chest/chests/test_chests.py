@@ -148,7 +148,7 @@ def test_a_table_of_something_else_is_refused() -> None:
             act()
 
 
-def test_a_name_that_is_no_tables_is_refused_at_start() -> None:
+def test_a_name_that_no_table_can_have_is_refused_at_start() -> None:
     with pytest.raises(SettingsError, match="letters, digits"):
         FlaskChestSQLite(name="x; DROP TABLE y")
 
@@ -286,7 +286,7 @@ def test_the_first_argument_is_the_application_and_another_says_so() -> None:
         FlaskChestCustomWriter("CustomWriter", payload_generator=lambda _: "x")  # type: ignore[arg-type]
 
 
-def test_a_writer_that_verifies_nothing_warns_once_at_start_where_it_matters(
+def test_a_writer_that_verifies_nothing_warns_once_at_start_if_it_matters(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     FlaskChestCustomWriter(url="http://127.0.0.1/", payload_generator=lambda _: "x")

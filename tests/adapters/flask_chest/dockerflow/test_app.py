@@ -190,7 +190,7 @@ def test_asynchronous_checks_are_run(app: Flask, client: FlaskClient) -> None:
     assert client.get("/__heartbeat__").json["checks"] == {"later": "error"}
 
 
-def test_whoever_connects_to_the_application_to_the_extension_or_to_nobody_hears_a_heartbeat_once(
+def test_a_receiver_of_the_application_of_the_extension_or_of_any_sender_hears_a_heartbeat_once(
     app: Flask, client: FlaskClient
 ) -> None:
     dockerflow = Dockerflow(app)
@@ -257,7 +257,7 @@ def test_a_request_leaves_its_summary(app: Flask, client: FlaskClient, summaries
     }  # fmt: skip
 
 
-def test_the_query_is_in_it_only_where_it_is_asked_for(app: Flask, client: FlaskClient, summaries: Summaries) -> None:
+def test_the_query_is_in_it_only_if_it_is_asked_for(app: Flask, client: FlaskClient, summaries: Summaries) -> None:
     app.config["DOCKERFLOW_SUMMARY_LOG_QUERYSTRING"] = True
     Dockerflow(app)
     client.get("/", environ_overrides={"QUERY_STRING": "a=%C3%A4&b=\xff"})
@@ -299,7 +299,7 @@ def test_a_stream_is_summarised_when_it_has_ended(app: Flask, client: FlaskClien
     assert [record.errno for record in summaries] == [0]  # type: ignore[attr-defined]
 
 
-def test_a_stream_that_nobody_reads_to_its_end_is_summarised_when_it_is_closed(
+def test_a_stream_that_is_not_read_to_its_end_is_summarised_when_it_is_closed(
     app: Flask, client: FlaskClient, summaries: Summaries
 ) -> None:
     Dockerflow(app)
@@ -336,7 +336,7 @@ class User(UserMixin):
         self.id = user_id
 
 
-def test_the_user_is_whom_the_request_has_loaded_and_nobody_is_loaded_for_the_summary(
+def test_the_user_is_the_one_that_the_request_has_loaded_and_none_is_loaded_for_the_summary(
     app: Flask, client: FlaskClient, summaries: Summaries
 ) -> None:
     login, loads = LoginManager(app), []
@@ -363,7 +363,7 @@ def test_a_subclass_may_add_fields_and_know_users(app: Flask, client: FlaskClien
     assert (summaries[0].uid, summaries[0].region) == ("ada", "eu")  # type: ignore[attr-defined]
 
 
-def test_nothing_is_asked_for_a_summary_that_nobody_wants(app: Flask, client: FlaskClient) -> None:
+def test_nothing_is_asked_for_a_summary_that_is_not_logged(app: Flask, client: FlaskClient) -> None:
     class Mine(Dockerflow):
         def user_id(self) -> str:
             raise AssertionError("asked")

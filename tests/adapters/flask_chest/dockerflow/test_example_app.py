@@ -141,6 +141,6 @@ def test_gunicorn_listens_on_port_8000_unless_the_environment_says_another(
     assert re.search(r"^bind\s*= (.*)$", shown, re.MULTILINE)[1] == f"[':{port}']"  # type: ignore[index]
 
 
-def test_uwsgi_listens_on_port_8000_where_the_environment_says_none() -> None:
+def test_uwsgi_listens_on_port_8000_if_the_environment_says_none() -> None:
     config = (EXAMPLE / "uwsgi.ini").read_text()
     assert "if-not-env = PORT\nhttp-socket = :8000\nendif =\n" in config

@@ -58,7 +58,7 @@ def test_a_record_that_cannot_be_held_is_named_and_nothing_of_its_batch_is_store
 @pytest.mark.parametrize(
     "change", [{"path": "a\0b"}, {"route": "a\0b"}, {"variables": {"a": "\0"}}, {"variables": {"\0": 1}}]
 )
-def test_a_nul_is_refused_where_the_database_has_no_place_for_it(chest: SQLChest, change: dict[str, Any]) -> None:
+def test_a_nul_is_refused_if_the_database_has_no_place_for_it(chest: SQLChest, change: dict[str, Any]) -> None:
     bad = make_record(**change)
     with pytest.raises(RecordRejected) as refusal:
         chest.write([make_record(), bad])
@@ -260,7 +260,7 @@ OLDER_VIEWS = {
 
 
 @pytest.mark.parametrize("server", ["postgresql", "mariadb"], indirect=True)
-def test_the_view_tells_requests_apart_and_is_made_anew_where_an_earlier_release_made_it(
+def test_the_view_tells_requests_apart_and_is_made_anew_if_an_earlier_release_made_it(
     server: DatabaseServer, url: str, chest: SQLChest, execute: Execute, request: pytest.FixtureRequest
 ) -> None:
     records = [make_record(request_id="a client's", variables={"user": number}) for number in (7, 8)]
@@ -277,7 +277,7 @@ def test_the_view_tells_requests_apart_and_is_made_anew_where_an_earlier_release
 
 
 @pytest.mark.parametrize("server", ["mariadb"], indirect=True)
-def test_variables_stand_in_a_view_where_the_server_can(chest: SQLChest, execute: Execute) -> None:
+def test_variables_stand_in_a_view_if_the_server_can(chest: SQLChest, execute: Execute) -> None:
     chest.write(
         [
             make_record(

@@ -97,7 +97,7 @@ def test_writers_with_another_search_path_take_turns_on_the_same_table(
 
 
 @on_mysql
-def test_a_lock_of_one_database_is_no_lock_of_another_on_the_same_server(server: DatabaseServer) -> None:
+def test_a_lock_of_one_database_is_not_a_lock_of_another_on_the_same_server(server: DatabaseServer) -> None:
     with SQLChest(server.new_url()) as one, SQLChest(server.new_url()) as other:
         with one.coordination().lock("export") as is_ours, other.coordination().lock("export") as is_the_others:
             assert is_ours

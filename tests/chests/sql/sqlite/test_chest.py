@@ -210,7 +210,7 @@ def test_removing_leaves_no_transaction_open(chest: SQLiteChest, execute: Execut
     assert chest.read() == []
 
 
-def test_the_name_says_the_table_only_where_it_is_another(url: str) -> None:
+def test_the_name_says_the_table_only_if_it_is_another(url: str) -> None:
     assert SQLiteChest(f"{url}?busy_timeout_ms=5").name == url
     assert SQLiteChest(f"{url}?table=requests").name == f"{url}?table=requests"
     assert url in repr(SQLiteChest(url))

@@ -250,7 +250,7 @@ def test_a_directory_that_was_deleted_is_made_again(tmp_path: Path) -> None:
         assert len(chest.read()) == 1
 
 
-def test_a_file_that_is_no_database_is_unavailable_and_left_as_it_is(chest: SQLiteChest, path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_unavailable_and_left_as_it_is(chest: SQLiteChest, path: Path) -> None:
     path.write_bytes(b"something else, of more than one hundred bytes" * 100)
     before = path.read_bytes()
     for call in (chest.open, chest.check, chest.read, lambda: chest.write([make_record()])):
@@ -286,7 +286,7 @@ def test_a_file_in_the_place_of_the_directory_is_unavailable(tmp_path: Path) -> 
             call()
 
 
-def test_checking_leaves_no_trace_where_nothing_is(chest: SQLiteChest, path: Path) -> None:
+def test_checking_leaves_no_trace_if_nothing_is_there(chest: SQLiteChest, path: Path) -> None:
     chest.check()
     assert list(path.parent.iterdir()) == []
 
@@ -329,7 +329,7 @@ def test_a_file_system_over_a_network_is_warned_of_once(
         "sqlite:///file:chest.sqlite3?uri=true",
     ],
 )
-def test_what_is_no_path_is_refused(url: str) -> None:
+def test_what_is_not_a_path_is_refused(url: str) -> None:
     with pytest.raises(SettingsError):
         SQLiteChest(url)
 
@@ -445,7 +445,7 @@ def test_a_row_that_a_rule_of_the_users_own_refuses_is_named_whatever_the_rule_r
 
 
 @pytest.mark.parametrize("rule", ["RAISE(ABORT, 'no')", "abs(-9223372036854775807 - 1)"])
-def test_a_rule_that_refuses_every_row_is_no_record_s_fault(chest: SQLiteChest, execute: Execute, rule: str) -> None:
+def test_a_rule_that_refuses_every_row_is_not_a_record_s_fault(chest: SQLiteChest, execute: Execute, rule: str) -> None:
     chest.open()
     execute(f"CREATE TRIGGER mine BEFORE INSERT ON chest_records BEGIN SELECT {rule}; END")
     with pytest.raises(ChestUnavailable, match=r"integer overflow|no record is to blame"):

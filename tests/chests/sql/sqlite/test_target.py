@@ -28,7 +28,7 @@ def test_options_are_taken_out_of_the_url() -> None:
 
 
 @pytest.mark.parametrize("table", ["1st", "a-b", 'a"b', "a b", "a;b", "schema.table", "täble", "a" * 64, "x&table=y"])
-def test_a_table_that_is_no_plain_name_is_refused(table: str) -> None:
+def test_a_table_that_is_not_a_plain_name_is_refused(table: str) -> None:
     with pytest.raises(SettingsError, match=r"\?table="):
         SQLiteTarget.of(f"sqlite:///chest.sqlite3?table={table}")
 
@@ -40,7 +40,7 @@ def test_an_index_that_cannot_be_had_is_refused(index: str) -> None:
 
 
 @pytest.mark.parametrize("timeout", ["-1", "1.5", "1s", "60001", "1000000", "\u0661"])
-def test_a_timeout_that_is_no_number_of_milliseconds_is_refused(timeout: str) -> None:
+def test_a_timeout_that_is_not_a_number_of_milliseconds_is_refused(timeout: str) -> None:
     with pytest.raises(SettingsError, match="milliseconds"):
         SQLiteTarget.of(f"sqlite:///chest.sqlite3?busy_timeout_ms={timeout}")
 
