@@ -32,7 +32,7 @@ def chromium() -> Iterator[object]:
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """URL of a store with three hours of a shop, up to now."""
+    """URL of a store with six hours of a shop, up to now."""
     if request.param == "postgresql":
         url = str(request.getfixturevalue("postgresql").new_url())
     else:

@@ -1,4 +1,4 @@
-"""``planted_records``: three hours of a shop in which one thing went wrong: since release 1.4.2 one payment provider is slow.
+"""``planted_records``: six hours of a shop in which one thing went wrong: since release 1.4.2 one payment provider is slow.
 
 A person who looks at the page is to find it: the rectangle of slow requests has ``payment_provider=novapay``.
 """
@@ -13,7 +13,7 @@ from chest.record.record import OutcomeName, Record
 from chest.testing import make_record
 
 MINUTE_NS: Final = 60 * 10**9
-LENGTH_NS: Final = 180 * MINUTE_NS
+LENGTH_NS: Final = 360 * MINUTE_NS
 DEPLOY_BEFORE_NS: Final = 70 * MINUTE_NS
 """The release changed so long before the end."""
 CAUSE: Final = "novapay"
@@ -27,7 +27,7 @@ _ROUTES: Final = (
 _USERS: Final = [f"user-{number}" for number in range(40)]
 
 
-def planted_records(end_ns: int, count: int = 12_000, seed: int = 7) -> Iterator[Record]:
+def planted_records(end_ns: int, count: int = 16_000, seed: int = 7) -> Iterator[Record]:
     """So many records, the last of which began just before ``end_ns``; the same for the same seed."""
     chance = random.Random(seed)
     begins = sorted(end_ns - 1 - int(chance.random() * LENGTH_NS) for _ in range(count))

@@ -9,7 +9,7 @@ import { basisText, panel } from "../drawing/parts";
 import { change, duration, iso, points, rate, share } from "../words/format";
 import { type Metric, offsetMs, scope, scopeBefore } from "../words/question";
 
-const STEPS = 100;
+const STEPS = 60;
 const GROUP_COLOURS = ["group-0", "group-1", "group-2", "group-3", "group-4", "group-5"];
 
 interface Measure {
@@ -101,7 +101,7 @@ function linesOf(
   before: OverTime | undefined,
   offset: number | null,
 ): Lines {
-  const rows = now?.groups[0]?.rows ?? [];
+  const rows = whole(now?.groups[0]?.rows ?? [], now);
   const lines: Line[] = [];
   if (before && now && offset !== null) {
     const earlier = new Map(
@@ -119,6 +119,13 @@ function linesOf(
     height: 96,
     isSmall: true,
   };
+}
+
+/** Without the last step if less than half of it has passed: few requests would look like a fall. */
+function whole(rows: TimeRow[], now: OverTime | undefined): TimeRow[] {
+  const last = rows.at(-1);
+  const isShort = now?.end_ms !== undefined && last && now.end_ms - last.time_ms < now.step_ms / 2;
+  return isShort && rows.length > 2 ? rows.slice(0, -1) : rows;
 }
 
 function placeOf(time: number, now: OverTime): number {

@@ -15,6 +15,7 @@ const MS: Record<string, number> = {
 export const PRESETS: [string, string][] = [
   ["15m", "last 15 minutes"],
   ["1h", "last hour"],
+  ["3h", "last 3 hours"],
   ["6h", "last 6 hours"],
   ["1d", "last day"],
   ["7d", "last 7 days"],
