@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from chest.chests.contract import ReadableChest
-from chest.dashboard import questions, records, timeline
+from chest.dashboard import novelty, questions, records, timeline
 from chest.dashboard.chest_pool import ChestPool
 from chest.dashboard.health import health, store_state
 from chest.dashboard.parameters import Parameters
@@ -49,11 +49,11 @@ _PATIENCE_SECONDS: Final = 3.5
 _QUESTIONS: Final[Mapping[str, _Question]] = {
     "over-time": timeline.over_time,
     "heatmap": timeline.heatmap,
-    "where": timeline.heatmap,
     "top": questions.top,
     "values": questions.values,
     "compare": questions.compare,
     "names": questions.names,
+    "new": novelty.new,
     "records": records.records,
 }
 

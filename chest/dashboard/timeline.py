@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from chest.chests.contract import Query, ReadableChest
 from chest.dashboard.parameters import ParameterError, Parameters
 from chest.dashboard.reply import Reply, milliseconds
 from chest.dashboard.shown import about, group_text, names_by, shown_group
 from chest.query.language import narrowed
+from chest.query.novelty import ReleaseMark
 from chest.query.timeline import heatmap as ask_heatmap
 from chest.query.timeline import over_time as ask_over_time
 from chest.query.wording import condition_text
@@ -50,7 +52,15 @@ def over_time(chest: ReadableChest, parameters: Parameters, seconds: float) -> R
         }
         for group in answer.groups
     ]
-    return Reply({**about(answer), "step_ms": milliseconds(answer.step_ns), "groups": groups, "releases": []}, rows)
+    return Reply(
+        {
+            **about(answer),
+            "step_ms": milliseconds(answer.step_ns),
+            "groups": groups,
+            "releases": _releases(answer.releases),
+        },
+        rows,
+    )
 
 
 def heatmap(chest: ReadableChest, parameters: Parameters, seconds: float) -> Reply:
@@ -73,7 +83,7 @@ def heatmap(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
         "overflow": above[0].counts if above else [],
         "overflow_errors": above[0].failed if above else [],
         "overflow_ms": milliseconds(above[0].high_ns) if above else None,
-        "releases": [],
+        "releases": _releases(answer.releases),
     }
     rows = [
         {
@@ -99,3 +109,7 @@ def _of_value(parameters: Parameters) -> Query:
     if text is None:
         raise ParameterError("name", f"no filter can say {name!r}")
     return Parameters({"filter": [text]}).filter()
+
+
+def _releases(marks: Sequence[ReleaseMark]) -> list[dict[str, Any]]:
+    return [{"time_ms": milliseconds(mark.time_ns), "release": mark.release} for mark in marks]

@@ -63,7 +63,7 @@ def test_the_heatmap_counts_each_request_and_failure_once(get: Get, chest: Memor
 
 
 def test_the_heatmap_of_a_value_counts_the_requests_that_have_it(get: Get) -> None:
-    found = get(f"/api/where?{ALL}&name=plan&value=pro").json
+    found = get(f"/api/heatmap?{ALL}&name=plan&value=pro").json
     assert sum(map(sum, found["counts"])) + sum(found["overflow"]) == 200
 
 
@@ -200,6 +200,30 @@ def test_a_text_that_a_spreadsheet_takes_for_a_formula_is_quoted(
 def test_json_holds_only_numbers_that_json_has(get: Get) -> None:
     for url in ("over-time?since=2030-01-01", "heatmap?since=2030-01-01", "top?since=2030-01-01", "values?filter=a=b"):
         json.loads(get(f"/api/{url}").body, parse_constant=pytest.fail)
+
+
+def test_a_release_that_came_within_the_range_is_marked(get: Get, chest: MemoryChest) -> None:
+    came_ns = NOON_NS + 45 * 60 * 10**9
+    chest.write([make_record(time_ns=came_ns + place * 10**9, release="v3") for place in range(20)])
+    for question in ("over-time", "over-time?by=route", "heatmap"):
+        separator = "&" if "?" in question else "?"
+        marks = get(f"/api/{question}{separator}{ALL}").json["releases"]
+        assert {"time_ms": came_ns / 1e6, "release": "v3"} in marks, question
+
+
+def test_what_is_new_has_the_times_at_which_it_was_first_and_last_seen(get: Get, chest: MemoryChest) -> None:
+    came_ns = NOON_NS + 50 * 60 * 10**9
+    fields: dict[str, Any] = {"error": "TypeError", "outcome": "error", "variables": {"plan": "trial"}}
+    chest.write([make_record(time_ns=came_ns + place * 10**9, **fields) for place in range(5)])
+    found = get("/api/new?since=2026-01-01T12:40&name=plan").json
+    (error,) = found["errors"]
+    times = {"first_seen_ms": came_ns / 1e6, "last_seen_ms": came_ns / 1e6 + 4000}
+    assert error == {"name": "error", "value": "TypeError", "count": 5, "condition": "error=TypeError", **times}
+    assert {"name": "plan", "value": "trial", "count": 5, "condition": "plan=trial", **times} in found["values"]
+    assert found["since_ms"] == NOON_MS + 40 * 60_000
+    table = _rows(get("/api/new.csv?since=2026-01-01T12:40&name=plan").body)
+    assert {"TypeError", "trial"} <= {row["value"] for row in table}
+    assert get("/api/new?since=1h").json["errors"] == []
 
 
 def test_a_value_that_is_too_long_for_a_url_is_cut_and_has_no_filter(get: Get, chest: MemoryChest) -> None:
