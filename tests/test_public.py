@@ -81,7 +81,7 @@ PUBLIC = {
     ],
     "flask_chest.client": ["get_ip", "user_or_ip_key"],
     "flask_chest.dockerflow": ["Dockerflow", "checks"],
-    "django_chest": ["DjangoRecorder"],
+    "django_chest": ["DjangoRecorder", "record_commands"],
     "falcon_chest": ["FalconRecorder"],
     "bottle_chest": ["BottleRecorder"],
     "pyramid_chest": ["includeme", "recording_tween_factory"],

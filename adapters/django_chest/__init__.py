@@ -19,7 +19,9 @@ except ModuleNotFoundError as error:
         raise
     raise MissingDependencyError("django_chest needs Django: pip install 'wsgi-chest[django]'") from error
 
-__all__ = ["DjangoRecorder"]
+from django_chest.commands import record_commands
+
+__all__ = ["DjangoRecorder", "record_commands"]
 
 _BYPASS: Final = (
     "Django served a request that leaves no record, since it did not pass ChestMiddleware. In wsgi.py write"

@@ -16,6 +16,7 @@ from flask_chest.app_settings import AppSettings, FlaskOptions
 from flask_chest.cli import add_commands
 from flask_chest.g_variables import offer_chest_on_g
 from flask_chest.hooks import Watch
+from flask_chest.work.commands import record_commands
 from flask_chest.work.events import record_events
 from flask_chest.work.flask_work import FlaskWork
 
@@ -142,6 +143,16 @@ class FlaskRecorder:
         :param socketio: a ``flask_socketio.SocketIO``.
         """
         record_events(socketio, self)
+
+    def record_commands(self, app: Flask) -> None:
+        """Leave a record of each run of a command of the application, ``flask import-items``, also of blueprints and groups (``flask user add``).
+
+        Its name is what is typed, without arguments. Not recorded are Flask's own (``run``, ``shell``, ``routes``), those that other
+        packages add to every application, and ``flask chest``.
+
+        :param app: an application that :meth:`init_app` was called for.
+        """
+        record_commands(app, self)
 
     def _app_recorder(self) -> AppRecorder | None:
         if current_app and EXTENSION in current_app.extensions:

@@ -109,10 +109,13 @@ def test_django_tells_route_exception_and_the_user_who_was_loaded_anyway(tmp_pat
         assert example.ask("/admin/login/") == 200
         assert example.ask("/admin/login/", "POST", username="ada", password="pw", next="/admin/") == 302
         assert [example.ask(path) for path in ("/shop/items/3/", "/whoami/", "/admin/")] == [200, 200, 200]
-    records = example.records()
+    commands, records = example.records()[:2], example.records()[2:]
+    assert [(each.method, each.path, each.outcome) for each in commands] == [
+        ("COMMAND", "migrate", "ok"), ("COMMAND", "createsuperuser", "ok"),
+    ]  # fmt: skip
     item = "/shop/items/<int:number>/"
     names = {"django.view_name": "shop:item"}
-    assert {record.service for record in records} == {"mysite"}
+    assert {record.service for record in (*commands, *records)} == {"mysite"}
     assert [_told(record) for record in records] == [
         (200, item, None, names),
         (500, item, "ZeroDivisionError", {**names, "exception.message": "division by zero"}),

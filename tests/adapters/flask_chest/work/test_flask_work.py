@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from flask import Flask, g
+from flask.cli import AppGroup
 from flask_chest import FlaskRecorder
 from flask_socketio import Namespace, SocketIO
 
@@ -178,4 +180,34 @@ def test_each_event_of_socket_io_leaves_a_record(shop: Shop, register: Callable[
         ("EVENT", "/chat connect", "ok", None, {"is_known": True}),
         ("EVENT", "/chat say", "ok", None, {"length": 5}),
         ("EVENT", "/chat say", "error", "ValueError", {"length": 0}),
+    ]
+
+
+def test_each_command_of_the_application_is_recorded_and_no_command_that_looks_at_records(shop: Shop) -> None:
+    app = shop.create_app()
+    shop.recorder.record_commands(app)
+    users = AppGroup("user")
+    app.cli.add_command(users)
+
+    @users.command("add")
+    @click.argument("name")
+    def add(name: str) -> None:
+        g.added = name
+        if name == "nobody":
+            raise click.ClickException("no such user")
+
+    @app.cli.command("leave")
+    @click.pass_context
+    def leave(context: click.Context) -> None:
+        context.exit(3)
+
+    runner = app.test_cli_runner()
+    codes = [runner.invoke(args=words.split()).exit_code for words in ("user add ada", "user add nobody", "leave")]
+    assert codes == [0, 1, 3]
+    assert runner.invoke(args=["chest", "settings"]).exit_code == 0
+    told = [(record.method, record.path, record.outcome, record.error, record.variables) for record in shop.records]
+    assert told == [
+        ("COMMAND", "user add", "ok", None, {"added": "ada"}),
+        ("COMMAND", "user add", "error", "ClickException", {"added": "nobody"}),
+        ("COMMAND", "leave", "error", "Exit", {}),
     ]
