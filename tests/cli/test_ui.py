@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,9 +47,11 @@ def _running(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], st
 
 
 def _get(url: str, path: str, cookie: str = "") -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
-    connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
-    return connection.getresponse()
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:
+        connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
+        answer = connection.getresponse()
+        answer.read()
+        return answer
 
 
 @pytest.mark.slow

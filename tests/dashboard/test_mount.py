@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import textwrap
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,8 @@ def test_flask_takes_the_path_from_its_config(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-def test_under_a_prefix_behind_a_proxy_every_link_and_redirect_is_relative(tmp_path: Path) -> None:
+@pytest.mark.parametrize("worker_class", ["sync", "gthread", "gevent"])
+def test_under_a_prefix_behind_a_proxy_every_link_and_redirect_is_relative(worker_class: str, tmp_path: Path) -> None:
     with SQLiteChest(f"sqlite:///{tmp_path}/chest.sqlite3") as chest:
         chest.write([make_record(path="/cart")])
     (tmp_path / "shop.py").write_text(
@@ -174,13 +176,15 @@ def test_under_a_prefix_behind_a_proxy_every_link_and_redirect_is_relative(tmp_p
     )
 
     def get(path: str, user: str = "ada") -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-        connection.request("GET", path, headers={"X-Auth-User": user})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+            connection.request("GET", path, headers={"X-Auth-User": user})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
 
     options = ("--workers=2", f"--pythonpath={tmp_path}")
-    with gunicorn("shop:app", tmp_path, *options, environ={"SCRIPT_NAME": "/tools"}) as server:
+    with gunicorn(
+        "shop:app", tmp_path, *options, worker_class=worker_class, environ={"SCRIPT_NAME": "/tools"}
+    ) as server:
         assert get("/tools/__chest__/", "eve")[0] == 404
         status, headers, _ = get("/tools/__chest__")
         assert (status, headers["Location"]) == (308, "__chest__/")

@@ -43,6 +43,7 @@ _OF_FOLDERS: Final = {
     "tests/dashboard": "unit",
     "tests/dashboard/browser": "server",
     "tests/dashboard/test_built_files.py": "slow",
+    "tests/dashboard/test_stores.py": "server",
     "tests/delivery": "unit",
     "tests/demo": "unit",
     "tests/dockerflow": "unit",
