@@ -139,7 +139,9 @@ class LogChest(Chest):
         poll = select.poll()
         poll.register(file, select.POLLOUT)
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise ChestUnavailable(f"{self.name}: its reader takes nothing for {_TIMEOUT_SECONDS:g} s.")
+            raise ChestUnavailable(
+                f"{self.name}: its reader took nothing within {_TIMEOUT_SECONDS:g} s; does the program that reads it still run?"
+            )
 
 
 def summary_fields(record: Record) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def refused_of(
 
     A rule of the user's may refuse a row with any code: a trigger, row-level security, a deferred constraint. So may a
     store that takes nothing at all: no rights, a column that nothing fills. The code does not tell them apart; that another
-    record is taken does. If none is, no record is to blame.
+    record is taken does. If none is, the failure is not a record's.
 
     :param known_good: a record that the table has taken before; it is tried again under another id.
     :param is_over: asked before each try; True ends the search with what was found: the others are left for another one.
@@ -46,7 +46,7 @@ def unholdable(chest: str, error: Exception, refused: Sequence[str]) -> ChestErr
     """
     if refused:
         return RecordRejected(f"{chest} cannot hold a record: {error}", refused)
-    return ChestUnavailable(f"{chest} failed, and no record is to blame: {error}")
+    return ChestUnavailable(f"{chest} failed, though no single record is refused: {error}")
 
 
 def plain_record(service: str = "", release: str = "", host: str = "") -> Record:

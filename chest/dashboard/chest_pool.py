@@ -63,7 +63,7 @@ class ChestPool:
         return asked.wait(self._wait_seconds)
 
     def close(self) -> None:
-        """Close the chests that this pool opened and that nobody asks now."""
+        """Close the chests that this pool opened and that answer no question now."""
         for place in list(self._places):
             place.close()
 

@@ -62,7 +62,7 @@ class ChestPage:
     """The page as a WSGI application, and its endpoints; see ``docs/page.md``. It only reads.
 
     ``chest ui`` serves it on the loopback interface. ``ChestMiddleware(app, ui=ChestPage(allow=...))`` mounts it into an
-    application. It shows every record with its variables: whoever may see it sees what users did.
+    application. It shows every record with its variables: anyone who may see it sees what users did.
 
     Example::
 

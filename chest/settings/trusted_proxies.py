@@ -30,7 +30,7 @@ class TrustedProxies:
             given = int(given) if given.strip().isdecimal() else [each.strip() for each in given.split(",")]
         if isinstance(given, int):
             if isinstance(given, bool) or not 0 <= given <= _MOST_HOPS:
-                raise ValueError(f"{given!r} is no number of proxies from 0 to {_MOST_HOPS}")
+                raise ValueError(f"{given!r} is not a number of proxies from 0 to {_MOST_HOPS}")
             self.plain: int | tuple[str, ...] = given
             self.hops: int | None = given
             return
@@ -63,7 +63,7 @@ def trusted_proxies() -> OptionType:
 
 def _network(name: object) -> IPv4Network | IPv6Network:
     if not isinstance(name, str):
-        raise ValueError(f"{name!r} is no network")
+        raise ValueError(f"{name!r} is not a network such as 10.0.0.0/8")
     try:
         network = ip_network(name)
     except ValueError as error:

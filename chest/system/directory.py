@@ -75,7 +75,7 @@ def prepare_directory(path: Path) -> Path:
         complaint = _complaint(path)
     except OSError as error:
         raise DirectoryError(
-            f"cannot make {path}: {error.strerror}; set CHEST_DIRECTORY to a writable directory"
+            f"cannot create {path}: {error.strerror}; set CHEST_DIRECTORY to a writable directory"
         ) from error
     if complaint is not None:
         raise DirectoryError(f"{path} {complaint}")

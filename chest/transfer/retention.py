@@ -221,7 +221,7 @@ def _refuse_nonsense(
     if max_age is None and max_rows is None and max_bytes is None:
         raise SettingsError("Retention needs a bound: give max_age=, max_rows= or max_bytes=.")
     if max_age is not None and max_age <= timedelta():
-        raise SettingsError("max_age is more than nothing, such as timedelta(days=30).")
+        raise SettingsError("max_age must be more than 0, such as timedelta(days=30).")
     if max_rows is not None and max_rows < 0:
         raise SettingsError("max_rows is 0 or more.")
     if max_bytes is not None and max_bytes < _MIB:

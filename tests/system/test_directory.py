@@ -123,7 +123,7 @@ def test_a_directory_of_another_user_is_refused_and_one_below_it_proposed(
 
 
 def test_a_directory_that_cannot_be_made_is_an_error_of_ours_with_the_cure() -> None:
-    with pytest.raises(DirectoryError, match=r"cannot make /proc/chest/shop: .*; set CHEST_DIRECTORY"):
+    with pytest.raises(DirectoryError, match=r"cannot create /proc/chest/shop: .*; set CHEST_DIRECTORY"):
         prepare_directory(Path("/proc/chest/shop"))
 
 

@@ -145,7 +145,7 @@ def test_a_child_of_a_fork_in_the_middle_of_a_write_refuses_to_touch_the_databas
     begun, ended = threading.Event(), threading.Event()
 
     def write_slowly() -> None:
-        with chest._writing.use():
+        with chest.writing.use():
             begun.set()
             ended.wait()
 
@@ -192,14 +192,14 @@ def _insert(chest: SQLiteChest, connection: Any) -> None:
 
 def test_what_a_use_did_not_commit_is_undone(chest: SQLiteChest, execute: Execute) -> None:
     chest.open()
-    with chest._writing.use() as connection:
+    with chest.writing.use() as connection:
         _insert(chest, connection)
     assert execute("SELECT count(*) FROM chest_records") == [(0,)]
 
 
 def test_an_interrupted_use_leaves_no_lock_behind(chest: SQLiteChest, execute: Execute) -> None:
     chest.open()
-    with pytest.raises(KeyboardInterrupt), chest._writing.use() as connection:  # noqa: PT012 - the interrupt comes in it
+    with pytest.raises(KeyboardInterrupt), chest.writing.use() as connection:  # noqa: PT012 - the interrupt comes in it
         _insert(chest, connection)
         raise KeyboardInterrupt
     execute("DELETE FROM chest_records")

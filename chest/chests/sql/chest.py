@@ -88,7 +88,8 @@ class SQLChest(CountingChest):
         self._database = database_of(target)
         self._words = self._database.words
         self._table = record_table(target.table, self._database, has_request_id_index=target.has_request_id_index)
-        self._writing = ForkSafeConnection(self._database, self._connect_to_write, self._database.prepare)
+        self.writing = ForkSafeConnection(self._database, self._connect_to_write, self._database.prepare)
+        """The connection that writes, prepared for it: ``with chest.writing.use() as connection``."""
         self._reading = ForkSafeConnection(self._database, self._connect_to_read)
         self._has_looked_at_index = not target.has_request_id_index
         """Once a process: it takes as long as the server may, and must not come before each batch."""
@@ -99,7 +100,7 @@ class SQLChest(CountingChest):
         """The last record that was stored, to tell a record that is refused from a store that takes none."""
 
     def open(self) -> None:
-        with self._database.explained(), self._writing.use():
+        with self._database.explained(), self.writing.use():
             pass
 
     def write(self, records: Sequence[Record]) -> None:
@@ -108,7 +109,7 @@ class SQLChest(CountingChest):
         is_connected = False
         try:
             rows = self._database.rows(records, datetime.now(UTC))
-            with self._writing.use() as connection, self._database.exclusive_write(connection, self._table.name):
+            with self.writing.use() as connection, self._database.exclusive_write(connection, self._table.name):
                 is_connected = True
                 columns = self._missing.written
                 self._database.insert(connection, self._table, columns, values_of(rows, columns))
@@ -130,7 +131,7 @@ class SQLChest(CountingChest):
             super().write_new(records, meanwhile)
 
     def _try_copy(self, records: Sequence[Record], meanwhile: Callable[[], object]) -> bool:
-        with suppress(DBAPIError, TypeError, ValueError), self._writing.use() as connection:
+        with suppress(DBAPIError, TypeError, ValueError), self.writing.use() as connection:
             rows = self._database.rows(records, datetime.now(UTC))
             with self._database.exclusive_write(connection, self._table.name):
                 columns = self._missing.written
@@ -154,11 +155,11 @@ class SQLChest(CountingChest):
         return self._missing.notices
 
     def wait_at_most(self, seconds: float) -> bool:
-        self._writing.close()  # the next connection waits no longer
+        self.writing.close()  # the next connection waits no longer
         return self._database.wait_at_most(seconds)
 
     def close(self) -> None:
-        self._writing.close()
+        self.writing.close()
         self._reading.close()
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
@@ -201,7 +202,7 @@ class SQLChest(CountingChest):
         removed = 0
         for start in range(0, len(stored), _REMOVED_AT_ONCE):
             places = [row.cursor for row in stored[start : start + _REMOVED_AT_ONCE]]
-            with self._database.explained(), self._writing.use() as connection:
+            with self._database.explained(), self.writing.use() as connection:
                 removed += connection.execute(delete(self._table).where(self._table.c.seq.in_(places))).rowcount
                 connection.commit()
         return removed
@@ -226,7 +227,7 @@ class SQLChest(CountingChest):
         found: list[str] = []
         with (
             suppress(DBAPIError, ChestUnavailable, ValueError),
-            self._writing.use() as connection,
+            self.writing.use() as connection,
             self._database.exclusive_write(connection, self._table.name),
         ):
 

@@ -220,7 +220,7 @@ class Database(ABC):
             return RecordRejected(self.told_of_refusal(error), refused)
         told = self.explain(error)
         if isinstance(told, RecordRejected):
-            return ChestUnavailable(f"{self.name} failed, and no record is to blame: {told}")
+            return ChestUnavailable(f"{self.name} failed, though no single record is refused: {told}")
         return told
 
     @contextmanager

@@ -31,10 +31,11 @@ class VariablesChest(VariablesTable):
         self.name = target.name
         self._database = database_of(target)
         self._table = _table(target.table, self._database)
-        self._writing = ForkSafeConnection(self._database, self._connect, self._database.prepare)
+        self.writing = ForkSafeConnection(self._database, self._connect, self._database.prepare)
+        """The connection that writes, prepared for it: ``with chest.writing.use() as connection``."""
 
     def open(self) -> None:
-        with self._database.explained(), self._writing.use():
+        with self._database.explained(), self.writing.use():
             pass
 
     def write(self, records: Sequence[Record]) -> None:
@@ -50,14 +51,14 @@ class VariablesChest(VariablesTable):
             super().write_triples(triples)
 
     def insert(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        with self._writing.use() as connection:
+        with self.writing.use() as connection:
             self._database.insert(connection, self._table, VARIABLE_COLUMNS, rows)
             connection.commit()
 
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records are refused, tried on a new connection; nothing is stored."""
         found: list[str] = []
-        with suppress(DBAPIError, ChestUnavailable, ValueError), self._writing.use() as connection:
+        with suppress(DBAPIError, ChestUnavailable, ValueError), self.writing.use() as connection:
 
             def try_store(tried: Sequence[Record]) -> bool:
                 rows = triple_rows(_triples(tried)) or [("", "", "")]
@@ -77,11 +78,11 @@ class VariablesChest(VariablesTable):
                     self._database.require_rights(connection, self._table, VARIABLE_COLUMNS)
 
     def wait_at_most(self, seconds: float) -> bool:
-        self._writing.close()
+        self.writing.close()
         return self._database.wait_at_most(seconds)
 
     def close(self) -> None:
-        self._writing.close()
+        self.writing.close()
 
     def _connect(self) -> Connection:
         connection = self._database.connect_to_write()

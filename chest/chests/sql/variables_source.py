@@ -43,7 +43,7 @@ class VariablesSource(VariablesChest, VariablesSourceTable):
         if not stored:
             return 0
         places = [row.cursor for row in stored]
-        with self._database.explained(), self._writing.use() as connection:
+        with self._database.explained(), self.writing.use() as connection:
             removed = connection.execute(delete(self._table).where(self._table.c.unique_id.in_(places))).rowcount
             connection.commit()
         return removed

@@ -67,7 +67,9 @@ def sql(url: str | None, shell: bool, service: str | None) -> None:
     scheme = meant.partition(":")[0].lower() if isinstance(meant, str) else ""
     scheme = {"mariadb": "mysql"}.get(scheme, scheme)
     if not isinstance(meant, str) or scheme not in _WORDS:
-        raise SettingsError(f"{label_of(meant)} is no SQL chest; chest top, compare and values ask every chest")
+        raise SettingsError(
+            f"{label_of(meant)} is not a SQL chest; chest top, chest compare and chest values work with every chest"
+        )
     table = table_of(parse_qs(urlsplit(meant).query).get("table", [DEFAULT_TABLE])[0])
     click.echo(f"{click.style(table, bold=True)}: seq (integer), {', '.join(map(_column, STORED_COLUMNS))}")
     for title, query in queries(scheme, table).items():

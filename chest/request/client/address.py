@@ -96,7 +96,7 @@ def client_address(environ: WSGIEnvironment, trusted_proxies: Given = (), header
     :param trusted_proxies: networks, and ``unix`` for a peer behind a unix socket; or the number of proxies that each request
         passes. If a request can pass fewer, its client chooses the address: networks are safer.
     :param header: the one header that the proxies write. It must be one that they set or append to themselves.
-    :raises SettingsError: ``trusted_proxies`` has something that is no network.
+    :raises SettingsError: ``trusted_proxies`` has an entry that is not a network.
     """
     given = trusted_proxies if isinstance(trusted_proxies, int | str) else tuple(trusted_proxies)
     return _prepared(given, header).of(environ)

@@ -62,7 +62,10 @@ def test_a_password_is_not_shown(run: Run, url: str) -> None:
 def test_a_chest_without_sql_is_an_error_that_names_the_commands_that_ask_it(run: Run) -> None:
     result = run("sql", "memory:here")
     assert result.exit_code == 2
-    assert "memory:here is no SQL chest; chest top, compare and values ask every chest" in result.stderr
+    assert (
+        "memory:here is not a SQL chest; chest top, chest compare and chest values work with every chest"
+        in result.stderr
+    )
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")

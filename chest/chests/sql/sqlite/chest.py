@@ -69,7 +69,8 @@ class SQLiteChest(CountingChest):
         self.name = target.name
         self._table, self._has_request_id_index = target.table, target.has_request_id_index
         self._database = SQLiteDatabase(target)
-        self._writing = ForkSafeConnection(self._database, self._connect_to_write, self._database.prepare)
+        self.writing = ForkSafeConnection(self._database, self._connect_to_write, self._database.prepare)
+        """The connection that writes, prepared for it: ``with chest.writing.use() as connection``."""
         self._reading = ForkSafeConnection(self._database, self._connect_to_read)
         self._missing = MissingColumns(self.name, self._table)
         self._read_without: Sequence[str] = ()
@@ -78,7 +79,7 @@ class SQLiteChest(CountingChest):
         """The last record that was stored, to tell a record that is refused from a table that takes none."""
 
     def open(self) -> None:
-        with self._database.explained(), self._writing.use():
+        with self._database.explained(), self.writing.use():
             pass
 
     def write(self, records: Sequence[Record]) -> None:
@@ -86,7 +87,7 @@ class SQLiteChest(CountingChest):
             return
         try:
             rows = rows_of(records, _stored_at())
-            with self._writing.use() as connection:
+            with self.writing.use() as connection:
                 columns = self._missing.written
                 connection.execute("BEGIN IMMEDIATE")
                 insert(connection, self._table, columns, values_of(rows, columns))
@@ -98,7 +99,7 @@ class SQLiteChest(CountingChest):
                 # Without SQLite's error: it may show the row that is refused.
                 raise RecordRejected(f"{self.name} refused a record: {error}.", refused) from None
             if isinstance(told, RecordRejected):
-                raise ChestUnavailable(f"{self.name} failed, and no record is to blame: {told}") from None
+                raise ChestUnavailable(f"{self.name} failed, though no single record is refused: {told}") from None
             raise told from error
         # What the driver and the encoder raise for a value they cannot take: too large, no Unicode, no JSON.
         except (OverflowError, TypeError, ValueError) as error:
@@ -120,11 +121,11 @@ class SQLiteChest(CountingChest):
         return [*([notice] if (notice := version_notice()) else []), *self._missing.notices]
 
     def wait_at_most(self, seconds: float) -> bool:
-        self._writing.close()  # the next connection waits no longer
+        self.writing.close()  # the next connection waits no longer
         return self._database.wait_at_most(seconds)
 
     def close(self) -> None:
-        self._writing.close()
+        self.writing.close()
         self._reading.close()
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
@@ -176,7 +177,7 @@ class SQLiteChest(CountingChest):
         removed = 0
         for start in range(0, len(stored), _REMOVED_AT_ONCE):
             places = [row.cursor for row in stored[start : start + _REMOVED_AT_ONCE]]
-            with self._database.explained(), self._writing.use() as connection:
+            with self._database.explained(), self.writing.use() as connection:
                 removed += delete(connection, self._table, "seq", places)
         return removed
 
@@ -194,7 +195,7 @@ class SQLiteChest(CountingChest):
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records are refused; nothing is stored."""
         found: list[str] = []
-        with suppress(sqlite3.Error, ChestUnavailable, ValueError), self._writing.use() as connection:
+        with suppress(sqlite3.Error, ChestUnavailable, ValueError), self.writing.use() as connection:
             found = refused_of(records, partial(self._try_store, connection), self._known_good)
             connection.rollback()
         return found

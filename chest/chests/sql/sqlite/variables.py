@@ -34,14 +34,15 @@ class SQLiteVariables(VariablesTable):
         self.name = target.name
         self._table = target.table
         self._database = SQLiteDatabase(target)
-        self._writing = ForkSafeConnection(self._database, self._connect, self._database.prepare)
+        self.writing = ForkSafeConnection(self._database, self._connect, self._database.prepare)
+        """The connection that writes, prepared for it: ``with chest.writing.use() as connection``."""
 
     def open(self) -> None:
-        with self._database.explained(), self._writing.use():
+        with self._database.explained(), self.writing.use():
             pass
 
     def insert(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        with self._database.explained(), self._writing.use() as connection:
+        with self._database.explained(), self.writing.use() as connection:
             connection.execute("BEGIN IMMEDIATE")
             insert(connection, self._table, VARIABLE_COLUMNS, rows)
             connection.commit()
@@ -61,11 +62,11 @@ class SQLiteVariables(VariablesTable):
         return [notice] if (notice := version_notice()) else []
 
     def wait_at_most(self, seconds: float) -> bool:
-        self._writing.close()
+        self.writing.close()
         return self._database.wait_at_most(seconds)
 
     def close(self) -> None:
-        self._writing.close()
+        self.writing.close()
 
     def _connect(self) -> FileConnection:
         connection = self._database.connect_to_write()
@@ -100,7 +101,7 @@ class SQLiteVariablesSource(SQLiteVariables, VariablesSourceTable):
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         if not stored:
             return 0
-        with self._database.explained(), self._writing.use() as connection:
+        with self._database.explained(), self.writing.use() as connection:
             return delete(connection, self._table, "unique_id", [row.cursor for row in stored])
 
     def close(self) -> None:

@@ -139,7 +139,7 @@ def test_a_user_whose_rights_leave_out_a_new_column_writes_without_it_and_is_tol
 def test_changing_the_table_leaves_the_sessions_timeout_for_locks_as_it_was(chest: SQLChest, execute: Execute) -> None:
     make_table_without(chest, execute, "status")
     chest.open()
-    with chest._writing.use() as connection:
+    with chest.writing.use() as connection:
         timeout_seconds = connection.exec_driver_sql("SELECT @@SESSION.lock_wait_timeout").scalar()
     assert timeout_seconds == chest._database.target.timeout_seconds
 

@@ -21,7 +21,7 @@ everywhere = pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql5
 
 
 def _indexed(chest: SQLChest) -> list[str]:
-    with chest._writing.use() as connection:
+    with chest.writing.use() as connection:
         indexes = inspect(connection).get_indexes("chest_records")
     return [str(index["name"]) for index in indexes if index["column_names"] == ["request_id"]]
 

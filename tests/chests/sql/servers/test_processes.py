@@ -59,7 +59,7 @@ def test_a_child_may_begin_while_its_parent_is_writing(server: DatabaseServer, u
         holds, may_end = threading.Event(), threading.Event()
 
         def use_for_long() -> None:
-            with chest._writing.use() as connection:
+            with chest.writing.use() as connection:
                 connection.exec_driver_sql("SELECT 1")
                 holds.set()
                 may_end.wait(60)
@@ -78,7 +78,7 @@ def test_a_child_may_begin_while_its_parent_is_writing(server: DatabaseServer, u
 def _session(chest: SQLChest, server: DatabaseServer) -> int:
     """The server's number of the session in which the chest writes."""
     function = "pg_backend_pid()" if server.scheme == "postgresql" else "CONNECTION_ID()"
-    with chest._writing.use() as connection:
+    with chest.writing.use() as connection:
         return int(connection.exec_driver_sql(f"SELECT {function}").scalar_one())
 
 
@@ -126,7 +126,7 @@ def test_a_certificate_that_is_vouched_for_is_taken_and_another_is_refused(
     for query in (any_, full.format(certificate)):
         with SQLChest(tls_server.url(database, query=query)) as chest:
             chest.write([make_record()])
-            with chest._writing.use() as connection:
+            with chest.writing.use() as connection:
                 assert connection.exec_driver_sql(encrypted).scalar_one() == 1
     stranger = tmp_path / "stranger.crt"
     subprocess.run(

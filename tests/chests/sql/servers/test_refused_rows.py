@@ -204,7 +204,7 @@ def test_no_record_is_refused_for_a_lock_that_only_its_row_waits_for_in_mysql(
         execute("INSERT INTO totals VALUES (0)")
         _add_mysql_rule(execute, "UPDATE totals SET n = n + 1")
         records = [make_record(), make_record(path="/bad"), make_record()]
-        with other._writing.use() as connection:
+        with other.writing.use() as connection:
             connection.exec_driver_sql("UPDATE totals SET n = 5")
             with pytest.raises(ChestUnavailable):
                 chest.write(records)

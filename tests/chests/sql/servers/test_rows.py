@@ -132,7 +132,7 @@ def test_a_writer_waits_for_its_turn_and_not_for_longer_than_said(server: Databa
     with SQLChest(url) as first, SQLChest(f"{url}?timeout_seconds=1") as second:
         first.open()
         second.open()
-        with first._writing.use() as connection, first._database.exclusive_write(connection, "chest_records"):
+        with first.writing.use() as connection, first._database.exclusive_write(connection, "chest_records"):
             with pytest.raises(ChestUnavailable):
                 second.write([make_record()])
             connection.commit()
@@ -173,7 +173,7 @@ def test_a_session_that_the_server_ended_is_begun_anew_unnoticed(
     server: DatabaseServer, chest: SQLChest, execute: Execute
 ) -> None:
     chest.write([make_record()])
-    with chest._writing.use() as connection:
+    with chest.writing.use() as connection:
         is_postgresql = server.scheme == "postgresql"
         pid = connection.exec_driver_sql(
             f"SELECT {'pg_backend_pid()' if is_postgresql else 'CONNECTION_ID()'}"
@@ -218,9 +218,9 @@ def test_checking_and_reading_make_nothing(chest: SQLChest, execute: Execute) ->
 
 @everywhere
 def test_a_table_has_an_index_on_time_and_one_on_request_id_when_asked_for(url: str, execute: Execute) -> None:
-    with SQLChest(url) as chest, chest._writing.use() as connection:
+    with SQLChest(url) as chest, chest.writing.use() as connection:
         assert _indexed(inspect(connection)) == {"time_ns", "id"}
-    with SQLChest(f"{url}?index=request_id") as chest, chest._writing.use() as connection:
+    with SQLChest(f"{url}?index=request_id") as chest, chest.writing.use() as connection:
         assert _indexed(inspect(connection)) == {"time_ns", "id", "request_id"}
 
 

@@ -68,7 +68,7 @@ def test_what_a_database_sets_for_its_sessions_changes_no_record(
 def test_what_is_pinned_ends_with_the_transaction(chest: SQLChest, execute: Execute) -> None:
     ((database,),) = execute("SELECT current_database()")
     execute(f"ALTER DATABASE {database} SET datestyle = 'German, DMY'")
-    with chest._writing.use() as connection:
+    with chest.writing.use() as connection:
         assert connection.exec_driver_sql("SHOW datestyle").scalar_one() == "ISO, DMY"
         connection.commit()
         driver: Any = connection.connection.driver_connection
@@ -88,7 +88,7 @@ def test_writers_with_another_search_path_take_turns_on_the_same_table(
         execute(f"CREATE SCHEMA {user} AUTHORIZATION {user}")
         with SQLChest(f"{other_url}?timeout_seconds=0.5") as other:
             other.write([make_record()])
-            with chest._writing.use() as connection, chest._database.exclusive_write(connection, "chest_records"):
+            with chest.writing.use() as connection, chest._database.exclusive_write(connection, "chest_records"):
                 with pytest.raises(ChestUnavailable):
                     other.write([make_record()])
                 connection.commit()

@@ -24,7 +24,7 @@ def test_a_table_that_is_locked_puts_nothing_into_the_applications_log(
     with SQLChest(url) as holder, SQLChest(f"{url}?timeout_seconds=0.4") as chest:
         holder.open()
         chest.write([make_record()])
-        with caplog.at_level(logging.DEBUG), holder._writing.use() as connection:
+        with caplog.at_level(logging.DEBUG), holder.writing.use() as connection:
             is_postgresql = server.scheme == "postgresql"
             lock = "LOCK TABLE chest_records" if is_postgresql else "LOCK TABLES chest_records WRITE"
             connection.exec_driver_sql(lock)

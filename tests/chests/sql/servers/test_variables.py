@@ -25,7 +25,7 @@ def test_a_server_gets_the_same_rows(url: str) -> None:
         chest.write_triples((f"name-{place}", place, "r-3") for place in range(3000))
         with pytest.raises(RecordRejected):
             chest.write_triples([("good", "1", "r-4"), ("bad", "\ud800", "r-4")])
-        with chest._writing.use() as connection:
+        with chest.writing.use() as connection:
             rows = connection.exec_driver_sql("SELECT * FROM variables ORDER BY unique_id").all()
     assert rows[:6] == [
         (1, "r-1", "b", "x\\\"'%s{},"),

@@ -116,8 +116,8 @@ def test_no_record_is_refused_for_a_failure_that_is_not_its_own(
         raise ValueError("a bug, not a record")
 
     with monkeypatch.context() as broken:
-        broken.setattr(chest._writing, "_prepare", fail)
-        with pytest.raises(ChestUnavailable, match="no record is to blame"):
+        broken.setattr(chest.writing, "_prepare", fail)
+        with pytest.raises(ChestUnavailable, match="no single record is refused"):
             chest.write([make_record()])
     chest.write([make_record()])
     assert len(chest.read()) == 1
