@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ def health(
             "store": about,
             "services": found,
             "recorder": None if recorder is None else {"service": _service(recorder), **recorder.stats()},
+            "counts": _counts(recorder, errors),
             "errors": errors,
         },
         [
@@ -82,6 +83,17 @@ def _directories(recorder: Recorder | None, given: Sequence[Path], errors: list[
     except ChestError as error:
         errors.append(printable(str(error)))
         return ()
+
+
+def _counts(recorder: Recorder | None, errors: list[str]) -> Mapping[str, int] | None:
+    """What all processes of the recorder have counted; None if it keeps no counts (``metrics``)."""
+    if recorder is None or not recorder.settings.metrics:
+        return None
+    try:
+        return recorder.counted().counts
+    except ChestError as error:
+        errors.append(printable(str(error)))
+        return None
 
 
 def _service(recorder: Recorder) -> str:

@@ -59,6 +59,14 @@ def test_a_recorders_ring_and_counts_are_shown(tmp_path: Path) -> None:
         MemoryChest("memory:health").clear()
 
 
+def test_counts_are_of_all_processes_if_the_recorder_keeps_them(tmp_path: Path) -> None:
+    with Recorder([MemoryChest()], directory=tmp_path / "rings", service="shop", metrics=True) as recorder:
+        recorder.prepare()
+        recorder.offer(make_record())
+        recorder.flush(60)
+        assert ask(ChestPage(allow="everybody").of(recorder), "/api/health").json["counts"]["taken"] == 1
+
+
 def test_a_store_that_is_down_does_not_hide_what_waits_for_it(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     page = ChestPage(f"sqlite:///{tmp_path}/none.sqlite3", allow="everybody", directories=[tmp_path, tmp_path / "no"])
