@@ -13,7 +13,7 @@ from chest.chests.asking.cube import Cube, CubeQuestion, Sample, Step
 from chest.chests.asking.latest import Latest, latest_by_reading
 from chest.chests.asking.tally import cube_by_reading, sample_by_reading, time_range_by_reading
 from chest.chests.query import EVERYTHING, Query
-from chest.chests.upkeep import CoordinationStore, RetentionBackend
+from chest.chests.upkeep import CoordinationStore, RetentionBackend, VariableIndexes
 from chest.record.record import Record
 
 __all__ = ["Chest", "Cube", "Cursor", "Latest", "Query", "ReadableChest", "Sample", "StoredRecord"]
@@ -211,4 +211,8 @@ class ReadableChest(Chest):
 
     def retention(self) -> RetentionBackend | None:
         """How to remove many records without keeping others waiting; None if there is only :meth:`remove`."""
+        return None
+
+    def variable_indexes(self) -> VariableIndexes | None:
+        """How to make an index on one variable; None if this chest has no such indexes."""
         return None

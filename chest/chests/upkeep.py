@@ -1,12 +1,15 @@
-"""What a readable chest may offer beside reading: ``CoordinationStore``, to agree in, and ``RetentionBackend``, to keep it small."""
+"""What a readable chest may offer beside reading: a ``CoordinationStore``, a ``RetentionBackend``, and ``VariableIndexes``."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-__all__ = ["CoordinationStore", "RetentionBackend", "VersionedValue"]
+from chest.chests.asking.conditions import Name
+
+__all__ = ["CoordinationStore", "RetentionBackend", "VariableIndex", "VariableIndexes", "VersionedValue"]
 
 
 class VersionedValue(NamedTuple):
@@ -78,6 +81,43 @@ class RetentionBackend(ABC):
     @abstractmethod
     def reclaim(self, limit_bytes: int) -> int:
         """Give free room back to the file system, in one short step; returns the bytes given back; 0: no more to give."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection to the store; the next call opens it again."""
+
+
+class VariableIndex(NamedTuple):
+    """An index on one variable or attribute."""
+
+    name: Name
+    size_bytes: int | None
+    """How much room it takes; None if the store does not tell."""
+
+
+class VariableIndexes(ABC):
+    """Indexes on single variables and attributes, made on request only: each makes every write dearer.
+
+    A filter that asks for a value (``plan=free``) uses them.
+    """
+
+    holds_up_writers: ClassVar[bool]
+    """True if nothing can be written while an index is made."""
+
+    @abstractmethod
+    def found(self) -> Sequence[VariableIndex]:
+        """Those that were made here."""
+
+    @abstractmethod
+    def make(self, name: Name) -> None:
+        """Make the index, however long that takes; nothing happens if it is there.
+
+        :raises SettingsError: the store cannot have an index on such a name.
+        """
+
+    @abstractmethod
+    def drop(self, name: Name) -> bool:
+        """Remove the index; False if it was not there."""
 
     @abstractmethod
     def close(self) -> None:

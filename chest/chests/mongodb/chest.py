@@ -20,6 +20,7 @@ from chest.chests.mongodb.coordination import MongoCoordinationStore
 from chest.chests.mongodb.documents import STORED_NAMES, documents_of, filter_of, rejection_of, stored_record_of
 from chest.chests.mongodb.expressions import conditions_of
 from chest.chests.mongodb.failures import asking, failure_of, is_unauthorized
+from chest.chests.mongodb.indexes import MongoVariableIndexes
 from chest.chests.mongodb.pieces import MongoPieces
 from chest.chests.mongodb.sequence import StoringOrder
 from chest.chests.mongodb.url import MongoTarget
@@ -149,6 +150,9 @@ class MongoChest(CountingChest):
 
     def coordination(self) -> MongoCoordinationStore:
         return MongoCoordinationStore(self._target)
+
+    def variable_indexes(self) -> MongoVariableIndexes:
+        return MongoVariableIndexes(self._target)
 
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         removed = 0

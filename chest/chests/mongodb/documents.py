@@ -12,12 +12,14 @@ from bson.datetime_ms import DatetimeMS
 from bson.dbref import DBRef
 from bson.int64 import Int64
 
+from chest.chests.asking.conditions import Name
 from chest.chests.contract import StoredRecord
 from chest.chests.query import Query
 from chest.errors import RecordRejected
 from chest.record.decoding import record_of_fields
 from chest.record.encoding import decode
 from chest.record.record import Record
+from chest.record.text import is_storable
 
 _NAMES: Final = ("_id", *Record._fields[1:])
 STORED_NAMES: Final = (*_NAMES, "seq", "stored_at")
@@ -107,7 +109,32 @@ def filter_of(query: Query) -> dict[str, Any]:
     for name, typed in query.variables.items():
         if _PLAIN_NAME.fullmatch(name):
             found[f"variables.{name}"] = _variable_filter(typed)
+    for condition in query.conditions:
+        path = path_of(condition.name)
+        if path is not None and condition.kind == "equals" and not condition.is_negated:
+            wanted = _values_filter(condition.values)
+            if wanted is not None:
+                found.setdefault(path, wanted)
     return found
+
+
+def path_of(name: Name) -> str | None:
+    """A variable or an attribute as a filter names it; None if MongoDB would take the name for something else."""
+    if name.place == "field" or not _PLAIN_NAME.fullmatch(name.name):
+        return None
+    return f"{name.place}s.{name.name}"
+
+
+def _values_filter(values: Sequence[Any]) -> dict[str, Any] | None:
+    """What at least holds of a value that is one of these, so that an index can be used; None: nothing can be said."""
+    if not all(isinstance(value, str) and is_storable(value) for value in values):
+        return None
+    filters = [_variable_filter(value) for value in values]
+    return (
+        {"$in": [value for each in filters for value in each["$in"]]}
+        if all("$in" in each for each in filters)
+        else None
+    )
 
 
 def _within(number: int) -> int:

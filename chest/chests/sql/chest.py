@@ -39,6 +39,7 @@ from chest.chests.sql.schema import (
 )
 from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.chests.sql.url import SQLTarget
+from chest.chests.upkeep import VariableIndexes
 from chest.errors import ChestUnavailable, RecordRejected
 from chest.record.record import Record
 from chest.system.fork_safe_connection import ForkSafeConnection
@@ -221,6 +222,10 @@ class SQLChest(CountingChest):
 
     def retention(self) -> SQLRetentionBackend:
         return SQLRetentionBackend(self._database, self._table)
+
+    def variable_indexes(self) -> VariableIndexes | None:
+        kind = type(self._database).variable_index_kind
+        return None if kind is None else kind(self._database, self._table.name)
 
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records are refused, tried on a new connection; nothing is stored."""

@@ -52,6 +52,8 @@ class Database(ABC):
     types: ClassVar[ColumnTypes]
     words: ClassVar[Words]
     """How it says a question."""
+    variable_index_kind: ClassVar[type[Any] | None] = None
+    """A class of ``VariableIndexes`` that takes this database and the name of a table; None if there are no such indexes."""
     checks_json: ClassVar[bool]
     """True if the database refuses text that is not JSON."""
 

@@ -52,9 +52,11 @@ class _PostgreSQLWords(Words):
         return f"({json} #>> '{{}}')"
 
     def compares_number(self, json: str, operator: str, value: int | float) -> Part:
+        return Part(f"{self.number_of(json)} {operator} CAST(%s AS numeric)", (encode(value).decode(),))
+
+    def number_of(self, json: str) -> str:
         """With CASE: PostgreSQL may look at the conditions beside AND in any order, and a text is no number."""
-        number = f"CASE WHEN {self.is_number(json)} THEN {self.text_of(json)}::numeric END"
-        return Part(f"{number} {operator} CAST(%s AS numeric)", (encode(value).decode(),))
+        return f"CASE WHEN {self.is_number(json)} THEN {self.text_of(json)}::numeric END"
 
     def group_of(self, json: str) -> str:
         return f"{json}::text"

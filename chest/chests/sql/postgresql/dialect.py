@@ -21,11 +21,11 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from chest.chests.sql.asking.words import Words
 from chest.chests.sql.columns import STORED_COLUMNS
 from chest.chests.sql.dialect import ColumnTypes
 from chest.chests.sql.postgresql.asking import POSTGRESQL_WORDS
 from chest.chests.sql.postgresql.connection import BoundedConnection
+from chest.chests.sql.postgresql.indexes import PostgreSQLVariableIndexes
 from chest.chests.sql.postgresql.refusal import kind_of_refusal
 from chest.chests.sql.postgresql.rows import array_text, insert_text, same_columns
 from chest.chests.sql.rows import finished_rows
@@ -82,7 +82,8 @@ class PostgreSQLDatabase(ServerDatabase):
     """PostgreSQL, from version 12 on: for the column ``recorded_at``, the time of the request, computed from ``time_ns``."""
 
     driver = "postgresql+psycopg"
-    words: ClassVar[Words] = POSTGRESQL_WORDS
+    words = POSTGRESQL_WORDS
+    variable_index_kind = PostgreSQLVariableIndexes
     types: ClassVar[ColumnTypes] = ColumnTypes(
         counter=BigInteger(), id=Text(), short_text=Text(), text=Text(), json=JSONB(), moment=TIMESTAMP(timezone=True)
     )

@@ -23,6 +23,7 @@ from chest.chests.sql.sqlite.columns import add_missing, column_names, note_miss
 from chest.chests.sql.sqlite.coordination import SQLiteCoordinationStore
 from chest.chests.sql.sqlite.database import SQLiteDatabase, closed_on_error
 from chest.chests.sql.sqlite.failure import may_be_of_a_record, version_notice
+from chest.chests.sql.sqlite.indexes import SQLiteVariableIndexes
 from chest.chests.sql.sqlite.reading import pages_of_rows, source_of
 from chest.chests.sql.sqlite.retention import SQLiteRetentionBackend
 from chest.chests.sql.sqlite.table import delete, insert, make_tables, require_fit
@@ -191,6 +192,9 @@ class SQLiteChest(CountingChest):
 
     def retention(self) -> SQLiteRetentionBackend:
         return SQLiteRetentionBackend(self._database, self._table)
+
+    def variable_indexes(self) -> SQLiteVariableIndexes:
+        return SQLiteVariableIndexes(self._database, self._table)
 
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records are refused; nothing is stored."""

@@ -1,0 +1,107 @@
+"""``PostgreSQLVariableIndexes``: indexes on the expressions that a filter asks for, made without holding up a writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from chest.chests.asking.conditions import Name
+from chest.chests.sql.postgresql.asking import POSTGRESQL_WORDS
+from chest.chests.upkeep import VariableIndex, VariableIndexes
+from chest.errors import SettingsError
+
+if TYPE_CHECKING:
+    from chest.chests.sql.postgresql.dialect import PostgreSQLDatabase
+
+__all__ = ["PostgreSQLVariableIndexes"]
+
+_LONGEST_SECONDS: Final = 86_400.0
+_MARK: Final = "chest: index on "
+"""Begins the comment on an index, which says what it is on."""
+_FOUND: Final = """
+    SELECT obj_description(i.indexrelid), sum(pg_relation_size(i.indexrelid)) FROM pg_index AS i
+    WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND starts_with(obj_description(i.indexrelid), %s) GROUP BY 1 ORDER BY 1"""
+
+
+class PostgreSQLVariableIndexes(VariableIndexes):
+    """Two for a name: on its texts, and on its numbers, as ``42`` also asks for ``"42"``.
+
+    :param database: the chest's.
+    :param table: the chest's.
+    """
+
+    holds_up_writers: ClassVar[bool] = False
+
+    def __init__(self, database: PostgreSQLDatabase, table: str) -> None:
+        self._database, self._table = database, table
+
+    def found(self) -> Sequence[VariableIndex]:
+        with self._connected() as connection:
+            rows = connection.exec_driver_sql(_FOUND, (f'"{self._table}"', _MARK)).fetchall()
+        found = []
+        for said, size in rows:
+            place, _, name = str(said).removeprefix(_MARK).partition(" ")
+            found.append(VariableIndex(Name("variable" if place == "variable" else "attribute", name), int(size)))
+        return found
+
+    def make(self, name: Name) -> None:
+        json = None if name.place == "field" else POSTGRESQL_WORDS.json(name)
+        if json is None:
+            raise SettingsError(f"{self._database.name} cannot have an index on {name.name!r}.")
+        is_text, number = POSTGRESQL_WORDS.text_of(json), POSTGRESQL_WORDS.number_of(json)
+        with self._connected() as connection:
+            for index, expression in zip(self._names(name), (is_text, number), strict=True):
+                _run(connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{index}"') if not _is_valid(
+                    connection, index
+                ) else None
+                try:
+                    _run(
+                        connection,
+                        f'CREATE INDEX CONCURRENTLY IF NOT EXISTS "{index}" ON "{self._table}" (({expression}))',
+                    )
+                except DBAPIError:
+                    _run(
+                        connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{index}"'
+                    )  # what is left is not used, and costs
+                    raise
+                said = f"{_MARK}{name.place} {name.name}".replace("'", "''")
+                _run(connection, f"COMMENT ON INDEX \"{index}\" IS '{said}'")
+
+    def drop(self, name: Name) -> bool:
+        is_there = name in [index.name for index in self.found()]
+        with self._connected() as connection:
+            for index in self._names(name):
+                _run(connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{index}"')
+        return is_there
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _names(self, name: Name) -> tuple[str, str]:
+        digest = blake2b(f"{self._table} {name.place} {name.name}".encode(), digest_size=8).hexdigest()
+        return f"chest_text_{digest}", f"chest_number_{digest}"
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A connection that waits as long as making an index takes, and begins no transaction."""
+        with self._database.explained(), self._database.connect_to_write() as opened:
+            connection = opened.execution_options(isolation_level="AUTOCOMMIT")
+            driver: Any = connection.connection.driver_connection
+            driver.answer_seconds = _LONGEST_SECONDS
+            _run(connection, "SET statement_timeout = 0")
+            yield connection
+
+
+def _is_valid(connection: Connection, index: str) -> bool:
+    """False also for an index that a failure left unfinished."""
+    text = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+    return bool(connection.exec_driver_sql(text, (f'"{index}"',)).scalar())
+
+
+def _run(connection: Connection, text: str) -> None:
+    connection.exec_driver_sql(text.replace("%", "%%"))

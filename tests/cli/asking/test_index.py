@@ -1,0 +1,43 @@
+"""``chest index``: an index on a variable is made on request, listed with what it costs, and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from chest.chests.registry import open_chest
+from chest.testing.records import make_record
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A file with some records."""
+    with open_chest(f"sqlite:///{tmp_path / 'shop.sqlite3'}") as chest:
+        chest.write([make_record(variables={"plan": "free"}) for _ in range(50)])
+    return str(tmp_path / "shop.sqlite3")
+
+
+def test_an_index_is_made_listed_and_removed(run: Run, path: str) -> None:
+    assert run("index", path).stderr == "No index on a variable; make one with --variable NAME.\n"
+    made = run("index", path, "--variable", "plan", "--variable", "attr.enduser.id")
+    assert [line.partition(":")[0].partition(",")[0] for line in made.stdout.splitlines()] == [
+        "plan",
+        "attr.enduser.id",
+    ]
+    assert "made in" in made.stdout
+    assert "making an index on plan; no record is written meanwhile" in made.stderr
+    assert len(run("index", path).stdout.splitlines()) == 2
+    assert run("index", path, "--variable", "plan", "--drop").stdout == "plan: removed\n"
+    assert run("index", path, "--variable", "plan", "--drop").stdout == "plan: there was no index\n"
+    assert run("find", path, "plan=free").exit_code == 0
+
+
+def test_what_cannot_have_an_index_is_refused(run: Run, path: str, url: str) -> None:
+    assert "is a field" in run("index", path, "--variable", "route").stderr
+    assert run("index", path, "--drop").exit_code == 2
+    assert "SQLite, PostgreSQL and MongoDB can" in run("index", url, "--variable", "plan").stderr
