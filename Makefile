@@ -12,7 +12,7 @@ endif
 IN_PARALLEL = -n $(WORKERS) --dist worksteal
 PYTEST = $(BIN)/python -m pytest $(IN_PARALLEL)
 
-.PHONY: help demo model-app test-model-app quick test coverage check check-older check-pythons check-oldest bench bench-peers sanitize stress soak field servers clean
+.PHONY: help demo model-app test-model-app quick test coverage check check-older check-pythons check-oldest wheel docs bench bench-peers sanitize stress soak field servers clean
 .DEFAULT_GOAL := help
 
 help: ## Show these commands
@@ -76,6 +76,14 @@ check-pythons: $(VENV)/dev.stamp ## The unit tests on other interpreters (PYTHON
 
 check-oldest: $(VENV)/dev.stamp ## The unit tests with the oldest release of each dependency that Chest promises to work with
 	$(BIN)/python tests/older_versions.py oldest
+
+wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/, and run the unit tests on the wheel where there is no compiler
+	$(BIN)/python -m pip install --quiet --group release
+	$(BIN)/python tests/wheel.py
+
+docs: $(VENV)/dev.stamp ## The site of the documentation, in build/site; a broken link is an error
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python -m mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
 
 bench: $(VENV)/dev.stamp ## Measure, and print a table
 	$(BIN)/python -m benchmarks

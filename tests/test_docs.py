@@ -26,10 +26,13 @@ from chest.record.record import Outcome, Record
 from chest.recorder.stats import RecorderStats
 from chest.settings.chest_urls import schemes
 from chest.settings.settings import options
+from tests.log_lines import log_texts
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README = ROOT / "README.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+"""Its blocks are files of one program, and are run together."""
 ASKING = ROOT / "docs" / "asking.md"
 HOW_IT_WORKS = ROOT / "docs" / "how-it-works.md"
 
@@ -52,7 +55,13 @@ class Block(NamedTuple):
 
 
 def _blocks(*languages: str) -> list[Block]:
-    return [block for document in DOCUMENTS for block in _blocks_of(document) if block.language in languages]
+    return [
+        block
+        for document in DOCUMENTS
+        if document != TUTORIAL
+        for block in _blocks_of(document)
+        if block.language in languages
+    ]
 
 
 def _blocks_of(document: Path) -> Iterator[Block]:
@@ -260,6 +269,20 @@ def test_the_sessions_in_the_store_of_a_demonstration_print_what_the_documents_s
     _assert_session([*_steps(sessions[3]), *map(_last_line, questions)], tmp_path)
 
 
+@needs_linux
+def test_the_tutorial_runs_from_the_first_block_to_the_last(tmp_path: Path) -> None:
+    blocks = list(_blocks_of(TUTORIAL))
+    names = re.findall(r"[Ss]ave this as `(\w+\.py)`", TUTORIAL.read_text())
+    files = [block.text for block in blocks if block.language == "python"]
+    for name, text in zip(names, files, strict=True):
+        (tmp_path / name).write_text(text)
+    finished = _python("-W", "error", "visit.py", home=tmp_path)
+    assert finished.returncode == 0, finished.stdout
+    steps = [step for block in blocks if block.language == "console" for step in _steps(block.text)]
+    assert len(steps) == 3
+    _assert_session([*map(_last_line, steps)], tmp_path)
+
+
 def _last_line(step: Step) -> Step:
     """The step with the last line that it shows, in which an answer says what it rests on: the others differ from run to run."""
     return Step(step.command, f"...\n{step.shown.splitlines()[-1]}\n")
@@ -439,6 +462,35 @@ def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
     assert {name.partition(".")[0] for name in explained} == set(RecorderStats.__annotations__)
 
 
+OPERATIONS = ROOT / "docs" / "operations.md"
+
+
+def _first_cells(text: str) -> set[str]:
+    return {first or second for first, second in re.findall(r"^\| (?:`` (.+?) ``|`(.+?)`) \|", text, re.MULTILINE)}
+
+
+def test_the_page_for_the_operator_has_each_line_of_the_log_and_no_other() -> None:
+    lines = OPERATIONS.read_text().partition("\n## Counts\n")[0]
+    assert _first_cells(lines) == log_texts()
+
+
+def test_the_page_for_the_operator_has_each_count_that_may_grow() -> None:
+    counts = OPERATIONS.read_text().partition("\n## Counts\n")[2]
+    section = HOW_IT_WORKS.read_text().partition("is the state of this process")[2].partition("A count that is 0")[0]
+    cells = " ".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE))
+    states = {
+        "ring",
+        "delivery_is_running",
+        "scheduled_transfers",
+        "in_flight",
+        "spool",
+        "last_error",
+        "last_error_time",
+    }
+    named = {name.removesuffix(".<chest>") for name in re.findall(r"`([a-z_.]+(?:\.<chest>)?)`", cells)}
+    assert _first_cells(counts) == {name for name in named if name not in states and not name.startswith("ring.")}
+
+
 def test_every_dependency_has_its_reason_among_the_decisions_and_no_other_has() -> None:
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = about["project"]
@@ -448,7 +500,9 @@ def test_every_dependency_has_its_reason_among_the_decisions_and_no_other_has() 
         *project["optional-dependencies"].values(),
         *about["dependency-groups"].values(),
     ]
-    needed = {re.split(r"[^\w-]", text)[0] for texts in lists for text in texts} - {project["name"]}
+    needed = {re.split(r"[^\w-]", text)[0] for texts in lists for text in texts if isinstance(text, str)} - {
+        project["name"]
+    }
     of_page = json.loads((ROOT / "ui" / "package.json").read_text())
     needed |= of_page["dependencies"].keys() | of_page["devDependencies"].keys()
     table = (ROOT / "docs" / "decisions.md").read_text().partition("| package |")[2].partition("\n\n")[0]
