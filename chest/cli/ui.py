@@ -19,6 +19,9 @@ from chest.dashboard.page import EVERYBODY, ChestPage
 from chest.errors import SettingsError
 from chest.recorder.directory_status import directories_of
 
+_PATIENCE_SECONDS = 30.0
+"""Nobody else waits for a thread of this process."""
+
 
 @click.command()
 @click.argument("url", required=False)
@@ -61,7 +64,7 @@ def show(
     :raises SettingsError: the port cannot be had.
     """
     with (
-        closing(ChestPage(store, allow=EVERYBODY, directories=directories)) as page,
+        closing(ChestPage(store, allow=EVERYBODY, patience_seconds=_PATIENCE_SECONDS, directories=directories)) as page,
         closing(LoopbackServer(page, port)) as server,
     ):
         click.echo(f"{label_of(store)} is shown at\n\n  {server.url}\n\nCtrl-C ends it.")

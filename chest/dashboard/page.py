@@ -44,8 +44,6 @@ _SECURITY: Final = (
 _FILES: Final = ("page.js", "page.css")
 _VIEWS: Final = ("", "new", "health")
 """Paths of the page beside ``record/ID``."""
-_PATIENCE_SECONDS: Final = 3.5
-"""Beyond the budget of a question: for what a store does before it looks at the budget, such as connecting."""
 _QUESTIONS: Final[Mapping[str, _Question]] = {
     "over-time": timeline.over_time,
     "heatmap": timeline.heatmap,
@@ -71,6 +69,7 @@ class ChestPage:
     :param chest: a chest that can be read, or the URL of one. None: the first of the recorder that it is mounted with.
     :param allow: who may see it: called with the ``environ`` of each request; or ``"everybody"``. Others get 404.
     :param seconds: the budget of a question; an answer that it cuts short says so.
+    :param patience_seconds: how long a request waits beyond the budget, for a store that does not look at it, or that connects.
     :param questions_at_once: how many questions a process asks at a time; others are answered by 503 at once.
     :param directories: of rings and spools, for ``/health``. None: that of the recorder that it is mounted with, else those that
         ``chest status`` looks at.
@@ -83,6 +82,7 @@ class ChestPage:
         *,
         allow: Allow | None = None,
         seconds: float = 1.2,
+        patience_seconds: float = 3.5,
         questions_at_once: int = 4,
         directories: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
@@ -91,9 +91,12 @@ class ChestPage:
                 "ChestPage shows what users did, so it needs allow=: a function that takes the environ of a request and says"
                 f" whether it may see the page, or {EVERYBODY!r} if everybody who can reach it may"
             )
-        if not seconds > 0 or questions_at_once < 1:
-            raise SettingsError("ChestPage: seconds must be above 0, and questions_at_once at least 1")
+        if not seconds > 0 or patience_seconds < 0 or questions_at_once < 1:
+            raise SettingsError(
+                "ChestPage: seconds is above 0, patience_seconds not below, questions_at_once at least 1"
+            )
         self._chest, self._allow, self._seconds, self._questions_at_once = chest, allow, seconds, questions_at_once
+        self._wait_seconds = seconds + patience_seconds
         self._directories = tuple(map(Path, directories))
         self._recorder: Recorder | None = None
         self._has_complained = False
@@ -123,7 +126,7 @@ class ChestPage:
         self._pool.close()
 
     def _new_pool(self) -> ChestPool:
-        return ChestPool(self._source, self._questions_at_once, self._seconds + _PATIENCE_SECONDS)
+        return ChestPool(self._source, self._questions_at_once, self._wait_seconds)
 
     def _source(self) -> ReadableChest | str:
         if self._chest is not None:

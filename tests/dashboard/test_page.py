@@ -26,8 +26,8 @@ def test_it_refuses_to_be_made_without_a_word_on_who_may_see_it(chest: MemoryChe
 
 
 def test_it_refuses_a_budget_or_a_number_of_questions_that_answers_nothing(chest: MemoryChest) -> None:
-    for options in ({"seconds": 0}, {"questions_at_once": 0}):
-        with pytest.raises(SettingsError, match="ChestPage: seconds must be above 0"):
+    for options in ({"seconds": 0}, {"patience_seconds": -1}, {"questions_at_once": 0}):
+        with pytest.raises(SettingsError, match="ChestPage: seconds is above 0"):
             ChestPage(chest, allow="everybody", **options)  # type: ignore[arg-type]
 
 
