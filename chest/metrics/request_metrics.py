@@ -10,6 +10,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.samples import Sample
 
+from chest.record.row import KNOWN_METHODS
 from chest.recorder.directory_status import DirectoryStatus
 from chest.recorder.recorder import Recorder
 from chest.ring.tally.table import BOUNDS_NS, Series
@@ -42,16 +43,21 @@ def flask_metrics(series: Iterable[Series]) -> Iterator[Metric]:
 
 
 def active_requests(status: DirectoryStatus | None, recorder: Recorder) -> Metric:
-    """How many requests are being served, by method; without a method those that no file notes."""
-    family = GaugeMetricFamily("http_server_active_requests", "Requests being served.", labels=("http_request_method",))
-    methods: Counter[str] = Counter()
+    """How many requests are being served, by method and scheme; without both those that no file notes."""
+    family = GaugeMetricFamily(
+        "http_server_active_requests", "Requests being served.", labels=("http_request_method", "url_scheme")
+    )
+    served: Counter[tuple[str, str]] = Counter()
+    has_notes = False
     for ring in () if status is None else status.rings:
-        if ring.is_living:
-            methods.update(ring.in_flight)
-    if not methods and (unnoted := recorder.stats()["in_flight"]):
-        methods[""] = unnoted
-    for method, count in methods.items():
-        family.add_metric((method,), count)
+        for method, scheme in ring.in_flight if ring.is_living else ():
+            has_notes = True
+            if scheme is not None:
+                served[method if method in KNOWN_METHODS else "_OTHER", scheme] += 1
+    if not has_notes and (unnoted := recorder.stats()["in_flight"]):
+        served["", ""] = unnoted
+    for labels, count in served.items():
+        family.add_metric(labels, count)
     return family
 
 

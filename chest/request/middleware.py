@@ -128,7 +128,9 @@ class RequestMiddleware(FastMiddleware):
         tail, time_ns, in_flight = self._emitter.new_tail(), time.time_ns(), self._process.in_flight
         is_websocket = asks_for_websocket(environ)
         if in_flight is not None and not is_websocket:
-            context._in_flight = in_flight.begin(tail, request_id, time_ns, method, self._emitter.clean_path(path))
+            context._in_flight = in_flight.begin(
+                tail, request_id, time_ns, method, self._emitter.clean_path(path), context._scheme or ""
+            )
         begin_ns = native.perf_counter_ns()
         completion = RequestCompletion(self._emitter, context, tail, request_id, method, path, time_ns, begin_ns)
         if is_websocket:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from chest.record.encoding import decode
-from chest.ring.in_flight import methods_in_flight
+from chest.ring.in_flight import Noted, noted_in
 from chest.ring.lock_file import OWNER, LockFile
 from chest.ring.recovery import LOCK_SUFFIX
 from chest.ring.segments.file import SegmentFile
@@ -32,8 +32,8 @@ class RingGlance(NamedTuple):
     """Why it cannot be read; empty if it can."""
     bytes: int = 0
     """The size of what waits."""
-    in_flight: tuple[str, ...] = ()
-    """The methods of the requests that are being served, or were when the process was killed."""
+    in_flight: tuple[Noted, ...] = ()
+    """The requests that are being served, and work that is under way; or were when the process was killed."""
 
 
 def glance_at(paths: Sequence[Path], looks: int = 3) -> list[RingGlance]:
@@ -66,7 +66,7 @@ def _glance_at(path: Path, *, is_living: bool) -> RingGlance:
             times += _time_of(lines.partition(b"\n")[0])
         service = file.description.get("service")
         return RingGlance(
-            path, str(service or ""), is_living, records, min(times, default=None), "", size, methods_in_flight(file)
+            path, str(service or ""), is_living, records, min(times, default=None), "", size, noted_in(file)
         )
     finally:
         file.close()

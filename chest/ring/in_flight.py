@@ -2,7 +2,9 @@
 
 The area lies in the header of the ring file (:mod:`chest.ring.segments.file`): slots of 512 bytes, each NUL or one line of JSON::
 
-    ["<second half of the record's id>", "<request id>", <time_ns>, <time_ns % CHECK>, "<method>", "<path>"]
+    ["<second half of the record's id>", "<request id>", <time_ns>, <time_ns % CHECK>, "<method>", "<path>", "<scheme>"]
+
+The scheme is ``null`` for work that is no request. What an older release wrote, and a line that was too long, has none.
 
 A slot is taken as a segment is (:mod:`chest.ring.writer`): the request that has popped it from the list of idle ones owns it. An object
 for a slot is made when the first request needs it: most processes serve few requests at a time, and a test has many applications.
@@ -24,7 +26,7 @@ import struct
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from chest import native
 from chest.counters import Counters
@@ -110,11 +112,14 @@ class InFlight(native.InFlightSlots):
         self._made.append((weakref.ref(slot), memory, offset, length))
         return slot
 
-    def begin(self, id_tail: str, request_id: str, time_ns: int, method: str, path: str) -> Slot | None:
+    def begin(
+        self, id_tail: str, request_id: str, time_ns: int, method: str, path: str, scheme: str | None = ""
+    ) -> Slot | None:
         """Note a request that begins; the slot is for :meth:`end`, None if there was none. Never waits and never raises.
 
         :param id_tail: of the record's id, the part behind the time.
         :param path: as the server gave it; cleaned when it is recovered.
+        :param scheme: "" if it is unknown; None for work that is no request.
         """
         try:
             slot = self.idle.pop()
@@ -125,7 +130,9 @@ class InFlight(native.InFlightSlots):
                     self._counters.add("in_flight_skipped")
                 return None
         try:
-            slot.write(encode_line((id_tail, request_id, time_ns, time_ns % CHECK, method, path), None, NEWLINE))
+            slot.write(
+                encode_line((id_tail, request_id, time_ns, time_ns % CHECK, method, path, scheme), None, NEWLINE)
+            )
         except Exception:  # noqa: BLE001 - text that is no Unicode, or a file that was closed
             self.end(slot)
             self._counters.add("in_flight_skipped")
@@ -158,10 +165,24 @@ def killed_requests(file: SegmentFile, resource: Resource, process: str) -> list
     return records
 
 
-def methods_in_flight(file: SegmentFile) -> tuple[str, ...]:
-    """The method of each request that is noted in the file."""
+class Noted(NamedTuple):
+    """A request, or work, that is under way."""
+
+    method: str
+    scheme: str | None
+    """"" if it is unknown; None for work."""
+
+
+def noted_in(file: SegmentFile) -> tuple[Noted, ...]:
+    """What is noted in the file."""
     rows = [_row_of(content) for _, content in _written_slots(file)]
-    return tuple(str(row[4]) for row in rows if row is not None and len(row) >= len(_TYPES))
+    known = [row for row in rows if row is not None and len(row) >= len(_TYPES)]
+    return tuple(Noted(str(row[4]), _scheme_of(row)) for row in known)
+
+
+def _scheme_of(row: list[Any]) -> str | None:
+    said = row[len(_TYPES)] if len(row) > len(_TYPES) else ""
+    return None if said is None else str(said)
 
 
 def has_killed(records: Iterable[Record]) -> bool:

@@ -164,16 +164,20 @@ def test_what_waits_is_there_with_its_age(make: Callable[..., Service]) -> None:
     assert samples["chest_delivery_threads",] == 0
 
 
-def test_requests_that_are_being_served_are_told_by_method(make: Callable[..., Service]) -> None:
+def test_requests_that_are_being_served_are_told_by_method_and_scheme_and_no_work(make: Callable[..., Service]) -> None:
     service = make()
-    environ = {"REQUEST_METHOD": "PUT", "PATH_INFO": "/", "wsgi.url_scheme": "http"}
     seen: list[dict[tuple[str, ...], float]] = []
     app = ChestMiddleware(
         lambda environ, start: seen.append(service.samples()) or application(environ, start), recorder=service.recorder
     )
-    b"".join(app(environ, lambda *_: None))
-    assert seen[0]["http_server_active_requests", "PUT"] == 1
-    assert ("http_server_active_requests", "PUT") not in service.samples()
+    with service.recorder.work("nightly"):
+        for method, scheme, path in (("PUT", "https", "/"), ("BREW", "http", "/"), ("GET", "http", "/" + "long" * 200)):
+            environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.url_scheme": scheme}
+            b"".join(app(environ, lambda *_: None))
+    active = [
+        {key[1:]: count for key, count in each.items() if key[0] == "http_server_active_requests"} for each in seen
+    ]
+    assert active == [{("PUT", "https"): 1}, {("_OTHER", "http"): 1}, {("GET", ""): 1}]
 
 
 def test_before_the_first_request_there_is_nothing_and_no_directory_is_made(tmp_path: Path) -> None:

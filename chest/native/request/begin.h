@@ -158,16 +158,19 @@ noted_by_python(FastMiddleware *self, Request *request)
     if (time_ns == NULL) {
         return NULL;
     }
+    PyObject *scheme = FIELD(request->context, self->layout.scheme);
     PyObject *slot = PyObject_CallMethodObjArgs(
-        self->in_flight, name_begin, request->tail, request->request_id, time_ns, request->method, request->shown_path, NULL
+        self->in_flight, name_begin, request->tail, request->request_id, time_ns, request->method, request->shown_path,
+        scheme == Py_None ? NULL : scheme, NULL
     );
     Py_DECREF(time_ns);
     return slot;
 }
 
 static int
-write_request(Slot *slot, Request *request)
+write_request(FastMiddleware *self, Slot *slot, Request *request)
 {
+    PyObject *scheme = FIELD(request->context, self->layout.scheme);
     char memory[LINE_BYTES];
     Line line;
     line_begin(&line, memory, sizeof(memory));
@@ -175,6 +178,7 @@ write_request(Slot *slot, Request *request)
            && put_text(&line, request->request_id) && put_literal(&line, ",") && put_number(&line, request->time_ns)
            && put_literal(&line, ",") && put_number(&line, request->time_ns % CHECK) && put_literal(&line, ",")
            && put_text(&line, request->method) && put_literal(&line, ",") && put_text(&line, request->shown_path)
+           && (scheme == Py_None ? put_literal(&line, ",\"\"") : put_literal(&line, ",") && put_text(&line, scheme))
            && put_literal(&line, "]\n") && slot_write_bytes(slot, memory, line_length(&line)) == 0;
 }
 
@@ -191,7 +195,7 @@ noted(FastMiddleware *self, Request *request)
     }
     Py_INCREF(idle);
     PyObject *slot = popped(idle);
-    int is_noted = slot != NULL && Py_IS_TYPE(slot, slot_type) && write_request((Slot *)slot, request);
+    int is_noted = slot != NULL && Py_IS_TYPE(slot, slot_type) && write_request(self, (Slot *)slot, request);
     if (!is_noted && slot != NULL) {
         PyErr_Clear(); /* its file was closed, it may be */
         if (PyList_Append(idle, slot) < 0) {

@@ -78,7 +78,7 @@ class Works:
         context.route = name
         tail, time_ns, in_flight = self._emitter.new_tail(), time.time_ns(), process.in_flight
         if in_flight is not None:
-            context._in_flight = in_flight.begin(tail, known_id, time_ns, kind, self._emitter.clean_path(path))
+            context._in_flight = in_flight.begin(tail, known_id, time_ns, kind, self._emitter.clean_path(path), None)
         begin_ns = native.perf_counter_ns()
         completion = RequestCompletion(self._emitter, context, tail, known_id, kind, path, time_ns, begin_ns)
         completion.is_request = False
