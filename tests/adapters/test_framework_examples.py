@@ -92,7 +92,12 @@ def test_django_tells_route_exception_and_the_user_who_was_loaded_anyway(tmp_pat
     example = Example("django_app", tmp_path / "django_app")
     example.python("manage.py", "migrate", "-v0")
     example.python(
-        "manage.py", "createsuperuser", "--noinput", "--username=ada", "--email=ada@example.com", DJANGO_SUPERUSER_PASSWORD="pw"
+        "manage.py",
+        "createsuperuser",
+        "--noinput",
+        "--username=ada",
+        "--email=ada@example.com",
+        DJANGO_SUPERUSER_PASSWORD="pw",
     )
     with example.served("mysite.wsgi"):
         paths = [
