@@ -263,11 +263,11 @@ ${" ".repeat(Math.max(0,s))}^`}</pre>`}
     <form method="dialog"><button>Close</button></form>
   </dialog>`}function uu(t){let e=t.place.question.since,n=t.asker.ask("new","new",{since:e}),s=g`<label>Since <select
     @change=${c=>t.open(t.href("new",{question:{since:c.target.value}}))}
-  >${Os.map(([c,h])=>g`<option value=${c} ?selected=${c===e}>${h}</option>`)}</select></label>`,{errors:l=[],values:i=[]}=n.answer??{},r=n.answer?g`
+  >${Os.filter(([c])=>c).map(([c,h])=>g`<option value=${c} ?selected=${c===e}>${h}</option>`)}</select></label>`,{errors:l=[],values:i=[]}=n.answer??{},r=n.answer?g`
         <h3>Errors</h3>
-        ${l.length?au(t,l,e):g`<p class="empty">No errors in this time range.</p>`}
+        ${l.length?au(t,l,e,!1):g`<p class="empty">No errors in this time range.</p>`}
         <h3>Values</h3>
-        ${i.length?au(t,i,e):g`<p class="empty">No value was seen for the first time in this time range.</p>`}`:_;return g`<h1 class="unseen">New</h1>${ze("new","New",n,r,{aside:s})}`}function au(t,e,n){let s=e.some(l=>l.name);return g`<div class="scroll" tabindex="0" role="region" aria-label=${s?"New values":"Errors"}><table>
+        ${i.length?au(t,i,e,!0):g`<p class="empty">No value was seen for the first time in this time range.</p>`}`:_;return g`<h1 class="unseen">New</h1>${ze("new","New",n,r,{aside:s})}`}function au(t,e,n,s){return g`<div class="scroll" tabindex="0" role="region" aria-label=${s?"New values":"Errors"}><table>
     <thead><tr>
       ${s?g`<th scope="col">Name</th>`:_}
       <th scope="col" class="group">Value</th><th scope="col">First seen</th><th scope="col">Last seen</th><th scope="col">Count</th>

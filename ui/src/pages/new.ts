@@ -13,20 +13,19 @@ export function newPage(app: App) {
   const asked = app.asker.ask<New>("new", "new", { since });
   const choice = html`<label>Since <select
     @change=${(event: Event) => app.open(app.href("new", { question: { since: (event.target as HTMLSelectElement).value } }))}
-  >${PRESETS.map(([value, text]) => html`<option value=${value} ?selected=${value === since}>${text}</option>`)}</select></label>`;
+  >${PRESETS.filter(([value]) => value).map(([value, text]) => html`<option value=${value} ?selected=${value === since}>${text}</option>`)}</select></label>`;
   const { errors = [], values = [] } = asked.answer ?? {};
   const body = asked.answer
     ? html`
         <h3>Errors</h3>
-        ${errors.length ? seenTable(app, errors, since) : html`<p class="empty">No errors in this time range.</p>`}
+        ${errors.length ? seenTable(app, errors, since, false) : html`<p class="empty">No errors in this time range.</p>`}
         <h3>Values</h3>
-        ${values.length ? seenTable(app, values, since) : html`<p class="empty">No value was seen for the first time in this time range.</p>`}`
+        ${values.length ? seenTable(app, values, since, true) : html`<p class="empty">No value was seen for the first time in this time range.</p>`}`
     : nothing;
   return html`<h1 class="unseen">New</h1>${panel("new", "New", asked, body, { aside: choice })}`;
 }
 
-function seenTable(app: App, rows: Seen[], since: string) {
-  const hasNames = rows.some((row) => row.name);
+function seenTable(app: App, rows: Seen[], since: string, hasNames: boolean) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${hasNames ? "New values" : "Errors"}><table>
     <thead><tr>
       ${hasNames ? html`<th scope="col">Name</th>` : nothing}
