@@ -80,7 +80,7 @@ class BackgroundDelivery:
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread is there."""
+        """True if the thread is there."""
         return self._is_running
 
     def spool_sizes(self) -> dict[str, dict[str, int]]:
@@ -135,7 +135,7 @@ class BackgroundDelivery:
         return ticket
 
     def is_flushed(self, ticket: int) -> bool:
-        """Whether everything that was offered before the ticket was given is in every chest, or spooled for it."""
+        """True if everything that was offered before the ticket was given is in every chest, or spooled for it."""
         return self._flushes.is_answered(ticket)
 
     @property

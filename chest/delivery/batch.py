@@ -94,12 +94,12 @@ class Batcher(Generic[T]):
 
     @property
     def is_begun(self) -> bool:
-        """Whether a batch is being filled."""
+        """True if a batch is being filled."""
         return bool(self._ends) or self._chunk is not None
 
     @property
     def is_unsettled(self) -> bool:
-        """Whether a batch of this ring is not settled."""
+        """True if a batch of this ring is not settled."""
         return bool(self._commits)
 
     def fill(self) -> bool:

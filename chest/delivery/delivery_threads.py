@@ -83,7 +83,7 @@ class DeliveryThreads:
         return seat
 
     def has(self, delivery: Steps) -> bool:
-        """Whether a thread steps it."""
+        """True if a thread steps it."""
         return any(seat.delivery is delivery for thread in tuple(self._threads) for seat in tuple(thread.seats))
 
     @property
@@ -106,7 +106,7 @@ class DeliveryThreads:
                 self._move([seat], _DeliveryThread(self))
 
     def may_end(self, thread: _DeliveryThread) -> bool:
-        """Whether nothing is left for this thread to do; then it is no longer one of them."""
+        """True if nothing is left for this thread to do; then it is no longer one of them."""
         if thread.seats:
             return False
         with self._locked():
@@ -212,7 +212,7 @@ class _DeliveryThread:
 
     @property
     def is_late(self) -> bool:
-        """Whether one delivery has kept it for long."""
+        """True if one delivery has kept it for long."""
         began_at = self._step_began_at
         return began_at is not None and time.monotonic() - began_at > _LATE_SECONDS
 

@@ -142,7 +142,7 @@ class OtherRings:
         """Nothing else is to be looked at."""
 
     def is_due(self) -> bool:
-        """Whether the records may be old enough, or a ring fills up."""
+        """True if the records may be old enough, or a ring fills up."""
         return time.monotonic() >= self._round_at or self.fill() > DUE_SHARE
 
     is_asked = False
@@ -176,7 +176,7 @@ class OtherRings:
         return True
 
     def is_drained(self, is_all_delivered: bool) -> bool:
-        """Whether nothing was left: more may be recorded at any moment."""
+        """True if nothing was left: more may be recorded at any moment."""
         return is_all_delivered
 
     def release(self) -> None:

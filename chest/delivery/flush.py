@@ -28,12 +28,12 @@ class FlushTickets:
         return ticket
 
     def is_answered(self, ticket: int) -> bool:
-        """Whether everything that was offered before the ticket was given is in every chest, or on disk for it."""
+        """True if everything that was offered before the ticket was given is in every chest, or on disk for it."""
         return self._answered >= ticket
 
     @property
     def are_pending(self) -> bool:
-        """Whether a ticket is not answered."""
+        """True if a ticket is not answered."""
         return self._asked > self._answered
 
     def answer(self) -> None:

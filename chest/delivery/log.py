@@ -40,7 +40,7 @@ class RateLimitedLog:
         self._said_at = float("-inf")
         self._unsaid = 0
         self.is_said = False
-        """Whether the failure was logged last and not its end, here or elsewhere."""
+        """True if the failure was logged last and not its end, here or elsewhere."""
 
     def error(self, what: str, error: BaseException | str) -> None:
         """It failed, maybe again.

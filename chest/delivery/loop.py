@@ -80,7 +80,7 @@ class DeliveryLoop:
         self.stop_by: float | None = None
         """Deadline of the last round, in monotonic seconds; None: it is not to end."""
         self.is_drained = False
-        """Whether nothing was left in the rings at the end."""
+        """True if nothing was left in the rings at the end."""
         self._is_open = self._is_finishing = self._is_closing = self._is_all_delivered = False
         self._tries_now = self._has_tried_now = False
         self._turns_at_rest = 0
@@ -92,7 +92,7 @@ class DeliveryLoop:
 
     @property
     def should_give_up(self) -> bool:
-        """Whether each chest that has not taken what it was given failed since it was to be tried now."""
+        """True if each chest that has not taken what it was given failed since it was to be tried now."""
         return self._has_tried_now and self.workers.should_give_up
 
     def restart(self) -> None:

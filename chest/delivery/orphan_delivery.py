@@ -52,7 +52,7 @@ class OrphanDelivery:
 
     @property
     def has_work(self) -> bool:
-        """Whether there may be something to hand out."""
+        """True if there may be something to hand out."""
         return self._ring is not None or self._found is not None
 
     @property

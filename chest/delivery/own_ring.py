@@ -80,7 +80,7 @@ class OwnRing:
         self._ring.reclaim()
 
     def is_due(self) -> bool:
-        """Whether a batch is begun, the ring fills up, or its oldest record is old enough."""
+        """True if a batch is begun, the ring fills up, or its oldest record is old enough."""
         if self._batcher.is_begun or self._is_backlogged:
             return True
         pending = self._ring.pending_bytes()
@@ -94,12 +94,12 @@ class OwnRing:
 
     @property
     def is_asked(self) -> bool:
-        """Whether a flush waits."""
+        """True if a flush waits."""
         return self.flushes.are_pending
 
     @property
     def is_idle(self) -> bool:
-        """Whether no record waited in the ring when it was last asked what is due."""
+        """True if no record waited in the ring when it was last asked what is due."""
         return self._pending_since is None
 
     def longest_rest(self, seconds: float) -> float:
@@ -124,11 +124,11 @@ class OwnRing:
         return False
 
     def has_records(self) -> bool:
-        """Whether there are records that are not in every chest, or on disk."""
+        """True if there are records that are not in every chest, or on disk."""
         return self._batcher.is_unsettled or self._batcher.is_begun or bool(self._ring.pending_bytes())
 
     def is_drained(self, is_all_delivered: bool) -> bool:
-        """Whether nothing is left at the end, also if the last round had to give up."""
+        """True if nothing is left at the end, also if the last round had to give up."""
         return not self.has_records()
 
     def release(self) -> None:

@@ -34,17 +34,17 @@ class WorkerState(NamedTuple):
     oldest_seconds: float | None
     """Age of the oldest unsettled batch, also if it is being written; None: every batch is settled."""
     is_writing: bool
-    """Whether a batch is under way into the chest."""
+    """True if a batch is under way into the chest."""
     is_backing_off: bool
-    """Whether the chest is left alone after a failure."""
+    """True if the chest is left alone after a failure."""
     is_spooling: bool
-    """Whether batches went to disk since the chest last took one."""
+    """True if batches went to disk since the chest last took one."""
     has_room: bool
-    """Whether another batch may wait in memory."""
+    """True if another batch may wait in memory."""
 
 
 def is_urgent(fill: float, have_room: list[bool]) -> bool:
-    """Whether others wait because of a late chest.
+    """True if others wait because of a late chest.
 
     :param fill: of the ring.
     :param have_room: of each chest, whether it has room for another batch.
@@ -53,7 +53,7 @@ def is_urgent(fill: float, have_room: list[bool]) -> bool:
 
 
 def should_spool(worker: WorkerState, is_urgent: bool) -> bool:
-    """Whether what waits for a chest is to go to disk now."""
+    """True if what waits for a chest is to go to disk now."""
     if not worker.waiting:
         return False
     if worker.is_spooling:  # one batch may wait for the next step of the thread, to try the chest with
@@ -69,5 +69,5 @@ def should_spool_at_once(worker: WorkerState) -> bool:
 
 
 def is_nearly_full(fill: float) -> bool:
-    """Whether room has to be made in a ring: to disk, else at the cost of the late chests alone."""
+    """True if room has to be made in a ring: to disk, else at the cost of the late chests alone."""
     return fill > NEARLY_FULL_SHARE

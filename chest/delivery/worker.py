@@ -94,7 +94,7 @@ class ChestWorker:
 
     @property
     def has_room_for_orphaned(self) -> bool:
-        """Whether another batch may be given to :meth:`put_orphaned`."""
+        """True if another batch may be given to :meth:`put_orphaned`."""
         return self.has_room or (self._is_failing_or_spooling and self.spool is not None and self.spool.is_usable)
 
     @property
@@ -103,12 +103,12 @@ class ChestWorker:
 
     @property
     def is_holding(self) -> bool:
-        """Whether a batch is not settled."""
+        """True if a batch is not settled."""
         return bool(self._waiting) or self._in_hand is not None
 
     @property
     def has_room(self) -> bool:
-        """Whether another batch may be put."""
+        """True if another batch may be put."""
         return len(self._waiting) + (self._in_hand is not None) < self._most_held
 
     def _state(self) -> WorkerState:
@@ -189,12 +189,12 @@ class ChestWorker:
 
     @property
     def needs_thread(self) -> bool:
-        """Whether this chest should get its own thread: it fails, or has a spool to deliver."""
+        """True if this chest should get its own thread: it fails, or has a spool to deliver."""
         return self.is_failing or self._is_draining
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last try failed."""
+        """True if the last try failed."""
         return self.writer.is_failing
 
     def step(self) -> bool:

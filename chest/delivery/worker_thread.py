@@ -28,7 +28,7 @@ class WorkerThread:
         self._wake_event = WakeEvent()
         self._ended = new_lock()
         self.was_given_up = False
-        """Whether it was not started, and never will be."""
+        """True if it was not started, and never will be."""
 
     def start(self) -> None:
         """Start the thread. Raises RuntimeError when the system gives none."""

@@ -80,12 +80,12 @@ class ChestWorkers:
 
     @property
     def has_room(self) -> bool:
-        """Whether every worker may be given another batch."""
+        """True if every worker may be given another batch."""
         return all(worker.has_room for worker in self._workers)
 
     @property
     def is_holding(self) -> bool:
-        """Whether some worker has not settled what it was given."""
+        """True if some worker has not settled what it was given."""
         for worker in self._workers:  # noqa: SIM110 - asked twenty times a second by every idle process
             if worker.is_holding:
                 return True
@@ -161,7 +161,7 @@ class ChestWorkers:
 
     @property
     def has_room_for_orphaned(self) -> bool:
-        """Whether every worker may be given records of a process that is gone: it has room, or a spool while its chest fails."""
+        """True if every worker may be given records of a process that is gone: it has room, or a spool while its chest fails."""
         return all(worker.has_room_for_orphaned for worker in self._workers)
 
     def spool_sizes(self) -> dict[str, dict[str, int]]:
@@ -176,7 +176,7 @@ class ChestWorkers:
 
     @property
     def is_emptying_spools(self) -> bool:
-        """Whether what waits on disk may soon be delivered: no chest that it is for has just failed."""
+        """True if what waits on disk may soon be delivered: no chest that it is for has just failed."""
         workers = [worker for worker in self._workers if worker.spool is not None and worker.spool.own_waiting()]
         return bool(workers) and not any(worker.is_failing for worker in workers)
 
@@ -196,7 +196,7 @@ class ChestWorkers:
 
     @property
     def should_give_up(self) -> bool:
-        """Whether workers failed in the last round, and no other holds anything."""
+        """True if workers failed in the last round, and no other holds anything."""
         hopeless = [worker for worker in self._workers if worker.writer.should_give_up]
         return bool(hopeless) and all(worker in hopeless for worker in self._workers if worker.is_holding)
 
@@ -216,7 +216,7 @@ class ChestWorkers:
 
     @property
     def is_closed(self) -> bool:
-        """Whether every thread has ended, and so closed its chest."""
+        """True if every thread has ended, and so closed its chest."""
         return all(thread.wait_for_end(0.0) for thread in self._threads.values())
 
     def close(self, deadline: float) -> None:

@@ -57,7 +57,7 @@ class ChestWriter:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last try failed."""
+        """True if the last try failed."""
         return self._backoff.failures > 0
 
     def seconds_to_wait(self) -> float:
@@ -148,7 +148,7 @@ class ChestWriter:
 
     @property
     def should_give_up(self) -> bool:
-        """Whether the chest failed since :meth:`try_now`, or would take too long: at the end it is not tried again."""
+        """True if the chest failed since :meth:`try_now`, or would take too long: at the end it is not tried again."""
         return self._is_late or (self._has_tried and self.is_failing)
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ class Exchange(NamedTuple):
 
     @property
     def is_answered(self) -> bool:
-        """Whether the client has the whole response."""
+        """True if the client has the whole response."""
         return self.failure is None
 
 

@@ -29,7 +29,7 @@ class Tally:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the store holds every answered request exactly once, and there were any."""
+        """True if the store holds every answered request exactly once, and there were any."""
         return self.answered > 0 and not self.missing and not self.doubled
 
     @classmethod

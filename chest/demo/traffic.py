@@ -85,7 +85,7 @@ class Traffic:
 
     @property
     def is_over(self) -> bool:
-        """Whether every client has ended."""
+        """True if every client has ended."""
         return all(client.done() for client in self._clients)
 
     def add(self, exchange: Exchange) -> None:

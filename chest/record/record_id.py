@@ -50,7 +50,7 @@ class RecordIds(CountedIds):
 
 
 def is_tail(tail: object, process: str) -> bool:
-    """Whether this can be the second half of an id that ``RecordIds`` of that process made: False for a damaged one."""
+    """True if this can be the second half of an id that ``RecordIds`` of that process made: False for a damaged one."""
     return (
         isinstance(tail, str)
         and _TAIL.fullmatch(tail) is not None

@@ -187,7 +187,7 @@ def outcome_of_code(code: int | None) -> str:
 
 
 def has_body(method: object, code: int | None) -> bool:
-    """Whether a response is sent with its body (RFC 9110, 6.4.1); an application may return one all the same."""
+    """True if a response is sent with its body (RFC 9110, 6.4.1); an application may return one all the same."""
     return method != "HEAD" and code not in (204, 304) and (code is None or code >= 200)
 
 

@@ -89,7 +89,7 @@ _SIGNATURES: Final = frozenset(
 
 
 def sounds_secret(name: str) -> bool:
-    """Whether the value under this name is a credential, a cookie, or a number that identifies a person or an account.
+    """True if the value under this name is a credential, a cookie, or a number that identifies a person or an account.
 
     :param name: of a variable, a header, a parameter or an environment variable, in any spelling.
     """
@@ -102,12 +102,12 @@ def sounds_secret(name: str) -> bool:
 
 
 def is_signature(name: str) -> bool:
-    """Whether a URL's parameter of this name signs the URL, or is a key to a public service."""
+    """True if a URL's parameter of this name signs the URL, or is a key to a public service."""
     return name.lower().replace("_", "-") in _SIGNATURES
 
 
 def is_secret_parameter(name: str) -> bool:
-    """Whether the value of a URL's parameter of this name is hidden."""
+    """True if the value of a URL's parameter of this name is hidden."""
     return is_signature(name) or sounds_secret(name)
 
 

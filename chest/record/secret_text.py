@@ -108,7 +108,7 @@ may_hold_secret: Callable[[str], bool] = native.may_hold_secret if IS_NATIVE els
 
 
 def is_card_number(digits: str) -> bool:
-    """Whether these digits begin as the large card networks' numbers do, are as many, and pass the check of Luhn (ISO/IEC 7812)."""
+    """True if these digits begin as the large card networks' numbers do, are as many, and pass the check of Luhn (ISO/IEC 7812)."""
     if _CARD.fullmatch(digits) is None:
         return False
     doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
@@ -230,7 +230,7 @@ def _without_credentials(match: re.Match[str]) -> str:
 
 
 def _is_login(encoded: str) -> bool:
-    """Whether this is ``user:password`` in Base64 (RFC 7617), and no word after "basic"."""
+    """True if this is ``user:password`` in Base64 (RFC 7617), and no word after "basic"."""
     encoded = encoded.rstrip("=")
     try:
         return b":" in base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)

@@ -53,7 +53,7 @@ class DirectoryStatus(NamedTuple):
 
     @property
     def needs_care(self) -> bool:
-        """Whether anything waits here but in rings of living processes."""
+        """True if anything waits here but in rings of living processes."""
         return (
             bool(self.set_aside)
             or any(ring.complaint or (ring.records and not ring.is_living) for ring in self.rings)

@@ -146,7 +146,7 @@ class Lifecycle:
 
     @property
     def has_something(self) -> bool:
-        """Whether this process records, or has offered something before it was ready."""
+        """True if this process records, or has offered something before it was ready."""
         check_fork()
         return self.state is not None or self._ring.has_pre_open_records
 

@@ -56,7 +56,7 @@ class RingKeeper:
 
     @property
     def is_durable(self) -> bool:
-        """Whether all that the ring holds survives a kill of this process; asks the file system."""
+        """True if all that the ring holds survives a kill of this process; asks the file system."""
         return self.file is not None and self.file.is_intact
 
     def begin(self, ring_bytes: int, description: Mapping[str, Any], *, drains: bool) -> SegmentFile:

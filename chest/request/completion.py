@@ -84,9 +84,9 @@ class RequestCompletion:
     stack: str | None = None
     is_status_inferred = False
     is_request = True
-    """Whether it is counted among the requests: a part of one is not, and work is none."""
+    """True if it is counted among the requests: a part of one is not, and work is none."""
     is_websocket = False
-    """Whether the request asked for a websocket."""
+    """True if the request asked for a websocket."""
     body_bytes = 0
     chunk_bytes = 0
     """Of these, what the server has asked for last; :data:`NO_BYTES` of a text or a number."""

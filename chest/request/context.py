@@ -115,7 +115,7 @@ class RequestContext(dict[str, Any]):
 
     @property
     def is_being_recorded(self) -> bool:
-        """Whether this is the context of a request that is being served, and that leaves a record."""
+        """True if this is the context of a request that is being served, and that leaves a record."""
         return False
 
     @property

@@ -213,6 +213,6 @@ def _bytes_in(body: Iterable[bytes]) -> int:
 
 
 def is_being_recorded(environ: WSGIEnvironment) -> bool:
-    """Whether a middleware further out records this request already; any other context is a leftover, or keeps nothing."""
+    """True if a middleware further out records this request already; any other context is a leftover, or keeps nothing."""
     context = value_in(environ, ENVIRON_KEY)
     return isinstance(context, RequestContext) and context.is_being_recorded

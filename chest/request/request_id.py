@@ -42,7 +42,7 @@ def accepted(header: object) -> str | None:
 
 
 def is_echoable(request_id: object) -> bool:
-    """Whether an id may stand in a response header: visible ASCII only (PEP 3333 forbids control characters)."""
+    """True if an id may stand in a response header: visible ASCII only (PEP 3333 forbids control characters)."""
     return isinstance(request_id, str) and _ECHOABLE.fullmatch(request_id) is not None
 
 

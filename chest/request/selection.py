@@ -80,7 +80,7 @@ class Selection:
         )
 
     def is_excluded(self, path: Any) -> bool:
-        """Whether a request of this path is not looked at."""
+        """True if a request of this path is not looked at."""
         try:
             return self.excludes is not None and bool(path in self.excluded_paths or self.excludes(path))
         except TypeError:  # no text, and nothing that a set could hold

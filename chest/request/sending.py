@@ -43,7 +43,7 @@ def exception_under_way(handled: int) -> BaseException | None:
 
 
 def has_client_left(error: BaseException) -> bool:
-    """Whether a server that raises this while it sends has lost its client."""
+    """True if a server that raises this while it sends has lost its client."""
     if isinstance(error, (ConnectionError, TimeoutError)):
         return True
     if not _NAMES_OF_A_CONNECTION.isdisjoint(class_names(error)):
@@ -70,7 +70,7 @@ def outcome_of(error: BaseException) -> str:
 
 
 def has_sent_headers(start_response: Any) -> bool | None:
-    """Whether the server has sent the status; None if it does not say. gunicorn, wsgiref and gevent do."""
+    """True if the server has sent the status; None if it does not say. gunicorn, wsgiref and gevent do."""
     try:
         return bool(start_response.__self__.headers_sent)
     except Exception:  # noqa: BLE001 - a server may make it whatever it likes
@@ -83,13 +83,13 @@ _NAMES_OF_A_CLOSED_WEBSOCKET: Final = frozenset(
 
 
 def asks_for_websocket(environ: WSGIEnvironment) -> bool:
-    """Whether the client wants to have a websocket."""
+    """True if the client wants to have a websocket."""
     asked = value_in(environ, "HTTP_UPGRADE")
     return isinstance(asked, str) and asked.strip().lower() == "websocket"
 
 
 def may_be_of_a_websocket(status: object) -> bool:
-    """Whether an application says this status, beside an empty body, once its websocket is over.
+    """True if an application says this status, beside an empty body, once its websocket is over.
 
     The client got 101, from the library that has the websocket. Afterwards engine.io says 200, as does flask-sock under
     Werkzeug's server, and others say nothing. An application that refuses a websocket says 4xx.
@@ -98,7 +98,7 @@ def may_be_of_a_websocket(status: object) -> bool:
 
 
 def is_end_of_a_websocket(error: BaseException) -> bool:
-    """Whether the application raised this because its websocket is over."""
+    """True if the application raised this because its websocket is over."""
     return (
         isinstance(error, StopIteration)
         or has_client_left(error)

@@ -23,7 +23,7 @@ class RingGlance(NamedTuple):
     path: Path
     service: str
     is_living: bool
-    """Whether the process that records into it is there."""
+    """True if the process that records into it is there."""
     records: int
     """Those that some chest has neither taken nor had put on disk."""
     oldest_ns: int | None

@@ -186,7 +186,7 @@ def _scheme_of(row: list[Any]) -> str | None:
 
 
 def has_killed(records: Iterable[Record]) -> bool:
-    """Whether the record of a request whose process was killed is among these."""
+    """True if the record of a request whose process was killed is among these."""
     return any(record.outcome == Outcome.KILLED for record in records)
 
 

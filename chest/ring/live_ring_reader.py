@@ -65,7 +65,7 @@ class LiveRingReader:
 
     @property
     def has_owner(self) -> bool:
-        """Whether the process that writes into it still lives, and has not removed it."""
+        """True if the process that writes into it still lives, and has not removed it."""
         return self._lock.is_locked(OWNER)
 
     @property

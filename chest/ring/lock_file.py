@@ -35,7 +35,7 @@ _DO_NOT_WORK: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENODEV)
 
 
 def locks_are_available() -> bool:
-    """Whether this platform has locks on parts of a file."""
+    """True if this platform has locks on parts of a file."""
     return fcntl is not None
 
 
@@ -86,7 +86,7 @@ class LockFile:
             return False
 
     def is_locked(self, byte: int) -> bool:
-        """Whether any process holds this byte, this one included; False when the file is gone."""
+        """True if any process holds this byte, this one included; False when the file is gone."""
         descriptor = self._descriptor()
         if descriptor < 0:
             return False
@@ -96,7 +96,7 @@ class LockFile:
             os.close(descriptor)
 
     def is_linked(self) -> bool:
-        """Whether the path still leads to this file: another process may have removed it."""
+        """True if the path still leads to this file: another process may have removed it."""
         try:
             return identity_in(os.lstat(self.path)) == self._key
         except OSError:

@@ -73,7 +73,7 @@ def release_file_in_python(address: int, /) -> None:
 
 
 def has_lasting_room_in_python(descriptor: int, /) -> bool:
-    """Whether a file system keeps the room that a file was given also for the next write of the same page."""
+    """True if a file system keeps the room that a file was given also for the next write of the same page."""
     libc = _libc()
     answer = libc.create_string_buffer(256)
     if not sys.platform.startswith("linux") or libc.fstatfs(descriptor, libc.addressof(answer)) != 0:
@@ -111,5 +111,5 @@ release_file: Final = native.release_file if native.IS_NATIVE else release_file_
 
 
 def has_lasting_room(descriptor: int) -> bool:
-    """Whether no full disk can make a mapped page of this file, which has its room, end the process: the compiled part sees to it."""
+    """True if no full disk can make a mapped page of this file, which has its room, end the process: the compiled part sees to it."""
     return native.IS_NATIVE or has_lasting_room_in_python(descriptor)

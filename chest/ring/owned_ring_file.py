@@ -73,7 +73,7 @@ class OwnedRingFile:
 
     @property
     def is_intact(self) -> bool:
-        """Whether both files are still there under their names and as long as they were, and every page is in its file."""
+        """True if both files are still there under their names and as long as they were, and every page is in its file."""
         return self._lock.is_linked() and self.holds_ring
 
     @property

@@ -52,7 +52,7 @@ class RingReader:
 
     @property
     def has_pre_open_records(self) -> bool:
-        """Whether something waits in memory for the ring to open."""
+        """True if something waits in memory for the ring to open."""
         return self._ring.has_pre_open_records
 
     def reclaim(self) -> None:
@@ -105,7 +105,7 @@ class RingReader:
         ]
 
     def has_committed(self, written: Written) -> bool:
-        """Whether every chest has all that was written then."""
+        """True if every chest has all that was written then."""
         pool = self._ring.pool
         return pool is None or all(
             pool.cycles[index] != cycle or pool.file.committed(index) >= end or pool.file.state(index) == DRAINED

@@ -107,7 +107,7 @@ class _Pause:
         self._at = time.monotonic() + _LOOK_SECONDS
 
     def is_due(self) -> bool:
-        """Whether it is; then the next begins."""
+        """True if it is; then the next begins."""
         if time.monotonic() < self._at:
             return False
         self.begin()

@@ -19,7 +19,7 @@ _NUL: Final = 0
 
 
 def has_unused_room(status: os.stat_result) -> bool:
-    """Whether a file takes so much of the disk that :func:`give_back_unused_room` may gain something."""
+    """True if a file takes so much of the disk that :func:`give_back_unused_room` may gain something."""
     return getattr(status, "st_blocks", 0) * 512 > _KEPT_BYTES
 
 

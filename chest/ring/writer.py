@@ -68,7 +68,7 @@ class RingWriter(FastRing):
         """Its segments; None while it is not open in this process."""
         self.resource = Resource("", "", "")
         self.lacks_reader = False
-        """Whether no thread could be started that reads; asked for again whenever a segment is full."""
+        """True if no thread could be started that reads; asked for again whenever a segment is full."""
         call_in_child(self.forget)
 
     # -- offers ------------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class RingWriter(FastRing):
 
     @property
     def has_pre_open_records(self) -> bool:
-        """Whether something that this process offered waits in memory for the ring to open."""
+        """True if something that this process offered waits in memory for the ring to open."""
         return bool(self._pre_open_buffer)
 
     def flush_pre_open_buffer(self) -> None:
@@ -177,7 +177,7 @@ class RingWriter(FastRing):
 
     @property
     def is_open(self) -> bool:
-        """Whether this very process has opened it."""
+        """True if this very process has opened it."""
         return self.pool is not None
 
     @property
@@ -187,7 +187,7 @@ class RingWriter(FastRing):
 
     @property
     def drains_elsewhere(self) -> bool:
-        """Whether the reader is another process."""
+        """True if the reader is another process."""
         return self.pool is not None and self.pool.drains_elsewhere
 
     @property

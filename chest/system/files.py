@@ -56,7 +56,7 @@ def cut_back(descriptor: int, end: int) -> None:
 
 
 def is_full(path: Path) -> bool:
-    """Whether the disk of this file is full, as far as it says; a quota is not seen."""
+    """True if the disk of this file is full, as far as it says; a quota is not seen."""
     import shutil  # with its compressors behind it, for a failed write
 
     try:

@@ -44,7 +44,7 @@ class Database(Protocol[_Given]):
         """Identity of the database; changes when the file or the server was replaced."""
 
     def is_lost(self, connection: _Given, /) -> bool:
-        """Whether the other end gave up a connection that was not used for a while; asked before every use."""
+        """True if the other end gave up a connection that was not used for a while; asked before every use."""
 
     @property
     def can_be_left_in_use(self) -> bool:

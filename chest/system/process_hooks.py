@@ -17,7 +17,7 @@ _quick_exit_hooks: list[Callable[[], None]] = []
 
 
 def is_forked_by_multiprocessing() -> bool:
-    """Whether this process is a child of ``multiprocessing``, which ends forked children by ``os._exit``."""
+    """True if this process is a child of ``multiprocessing``, which ends forked children by ``os._exit``."""
     processes: Any = sys.modules.get("multiprocessing.process")
     return processes is not None and processes.parent_process() is not None
 
@@ -70,7 +70,7 @@ def boot_id() -> str:
 
 
 def is_under_test() -> bool:
-    """Whether a test runner runs this process, or started what runs it.
+    """True if a test runner runs this process, or started what runs it.
 
     pytest says so to all that it runs or starts: ``PYTEST_VERSION`` since its release 8.2, ``PYTEST_CURRENT_TEST`` in each test before.
     Django's ``setup_test_environment`` sets up an outbox for mails, which each of its runners calls.
@@ -81,7 +81,7 @@ def is_under_test() -> bool:
 
 
 def is_uwsgi_before_its_fork() -> bool:
-    """Whether this is the process that uWSGI loads the application in and then forks, without Python's hooks.
+    """True if this is the process that uWSGI loads the application in and then forks, without Python's hooks.
 
     A store that is being written at that moment would be of no use to the workers: see ``chest/system/fork_safe_connection.py``.
     Workers have a number, and so has the only process without a master.
@@ -113,7 +113,7 @@ def lack_of_threads() -> str | None:
 
 
 def _is_set(value: object) -> bool:
-    """Whether an option of uWSGI is on: True from the command line, bytes from a file."""
+    """True if an option of uWSGI is on: True from the command line, bytes from a file."""
     return bool(value) and value not in (b"false", b"off", b"no", b"0")
 
 

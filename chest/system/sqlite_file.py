@@ -186,7 +186,7 @@ def _has_content(path: str) -> bool:
 
 
 def _has_a_name(identity: FileIdentity | None) -> bool:
-    """Whether the file that this process has open is anywhere on its file system; False if that cannot be told.
+    """True if the file that this process has open is anywhere on its file system; False if that cannot be told.
 
     A database that was moved to another file system is a copy, made without its log, and the original is removed.
     """

@@ -135,7 +135,7 @@ def sleep(seconds: float) -> None:
 
 
 def is_readable(descriptor: int) -> bool:
-    """Whether reading from a socket would not wait: something came, or the other end is gone. Does not wait itself."""
+    """True if reading from a socket would not wait: something came, or the other end is gone. Does not wait itself."""
     poll = _original("select", "poll")()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))

@@ -42,7 +42,7 @@ def start_in_every_process(task: ScheduledTask) -> None:
 
 
 def only_forks() -> bool:
-    """Whether this is a server's master, which must not use a store while it forks."""
+    """True if this is a server's master, which must not use a store while it forks."""
     return is_uwsgi_before_its_fork() or _is_gunicorns_master()
 
 

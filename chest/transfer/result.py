@@ -20,7 +20,7 @@ class TransferResult:
     """Records that the target will never take."""
     seconds: float = 0.0
     is_complete: bool = False
-    """Whether it came to the end of the source; not when it was stopped or came to its limit."""
+    """True if it came to the end of the source; not when it was stopped or came to its limit."""
 
 
 class _State(TypedDict):

@@ -38,7 +38,7 @@ class RetentionResult:
     """What a SQLite file became shorter by."""
     seconds: float = 0.0
     is_complete: bool = False
-    """Whether the bounds are met; not when it was stopped."""
+    """True if the bounds are met; not when it was stopped."""
 
 
 class Retention:

@@ -93,7 +93,7 @@ class Timetable:
         return None if ticks is None else ticks.next_run_time
 
     def is_due(self, tick: datetime, last: datetime | None) -> bool:
-        """Whether this tick is still to be had, if ``last`` is the latest that any process had."""
+        """True if this tick is still to be had, if ``last`` is the latest that any process had."""
         if last is None or last - tick > SAME_TICK:
             return True
         following: datetime | None = self._trigger.get_next_fire_time(last, last + A_MOMENT)

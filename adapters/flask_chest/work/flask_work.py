@@ -16,7 +16,7 @@ class FlaskWork(Work):
     """Work that also records what it sets on ``flask.g``, if an application context is there when it begins."""
 
     takes_all_of_g: Callable[[], bool]
-    """Whether variables of ``g`` are taken that no decorator names."""
+    """True if variables of ``g`` are taken that no decorator names."""
 
     def __enter__(self) -> RequestContext:
         context = super().__enter__()

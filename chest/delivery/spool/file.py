@@ -87,7 +87,7 @@ class SpoolFile:
     reserve_bytes: ClassVar[int] = RESERVE_BYTES
 
     def exists(self) -> bool:
-        """Whether anything was ever put there."""
+        """True if anything was ever put there."""
         return self.path.exists()
 
     def close(self) -> None:

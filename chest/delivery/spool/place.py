@@ -45,7 +45,7 @@ def lock_spool(spool: Path, is_ours: Callable[[Path], bool]) -> LockFile | None:
 
 
 def is_locked_by_others(spool: Path) -> bool:
-    """Whether another process, or another recorder of this one, delivers what the spool holds."""
+    """True if another process, or another recorder of this one, delivers what the spool holds."""
     path = spool.with_suffix(LOCK_SUFFIX)
     lock = LockFile.open(path)
     if lock is None:

@@ -77,12 +77,12 @@ class Spool:
         return Spool(path, chest, self._most_bytes, self._counters, self._clock)
 
     def exists(self) -> bool:
-        """Whether there is a file, or a damaged one to be read."""
+        """True if there is a file, or a damaged one to be read."""
         return self.path.exists() or any(path.exists() for path in self._damaged())
 
     @property
     def is_usable(self) -> bool:
-        """Whether it may be tried: it did not just fail."""
+        """True if it may be tried: it did not just fail."""
         return self._clock() - self._failed_at >= TRY_AGAIN_SECONDS
 
     def add(self, records: Sequence[Record], why: str = "") -> bool:
@@ -269,7 +269,7 @@ class Spool:
         return done
 
     def _is_ours(self, path: Path) -> bool:
-        """Whether it is there and this user's own: root, looking into a worker's directory, is to leave nothing in its way."""
+        """True if it is there and this user's own: root, looking into a worker's directory, is to leave nothing in its way."""
         try:
             found = os.lstat(path)
         except OSError:

@@ -20,7 +20,7 @@ _GRACE_SECONDS: Final = 0.5
 _END_SECONDS: Final = 1.0
 
 _is_asked = False
-"""Whether this process has asked for the signal."""
+"""True if this process has asked for the signal."""
 _ended: Lock | None = None
 """What the thread releases at its end; None if the signal is not caught."""
 

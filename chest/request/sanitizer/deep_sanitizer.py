@@ -232,7 +232,7 @@ class DeepSanitizer:
         return free
 
     def _is_plain(self, text: str) -> bool:
-        """Whether the text needs no second look, and fits; then it is paid for."""
+        """True if the text needs no second look, and fits; then it is paid for."""
         if len(text) <= self._left and text.isascii() and "\0" not in text and not may_hold_secret(text):
             self._left -= len(text)
             return True

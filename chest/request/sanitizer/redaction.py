@@ -36,11 +36,11 @@ class Redaction:
         self._names = _Names(patterns, unredacted)
 
     def hides(self, name: str) -> bool:
-        """Whether the value under this name is not to be kept."""
+        """True if the value under this name is not to be kept."""
         return self._names.match(name)
 
     def exempts(self, name: str) -> bool:
-        """Whether ``unredacted`` names it."""
+        """True if ``unredacted`` names it."""
         return self._names.is_exempt(name)
 
     def clean_text(self, text: str, *, keeps_shapes: bool = False) -> str:

@@ -88,7 +88,7 @@ class SegmentPool:
 
     @property
     def has_active(self) -> bool:
-        """Whether a segment may still be written."""
+        """True if a segment may still be written."""
         return any(self.file.state(index) == ACTIVE for index in range(len(self.file.segments)))
 
     def restore_header(self) -> None:
@@ -132,7 +132,7 @@ class SegmentPool:
 
 
 def may_be_running(functions: Set[CodeType]) -> bool:
-    """Whether any thread may be inside one of these functions, itself or in something called from there.
+    """True if any thread may be inside one of these functions, itself or in something called from there.
 
     Holds for the moment of the call, during which, under the global interpreter lock, no other thread runs between two
     looks at one stack. Without that lock the stacks of running threads cannot be walked: the answer then is always True.

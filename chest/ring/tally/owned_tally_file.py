@@ -51,7 +51,7 @@ class OwnedTallyFile:
 
     @property
     def is_intact(self) -> bool:
-        """Whether both files are there under their names."""
+        """True if both files are there under their names."""
         return self._lock.is_linked() and self._has_table
 
     @property

@@ -66,7 +66,7 @@ class Words(ABC):
 
     @abstractmethod
     def has_member(self, column: str, name: str) -> str:
-        """Whether the object in this column has a member of just this name."""
+        """True if the object in this column has a member of just this name."""
 
     @abstractmethod
     def is_text(self, json: str) -> str:
