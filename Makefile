@@ -83,7 +83,7 @@ wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/, and run th
 
 docs: $(VENV)/dev.stamp ## The site of the documentation, in build/site; a broken link is an error
 	$(BIN)/python -m pip install --quiet --group docs
-	$(BIN)/python -m mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
 
 bench: $(VENV)/dev.stamp ## Measure, and print a table
 	$(BIN)/python -m benchmarks

@@ -587,6 +587,14 @@ def test_the_readme_leads_to_every_document() -> None:
     assert set(DOCUMENTS) - {README} <= linked
 
 
+def test_the_site_leads_to_every_document() -> None:
+    plan = (ROOT / "docs" / "site" / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    made = {"README.md": "index.md"}
+    assert {made.get(document.name, document.name) for document in DOCUMENTS} | {"reference.md"} == set(
+        re.findall(r"[\w-]+\.md", plan)
+    )
+
+
 def test_files_that_the_documents_name_are_there() -> None:
     named = {
         name
