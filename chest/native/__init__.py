@@ -25,6 +25,7 @@ try:
         await_termination,
         catch_termination,
         constants,
+        fault_in,
         hold_file,
         map_file,
         may_hold_secret,
@@ -47,7 +48,7 @@ except ImportError:
         Dispatch = Slot = StartResponse = Stream = hold_file = map_file = may_hold_secret = records_of = (
             release_file
         ) = None
-        await_termination = note_spans = catch_termination = release_termination = terminate = None
+        await_termination = fault_in = note_spans = catch_termination = release_termination = terminate = None
     is_native = False
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "agree",
     "await_termination",
     "catch_termination",
+    "fault_in",
     "hold_file",
     "map_file",
     "may_hold_secret",

@@ -202,6 +202,7 @@ note_spans(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 static PyMethodDef functions[] = {
     {"note_spans", note_spans, METH_NOARGS, PyDoc_STR("Have each request ask for its span from now on; see chest.request.framework.")},
     {"map_file", map_file, METH_VARARGS, PyDoc_STR("As the function of this name in chest.ring.mapping.")},
+    {"fault_in", fault_in, METH_VARARGS, PyDoc_STR("Have the pages of a segment from begin to end be in memory; True if they are.")},
     {"hold_file", hold_file, METH_O, PyDoc_STR("As the function of this name in chest.ring.mapping.")},
     {"release_file", release_file, METH_O, PyDoc_STR("As the function of this name in chest.ring.mapping.")},
     {"perf_counter_ns", perf_counter_ns, METH_NOARGS,

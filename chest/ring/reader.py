@@ -5,14 +5,19 @@ from __future__ import annotations
 import mmap
 from collections import deque
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from chest import native
 from chest.counters import Counters
+from chest.native import IS_NATIVE
 from chest.ring.line import Resource
 from chest.ring.segments.file import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 from chest.ring.segments.lines import Hole, hole_at, lines_of, whole_lines
 from chest.ring.segments.pool import SegmentPool
 from chest.ring.writer import RingWriter
+
+_READY_BYTES: Final = 256 * 1024
+"""How much of a segment is in memory before it is written: some 700 records."""
 
 Written = list[tuple[int, int, int]]
 """Index, cycle and position of each segment in use."""
@@ -38,6 +43,7 @@ class RingReader:
         self._counters = counters
         file = ring.file
         self._read = [] if file is None else [file.committed(index) for index in range(len(file.segments))]
+        self._ready: dict[int, int] = {}  # of segments in use, up to where their pages are in memory
         self._round: deque[int] = deque()  # segments that are yet to be looked at before a new round begins
 
     @property
@@ -145,6 +151,7 @@ class RingReader:
 
     def _take_from(self, pool: SegmentPool, index: int, segment: mmap.mmap, most_bytes: int) -> Chunk | None:
         begin, end = self._read[index], segment.tell()
+        self._make_ready(index, segment, end)
         if begin >= end:
             self._recycle_if_done(pool, index)
             return None
@@ -153,6 +160,13 @@ class RingReader:
             return self._behind_lost_page(index, segment) if lines.hole is not None and pool.file.all_faults else None
         self._read[index] = begin + len(lines.data)
         return Chunk(lines.data, index, begin + len(lines.data))
+
+    def _make_ready(self, index: int, segment: mmap.mmap, end: int) -> None:
+        """Have the pages behind ``end`` be in memory: the kernel makes a request that writes into another wait."""
+        ready = self._ready.get(index, 0)
+        if IS_NATIVE and ready < min(end + _READY_BYTES // 2, len(segment)):
+            self._ready[index] = min(end + _READY_BYTES, len(segment))
+            native.fault_in(segment, max(ready, end), self._ready[index])
 
     def _behind_lost_page(self, index: int, segment: mmap.mmap) -> Chunk:
         begin, end = self._read[index], segment.tell()
@@ -178,6 +192,7 @@ class RingReader:
         file.set_state(index, DRAINED)
         file.clear(index, file.segments[index].tell())
         self._read[index] = 0
+        self._ready.pop(index, None)
         pool.cycles[index] += 1
         file.set_state(index, FREE)
         pool.free.append(index)

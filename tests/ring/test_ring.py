@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chest import native
 from chest.counters import Counters
 from chest.record.record import Record
 from chest.record.row import line_of, row_of
@@ -441,3 +442,19 @@ def test_an_offer_while_the_ring_has_no_reader_is_in_the_file_at_once(
     assert ring.offer(record)
     assert not ring.has_pre_open_records
     assert drain(reader) == [record]
+
+
+@pytest.mark.skipif(not native.IS_NATIVE, reason="Chest is not compiled here")
+def test_pages_are_in_memory_before_records_are_written_into_them(
+    ring: RingWriter, reader: RingReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ring.file is not None
+    segment, asked = ring.file.segments[0], []
+    monkeypatch.setattr("chest.ring.reader._READY_BYTES", 8 * 1024)
+    monkeypatch.setattr(native, "fault_in", lambda of, *pages: asked.append(pages) if of is segment else None)
+    for _ in range(len(segment) // 1024):
+        ring.offer_line(b"x" * 1023 + b"\n")
+        assert reader.take(MIB) is not None
+    assert asked[0] == (1024, 9 * 1024)
+    assert [begin for begin, _ in asked[1:]] == [end for _, end in asked[:-1]], "each page once"
+    assert asked[-1][1] == len(segment)

@@ -62,6 +62,31 @@ map_file(PyObject *Py_UNUSED(module), PyObject *args)
     Py_RETURN_NONE;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 and later; an older one refuses it */
+#endif
+
+/* Have these pages of a segment be in memory and writable. Without the interpreter's lock: it may take milliseconds. */
+static PyObject *
+fault_in(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *segment;
+    Py_ssize_t begin, end;
+    Py_buffer view;
+    if (!PyArg_ParseTuple(args, "O!nn", segment_type, &segment, &begin, &end) || PyObject_GetBuffer(segment, &view, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    begin = begin / sysconf(_SC_PAGESIZE) * sysconf(_SC_PAGESIZE);
+    int is_done = begin >= 0 && begin < end && end <= view.len;
+    if (is_done) {
+        Py_BEGIN_ALLOW_THREADS
+        is_done = madvise((char *)view.buf + begin, (size_t)(end - begin), MADV_POPULATE_WRITE) == 0;
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&view);
+    return PyBool_FromLong(is_done);
+}
+
 /* A mapping that is never read and not inherited by children keeps the open file, and so its locks, for this process alone. */
 static PyObject *
 hold_file(PyObject *Py_UNUSED(module), PyObject *descriptor)
