@@ -47,6 +47,12 @@ VERSIONS = {
     "flask-2.3": Older(("flask==2.3.*", "werkzeug==2.3.*"), _OF_FLASK),  # the oldest that the adapter promises
     "flask-3.0": Older(("flask==3.0.*", "werkzeug==3.0.*"), _OF_FLASK),  # one between it and the newest
     "sqlalchemy-2.0": Older(("sqlalchemy==2.0.*",), _OF_SQLALCHEMY),  # the oldest that ``[sql]`` allows
+    # The oldest of frameworks and queues, under gunicorn and with workers. Falcon has no error reporter before 4.4, which its example uses.
+    "frameworks": Older(
+        ("django==4.2.*", "bottle==0.13.*", "pyramid==2.0.*"),
+        ("tests/adapters/test_framework_examples.py", "-k=not falcon"),
+    ),
+    "jobs": Older(("celery==5.3.*", "rq==1.16.*", "huey==2.5.*"), ("tests/adapters/test_job_queues.py",)),
 }
 
 

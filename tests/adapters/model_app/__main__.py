@@ -14,7 +14,9 @@ from tests.servers.redis import redis
 
 
 def main() -> None:
-    """Serve it."""
+    """Serve it; Ctrl-C and SIGTERM end all of it, also where a shell in the background has SIGINT ignored."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="model-app-") as name, postgresql() as database, redis() as store:
         redis_url = f"redis://{HOST}:{store.port}/0"
         with running_shop(Path(name), database.new_url(), redis_url, SHOP_FLAGS="stock prices") as shop:
