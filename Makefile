@@ -68,7 +68,7 @@ check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, te
 	$(BIN)/python -m tests.older_versions
 	@cat build/summary
 
-check-older: $(VENV)/dev.stamp ## The tests of flask_chest with older releases of Flask, and those of SQL servers with an older SQLAlchemy
+check-older: $(VENV)/dev.stamp ## Tests with older releases of Flask, the other frameworks, job queues and SQLAlchemy
 	$(BIN)/python -m tests.older_versions
 
 check-pythons: $(VENV)/dev.stamp ## The unit tests on other interpreters (PYTHONS="3.12 3.13"), without the compiled part and with it
