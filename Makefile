@@ -48,7 +48,8 @@ test-model-app: $(VENV)/dev.stamp ## Run its tests, and look at the record of ea
 	$(BIN)/python -m pytest tests/adapters/model_app
 
 quick: WORKERS = 2# unit tests wait for little, and each process would have to collect them all
-quick: $(VENV)/dev.stamp ## Run the unit tests
+quick: export QUICK_TESTS = 1
+quick: $(VENV)/dev.stamp ## Run the unit tests with the compiled implementation alone, and few examples where they are made up
 	$(PYTEST) -m unit -q
 
 test: $(VENV)/dev.stamp ## Run the tests

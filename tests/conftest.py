@@ -19,6 +19,7 @@ native_build.load_build()  # before Chest is imported
 from tests.plugins import alone, implementations, kinds  # noqa: E402
 from tests.servers.database import DatabaseServer  # noqa: E402
 from tests.servers.process import Server  # noqa: E402
+from tests.support import examples  # noqa: E402
 
 _home: list[str] = []
 
@@ -30,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin)
     # A busy machine, or one that counts lines, is no fault of a test's.
     hypothesis.settings.register_profile(
-        "chest", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+        "chest", deadline=None, max_examples=examples(100), suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
     hypothesis.settings.load_profile("chest")
     os.environ.pop("COLUMNS", None)  # of pytest-xdist's workers, as if they had a terminal

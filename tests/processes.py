@@ -43,7 +43,7 @@ def command_of(code: str, *arguments: object) -> list[str]:
     return [sys.executable, "-c", without + textwrap.dedent(code), *map(str, arguments)]
 
 
-def run_python(code: str, *arguments: object, seconds: float = 120, **environment: str) -> str:
+def run_python(code: str, *arguments: object, seconds: float = 300, **environment: str) -> str:
     """Run Python code to its end, and return what it printed; a failure shows what it said."""
     done = subprocess.run(
         command_of(code, *arguments),

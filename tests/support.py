@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -17,6 +17,8 @@ from chest.recorder.part_records import UnrecordedProcess
 from chest.ring.line import Resource
 from chest.testing import records
 
+IS_QUICK: Final = "QUICK_TESTS" in os.environ
+"""True in ``make quick``: the compiled implementation alone, and fewer examples of what Hypothesis makes up."""
 _ids = RecordIds()
 
 
@@ -25,6 +27,11 @@ def make_record(ids: RecordIds | None = None, **changes: Any) -> Record:
     time_ns = changes.get("time_ns", time.time_ns())
     own = {"id": (ids or _ids).new(time_ns), "time_ns": time_ns, "attributes": {}, "host": "test"}
     return records.make_record(**own | changes)
+
+
+def examples(count: int) -> int:
+    """How many examples Hypothesis makes up for a test that takes so many: a tenth in ``make quick``."""
+    return count // 10 if IS_QUICK else count
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:

@@ -39,7 +39,7 @@ HOW_IT_WORKS = ROOT / "docs" / "how-it-works.md"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
-_COMMAND_SECONDS = 110
+_COMMAND_SECONDS = 300
 
 
 class Block(NamedTuple):

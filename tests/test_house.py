@@ -23,7 +23,7 @@ PACKAGES = {ROOT / "chest": ROOT, **{file.parent: ADAPTERS for file in sorted(AD
 """Each import package, and the directory that it is imported from."""
 ROOT_OF = {file: root for package, root in PACKAGES.items() for file in package.rglob("*.py")}
 MODULES = sorted(ROOT_OF)
-_BUILD_SECONDS = 270
+_BUILD_SECONDS = 800
 
 DRIVERS_AND_FRAMEWORKS = (
     "sqlalchemy",
@@ -58,7 +58,7 @@ def _python(code: str, *arguments: str, home: Path) -> str:
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ADAPTERS}", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=800,
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout

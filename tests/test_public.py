@@ -234,6 +234,6 @@ def test_importing_a_door_loads_no_driver_no_framework_and_no_command() -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (finished.stdout.split(), finished.stderr) == ([], "")

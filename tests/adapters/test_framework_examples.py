@@ -66,7 +66,7 @@ class Example:
     def python(self, *arguments: str, **environ: str) -> None:
         command = [sys.executable, *arguments]
         environment = clean_environment(**self.environ, **environ)
-        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
 
     def records(self) -> list[Record]:

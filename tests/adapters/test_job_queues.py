@@ -46,7 +46,7 @@ def test_jobs_leave_records_with_the_id_of_the_request_also_when_their_worker_is
         REDIS_URL=redis_url, CHEST_URLS=store, CHEST_DIRECTORY=str(tmp_path / "rings"), CHEST_FLUSH_SECONDS="0.02",
         PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'adapters'}",
     )  # fmt: skip
-    subprocess.run([sys.executable, "-m", APP, queue, str(tmp_path)], env=environ, cwd=ROOT, check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", APP, queue, str(tmp_path)], env=environ, cwd=ROOT, check=True, timeout=300)
     command = [redis_url if word == "REDIS_URL" else word for word in WORKERS[queue]]
     with (tmp_path / "said").open("w") as said:
         worker = subprocess.Popen(

@@ -124,6 +124,6 @@ def test_a_shell_completes_commands(shell: str) -> None:
     script = subprocess.run(
         [sys.executable, "-m", "chest"],
         env=os.environ | {"_CHEST_COMPLETE": f"{shell}_source"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert "_CHEST_COMPLETE" in script.stdout

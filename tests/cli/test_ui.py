@@ -87,7 +87,7 @@ def test_the_port_can_be_chosen(store: Path) -> None:
         port = str(urlsplit(url).port)
         taken = subprocess.run(
             [sys.executable, "-m", "chest", "ui", str(store), "--no-browser", "--port", port],
-            env=clean_environment(), capture_output=True, text=True, timeout=120, check=False,
+            env=clean_environment(), capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
     assert (taken.returncode, taken.stdout) == (2, "")
     assert f"port {port} of 127.0.0.1 cannot be had" in taken.stderr

@@ -264,7 +264,7 @@ def test_the_chests_may_come_from_an_application(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-m", "chest", "drain", str(ledger.rings), "--app", "shop:app", "--once"],
-        cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=60, check=True,
+        cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     assert "Delivered 100 records, 100 of them of dead processes" in done.stdout
     assert len(ledger.stored()) == 100

@@ -344,11 +344,12 @@ def test_with_every_store_blackholed_the_process_ends_in_time_and_the_next_one_d
         import atexit
         print(time.time(), flush=True)
     """
-    for url in (database.url, other.url):
+    patient = [each.url.replace("timeout_seconds=1", "timeout_seconds=30") for each in (database, other)]
+    for url in patient:
         open_chest(url).open()
     database.proxy.set(Fault.BLACKHOLE)
-    began = float(run_python(code, tmp_path / "rings", database.url, other.url))
-    assert time.time() - began < 1 + 0.5 + 1  # the last one for a busy machine, and the interpreter's own end
+    began = float(run_python(code, tmp_path / "rings", *patient))
+    assert time.time() - began < 15  # each store is waited for for 30
     database.proxy.heal()
     shop = make_shop(database.url, other.url)
     shop.recorder.prepare()

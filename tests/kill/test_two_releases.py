@@ -77,7 +77,7 @@ class Release:
     def run(self, *arguments: object) -> str:
         """The command ``chest``."""
         command = [sys.executable, "-m", "chest", *map(str, arguments)]
-        done = subprocess.run(command, **self._started, capture_output=True, timeout=100, check=False)
+        done = subprocess.run(command, **self._started, capture_output=True, timeout=300, check=False)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 

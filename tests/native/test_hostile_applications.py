@@ -351,7 +351,7 @@ while time.monotonic() < end:
     number += 1
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, cwd=ROOT,
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

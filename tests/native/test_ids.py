@@ -98,7 +98,7 @@ assert {len(one) for one in ids} == {36}
 print(len(ids), len(client.records))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT,
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, cwd=ROOT,
         env=os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"},
     )  # fmt: skip
     assert done.stdout == "100 100\n", done.stderr

@@ -16,6 +16,7 @@ from chest.native import IS_NATIVE
 from chest.record.encoding import decode
 from tests.native.answering import answer_with
 from tests.request.test_middleware import Client
+from tests.support import examples
 
 if not IS_NATIVE and "CI" not in os.environ:
     pytest.skip("Chest was installed without its compiled part", allow_module_level=True)
@@ -29,7 +30,7 @@ numbers = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(numbers)
 def test_a_number_is_written_with_the_digits_that_python_gives_it(number: float) -> None:
     lines: list[bytes] = []

@@ -26,6 +26,7 @@ from chest.record.record import Record
 from chest.recorder.recorder import Recorder
 from chest.request import middleware, response, served
 from tests.request.test_middleware import Client
+from tests.support import examples
 
 ROOT = Path(__file__).parents[2]
 
@@ -213,7 +214,7 @@ def _comparable(record: Record) -> Any:
 def test_a_request_is_answered_and_recorded_alike(options: dict[str, Any]) -> None:
     both = Both(**options)
 
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=examples(500), deadline=None)
     @given(said)
     def holds(request: Said) -> None:
         for _ in range(2):  # a name is known the second time
@@ -348,7 +349,7 @@ def _nested(number: int) -> Callable[..., Any]:
 def test_without_a_compiler_chest_is_installed_all_the_same(tmp_path: Path) -> None:
     built = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)],
-        capture_output=True, text=True, timeout=300, env=os.environ | {"CC": shutil.which("false") or "false"},
+        capture_output=True, text=True, timeout=800, env=os.environ | {"CC": shutil.which("false") or "false"},
     )  # fmt: skip
     assert built.returncode == 0, built.stdout + built.stderr
     assert [file.name.split("-", 2)[2] for file in tmp_path.iterdir()] == ["py3-none-any.whl"]

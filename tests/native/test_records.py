@@ -20,6 +20,7 @@ from chest.record.encoding import decode, encode
 from chest.record.record import Record
 from chest.record.row import record_of, records_of
 from chest.ring.line import Resource
+from tests.support import examples
 
 RESOURCE = Resource("shop", "1.0", "test")
 
@@ -72,7 +73,7 @@ rows = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.lists(rows, max_size=8))
 def test_records_made_in_c_are_those_that_python_makes(found: list[tuple[Any, ...]]) -> None:
     def of(make: Callable[..., Any]) -> Any:

@@ -15,6 +15,7 @@ from chest.request.sanitizer.redaction import Redaction
 from chest.settings.settings import SECRETS
 from tests.native.answering import answer_with
 from tests.request.test_middleware import Client
+from tests.support import examples
 
 if not IS_NATIVE and "CI" not in os.environ:
     pytest.skip("Chest was installed without its compiled part", allow_module_level=True)
@@ -25,7 +26,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=examples(3000))
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
 @example("password: hunter2")
 @example("('password', 'hunter2')")

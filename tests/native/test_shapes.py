@@ -25,6 +25,7 @@ from chest.request.client.user import UserIds
 from chest.request.sanitizer.redaction import Redaction
 from chest.settings.settings import SECRETS
 from tests.native.test_native import Both, Said
+from tests.support import examples
 
 if not IS_NATIVE and "CI" not in os.environ:
     pytest.skip("Chest was installed without its compiled part", allow_module_level=True)
@@ -180,7 +181,9 @@ _options = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(_options, st.lists(_shapes, min_size=1, max_size=3))
 def test_a_request_of_any_shape_is_answered_and_recorded_alike(options: dict[str, Any], requests: list[Shape]) -> None:
     both = Both(**options)

@@ -1,5 +1,7 @@
 """Each test of the request's path runs once for each implementation: compiled, in Python alone, and without orjson.
 
+``make quick`` runs the first alone.
+
 What serves is decided when ``chest`` is imported. So a test module is collected once more for each other implementation, with
 all modules of Chest and of the tests loaded anew beside a module that is missing. The modules are exchanged before and after
 each of its tests.
@@ -20,6 +22,7 @@ import pytest
 from chest.native import IS_NATIVE
 from tests.plugins.kinds import uses_server
 from tests.processes import ROOT
+from tests.support import IS_QUICK
 
 _EXCHANGED: Final = frozenset(
     {"chest", "flask_chest", "django_chest", "falcon_chest", "bottle_chest", "pyramid_chest", "tests"}
@@ -43,7 +46,7 @@ class Implementation:
 
     def _is_tested_by(self, path: Path) -> bool:
         """True if the tests of this file run with this implementation."""
-        return IS_NATIVE and any(path.is_relative_to(each) for each in self._paths)
+        return IS_NATIVE and not IS_QUICK and any(path.is_relative_to(each) for each in self._paths)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """One more collector of a test module, beside pytest's own."""

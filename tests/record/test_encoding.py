@@ -65,5 +65,5 @@ from chest.record import encoding
 assert encoding.encode is encoding.encode_with_json
 print(encoding.decode(encoding.encode({"a": 1})))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout == "{'a': 1}\n"

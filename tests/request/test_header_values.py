@@ -22,6 +22,7 @@ from chest.record.row import line_of, row_of
 from chest.request.request_id import accepted
 from chest.ring.line import decode_lines
 from tests.request.test_middleware import Client
+from tests.support import examples
 
 _FORMS: Final = [
     "4bf92f3577b34da6a3ce929d0e0e4736", "6b2b7d2e-1c6f-4a2c-9d0b-111122223333",
@@ -125,7 +126,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
 
 @pytest.mark.slow
 @given(st.sampled_from(ENDS), HEADERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @example("complete", {"HTTP_X_REQUEST_ID": "an-id\r\nSet-Cookie: a=b"})
 @example("says its own id", {"HTTP_X_REQUEST_ID": "an-id\n"})
 @example("says its own id", {"HTTP_X_REQUEST_ID": "ü"})
@@ -160,7 +161,7 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
 
 
 @given(st.sampled_from(ENDS), st.dictionaries(st.sampled_from((*READ, "HTTP_X_TRACE")), VALUES, min_size=1, max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @example("complete", {"HTTP_X_TRACE": "an-id\r\nSet-Cookie: a=b"})
 @example("raised", {"HTTP_X_TRACE": "\ud800", "HTTP_USER_AGENT": "\ud800", "QUERY_STRING": "\ud800"})
 def test_no_header_costs_anything_where_dockerflow_reads_them_too(

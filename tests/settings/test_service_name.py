@@ -124,7 +124,7 @@ def test_a_program_that_is_started_as_a_file_has_the_file_s_name(tmp_path: Path)
         "api = falcon.App()\n"
         "print(service_of(app), service_of(api))\n"
     )
-    finished = subprocess.run([sys.executable, "kiosk.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    finished = subprocess.run([sys.executable, "kiosk.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert finished.stdout == "kiosk kiosk\n", finished.stderr
 
 

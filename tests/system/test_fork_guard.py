@@ -203,5 +203,5 @@ def test_the_parent_is_told_before_and_after() -> None:
 
 def test_objects_that_live_until_the_interpreter_ends_leave_it_in_silence() -> None:
     code = "from chest import Recorder\nrecorder = Recorder(chests=['memory:'])"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stderr) == (0, "")

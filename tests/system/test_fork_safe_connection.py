@@ -92,9 +92,9 @@ def test_a_child_has_locks_of_its_own_when_its_parent_has_let_go(
     chest.close()
     # Were the child's locks only remembered from its parent, this process would take itself for the only one, and end
     # by deleting the log that the child still writes to.
-    subprocess.run([sys.executable, "-c", _OTHER, url, "other"], timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", _OTHER, url, "other"], timeout=300, check=True)
     child.step()
-    subprocess.run([sys.executable, "-c", _OTHER, url, "another"], timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", _OTHER, url, "another"], timeout=300, check=True)
     child.step()
     child.end()
     stored = {request_id for (request_id,) in execute("SELECT request_id FROM chest_records")}

@@ -48,7 +48,7 @@ class Shop:
         command = [sys.executable, "-m", "flask", "--app", "shop", "chest", *arguments]
         environment = clean_environment(**self.environ)
         done = subprocess.run(
-            command, cwd=self.directory, env=environment, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=self.directory, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

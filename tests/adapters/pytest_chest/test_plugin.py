@@ -58,7 +58,7 @@ def run_pytest(directory: Path, tests: str, *options: str, returns: int = 0, **e
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=240,
+        timeout=800,
     )
     assert done.returncode == returns, done.stdout
     return done.stdout
@@ -147,9 +147,9 @@ def test_starting_pytest_does_not_import_chest(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("import sys\ndef test_it():\n    assert 'chest' not in sys.modules\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", "test_it.py", "--fixtures"],
-        cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=240,
+        cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=800,
     )  # fmt: skip
     assert re.search(r"^chest_records -- ", done.stdout, re.MULTILINE), done.stdout + done.stderr
     code = "import sys, pytest_chest; sys.exit('chest' in sys.modules)"
     environment = clean_environment(PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'adapters'}")
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=240)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=800)

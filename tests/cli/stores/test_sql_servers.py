@@ -62,7 +62,7 @@ def test_the_queries_that_chest_sql_prints_run_in_the_shell_that_it_opens_which_
     def said(statements: list[str]) -> tuple[str, str]:
         done = subprocess.run(
             arguments, input="".join(f"{each};\n" for each in statements), capture_output=True, text=True,
-            env=os.environ | environment, timeout=60,
+            env=os.environ | environment, timeout=300,
         )  # fmt: skip
         return done.stdout, done.stderr
 

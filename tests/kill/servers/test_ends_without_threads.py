@@ -184,5 +184,7 @@ def test_a_process_ends_in_time_that_exits_without_closing(postgresql_store: Sto
     code = _ENDING[: _ENDING.index("is_delivered")] + "print(time.time(), flush=True)\n"
     with outage():
         began = float(run_python(code, tmp_path / "rings", url))
-        assert time.time() - began < LONGEST_SECONDS + 1  # the last for the interpreter's own end
+        assert (
+            time.time() - began < LONGEST_SECONDS + 3
+        )  # the last for the interpreter's own end; the store would take ten
     require_left_is_delivered(tmp_path / "rings", url)

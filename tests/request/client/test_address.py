@@ -13,6 +13,7 @@ from chest.request.client import address
 from chest.request.client.address import ADDRESS, ClientAddress, with_address
 from chest.settings.trusted_proxies import TrustedProxies
 from tests.request.test_middleware import Client, hello
+from tests.support import examples
 
 TRUSTED = ("127.0.0.0/8", "10.0.0.0/8", "::1/128", "fd00::/8", "unix")
 FOR = "X-Forwarded-For"
@@ -129,14 +130,14 @@ _texts = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.one_of(st.none(), _texts), _texts, st.sampled_from(["Forwarded", FOR]), st.sampled_from([TRUSTED, 1, 5, ()]))
 def test_no_header_raises_and_the_answer_is_an_address(peer: str | None, value: str, header: str, trusted: Any) -> None:
     found = client_address(environ_of(peer, header, value), trusted, header)
     assert found is None or client_address({"REMOTE_ADDR": found}) == found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(_texts, st.sampled_from([(FOR, ", 203.0.113.5"), ("Forwarded", ', for="203.0.113.5:80";proto=https')]))
 def test_whatever_a_client_writes_the_address_is_the_one_that_the_proxy_appended(
     written: str, appended: tuple[str, str]

@@ -353,7 +353,7 @@ def test_a_signal_in_the_end_of_a_stream_costs_no_record_and_makes_no_second(is_
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=300, check=False, cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 

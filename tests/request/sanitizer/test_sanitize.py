@@ -17,6 +17,7 @@ from chest.record.encoding import decode, encode
 from chest.request.sanitizer.redaction import Redaction
 from chest.request.sanitizer.sanitize import Limits, Sanitizer
 from chest.settings.settings import REDACTED_BY_DEFAULT
+from tests.support import examples
 
 REDACTION = Redaction(REDACTED_BY_DEFAULT, ())
 PLAIN = {"user_id": "123", "plan": "premium", "items": 3, "total": 19.99, "beta": True, "none": None, "name": "naïve"}
@@ -212,7 +213,9 @@ def _check_name(name: Any, limits: Limits) -> int:
 
 @pytest.mark.slow
 @given(_VARIABLES, _LIMITS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 def test_whatever_is_recorded_becomes_json_within_limits(variables: dict[Any, Any], limits: Limits) -> None:
     sanitizer = Sanitizer(REDACTION, limits)
     given_names = list(variables)

@@ -136,7 +136,7 @@ def test_gunicorn_listens_on_port_8000_unless_the_environment_says_another(
 ) -> None:
     shown = subprocess.run(
         gunicorn("--print-config"), cwd=directory, env=clean_environment(**environment(directory), **environ),
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=300, check=True,
     ).stdout  # fmt: skip
     assert re.search(r"^bind\s*= (.*)$", shown, re.MULTILINE)[1] == f"[':{port}']"  # type: ignore[index]
 

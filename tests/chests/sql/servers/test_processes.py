@@ -94,7 +94,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path.with_suffix(".key")), "-out", str(path),
         ],
-        check=True, capture_output=True, timeout=60,
+        check=True, capture_output=True, timeout=300,
     )  # fmt: skip
     return path
 
@@ -134,7 +134,7 @@ def test_a_certificate_that_is_vouched_for_is_taken_and_another_is_refused(
             "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=stranger",
             "-keyout", str(tmp_path / "stranger.key"), "-out", str(stranger),
         ],
-        check=True, capture_output=True, timeout=60,
+        check=True, capture_output=True, timeout=300,
     )  # fmt: skip
     for file in (stranger, tmp_path / "is-not-there.crt"):
         with SQLChest(tls_server.url(database, query=other.format(file))) as chest, pytest.raises(TLSRefused):
