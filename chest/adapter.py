@@ -32,6 +32,7 @@ from chest.request.request_id import MOST_CHARACTERS
 from chest.request.sanitizer.redaction import Redaction
 from chest.request.sanitizer.sanitize import Sanitizer
 from chest.request.sending import asks_for_websocket
+from chest.request.whole_body import WHOLE_KINDS, is_whole
 from chest.settings.arguments import Options, ScheduledTransferOptions
 from chest.settings.asgi import refuse_asgi
 from chest.settings.option import PREFIX, Option, Source
@@ -69,6 +70,7 @@ __all__ = [
     "PREFIX",
     "ROUTE_CHARACTERS",
     "VERSION_PATH",
+    "WHOLE_KINDS",
     "Bypass",
     "Check",
     "Chest",
@@ -107,6 +109,7 @@ __all__ = [
     "influx_url",
     "is_answer_of",
     "is_being_recorded",
+    "is_whole",
     "known_of",
     "loaded_on_use",
     "loaded_user_id",

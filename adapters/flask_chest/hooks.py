@@ -26,6 +26,7 @@ from werkzeug.wsgi import ClosingIterator
 from chest import RequestContext
 from chest.adapter import (
     ENVIRON_KEY,
+    WHOLE_KINDS,
     Bypass,
     Counters,
     Dispatch,
@@ -39,7 +40,7 @@ from chest.adapter import (
 from flask_chest.client import LOGIN
 from flask_chest.contexts import SERVED_KEY, VARIABLES, app_context, request_context
 from flask_chest.g_variables import DATA, OWNER, VARIABLE_NAMES
-from flask_chest.served_request import WHOLE_KINDS, ServedRequest, answers_whole, is_answer
+from flask_chest.served_request import ServedRequest, answers_whole, is_answer
 
 _BYPASS: Final = (
     "a request of the Flask application {app!r} left no record, since it did not pass app.wsgi_app as FlaskRecorder left it: what"

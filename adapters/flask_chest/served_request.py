@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from flask import Response
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator
 
-from chest.adapter import is_answer_of
+from chest.adapter import is_answer_of, is_whole
 from flask_chest.g_variables import GVariables
 
 
@@ -24,36 +21,19 @@ class ServedRequest(GVariables):
     """True for the page of an ``HTTPException``: it is complete, although Flask runs it like an application."""
 
 
-WHOLE_KINDS: Final[set[type]] = set()
-"""The classes of responses seen so far that return their bodies as Werkzeug's own does; an application has few."""
-
-
 def answers_whole(response: Response, served: ServedRequest) -> bool:
     """True if the whole body exists, so that the record can be made before its first byte is sent.
 
-    That is so if the response is a sequence, its class returns it as Werkzeug's own does, and no callback waits for its
-    end (``Response.call_on_close``: its list is private and has no public reader).
+    That is so if the response is a sequence that :func:`chest.adapter.is_whole` finds whole.
     """
     try:
-        if response._on_close:
-            return False
         kind = type(response.response)
         if kind is not list and kind is not tuple and not (served.is_error_page and kind is ClosingIterator):
             return False
-        if type(response) not in WHOLE_KINDS and _hands_out_as_werkzeug(type(response)):
-            WHOLE_KINDS.add(type(response))
-        return type(response) in WHOLE_KINDS
+        return is_whole(response)
     except Exception as trouble:  # noqa: BLE001 - it is recorded at `close()` then
         served.went_wrong(trouble)
         return False
-
-
-def _hands_out_as_werkzeug(kind: type[Response]) -> bool:
-    """True if this class makes the body as Werkzeug's own does, and sets ``Content-Length``."""
-    names = ("__call__", "get_wsgi_response", "get_app_iter", "iter_encoded", "close")
-    return kind.automatically_set_content_length and all(
-        getattr(kind, name) is getattr(WerkzeugResponse, name) for name in names
-    )
 
 
 def is_answer(error: BaseException) -> bool:

@@ -19,8 +19,8 @@ ENVIRON_KEY: Final = "chest.context"
 """Under this key ``environ`` holds the request's context."""
 agree(ENVIRON_KEY=ENVIRON_KEY)
 
-_TIMER_DIGITS: Final = 3
-"""A timer's milliseconds are kept to the microsecond; what lies behind is the noise of floating point."""
+_MOST_MS: Final = 1e12
+"""What a timer adds to; it keeps whole microseconds, since what lies behind is the noise of floating point."""
 
 
 class RequestContext(dict[str, Any]):
@@ -205,10 +205,11 @@ class Timer:
 
 def add_elapsed(context: RequestContext, kind: str, elapsed_ns: int) -> None:
     """Add a time to the variable ``<kind>_ms`` (milliseconds)."""
-    name, elapsed_ms = f"{kind}_ms", elapsed_ns / 1e6
+    name, elapsed_us = f"{kind}_ms", (elapsed_ns + 500) // 1000
     before = context.get(name, 0)
-    total = before + elapsed_ms if isinstance(before, (int, float)) else elapsed_ms
-    context[name] = round(total, _TIMER_DIGITS)
+    if isinstance(before, (int, float)) and -_MOST_MS < before < _MOST_MS:
+        elapsed_us += round(before * 1000)
+    context[name] = elapsed_us / 1000
 
 
 current_context: Final[ContextVar[RequestContext | None]] = ContextVar("chest.context", default=None)

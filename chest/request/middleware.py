@@ -20,10 +20,12 @@ from chest.request.metadata import RequestMetadata, trace_of
 from chest.request.record_emitter import RecordEmitter
 from chest.request.request_id import MOST_CHARACTERS, accepted, generated, is_echoable
 from chest.request.response import SIZED_STREAM, STREAM, returned
+from chest.request.sanitizer.conversion import SCALARS
 from chest.request.selection import Selection
 from chest.request.sending import asks_for_websocket, is_end_of_a_websocket
 from chest.request.served import echoing_context, served_context
 from chest.request.served_file import said_length
+from chest.request.whole_body import whole_bytes
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, put_in, value_in
 
 _COMPLETE: Final = frozenset((list, tuple))
@@ -76,8 +78,9 @@ class RequestMiddleware(FastMiddleware):
             header_key=self._header_key, asks_for_id=self._generator is not None, accepted=accepted, trace_of=trace_of,
             clean_path=emitter.clean_path, clean_route=emitter.clean_route, clean_id=emitter.clean_id,
             clean_user=selection.clean_user,
-            known_names=selection.sanitizer.known_names, tracked=selection.tracked_names,
-            fragment=selection.sanitizer.fragment, tell=emitter.tell, encode=encode,
+            known_names=selection.sanitizer.known_names, plain_keys=selection.redaction.plain_keys, scalars=SCALARS,
+            tracked=selection.tracked_names,
+            fragment=selection.sanitizer.fragment, whole_bytes=whole_bytes, tell=emitter.tell, encode=encode,
             sampled=emitter.sample_rate if selection.is_sampled else None,
             last_word=emitter.last_word if selection.before_record is not None else None, tally=process.tally,
         )  # fmt: skip
@@ -147,9 +150,14 @@ class RequestMiddleware(FastMiddleware):
             return body  # type: ignore[no-any-return]
         try:
             metadata = context._metadata
-            if type(body) not in _COMPLETE and (metadata is None or not metadata.is_complete):
+            if type(body) in _COMPLETE:
+                body_bytes = _bytes_in(body)
+            else:
+                is_complete = metadata is not None and metadata.is_complete
+                body_bytes = said_length(context) if is_complete else whole_bytes(body)
+            if body_bytes < 0:
                 return self._watched(completion, body, environ)
-            completion.body_bytes = _bytes_in(body) if type(body) in _COMPLETE else said_length(context)
+            completion.body_bytes = body_bytes
         except Exception:  # noqa: BLE001 - a body whose attributes raise is left for the server to report
             pass
         except BaseException:  # of a signal handler: nothing else will end the request

@@ -43,3 +43,31 @@ def test_a_secret_in_a_text_is_hidden_also_once_the_variable_is_known(text: str)
     client.get()
     client.get()
     assert "hunter2" not in str(client.records[-1].variables)
+
+
+QUERIES = ["page=2", "a=1", "b=", "=", "==", "token=hunter2", "password=", "password", "-: ", ".: ", ":/", "://", "http://", "https://h/?", "xhttp://",
+           "authorization:/", "authorization://", "&amp;", "&lt;", "&gt;", "&#61;", ";", "&", "?", " ", " = ", "\\", "\\/", "'", '"', "%3D",
+           "hunter2", "1234567890123", "Bearer ", "</password>", "\u2003", "\x1c", "ü=1"]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=3000)
+@given(st.lists(st.sampled_from(QUERIES), max_size=7).map("".join))
+@example("page=2&lt;password&gt;hunter2&lt;/password&gt;")
+@example("page=2 password.: hunter2")
+@example("page=2 authorization://hunter2")
+@example('page=2&password"=: hunter2')
+def test_a_text_with_keys_that_were_seen_before_loses_what_it_loses_in_python(text: str) -> None:
+    redaction = Redaction((SECRETS,), ())
+    client = Client(answer_with({"note": "page=2&a=1&b=2&ü=1"}, {"note": text}), redaction=redaction)
+    client.get()
+    client.get()
+    client.get()
+    client.get()
+    assert [record.variables["note"] for record in client.records[1::2]] == [redaction.clean_text(text)] * 2
+
+
+@pytest.mark.parametrize("key", ["token", "password", "sig", "api_key"])
+def test_a_key_whose_value_is_a_secret_is_not_learnt(key: str) -> None:
+    redaction = Redaction((SECRETS,), ())
+    redaction.learn_keys(f"page=2&{key}=&{key.upper()}=x")
+    assert redaction.plain_keys == {"page"}

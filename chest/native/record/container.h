@@ -11,6 +11,7 @@
 
 typedef struct {
     PyObject *good_names;
+    PyObject *plain_keys;
     int depth;
     int entries;
 } Container;
@@ -65,7 +66,7 @@ put_plain(Line *line, PyObject *value, Container *container)
 {
     int is_dict = PyDict_CheckExact(value);
     if (!is_dict && !PyList_CheckExact(value) && !PyTuple_CheckExact(value)) {
-        return put_plain_value(line, value);
+        return put_plain_value(line, value, container->plain_keys);
     }
     if (container->depth == DEPTH) {
         return 0;

@@ -171,7 +171,7 @@ put_text(Line *line, PyObject *text)
 
 /* A text as the application gave it: `Sanitizer.is_plain` says which are plain. */
 static int
-put_plain_text(Line *line, PyObject *text)
+put_plain_text(Line *line, PyObject *text, PyObject *plain_keys)
 {
     Py_ssize_t size;
     if (PyUnicode_GET_LENGTH(text) > MOST_CHARACTERS) {
@@ -184,7 +184,7 @@ put_plain_text(Line *line, PyObject *text)
     if (utf8 == NULL || memchr(utf8, '\0', (size_t)size) != NULL) {
         return 0;
     }
-    return !may_hold_secret(utf8, size) && put_quoted(line, utf8, size);
+    return !may_hold_secret(utf8, size, plain_keys) && put_quoted(line, utf8, size);
 }
 
 /* A number with no more than three decimals, such as milliseconds are, without the arithmetic that others need.
@@ -224,10 +224,10 @@ put_float(Line *line, double number)
 }
 
 static int
-put_plain_value(Line *line, PyObject *value)
+put_plain_value(Line *line, PyObject *value, PyObject *plain_keys)
 {
     if (PyUnicode_CheckExact(value)) {
-        return put_plain_text(line, value);
+        return put_plain_text(line, value, plain_keys);
     }
     if (PyLong_CheckExact(value)) {
         int is_out_of_range;

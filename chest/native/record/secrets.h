@@ -90,11 +90,49 @@ begins_secret(const char *text, const char *at, const char *end)
     }
 }
 
-/* True if a secret may be in the text: whenever `secret_text.may_hold_secret` is, and seldom else. */
+/* 1 if what stands before this "=" is a key whose value is no secret: one of these texts. Base64 ends in a second "=". */
 static int
-may_hold_secret(const char *text, Py_ssize_t size)
+is_plain_key(const char *text, const char *at, PyObject *plain_keys)
 {
-    int digits = 0, is_separated = 0; /* of a card number, whose digits a blank or a dash may separate */
+    const char *begin = at;
+    while (begin > text && !Py_ISSPACE((unsigned char)begin[-1]) && strchr("=&;#?\"'<>(,{\\", begin[-1]) == NULL) {
+        begin--;
+    }
+    if (plain_keys == NULL || begin == at) {
+        return plain_keys != NULL && at > text && at[-1] == '=';
+    }
+    PyObject *key = PyUnicode_FromStringAndSize(begin, at - begin);
+    int is_plain = key == NULL ? 0 : PySet_Contains(plain_keys, key);
+    Py_XDECREF(key);
+    if (is_plain < 1) {
+        PyErr_Clear();
+    }
+    return is_plain == 1;
+}
+
+/* 1 if a text with "=" holds nothing of what is looked for only because of it: an escape, a quoted name, a ":" of no URL. */
+static int
+is_plain_query(const char *text, const char *end)
+{
+    for (const char *at = text; at < end; at++) {
+        if (*at == '\\' || *at == ';' || *at == '"' || *at == '\'') {
+            return 0;
+        }
+        if (*at == ':'
+            && !(end - at > 2 && at[1] == '/' && at[2] == '/'
+                 && ((at - text >= 4 && ends_as(at, "http", 4)) || (at - text >= 5 && ends_as(at, "https", 5))))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* True if a secret may be in the text: whenever `secret_text.may_hold_secret` is, and seldom else; and with `plain_keys`, not if
+ * all that may be one is the value of one of these keys: `Redaction.plain_keys`. */
+static int
+may_hold_secret(const char *text, Py_ssize_t size, PyObject *plain_keys)
+{
+    int has_key = 0, digits = 0, is_separated = 0; /* of a card number, whose digits a blank or a dash may separate */
     for (const char *at = text, *end = text + size; at < end; at++) {
         char byte = *at;
         if (byte >= '0' && byte <= '9') {
@@ -114,11 +152,14 @@ may_hold_secret(const char *text, Py_ssize_t size)
         else {
             digits = 0;
         }
-        if (begins_secret(text, at, end)) {
+        if (byte == '=' && is_plain_key(text, at, plain_keys)) {
+            has_key = 1;
+        }
+        else if (begins_secret(text, at, end)) {
             return 1;
         }
     }
-    return 0;
+    return has_key && !is_plain_query(text, text + size);
 }
 
 static PyObject *
@@ -130,7 +171,7 @@ text_may_hold_secret(PyObject *Py_UNUSED(module), PyObject *text)
         return NULL;
     }
     const char *utf8 = utf8_of(text, &size);
-    return PyBool_FromLong(utf8 == NULL || may_hold_secret(utf8, size));
+    return PyBool_FromLong(utf8 == NULL || may_hold_secret(utf8, size, NULL));
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include "ring/in_flight_slots.h"
 #include "system/popped.h"
 #include "request/request.h"
+#include "request/row.h"
 #include "ring/slot.h"
 
 /* 1 if a path holds no secret. */
@@ -19,7 +20,7 @@ is_plain_path(PyObject *path)
 {
     Py_ssize_t size;
     const char *utf8 = utf8_of(path, &size);
-    return utf8 != NULL && !may_hold_secret(utf8, size);
+    return utf8 != NULL && !may_hold_secret(utf8, size, NULL);
 }
 
 /* `request_id.accepted`: letters, digits, ".", "_", "-"; at most 128. */
@@ -174,10 +175,14 @@ write_request(FastMiddleware *self, Slot *slot, Request *request)
     char memory[LINE_BYTES];
     Line line;
     line_begin(&line, memory, sizeof(memory));
-    return put_literal(&line, "[") && put_text(&line, request->tail) && put_literal(&line, ",")
-           && put_text(&line, request->request_id) && put_literal(&line, ",") && put_number(&line, request->time_ns)
-           && put_literal(&line, ",") && put_number(&line, request->time_ns % CHECK) && put_literal(&line, ",")
-           && put_text(&line, request->method) && put_literal(&line, ",") && put_text(&line, request->shown_path)
+    if (!put_head(&line, self, request, NULL)) {
+        return 0;
+    }
+    if (line_length(&line) <= HEAD_BYTES) {
+        request->head_size = (int)line_length(&line);
+        memcpy(request->head, memory, (size_t)request->head_size);
+    }
+    return put_text(&line, request->method) && put_literal(&line, ",") && put_text(&line, request->shown_path)
            && (scheme == Py_None ? put_literal(&line, ",\"\"") : put_literal(&line, ",") && put_text(&line, scheme))
            && put_literal(&line, "]\n") && slot_write_bytes(slot, memory, line_length(&line)) == 0;
 }

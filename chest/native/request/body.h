@@ -7,6 +7,7 @@
 #include "request/request.h"
 #include "system/errors.h"
 
+#define WERKZEUG_ITERATOR "ClosingIterator"
 #define MOST_DIGITS 18 /* of a length that can be counted in 64 bits */
 
 /* Bytes in a list or tuple, as far as they are any: of others the server says so. -1 for what is no Exception. */
@@ -90,6 +91,16 @@ is_served_file(PyObject *body, PyObject *environ)
     return is_file;
 }
 
+/* By `whole_body.whole_bytes`. */
+static Py_ssize_t
+werkzeug_bytes(FastMiddleware *self, PyObject *body)
+{
+    PyObject *answer = PyObject_CallOneArg(self->whole_bytes, body);
+    Py_ssize_t bytes = answer == NULL ? -2 : PyLong_AsSsize_t(answer);
+    Py_XDECREF(answer);
+    return bytes;
+}
+
 /* Of a body that is complete, the bytes; -1 if there is more to come, -2 with an exception. */
 static Py_ssize_t
 complete_bytes(FastMiddleware *self, PyObject *context, PyObject *body)
@@ -100,7 +111,7 @@ complete_bytes(FastMiddleware *self, PyObject *context, PyObject *body)
     }
     Metadata *metadata = metadata_of(self, context);
     if (metadata == NULL || !metadata->is_complete) {
-        return -1;
+        return strcmp(Py_TYPE(body)->tp_name, WERKZEUG_ITERATOR) == 0 ? werkzeug_bytes(self, body) : -1;
     }
     PyObject *status = FIELD(context, self->layout.status);
     return status == NULL || status == Py_None ? 0 : said_length(FIELD(context, self->layout.headers));

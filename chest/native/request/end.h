@@ -115,10 +115,12 @@ offer_row(FastMiddleware *self, Request *request, Metadata *metadata, Outcome *o
 {
     char memory[LINE_BYTES];
     Line line;
-    Said said = {0};
+    Said said; /* not cleared as a whole: it is long */
+    said.attributes = NULL;
+    said.walked = said.noted = 0;
     line_begin(&line, memory, sizeof(memory));
     int is_made = put_row(&line, self, request, metadata, outcome, &said);
-    Py_XDECREF(said.attributes);
+    said_clear(&said);
     if (!is_made) {
         if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) {
             PyErr_Clear(); /* Python finds it out again, and tells it from what can be kept */

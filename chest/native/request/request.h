@@ -41,6 +41,8 @@ typedef struct {
     PyObject *excluded_paths;
     PyObject *header_key;
     PyObject *known_names;
+    PyObject *plain_keys;
+    PyObject *scalars;
     PyObject *tracked; /* None, names, or names by method */
     PyObject *offer;
     PyObject *emitter;
@@ -53,12 +55,15 @@ typedef struct {
     PyObject *clean_id;
     PyObject *clean_user;
     PyObject *fragment;
+    PyObject *whole_bytes;
     PyObject *tell;
     PyObject *encode;
     PyObject *sampled;   /* None if every request is kept */
     PyObject *last_word; /* None without `before_record` */
     PyObject *tally;     /* None if requests are not counted */
 } FastMiddleware;
+
+#define HEAD_BYTES 160 /* what most rows begin with is shorter */
 
 typedef struct {
     PyObject *path;       /* as it came */
@@ -69,6 +74,8 @@ typedef struct {
     PyObject *context;
     long long time_ns;
     long long begin_ns;
+    int head_size; /* 0 if the head of the row is yet to be made */
+    char head[HEAD_BYTES];
 } Request;
 
 static PyTypeObject *fast_middleware_type;

@@ -58,6 +58,18 @@ put_request_id(Line *line, FastMiddleware *self, Request *request, Metadata *met
     return is_put;
 }
 
+/* The first fields of a row, of which the note of a request that is being served has the same. */
+static int
+put_head(Line *line, FastMiddleware *self, Request *request, Metadata *metadata)
+{
+    if (request->head_size && (metadata == NULL || !is_said(metadata->request_id))) {
+        return put_bytes(line, request->head, request->head_size);
+    }
+    return put_literal(line, "[") && put_text(line, request->tail) && put_literal(line, ",")
+           && put_request_id(line, self, request, metadata) && put_literal(line, ",") && put_number(line, request->time_ns)
+           && put_literal(line, ",") && put_number(line, request->time_ns % CHECK) && put_literal(line, ",");
+}
+
 /* An adapter's is clean; an application's may hold a secret, if it is the raw path. */
 static int
 put_route(Line *line, FastMiddleware *self, Metadata *metadata)
@@ -69,7 +81,7 @@ put_route(Line *line, FastMiddleware *self, Metadata *metadata)
     int is_clean = PyUnicode_CheckExact(route)
                    && (!metadata->has_more
                        || (is_short_ascii(route, ROUTE_CHARACTERS)
-                           && !may_hold_secret(PyUnicode_DATA(route), PyUnicode_GET_LENGTH(route))));
+                           && !may_hold_secret(PyUnicode_DATA(route), PyUnicode_GET_LENGTH(route), NULL)));
     int is_put = is_clean ? put_text(line, route) : put_text_by(line, self->clean_route, route);
     Py_DECREF(route);
     return is_put;
@@ -139,6 +151,14 @@ put_user(Line *line, FastMiddleware *self, PyObject *user, char *separator)
 static int
 put_attributes_said(Line *line, FastMiddleware *self, Said *said, char *separator)
 {
+    if (said->attributes == NULL && said->noted) {
+        int is_put = put_separator(line, separator);
+        for (int i = 0; is_put && i < said->noted; i++) {
+            is_put = (i ? put_literal(line, ",") : put_literal(line, "\"" SANITIZED "\":{")) && put_text(line, said->notes[i].name)
+                     && put_literal(line, ":") && put_text(line, said->notes[i].reason);
+        }
+        return is_put && put_literal(line, "}");
+    }
     if (said->attributes == NULL || PyDict_GET_SIZE(said->attributes) == 0) {
         return 1;
     }
@@ -178,7 +198,7 @@ put_attributes(Line *line, FastMiddleware *self, PyObject *context, Metadata *me
     }
     if (outcome->sample_rate != NULL
         && !(put_separator(line, &separator) && put_literal(line, "\"" SAMPLE_RATE "\":")
-             && put_plain_value(line, outcome->sample_rate))) {
+             && put_plain_value(line, outcome->sample_rate, NULL))) {
         return 0;
     }
     return (separator == ',' || put_literal(line, "{")) && put_literal(line, "}");
@@ -189,7 +209,7 @@ put_attributes(Line *line, FastMiddleware *self, PyObject *context, Metadata *me
 static int
 put_rest(Line *line, FastMiddleware *self, PyObject *context, Metadata *metadata, Outcome *outcome, Said *said)
 {
-    int has_said = said->attributes != NULL && PyDict_GET_SIZE(said->attributes);
+    int has_said = said->noted || (said->attributes != NULL && PyDict_GET_SIZE(said->attributes));
     if (metadata == NULL && !has_said && outcome->sample_rate == NULL && FIELD(context, self->layout.scheme) == text_http) {
         return put_literal(line, ",") && put_number(line, outcome->first_byte_ns);
     }
@@ -217,10 +237,7 @@ put_row(Line *line, FastMiddleware *self, Request *request, Metadata *metadata, 
     PyObject *context = request->context, *status = FIELD(context, self->layout.status);
     Py_ssize_t written = metadata == NULL ? 0 : metadata->written_bytes, body_bytes = outcome->body_bytes;
     body_bytes = written > PY_SSIZE_T_MAX - body_bytes ? PY_SSIZE_T_MAX : body_bytes + written;
-    return status != NULL && put_literal(line, "[") && put_text(line, request->tail) && put_literal(line, ",")
-           && put_request_id(line, self, request, metadata) && put_literal(line, ",") && put_number(line, request->time_ns)
-           && put_literal(line, ",") && put_number(line, request->time_ns % CHECK) && put_literal(line, ",")
-           && put_number(line, outcome->duration_ns) && put_literal(line, ",") && put_text(line, request->method)
+    return status != NULL && put_head(line, self, request, metadata) && put_number(line, outcome->duration_ns) && put_literal(line, ",") && put_text(line, request->method)
            && put_literal(line, ",") && put_path(line, self, request, metadata) && put_literal(line, ",")
            && (status == Py_None ? put_literal(line, "null") : put_text(line, status)) && put_literal(line, ",")
            && put_number(line, body_bytes) && put_literal(line, ",")

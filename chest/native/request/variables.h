@@ -12,26 +12,40 @@
 #define MOST_NOTES 20       /* `report.MOST_NOTES` */
 #define MOST_WALKED 3       /* so many values of 16 KiB, and a line beside them, are within `Limits.record_bytes` */
 
+/* Why a value is not as the application gave it; both are held. */
+typedef struct {
+    PyObject *name;
+    PyObject *reason;
+} Note;
+
 /* What is said of the record beside its fields. */
 typedef struct {
-    PyObject *attributes; /* a dict; NULL if nothing is */
+    PyObject *attributes; /* a dict; NULL if nothing is said but the notes */
     int walked;           /* values that may be as long as one may be */
+    int noted;
+    Note notes[MOST_NOTES];
 } Said;
 
-/* The dict of attributes, made when it is needed; a borrowed reference. */
-static PyObject *
-attributes_said(Said *said)
+static void
+said_clear(Said *said)
 {
-    if (said->attributes == NULL) {
-        said->attributes = PyDict_New();
+    Py_XDECREF(said->attributes);
+    for (int i = 0; i < said->noted; i++) {
+        Py_DECREF(said->notes[i].name);
+        Py_DECREF(said->notes[i].reason);
     }
-    return said->attributes;
 }
 
-/* Why a value is not as the application gave it. */
 static int
 note(Said *said, PyObject *name, PyObject *reason)
 {
+    if (said->attributes == NULL) {
+        if (said->noted < MOST_NOTES) {
+            said->notes[said->noted++] = (Note){Py_NewRef(name), Py_NewRef(reason)};
+            return 1;
+        }
+        return 0;
+    }
     PyObject *sanitized = PyDict_GetItemWithError(said->attributes, key_sanitized);
     if (sanitized == NULL) {
         sanitized = PyErr_Occurred() ? NULL : PyDict_New();
@@ -43,6 +57,36 @@ note(Said *said, PyObject *name, PyObject *reason)
     }
     return PyDict_CheckExact(sanitized) && PyDict_GET_SIZE(sanitized) < MOST_NOTES && PyDict_Contains(sanitized, name) == 0
            && PyDict_SetItem(sanitized, name, reason) == 0;
+}
+
+/* The dict of attributes, made when it is needed, with the notes; a borrowed reference. */
+static PyObject *
+attributes_said(Said *said)
+{
+    if (said->attributes == NULL && (said->attributes = PyDict_New()) != NULL) {
+        for (int i = 0; i < said->noted; i++) {
+            if (!note(said, said->notes[i].name, said->notes[i].reason)) {
+                return NULL;
+            }
+        }
+    }
+    return said->attributes;
+}
+
+/* A value of exactly one of the types of `conversion.SCALARS`; 0, perhaps with an exception, if it is Python's. */
+static int
+put_scalar(Line *line, FastMiddleware *self, PyObject *name, PyObject *value, Said *said)
+{
+    PyObject *kind = (PyObject *)Py_TYPE(value);
+    PyObject *known = Py_IS_TYPE(kind, &PyType_Type) ? PyDict_GetItemWithError(self->scalars, kind) : NULL;
+    if (known == NULL || !PyTuple_CheckExact(known) || PyTuple_GET_SIZE(known) != 3) {
+        return 0;
+    }
+    PyObject *plain = PyObject_CallOneArg(PyTuple_GET_ITEM(known, 0), value);
+    int is_put = plain != NULL && (PyTuple_GET_ITEM(known, 2) == Py_True ? put_text(line, plain) : put_plain_value(line, plain, NULL))
+                 && note(said, name, PyTuple_GET_ITEM(known, 1));
+    Py_XDECREF(plain);
+    return is_put;
 }
 
 /* By `Sanitizer.fragment`. */
@@ -72,12 +116,19 @@ static int
 put_variable(Line *line, FastMiddleware *self, Py_ssize_t place, PyObject *name, PyObject *value, Said *said)
 {
     char *before = line->at;
-    Container container = {.good_names = self->known_names};
-    if (put_name(line, &self->names, place, name, self->known_names) && put_plain(line, value, &container)) {
-        return 1;
+    Container container = {.good_names = self->known_names, .plain_keys = self->plain_keys};
+    if (put_name(line, &self->names, place, name, self->known_names)) {
+        char *behind = line->at;
+        if (put_plain(line, value, &container)) {
+            return 1;
+        }
+        line->at = behind;
+        if (put_scalar(line, self, name, value, said)) {
+            return 1;
+        }
     }
     line->at = before;
-    return PyUnicode_CheckExact(name) && put_fragment(line, self, name, value, said);
+    return !PyErr_Occurred() && PyUnicode_CheckExact(name) && put_fragment(line, self, name, value, said);
 }
 
 /* 0, perhaps with an exception, if Python has to look at all of them together. */

@@ -207,11 +207,10 @@ _SCALARS: Final[dict[type, Callable[[Any], Any]]] = {
     IPv4Network: IPv4Network.__str__,
     IPv6Network: IPv6Network.__str__,
 }
-SCALARS: Final = {kind: (convert, _type_reason(kind)) for kind, convert in _SCALARS.items()}
-"""Of the types that are recorded most: what makes a value of exactly this type text or a number, and the reason."""
-
-WITHOUT_SECRETS: Final = frozenset((UUID, datetime, date, time))
-"""Of these, the types whose text holds no secret, whatever it may look like: it need not be looked for."""
+_WITHOUT_SECRETS: Final = frozenset((UUID, datetime, date, time))
+SCALARS: Final = {kind: (convert, _type_reason(kind), kind in _WITHOUT_SECRETS) for kind, convert in _SCALARS.items()}
+"""Of the types that are recorded most: what makes a value of exactly this type text or a number, the reason, and whether that
+holds no secret, whatever it may look like."""
 
 _CONVERSIONS: Final[dict[type, tuple[_Convert, str | None]]] = {
     # What JSON holds as it is, and subclasses of it (IntEnum, Markup, OrderedDict, named tuples).

@@ -12,7 +12,6 @@ from chest.record.secret_text import LARGEST_CARD, REDACTED, SMALLEST_CARD, is_c
 from chest.record.text import cut, storable, utf8_bytes
 from chest.request.sanitizer.conversion import (
     SCALARS,
-    WITHOUT_SECRETS,
     Pairs,
     converted,
     large_integer,
@@ -93,10 +92,10 @@ class DeepSanitizer:
         if kind is float:
             return value if isfinite(value) else self._changed("not_finite", not_finite(value))
         if kind in SCALARS:
-            convert, reason = SCALARS[kind]
+            convert, reason, has_no_secret = SCALARS[kind]
             self._report.add(reason)
             plain = convert(value)
-            if kind in WITHOUT_SECRETS and len(plain) <= self._left:
+            if has_no_secret and len(plain) <= self._left:
                 self._left -= len(plain)
                 return plain
             return self._value(plain)

@@ -16,6 +16,7 @@ _REMEMBERED_NAMES: Final = 4096
 _REMEMBERED_CHARACTERS: Final = 128
 # A longer name is judged by its two ends, which globs such as `secret_*` and `*_token` match.
 _JUDGED_CHARACTERS: Final = 1024
+_KEY: Final = re.compile(r"""([^\s=&;#?"'<>(,{\\%]{1,128})=""")
 _LAST_PART: Final = re.compile(r"([^.\[\]]+)[.\[\]]*\Z")
 _DASH_OUTSIDE_BRACKETS: Final = re.compile(r"(\[!?\]?[^\]]*\])|-")
 
@@ -34,6 +35,8 @@ class Redaction:
 
     def __init__(self, patterns: Sequence[str], unredacted: Sequence[str]) -> None:
         self._names = _Names(patterns, unredacted)
+        self.plain_keys: set[str] = set()
+        """Keys that were seen before a ``=`` and whose values are kept: the compiled part looks no further for those."""
 
     def hides(self, name: str) -> bool:
         """True if the value under this name is not to be kept."""
@@ -49,6 +52,12 @@ class Redaction:
         :param keeps_shapes: leave what only its shape makes a secret: a JWT, a hash, a card number.
         """
         return without_secrets(text, self._hides_parameter, keeps_shapes)
+
+    def learn_keys(self, text: str) -> None:
+        """Have :attr:`plain_keys` hold the keys in a text whose values are kept."""
+        for key in _KEY.findall(text):
+            if len(self.plain_keys) < _REMEMBERED_NAMES and not self._hides_parameter(key):
+                self.plain_keys.add(key)
 
     def _hides_parameter(self, name: str) -> bool:
         return self._names.match(name) or (is_signature(name) and not self._names.is_exempt(name))

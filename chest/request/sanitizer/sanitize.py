@@ -7,7 +7,7 @@ from typing import Any, Final
 from chest.record.encoding import encode
 from chest.record.secret_text import LARGEST_CARD, SMALLEST_CARD, may_hold_secret
 from chest.record.text import storable
-from chest.request.sanitizer.conversion import SCALARS, WITHOUT_SECRETS
+from chest.request.sanitizer.conversion import SCALARS
 from chest.request.sanitizer.deep_sanitizer import DeepSanitizer
 from chest.request.sanitizer.limits import ENTRY_BYTES, Limits
 from chest.request.sanitizer.redaction import Redaction
@@ -80,11 +80,12 @@ class Sanitizer:
         elif kind is str and len(value) <= PLAIN_CHARACTERS:
             shapes_stay = self._redaction.exempts(name)
             if storable(value) is value and self._redaction.clean_text(value, keeps_shapes=shapes_stay) == value:
+                self._redaction.learn_keys(value)
                 return encode(value), None
         elif kind in SCALARS:
-            convert, reason = SCALARS[kind]
+            convert, reason, has_no_secret = SCALARS[kind]
             plain = convert(value)
-            if kind in WITHOUT_SECRETS or is_plain(plain):
+            if has_no_secret or is_plain(plain):
                 return encode(plain), reason
         report = SanitizationReport(attributes)
         kept: dict[str, Any] = {}
