@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from chest.chests.asking.conditions import Condition, Name
 from chest.chests.asking.cube import Basis, Sample
 from chest.errors import SettingsError
-from chest.query.answer import Answer
+from chest.query.answer import Answer, counted
 from chest.query.difference import Difference, Side, differences
 from chest.query.distribution import SAMPLE_RECORDS, names_in, until
 from chest.query.names import label_of
-from chest.query.question import Filter, Source, asked
+from chest.query.question import Filter, Question, Source, asked
 from chest.query.typed import duration_ns
 
 __all__ = ["Compared", "compare"]
+
+_PERCENTILE_SECONDS: Final = 0.5
+"""How long the percentile of ``slower_than`` may take: some 500,000 records are counted in that time, which says it to the bucket."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def compare(
         if slower_than is not None:
             if isinstance(slower_than, str) and slower_than.startswith("p"):
                 rest_sample = everything.sample(size)
-            threshold_ns = _threshold_ns(slower_than, rest_sample)
+            threshold_ns = _threshold_ns(slower_than, everything, rest_sample)
             slower = Condition(Name("field", "duration_ns"), "between", ((threshold_ns + 1, None),))
             selected = replace(selected, query=replace(selected.query, conditions=(*selected.query.conditions, slower)))
         if selected.query.conditions == everything.query.conditions:
@@ -115,7 +118,7 @@ def compare(
     )
 
 
-def _threshold_ns(slower_than: str | int, sample: Sample | None) -> int:
+def _threshold_ns(slower_than: str | int, everything: Question, sample: Sample | None) -> int:
     if isinstance(slower_than, int):
         return slower_than
     if sample is None:
@@ -131,6 +134,10 @@ def _threshold_ns(slower_than: str | int, sample: Sample | None) -> int:
         raise SettingsError(
             f"slower_than={slower_than!r}: expected a duration such as 200ms, or a percentile such as p95."
         )
+    if not sample.is_whole:
+        cube = everything.chest.cube(everything.query, seconds=min(_PERCENTILE_SECONDS, everything.seconds_left()))
+        found = counted(cube.cells, lambda _: None)
+        return round(found[None].percentile_ns(share) or 0) if found else 0
     durations = sorted(record.duration_ns for record in sample.records)
     return durations[min(int(len(durations) * share), len(durations) - 1)] if durations else 0
 

@@ -9,7 +9,7 @@ import pytest
 
 from chest.chests.memory import MemoryChest
 from chest.errors import SettingsError
-from chest.query import compare, heatmap, over_time, top, values
+from chest.query import compare, heatmap, neighbours, news, over_time, top, values
 from chest.query.question import Question
 from chest.record.record import Record
 from chest.testing.records import make_record
@@ -224,8 +224,24 @@ def test_a_budget_that_ends_is_an_answer_that_says_so(chest: MemoryChest, monkey
     assert 0 < answer.basis.read < 4000
 
 
-def test_an_answer_is_a_data_frame(chest: MemoryChest) -> None:
-    pytest.importorskip("pandas")
-    frame = top(chest, by="plan").to_pandas()
-    assert set(frame["plan"].dropna()) == {"pro", "free"}
+@pytest.mark.parametrize("kind", ["to_pandas", "to_polars"])
+def test_each_answer_is_a_data_frame(chest: MemoryChest, kind: str) -> None:
+    pytest.importorskip(kind.removeprefix("to_"))
+    answers = [
+        top(chest, by="plan", against="1h"), values(chest), over_time(chest, by="status"), heatmap(chest), news(chest, since="2026-01-01T12:30"),
+        compare(chest, "plan=pro"), neighbours(chest, chest.read(limit=1)[0].record.id),
+    ]  # fmt: skip
+    for answer in answers:
+        frame, table = getattr(answer, kind)(), answer.table()
+        assert (list(frame.columns), len(frame)) == (list(table[0]) if table else [], len(table))
+    frame = getattr(answers[0], kind)()
+    assert {plan for plan in frame["plan"] if isinstance(plan, str)} == {"pro", "free"}
     assert frame["requests"].sum() == 4000
+
+
+def test_the_percentile_of_a_comparison_is_that_of_all_requests_not_of_the_sample(
+    chest: MemoryChest, records: list[Record]
+) -> None:
+    p95_ns = quantiles([each.duration_ns for each in records], n=100)[94]
+    for _ in range(3):  # of 40 records it would be 10 % off, most of the time
+        assert compare(chest, slower_than="p95", size=40).slower_than_ns == pytest.approx(p95_ns, rel=0.02)
