@@ -9,8 +9,9 @@ they hold fewer records unless ASKING_SERVER_RECORDS says otherwise. The records
 from __future__ import annotations
 
 import os
-import resource
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -93,8 +94,6 @@ class Answers(NamedTuple):
     seconds: dict[str, float]
     causes: dict[str, str | None]
     """What the slow requests have in common, as ``compare`` says."""
-    megabytes: float
-    """The most that this process held until then."""
 
 
 def fill(chest: ReadableChest, records: int) -> int:
@@ -115,7 +114,20 @@ def ask(chest: ReadableChest, since_ns: int, clock: Callable[[], float], rounds:
             answer = question(chest, since_ns)
             best[name] = min(best[name], clock() - begin)
     causes = {row.name: row.values[0].value for row in answer.clear}  # the last question is compare
-    return Answers(best, causes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return Answers(best, causes)
+
+
+def memory_of(path: Path) -> float:
+    """The most megabytes that a process holds which only asks, as a command does: this one has filled the store, and loaded pytest."""
+    code = (
+        "import resource, sys; from chest.query import compare, heatmap, over_time, top, values; url = sys.argv[1];"
+        "top(url); top(url, by='plan'); over_time(url, by='status', step='1m'); heatmap(url); values(url); compare(url, slower_than='p95');"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", code, f"sqlite:///{path}"], capture_output=True, text=True, check=True
+    )
+    return float(asked.stdout)
 
 
 def plain_sql(path: Path, since_ns: int, p95_ns: int) -> dict[str, float]:
@@ -186,6 +198,7 @@ def report() -> Report:
             since_ns = fill(chest, RECORDS)
             ours = ask(chest, since_ns, time.process_time)
             p95_ns = compare(chest, slower_than="p95").slower_than_ns or 0
+        megabytes = memory_of(path)
         plain, duck = plain_sql(path, since_ns, p95_ns), duckdb_sql(path, since_ns)
     servers = {name: _of_server(name, running) for name, running in _servers().items()}
     rows = [
@@ -202,7 +215,7 @@ def report() -> Report:
         rows,
         [
             *(Target(f"SQLite, {name}", ours.seconds[name], "at most", most, " s") for name, most in TARGETS.items()),
-            Target("memory of the process that asks", ours.megabytes, "at most", 100, " MB"),
+            Target("memory of a process that asks", megabytes, "at most", 100, " MB"),
             Target("stores where compare names the planted causes and nothing else", sum(each == PLANTED for each in found.values()),
                    "at least", len(found)),
         ],
