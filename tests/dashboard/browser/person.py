@@ -36,7 +36,7 @@ class _Handler(WSGIRequestHandler):
 @contextmanager
 def served(source: ReadableChest | str, **options: Any) -> Iterator[str]:
     """The page of this chest, at ``/seen/``; gives its URL."""
-    page = ChestPage(source, allow="everybody", **{"seconds": 20, **options})
+    page = ChestPage(source, allow="everybody", **{"seconds": 8, **options})
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"].startswith("/seen"):
@@ -93,7 +93,7 @@ class Person:
     def settle(self) -> None:
         """Wait until every question is answered."""
         self.page.wait_for_selector("main .panel")
-        self.page.wait_for_selector('main [aria-busy="true"]', state="detached")
+        self.page.wait_for_selector('main [aria-busy="true"]', state="detached", timeout=2 * PATIENCE_MS)
 
     def find(self, selector: str, text: str | None = None) -> Any:
         """What the page shows there."""
