@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 from collections import deque
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 from chest import native
 from chest.counters import Counters
-from chest.native import IS_NATIVE
+from chest.native import IS_NATIVE, Segment
 from chest.ring.line import Resource
 from chest.ring.segments.file import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 from chest.ring.segments.lines import Hole, hole_at, lines_of, whole_lines
@@ -87,7 +86,7 @@ class RingReader:
         """Records offered and not yet in every chest; counts them, which takes time."""
         return sum(segment[begin:end].count(b"\n") for segment, begin, end in self._undelivered())
 
-    def _undelivered(self) -> list[tuple[mmap.mmap, int, int]]:
+    def _undelivered(self) -> list[tuple[Segment, int, int]]:
         file = self._ring.file
         if file is None:
             return []
@@ -149,7 +148,7 @@ class RingReader:
                 return chunk
         return None
 
-    def _take_from(self, pool: SegmentPool, index: int, segment: mmap.mmap, most_bytes: int) -> Chunk | None:
+    def _take_from(self, pool: SegmentPool, index: int, segment: Segment, most_bytes: int) -> Chunk | None:
         begin, end = self._read[index], segment.tell()
         self._make_ready(index, segment, end)
         if begin >= end:
@@ -161,14 +160,14 @@ class RingReader:
         self._read[index] = begin + len(lines.data)
         return Chunk(lines.data, index, begin + len(lines.data))
 
-    def _make_ready(self, index: int, segment: mmap.mmap, end: int) -> None:
+    def _make_ready(self, index: int, segment: Segment, end: int) -> None:
         """Have the pages behind ``end`` be in memory: the kernel makes a request that writes into another wait."""
         ready = self._ready.get(index, 0)
         if IS_NATIVE and ready < min(end + _READY_BYTES // 2, len(segment)):
             self._ready[index] = min(end + _READY_BYTES, len(segment))
             native.fault_in(segment, max(ready, end), self._ready[index])
 
-    def _behind_lost_page(self, index: int, segment: mmap.mmap) -> Chunk:
+    def _behind_lost_page(self, index: int, segment: Segment) -> Chunk:
         begin, end = self._read[index], segment.tell()
         gap = hole_at(segment, begin, end) or Hole(end, lines_of(end - begin))
         self._counters.add("dropped.damaged", gap.lines)
