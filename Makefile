@@ -56,7 +56,7 @@ test: $(VENV)/dev.stamp ## Run the tests
 	$(PYTEST)
 
 coverage: $(VENV)/dev.stamp ## Which lines of Chest the unit tests run, in Python and in C
-	$(BIN)/python -m tests.measured_coverage
+	$(BIN)/python -m tests.runs.measured_coverage
 
 check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, tests with their coverage, older Flask and SQLAlchemy
 	@rm -f build/summary
@@ -64,23 +64,23 @@ check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, te
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.measured_coverage
-	$(BIN)/python -m tests.checked $(IN_PARALLEL) -m "not unit" --durations=30 --durations-min=3
-	$(BIN)/python -m tests.older_versions
+	$(BIN)/python -m tests.runs.measured_coverage
+	$(BIN)/python -m tests.runs.checked $(IN_PARALLEL) -m "not unit" --durations=30 --durations-min=3
+	$(BIN)/python -m tests.runs.older_versions
 	@cat build/summary
 
 check-older: $(VENV)/dev.stamp ## Tests with older releases of Flask, the other frameworks, job queues and SQLAlchemy
-	$(BIN)/python -m tests.older_versions
+	$(BIN)/python -m tests.runs.older_versions
 
 check-pythons: $(VENV)/dev.stamp ## The unit tests on other interpreters (PYTHONS="3.12 3.13"), without the compiled part and with it
-	$(BIN)/python tests/other_pythons.py $(or $(PYTHONS),3.12 3.13)
+	$(BIN)/python -m tests.runs.other_pythons $(or $(PYTHONS),3.12 3.13)
 
 check-oldest: $(VENV)/dev.stamp ## The unit tests with the oldest release of each dependency that Chest promises to work with
-	$(BIN)/python tests/older_versions.py oldest
+	$(BIN)/python -m tests.runs.older_versions oldest
 
 wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/, and run the unit tests on the wheel where there is no compiler
 	$(BIN)/python -m pip install --quiet --group release
-	$(BIN)/python tests/wheel.py
+	$(BIN)/python -m tests.runs.wheel
 
 docs: $(VENV)/dev.stamp ## The site of the documentation, in build/site; a broken link is an error
 	$(BIN)/python -m pip install --quiet --group docs

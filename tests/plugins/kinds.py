@@ -59,6 +59,7 @@ _OF_FOLDERS: Final = {
     "tests/recorder/test_growth.py": "slow",
     "tests/request": "unit",
     "tests/ring": "unit",
+    "tests/runs": "slow",
     "tests/settings": "unit",
     "tests/system": "unit",
     "tests/transfer": "unit",

@@ -1,4 +1,4 @@
-"""``python -m tests.checked -m "not unit"``: run pytest with these arguments; a few tests that failed run once more, alone.
+"""``python -m tests.runs.checked -m "not unit"``: run pytest with these arguments; a few tests that failed run once more, alone.
 
 Tests that start servers and kill processes fail now and then on a machine with two cores and other work. Nothing is hidden:
 pytest shows each failure of the first run in full, and ``make check`` ends with the list of what passed only the second time.
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 SUMMARY: Final = ROOT / "build" / "summary"
 """What ``make check`` ends with; each of its steps adds lines."""
 MOST_FAILED: Final = 3

@@ -1,4 +1,4 @@
-"""``python -m tests.measured_coverage``: run the unit tests, and say which lines of Chest they run, in Python and in C.
+"""``python -m tests.runs.measured_coverage``: run the unit tests, and say which lines of Chest they run, in Python and in C.
 
 The other tests measure time, kill processes and start servers, so they run without. They run more lines, and the floors are
 lower than what all tests reach.
@@ -15,7 +15,7 @@ import sysconfig
 from pathlib import Path
 from typing import Any, Final
 
-from tests.checked import ROOT, add_to_summary, run_tests
+from tests.runs.checked import ROOT, add_to_summary, run_tests
 
 PLACE: Final = ROOT / "build" / "coverage"
 FLOOR_OF_C: Final = 86.0

@@ -1,4 +1,4 @@
-"""``python -m tests.older_versions flask-2.3``: tests with older Flask and SQLAlchemy, each in an environment of its own.
+"""``python -m tests.runs.older_versions flask-2.3``: tests with older Flask and SQLAlchemy, each in an environment of its own.
 
 All other tests run with the newest. An environment holds the older release and what it needs, and for everything else looks
 into the one that runs this: so it is made in seconds. It lies beside that one, and stays there. They all run at the same
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.checked import ROOT
+from tests.runs.checked import ROOT
 
 _OF_FLASK = (
     "tests/adapters/flask_chest",
@@ -102,7 +102,7 @@ def _started(python: str, older: Older) -> subprocess.Popen[str]:
     package, _, release = older.requirements[0].partition("==")
     code = f"from importlib.metadata import version as v; assert v({package!r}).startswith({release.rstrip('*')!r}), v({package!r})"
     subprocess.run([python, "-c", code], check=True)
-    pytest = [python, "-m", "tests.checked", "-q", "-n", "2", "--dist", "worksteal", *older.tests]
+    pytest = [python, "-m", "tests.runs.checked", "-q", "-n", "2", "--dist", "worksteal", *older.tests]
     return subprocess.Popen(pytest, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -1,4 +1,4 @@
-"""``python tests/other_pythons.py 3.12 3.13``: the unit tests on other interpreters, without the compiled part and with it.
+"""``python -m tests.runs.other_pythons 3.12 3.13``: the unit tests on other interpreters, without the compiled part and with it.
 
 An argument is a version, or the path of an interpreter. An interpreter that is not there is skipped, and that is said. Each has
 an environment of its own beside the one that runs this, which stays there.
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 _PURE: Final = "WSGI_CHEST_PURE_PYTHON"
 _SAY_VERSION: Final = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
 _SAY_KIND: Final = "import chest.native; print('compiled' if chest.native.IS_NATIVE else 'pure')"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.checked import run_tests
 from tests.processes import clean_environment
+from tests.runs.checked import run_tests
 
 _TESTS = """
 import os, pathlib, pytest

@@ -1,4 +1,4 @@
-"""``python tests/wheel.py``: build what a release uploads into ``dist/``, and run the unit tests on the wheel as a user gets it.
+"""``python -m tests.runs.wheel``: build what a release uploads into ``dist/``, and run the unit tests on the wheel as a user gets it.
 
 The user has no compiler: the tests run in a fresh environment, in a copy of the tests beside which there is no source of Chest.
 ``--no-tests`` only builds and looks into what was built.
@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 MOST_BYTES: Final = 200_000
 """Of the compiled module, without what a debugger reads."""
 _SOURCES: Final = (".c", ".h", ".so", ".pyc")
