@@ -59,7 +59,7 @@ Slot: TypeAlias = native.Slot if native.IS_NATIVE else SlotInPython  # type: ign
 
 
 class InFlight(native.InFlightSlots):
-    """InFlightSlots the requests that are being served, so that one whose process is killed leaves a record all the same.
+    """Notes the requests that are being served, so that one whose process is killed leaves a record all the same.
 
     :param counters: ``in_flight_skipped`` counts requests that found no free slot.
     """

@@ -247,7 +247,7 @@ def test_a_pipe_that_is_not_read_is_a_store_that_is_down(path: Path, monkeypatch
         chest.write([make_record()])
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        with pytest.raises(ChestUnavailable, match="takes nothing"):  # a pipe holds 64 KiB
+        with pytest.raises(ChestUnavailable, match="took nothing"):  # a pipe holds 64 KiB
             chest.write([make_record() for _ in range(5000)])
     finally:
         os.close(reader)

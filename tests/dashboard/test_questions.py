@@ -153,8 +153,9 @@ def test_an_answer_that_the_budget_cut_says_so() -> None:
     slow = _Slow()
     slow.write([make_record(time_ns=NOON_NS + place) for place in range(2500)])
     basis = ask(ChestPage(slow, allow="everybody", seconds=0.01), "/api/top").json["basis"]
-    assert (basis["exact"], basis["complete"], basis["seen"]) == (False, False, 1000)
-    assert basis["text"] == "of the first 1,000 records only"
+    assert (basis["exact"], basis["complete"]) == (False, False)
+    assert basis["seen"] in (1000, 2000)  # whole pages
+    assert basis["text"] == f"of the first {basis['seen']:,} records only"
 
 
 class _Slow(MemoryChest):

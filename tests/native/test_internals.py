@@ -57,11 +57,13 @@ def test_a_list_that_the_last_was_taken_from_is_a_list_as_before() -> None:
     client = Client(hello)
     in_flight = client.process.in_flight = InFlight(client.process.counters)
     in_flight.open(_Slots())  # type: ignore[arg-type]
+    served = RequestMiddleware(hello, [].append, client.app._selection, client.process)
+    request = {"PATH_INFO": "/", "REQUEST_METHOD": "GET"}
+    served(dict(request), lambda *said: [].append)  # makes the slot
     idle = in_flight.idle
     before, counts = list(idle), [sys.getrefcount(slot) for slot in idle]
-    served = RequestMiddleware(hello, [].append, client.app._selection, client.process)
     for _ in range(100):
-        served({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, lambda *said: [].append)
+        served(dict(request), lambda *said: [].append)
     assert sorted(map(id, idle)) == sorted(map(id, before))
     assert [sys.getrefcount(slot) for slot in before] == counts
     idle.append(idle.pop())

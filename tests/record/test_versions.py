@@ -183,7 +183,9 @@ def test_a_request_that_a_newer_release_was_serving_is_told_though_its_note_says
     in_flight.open(file)
     record = make_record(ids)
     (*row,) = record.id[16:], record.request_id, record.time_ns, record.time_ns % 65_521, "GET", path, "eu-west-1"
-    in_flight.idle[-1].write(encode(row) + b"\n")
+    slot = in_flight.begin(record.id[16:], record.request_id, record.time_ns, "GET", path)
+    assert slot
+    slot.write(encode(row) + b"\n")
     assert [found.id for found in killed_requests(file, RESOURCE, ids.process)] == [record.id]
     file.close()
 

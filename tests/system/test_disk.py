@@ -21,7 +21,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def little(_: Any) -> Any:
         return usage._replace(free=1000)
 
-    monkeypatch.setattr("chest.system.files.shutil.disk_usage", little)
+    monkeypatch.setattr(shutil, "disk_usage", little)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def index(url: str | None, names: tuple[str, ...], drop: bool, service: str | No
     \b
     Examples:
       chest index --variable plan
-      chest index postgresql://shop@db/shop --variable user_id --variable attr.enduser.id
+      chest index postgresql://shop@db/shop --variable user_id --variable plan
       chest index chest.sqlite3 --variable plan --drop
       chest index
     """
