@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
+from string import punctuation
 from typing import Final, Literal, TypeAlias
+from urllib.parse import quote
 
 from chest.chests.contract import ReadableChest
 from chest.dashboard import novelty, questions, records, timeline
@@ -15,7 +17,7 @@ from chest.dashboard.chest_pool import ChestPool
 from chest.dashboard.health import health, store_state
 from chest.dashboard.parameters import Parameters
 from chest.dashboard.reply import Reply
-from chest.dashboard.static_files import page, static_file
+from chest.dashboard.static_files import FILES, page, static_file
 from chest.errors import ChestError, FilterError, RecordNotFound, SettingsError
 from chest.record.messages import printable
 from chest.recorder.recorder import Recorder
@@ -41,7 +43,6 @@ _SECURITY: Final = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 )
-_FILES: Final = ("page.js", "page.css")
 _VIEWS: Final = ("", "new", "health")
 """Paths of the page beside ``record/ID``."""
 _QUESTIONS: Final[Mapping[str, _Question]] = {
@@ -114,7 +115,11 @@ class ChestPage:
         return page
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        answer = self._answer(environ)
+        try:
+            answer = self._answer(environ)
+        except Exception:
+            _logger.exception("chest: a question of the page failed")
+            answer = _problem(500, "The question failed; the log of the server says why.")
         headers = [("Content-Type", answer.content_type), *answer.headers.items(), *_SECURITY]
         if answer.status != 304:
             headers.append(("Content-Length", str(len(answer.body))))
@@ -151,12 +156,11 @@ class ChestPage:
             return text_answer(405, "GET or HEAD", {"Allow": "GET, HEAD"})
         path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
         if not path and environ.get("SCRIPT_NAME"):
-            # Relative, as a proxy in front may have taken a prefix away.
-            return text_answer(308, "", {"Location": f"{environ['SCRIPT_NAME'].rpartition('/')[2]}/"})
+            return text_answer(308, "", {"Location": _with_slash(environ)})
         room, _, rest = path.removeprefix("/").partition("/")
         if room == "api":
             return self._of_question(rest, environ)
-        if room == "static" or (room in _FILES and not rest):
+        if room == "static" or (room in FILES and not rest):
             return static_file(rest or room, environ)
         if room == "record" and rest:
             return page(environ, depth=1)
@@ -199,9 +203,13 @@ class ChestPage:
         except ChestError as error:
             retry_after = getattr(error, "retry_after", None)
             return _problem(503, printable(str(error)), retry_after=retry_after)
-        except Exception:
-            _logger.exception("chest: a question of the page failed")
-            return _problem(500, "The question failed; the log of the server says why.")
+
+
+def _with_slash(environ: WSGIEnvironment) -> str:
+    """The URL of this request, with a slash behind its path; relative, as a proxy in front may have taken a prefix away."""
+    name = environ["SCRIPT_NAME"].rpartition("/")[2].encode("latin-1", "replace")
+    query = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
+    return f"{quote(name)}/{'?' if query else ''}{quote(query, safe=punctuation)}"
 
 
 def _problem(status: int, error: str, *, retry_after: float | None = None, **more: object) -> Answer:

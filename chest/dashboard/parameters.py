@@ -16,6 +16,7 @@ __all__ = ["ParameterError", "Parameters"]
 
 T = TypeVar("T")
 _MOST_FIELDS: Final = 100
+_LONGEST_NUMBER: Final = 12
 _MILLISECOND_NS: Final = 10**6
 
 
@@ -64,9 +65,10 @@ class Parameters:
         text = self.text(name)
         if not text:
             return default
-        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:12]) <= most):
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER else 0
+        if not 1 <= number <= most:
             raise ParameterError(name, f"expected a whole number from 1 to {most:,}")
-        return int(text)
+        return number
 
     def moment_ns(self, name: str) -> int | None:
         """``1h`` (that long ago), or a date or time of ISO 8601, as Unix time in ns."""

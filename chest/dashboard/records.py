@@ -32,9 +32,7 @@ def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
     if after is not None:
         came = chest.read(query, after=after, limit=limit)
         rows = [fields_of(stored) for stored in reversed(came)]
-        # What was looked through is not looked through again, whether it matched or not.
-        behind = came[-1].cursor if len(came) == limit else newest
-        return Reply({"records": rows, "next": None, "newest": behind}, rows)
+        return Reply({"records": rows, "next": None, "newest": _behind(came, newest, limit)}, rows)
     found = chest.latest(query, before=before, limit=limit, seconds=seconds)
     rows = _first([fields_of(stored) for stored in found.records])
     more = rows[-1]["seq"] if len(rows) < len(found.records) else found.before
@@ -94,6 +92,19 @@ def _first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def _behind(came: Sequence[StoredRecord], newest: Cursor | None, limit: int) -> Cursor | None:
+    """Where to go on. What was looked through is not looked through again, whether it matched or not.
+
+    :param newest: as it was before ``came`` was read: more may have come in between.
+    """
+    if not came:
+        return newest
+    last = came[-1].cursor
+    if len(came) < limit and isinstance(newest, int) and isinstance(last, int):
+        return max(newest, last)
+    return last
+
+
 def _with_id(chest: ReadableChest, wanted: str) -> StoredRecord | None:
     if not _RECORD_ID.fullmatch(wanted):
         return None
@@ -111,4 +122,8 @@ def _cursor(chest: ReadableChest, parameters: Parameters, name: str) -> Cursor |
         if found is None:
             raise ParameterError(name, f"no record has the id {text}")
         return found.cursor
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text
+    if text.isascii() and text.isdecimal() and len(text) < 19:
+        return int(text)
+    if isinstance(chest.newest(), str):
+        return text
+    raise ParameterError(name, "expected the seq or the id of a record")

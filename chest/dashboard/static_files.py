@@ -10,15 +10,16 @@ from typing import Final
 
 from chest.wsgi import Answer, WSGIEnvironment, text_answer
 
-__all__ = ["page", "static_file"]
+__all__ = ["FILES", "page", "static_file"]
 
 _DIRECTORY: Final = Path(__file__).parent / "static"
 _TYPES: Final = {
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".html": "text/html; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "index.html": "text/html; charset=utf-8",
 }
+FILES: Final = ("page.js", "page.css")
+"""What is served under its own name."""
 _REVALIDATED: Final = {"Cache-Control": "no-cache"}
 _LINK: Final = re.compile(rb'(?<==")(?=(?:static/)?page\.(?:js|css)")')
 """Where a link to a file of the page begins in ``index.html``."""
@@ -26,10 +27,7 @@ _LINK: Final = re.compile(rb'(?<==")(?=(?:static/)?page\.(?:js|css)")')
 
 def static_file(name: str, environ: WSGIEnvironment) -> Answer:
     """The file of this name; 304 if the browser has it, 404 if there is none."""
-    path = _DIRECTORY / name
-    if path.suffix not in _TYPES or path.suffix == ".html" or path.parent != _DIRECTORY:
-        return text_answer(404, "Not Found")
-    return _answer(path, environ)
+    return _answer(_DIRECTORY / name, environ) if name in FILES else text_answer(404, "Not Found")
 
 
 def page(environ: WSGIEnvironment, depth: int) -> Answer:
@@ -49,8 +47,8 @@ def _answer(path: Path, environ: WSGIEnvironment, prefix: str = "") -> Answer:
     headers = {**_REVALIDATED, "ETag": tag}
     known = {each.strip().removeprefix("W/") for each in environ.get("HTTP_IF_NONE_MATCH", "").split(",")}
     if tag in known:
-        return Answer(304, _TYPES[path.suffix], b"", headers)
-    return Answer(200, _TYPES[path.suffix], body, headers)
+        return Answer(304, _TYPES[path.name], b"", headers)
+    return Answer(200, _TYPES[path.name], body, headers)
 
 
 @lru_cache(maxsize=16)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from chest import SettingsError
+from chest.chests import SQLiteChest
 from chest.chests.memory import MemoryChest
 from chest.dashboard import ChestPage
+from chest.record.record import Record
 from tests.dashboard.conftest import Get, ask
 
 POLICY = (
@@ -105,7 +109,19 @@ def test_a_file_is_sent_once_and_then_asked_for_by_its_tag(get: Get) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../page.py", "..%2fpage.py", "index.html", "", "page.py", "/etc/passwd", "x/page.js"]
+    "name",
+    [
+        "../page.py",
+        "..%2fpage.py",
+        "index.html",
+        "",
+        "page.py",
+        "/etc/passwd",
+        "x/page.js",
+        "a\0.js",
+        "\xff.css",
+        "a" * 5000 + ".js",
+    ],
 )
 def test_only_the_files_of_the_page_are_served(get: Get, name: str) -> None:
     assert get(f"/static/{name}").status == 404
@@ -122,6 +138,30 @@ def test_a_mount_point_without_its_last_slash_leads_to_the_page(get: Get) -> Non
     answer = get("", SCRIPT_NAME="/shop/__chest__")
     assert (answer.status, answer.headers["Location"]) == (308, "__chest__/")
     assert get("").status == 200
+
+
+def test_the_way_to_the_page_keeps_the_question(get: Get) -> None:
+    answer = get("?filter=a%3D1&since=1h", SCRIPT_NAME="/__chest__")
+    assert answer.headers["Location"] == "__chest__/?filter=a%3D1&since=1h"
+    for name, query in (("/a:b\r\n", "x=\r\ny"), ("/\xc3\xa4", "\xff")):
+        location = get(f"?{query}", SCRIPT_NAME=name).headers["Location"]
+        assert location.isascii()
+        assert location.isprintable()
+        assert ":" not in location
+
+
+def test_no_exception_leaves_the_page(
+    get: Get, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("secret")
+
+    monkeypatch.setattr("chest.dashboard.page.static_file", fail)
+    with caplog.at_level(logging.ERROR):
+        answer = get("/static/page.js")
+    assert (answer.status, answer.json["error"]) == (500, "The question failed; the log of the server says why.")
+    assert answer.headers["Content-Security-Policy"] == POLICY
+    assert "secret" in caplog.text
 
 
 def test_bytes_that_are_no_text_are_answered(get: Get) -> None:
@@ -170,3 +210,37 @@ def test_a_question_that_fails_is_logged_and_tells_the_browser_nothing_of_it(
         answer = ask(ChestPage(chest, allow="everybody"), "/api/top")
     assert (answer.status, answer.json["error"]) == (500, "The question failed; the log of the server says why.")
     assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["records?limit", "over-time?steps", "heatmap?columns", "heatmap?rows", "top?limit"])
+def test_a_number_is_held_to_its_limit_however_it_is_written(get: Get, path: str) -> None:
+    for number in ("0000000000015000", "15000", "0", "0" * 5000, "9" * 5000, "-1", "1.5", "٣"):
+        answer = get(f"/api/{path}={quote(number)}")
+        assert (answer.status, answer.json["parameter"]) == (400, path.partition("?")[2]), number
+    assert get(f"/api/{path}=007").status == 200
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(f"records?{name}={value}" for name in ("before_id", "after_id") for value in ("abc", "1.5", "-1", "9" * 30, "%00")),
+        *(f"heatmap?name=duration&value={value}" for value in ("nan", "inf", "-Infinity", "1e999", "fast")),
+        *(f"compare?from={value}" for value in ("nan", "inf", "1e999", "x")),
+        *(f"top?{name}={value}" for name in ("since", "until", "against") for value in ("nan", "x", "\0")),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_understood_is_400_and_a_sentence(
+    get: Get, records: list[Record], tmp_path: Path, store: str, url: str
+) -> None:
+    if store == "sqlite":
+        location = f"sqlite:///{tmp_path}/chest.sqlite3"
+        with SQLiteChest(location) as chest:
+            chest.write(records[:10])
+        page = ChestPage(location, allow="everybody", seconds=30)
+        answer = ask(page, f"/api/{url}")
+        page.close()
+    else:
+        answer = get(f"/api/{url}")
+    assert answer.status == 400
+    assert answer.json["error"]

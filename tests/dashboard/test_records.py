@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from chest.chests.contract import StoredRecord
 from chest.chests.memory import MemoryChest
+from chest.dashboard import ChestPage
 from chest.record.record import Record
 from chest.testing.records import make_record
-from tests.dashboard.conftest import NOON_NS, Get
+from tests.dashboard.conftest import NOON_NS, Get, ask
 
 
 def _ids(answer: dict) -> list[str]:  # type: ignore[type-arg]
@@ -104,3 +110,28 @@ def test_what_json_has_no_word_for_is_null(get: Get, chest: MemoryChest) -> None
     chest.write([make_record(variables={"a": float("nan"), "b": [float("inf"), 2**60, "\ud800"]})])
     (found,) = get("/api/records?limit=1").json["records"]
     assert found["variables"] == {"a": None, "b": [None, 2**60, "?"]}
+
+
+def test_what_comes_between_two_looks_is_answered_once(
+    get: Get, chest: MemoryChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = chest.read
+
+    def one_comes_first(*arguments: Any, **options: Any) -> list[StoredRecord]:
+        monkeypatch.setattr(chest, "read", read)
+        chest.write([make_record(id="c" * 32)])
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(chest, "read", one_comes_first)
+    answer = get("/api/records?after_id=400").json
+    assert (_ids(answer), answer["newest"]) == (["c" * 32], 401)
+    assert _ids(get("/api/records?after_id=401").json) == []
+
+
+def test_the_first_records_of_an_empty_store_come_behind_0() -> None:
+    chest = MemoryChest()
+    page = ChestPage(chest, allow="everybody", seconds=30)
+    assert ask(page, "/api/records?after_id=0").json == {"records": [], "next": None, "newest": None}
+    chest.write([make_record(id="c" * 32)])
+    answer = ask(page, "/api/records?after_id=0").json
+    assert (_ids(answer), answer["newest"]) == (["c" * 32], 1)
