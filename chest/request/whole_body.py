@@ -12,6 +12,8 @@ from typing import Any, Final
 
 WHOLE_KINDS: Final[set[type]] = set()
 """The classes of responses seen so far that return their bodies as Werkzeug's own does; an application has few."""
+_MOST_KINDS: Final = 256
+"""An application that makes a class for each response has each judged anew."""
 _RESPONSES: Final = "werkzeug.wrappers.response"
 _NAMES: Final = ("__call__", "get_wsgi_response", "get_app_iter", "iter_encoded", "close")
 
@@ -22,9 +24,11 @@ def whole_bytes(body: Any) -> int:
     :param body: what an application returned. Nothing of it is iterated.
     """
     werkzeug = sys.modules.get(_RESPONSES)
-    if werkzeug is None or type(body) is not werkzeug.ClosingIterator:
+    if werkzeug is None:
         return -1
     try:
+        if type(body) is not werkzeug.ClosingIterator:
+            return -1
         close_chunks, close = body._callbacks  # only one of them if no body is sent: HEAD, 204, 304
         chunks, response = close_chunks.__self__, close.__self__
         if (
@@ -48,9 +52,12 @@ def is_whole(response: Any) -> bool:
     if response._on_close:
         return False
     kind = type(response)
-    if kind not in WHOLE_KINDS and _hands_out_as_werkzeug(kind):
+    if kind in WHOLE_KINDS:
+        return True
+    is_known = _hands_out_as_werkzeug(kind)
+    if is_known and len(WHOLE_KINDS) < _MOST_KINDS:
         WHOLE_KINDS.add(kind)
-    return kind in WHOLE_KINDS
+    return is_known
 
 
 def _hands_out_as_werkzeug(kind: Any) -> bool:

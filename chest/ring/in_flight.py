@@ -108,8 +108,12 @@ class InFlight(native.InFlightSlots):
             memory, offset, length = self._unmade.pop()
         except IndexError:
             return None
-        slot = Slot(memory, offset, length, idle)
-        self._made.append((weakref.ref(slot), memory, offset, length))
+        try:
+            slot = Slot(memory, offset, length, idle)
+            self._made.append((weakref.ref(slot), memory, offset, length))
+        except BaseException:  # a signal handler's
+            self._unmade.append((memory, offset, length))
+            raise
         return slot
 
     def begin(
@@ -216,7 +220,7 @@ def _row_of_cut_line(line: bytes) -> list[Any] | None:
     for cut in range(_LONGEST_CUT + 1):
         row = _decoded(line[: len(line) - cut] + b'"]')
         if row is not None and len(row) >= len(_TYPES):
-            return row
+            return row[: len(_TYPES)]  # the scheme may be cut, too
     return None
 
 

@@ -150,7 +150,8 @@ class RingReader:
 
     def _take_from(self, pool: SegmentPool, index: int, segment: Segment, most_bytes: int) -> Chunk | None:
         begin, end = self._read[index], segment.tell()
-        self._make_ready(index, segment, end)
+        if pool.file.state(index) == ACTIVE:
+            self._make_ready(index, segment, end)
         if begin >= end:
             self._recycle_if_done(pool, index)
             return None

@@ -83,6 +83,24 @@ def test_what_is_called_at_the_end_of_a_response_may_still_record() -> None:
     assert client.record.variables == {"closed": True}
 
 
+def test_of_a_release_that_has_no_such_iterator_each_body_is_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("werkzeug.wrappers.response.ClosingIterator")
+    client = Client(lambda environ, start_response: start_response("200 OK", []) and ClosingIterator([b"hello"]))
+    for _ in range(2):
+        assert client.get() == b"hello"
+    assert [record.attributes[_SIZE] for record in client.records] == [5, 5]
+
+
+def test_of_classes_made_for_each_response_a_bounded_number_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chest.request.whole_body.WHOLE_KINDS", kinds := set[type]())
+    for number in range(300):
+        client = Client(type(f"Response{number}", (Response,), {})("hello"))
+        body = client.open()
+        assert client.record.attributes[_SIZE] == 5
+        body.close()
+    assert 0 < len(kinds) <= 256
+
+
 @pytest.mark.parametrize("environ", [{"REQUEST_METHOD": "HEAD"}, {}])
 def test_a_response_of_which_no_body_is_sent_has_no_bytes(environ: dict[str, str]) -> None:
     client = Client(Response("hello", status=200 if environ else 304))

@@ -18,7 +18,7 @@ from chest.delivery.workers import workers_for
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.recorder.directory_recovery import cleaned_killed_request, recover_directory
-from chest.ring.in_flight import InFlight, Slot, clear_killed_requests, killed_requests
+from chest.ring.in_flight import InFlight, Noted, Slot, clear_killed_requests, killed_requests, noted_in
 from chest.ring.line import Resource
 from chest.ring.lock_file import LockFile
 from chest.ring.segments.file import SegmentFile
@@ -108,6 +108,14 @@ def test_a_path_that_is_too_long_for_its_slot_is_cut(file: SegmentFile, in_fligh
     assert len(record.path.encode()) > 150
 
 
+@pytest.mark.parametrize("length", range(380, 490, 3))
+def test_of_a_line_that_is_cut_in_its_scheme_the_scheme_is_unknown(
+    file: SegmentFile, in_flight: InFlight, length: int
+) -> None:
+    in_flight.begin(ids.new(0)[16:], "r1", time.time_ns(), "GET", "/" + "a" * length, "https")
+    assert noted_in(file) in ((Noted("GET", "https"),), (Noted("GET", ""),))
+
+
 def test_text_that_cannot_be_encoded_costs_the_note_and_not_the_request(
     file: SegmentFile, in_flight: InFlight, counters: Counters
 ) -> None:
@@ -158,6 +166,19 @@ def test_a_slot_that_no_request_has_any_more_is_handed_back_and_notes_nothing(
     in_flight.reclaim()
     in_flight.reclaim()
     assert in_flight.count == 0
+
+
+def test_a_signal_that_ends_the_making_of_a_slot_costs_no_slot(
+    in_flight: InFlight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Slot:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chest.ring.in_flight.Slot", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            begin(in_flight)
+    assert all(begin(in_flight) for _ in range(SLOTS))
 
 
 @given(torn_at=st.integers(0, 200), flipped=st.integers(0, 200), to=st.integers(0, 255))

@@ -91,13 +91,20 @@ is_served_file(PyObject *body, PyObject *environ)
     return is_file;
 }
 
-/* By `whole_body.whole_bytes`. */
+/* By `whole_body.whole_bytes`; what cannot be judged, as where the stack has no room left, is a stream. */
 static Py_ssize_t
 werkzeug_bytes(FastMiddleware *self, PyObject *body)
 {
     PyObject *answer = PyObject_CallOneArg(self->whole_bytes, body);
     Py_ssize_t bytes = answer == NULL ? -2 : PyLong_AsSsize_t(answer);
     Py_XDECREF(answer);
+    if (PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return -2;
+        }
+        PyErr_Clear();
+        return -1;
+    }
     return bytes;
 }
 

@@ -77,13 +77,16 @@ fault_in(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     begin = begin / sysconf(_SC_PAGESIZE) * sysconf(_SC_PAGESIZE);
+    char *memory = view.buf;
     int is_done = begin >= 0 && begin < end && end <= view.len;
+    /* Before the lock is away: a thread may fork meanwhile, and the child could never unmap a mapping whose view is held. Pages
+     * that are gone by then are refused by the kernel, and those of another mapping keep what they hold. */
+    PyBuffer_Release(&view);
     if (is_done) {
         Py_BEGIN_ALLOW_THREADS
-        is_done = madvise((char *)view.buf + begin, (size_t)(end - begin), MADV_POPULATE_WRITE) == 0;
+        is_done = madvise(memory + begin, (size_t)(end - begin), MADV_POPULATE_WRITE) == 0;
         Py_END_ALLOW_THREADS
     }
-    PyBuffer_Release(&view);
     return PyBool_FromLong(is_done);
 }
 

@@ -16,7 +16,8 @@ _REMEMBERED_NAMES: Final = 4096
 _REMEMBERED_CHARACTERS: Final = 128
 # A longer name is judged by its two ends, which globs such as `secret_*` and `*_token` match.
 _JUDGED_CHARACTERS: Final = 1024
-_KEY: Final = re.compile(r"""([^\s=&;#?"'<>(,{\\%]{1,128})=""")
+# From where a key begins, and without going back: a text may be long, and all one word.
+_KEY: Final = re.compile(r"""(?<![^\s=&;#?"'<>(,{\\%])([^\s=&;#?"'<>(,{\\%]{1,128}+)=""")
 _LAST_PART: Final = re.compile(r"([^.\[\]]+)[.\[\]]*\Z")
 _DASH_OUTSIDE_BRACKETS: Final = re.compile(r"(\[!?\]?[^\]]*\])|-")
 
@@ -55,7 +56,7 @@ class Redaction:
 
     def learn_keys(self, text: str) -> None:
         """Have :attr:`plain_keys` hold the keys in a text whose values are kept."""
-        for key in _KEY.findall(text):
+        for key in _KEY.findall(text) if "=" in text else ():
             if len(self.plain_keys) < _REMEMBERED_NAMES and not self._hides_parameter(key):
                 self.plain_keys.add(key)
 
