@@ -37,8 +37,8 @@ _PATIENCE_SECONDS = 30.0
 def ui(url: str | None, port: int, browser: bool, service: str | None) -> None:
     """Look at the records in a browser: what happens, how long it takes, what is different about the slow requests.
 
-    The page is served on 127.0.0.1 until Ctrl-C, and only to the browser that opens the printed URL: it holds a random token. The
-    page only reads. To let others see it, mount it into an application: docs/page.md.
+    The page is served on 127.0.0.1 until Ctrl-C, and only to the browser that opens the printed URL first: it holds a random token,
+    good for one use; then a new URL is printed, for another browser. The page only reads. To let others see it, mount it into an application: docs/page.md.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def show(
     """
     with (
         closing(ChestPage(store, allow=EVERYBODY, patience_seconds=_PATIENCE_SECONDS, directories=directories)) as page,
-        closing(LoopbackServer(page, port)) as server,
+        closing(LoopbackServer(page, port, _tell_next)) as server,
     ):
         click.echo(f"{label_of(store)} is shown at\n\n  {server.url}\n\nCtrl-C ends it.")
         if opens_browser and _has_browser():
@@ -74,6 +74,11 @@ def show(
             server.serve()
         except KeyboardInterrupt:
             click.echo("chest: the page was closed", err=True)
+
+
+def _tell_next(url: str) -> None:
+    with suppress(OSError):  # nobody reads any more
+        click.echo(f"A browser has opened the page; for another one:\n\n  {url}\n")
 
 
 def _has_browser() -> bool:

@@ -6,7 +6,7 @@ import logging
 import secrets
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hmac import compare_digest
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
@@ -30,24 +30,29 @@ class LoopbackServer:
     """Serves an application on 127.0.0.1 to the browser that was given the token.
 
     Other users and programs of this machine can reach the port, and a web page that the browser shows can too. So the first URL
-    holds a random token, which becomes a cookie; and the ``Host`` header must be the printed one, else a name that is made to lead to
+    holds a random token, which is good for one use and gives that browser a cookie: who reads the command line of the browser later reads
+    nothing. Then there is a new URL, for another browser. And the ``Host`` header must be the printed one, else a name that is made to lead to
     127.0.0.1 (DNS rebinding) would do.
 
     :param app: the application.
     :param port: 0 takes a free one.
+    :param tell: called with each new URL, from the thread of a request.
     :raises SettingsError: the port cannot be had.
     """
 
-    def __init__(self, app: WSGIApplication, port: int = 0) -> None:
+    def __init__(self, app: WSGIApplication, port: int = 0, tell: Callable[[str], object] = lambda url: None) -> None:
         try:
             self._server = _Server((_HOST, port), _Handler)
         except OSError as error:
             raise SettingsError(f"port {port} of {_HOST} cannot be had: {error.strerror or error}") from error
         port = self._server.server_address[1]
-        token = secrets.token_urlsafe(32)
-        self._server.set_app(_Guarded(app, f"{_HOST}:{port}", f"chest_{port}", token))
-        self.url = f"http://{_HOST}:{port}/?{_TOKEN}={token}"
-        """The first URL, with the token."""
+        self._guarded = _Guarded(app, f"{_HOST}:{port}", f"chest_{port}", tell)
+        self._server.set_app(self._guarded)
+
+    @property
+    def url(self) -> str:
+        """The URL for the next browser, with a token that is good for one use."""
+        return self._guarded.url
 
     def serve(self) -> None:
         """Serve until :meth:`stop`, or until the exception of a signal handler."""
@@ -69,43 +74,54 @@ class _Guarded:
     :param cookie: the name of the cookie: another one for each port, as cookies know none.
     """
 
-    def __init__(self, app: WSGIApplication, host: str, cookie: str, token: str) -> None:
-        self._app, self._host, self._cookie, self._token = app, host, cookie, token
+    def __init__(self, app: WSGIApplication, host: str, cookie: str, tell: Callable[[str], object]) -> None:
+        self._app, self._host, self._cookie, self._tell = app, host, cookie, tell
+        self._secret, self._token = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._host}/?{_TOKEN}={self._token}"
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("HTTP_HOST") != self._host:
             answer = text_answer(421, f"Chest answers at http://{self._host}/ only, not by another name.")
-        elif self._has_cookie(environ):
+            return answer(environ, start_response)
+        query = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        tokens = [value for name, value in query if name == _TOKEN]
+        # A token is used up also by a browser that has the cookie.
+        is_let_in = any(map(self._use, tokens)) or self._has_cookie(environ)
+        if is_let_in and not tokens:
             return self._app(environ, start_response)
-        elif (rest := self._without_token(environ)) is not None:
+        if is_let_in:
+            rest = urlencode([(name, value) for name, value in query if name != _TOKEN])
             path = quote(environ.get("PATH_INFO", "/").encode("latin-1"))
-            cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
+            cookie = f"{self._cookie}={self._secret}; Path=/; HttpOnly; SameSite=Strict"
             # Two slashes at the begin would name another host.
             location = f"/{path.lstrip('/')}{'?' if rest else ''}{rest}"
             answer = text_answer(
                 303, "", {"Location": location, "Set-Cookie": cookie, "Referrer-Policy": "no-referrer"}
             )
         else:
-            answer = text_answer(
-                403, "Open the URL that chest ui printed: it holds the token of this browser's session."
-            )
+            answer = text_answer(403, "Open the URL that chest ui printed last: each is good for one use.")
         return answer(environ, start_response)
 
     def _has_cookie(self, environ: WSGIEnvironment) -> bool:
-        if self._without_token(environ) is not None:
-            return False  # the URL is made free of it first
         cookies = (each.strip().partition("=") for each in environ.get("HTTP_COOKIE", "").split(";"))
-        return any(name == self._cookie and self._is_token(value) for name, _, value in cookies)
+        return any(name == self._cookie and _is_same(value, self._secret) for name, _, value in cookies)
 
-    def _without_token(self, environ: WSGIEnvironment) -> str | None:
-        """The query without the token; None if it does not hold the right one."""
-        query = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-        if not any(name == _TOKEN and self._is_token(value) for name, value in query):
-            return None
-        return urlencode([(name, value) for name, value in query if name != _TOKEN])
+    def _use(self, token: str) -> bool:
+        """True for one of those who have the token."""
+        with self._lock:
+            if not _is_same(token, self._token):
+                return False
+            self._token = secrets.token_urlsafe(32)
+        self._tell(self.url)
+        return True
 
-    def _is_token(self, value: str) -> bool:
-        return compare_digest(value.encode("utf-8", "replace"), self._token.encode())
+
+def _is_same(value: str, secret: str) -> bool:
+    return compare_digest(value.encode("utf-8", "replace"), secret.encode())
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -70,8 +70,8 @@ def directories_of(settings: Settings) -> list[Path]:
         return [settings.directory]
     found = [path for path in existing_directories() if settings.service in (None, path.name)]
     if not found:
-        of = "no service" if settings.service is None else f"service {settings.service!r}"
-        raise SettingsError(f"{of} has no directory in {state_directory()}: give DIRECTORY, or set CHEST_DIRECTORY")
+        of = "" if settings.service is None else f" of service {settings.service!r}"
+        raise SettingsError(f"there is no directory{of} in {state_directory()}: give DIRECTORY, or set CHEST_DIRECTORY")
     return found
 
 

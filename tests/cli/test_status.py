@@ -126,7 +126,7 @@ def test_without_a_directory_the_services_of_the_user_are_looked_at(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr("chest.system.directory.temporary_directory", lambda: tmp_path / "none")
-    assert "has no directory" in run("status").stderr
+    assert "there is no directory in" in run("status").stderr
     for name in ("cart", "shop"):
         (tmp_path / "chest" / name).mkdir(parents=True, mode=0o700)
         (tmp_path / "chest").chmod(0o700)

@@ -55,9 +55,33 @@ def test_the_token_of_the_first_url_becomes_a_cookie_and_leaves_the_url(server: 
     assert (status, body) == (303, b"")
     assert headers["Location"] == "/?filter=a%3D1+b%3D%22%26%22&since=1h"
     name, *attributes = headers["Set-Cookie"].split("; ")
-    assert name == f"chest_{urlsplit(server.url).port}={_token(server)}"
+    assert name.startswith(f"chest_{urlsplit(server.url).port}=")
     assert attributes == ["Path=/", "HttpOnly", "SameSite=Strict"]
     assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_token_is_good_for_one_use_and_then_a_new_url_is_told(page: ChestPage) -> None:
+    told: list[str] = []
+    server = LoopbackServer(page, tell=told.append)
+    threading.Thread(target=server.serve, daemon=True).start()
+    first = server.url
+    token = _token(server)
+    cookie = _cookie(server)
+    assert token not in cookie
+    assert _ask(server, f"/?token={token}")[0] == 403
+    assert _ask(server, "/", Cookie=f"{cookie.partition('=')[0]}={token}")[0] == 403
+    assert told == [server.url]
+    assert server.url != first
+    assert _cookie(server) == cookie
+    assert len(told) == 2
+    server.stop()
+    server.close()
+
+
+def test_a_browser_that_has_the_cookie_is_let_in_with_a_token_that_was_used(server: LoopbackServer) -> None:
+    token, cookie = _token(server), _cookie(server)
+    status, headers, _ = _ask(server, f"/health?token={token}", Cookie=cookie)
+    assert (status, headers["Location"]) == (303, "/health")
 
 
 def test_with_the_cookie_the_page_is_shown(server: LoopbackServer) -> None:
