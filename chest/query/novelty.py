@@ -25,6 +25,8 @@ _GROUPS: Final = 3000
 _MOST_MARKS: Final = 20
 _LOOKED_AT: Final = 1000
 """Records of a new value that are read for the times at which it was first and last seen."""
+_COUNTING_SHARE: Final = 0.8
+"""Of the budget, for telling which values are new; the rest is for when they were seen."""
 _DAY_NS: Final = 86_400 * 10**9
 
 
@@ -45,13 +47,14 @@ class NewValue(NamedTuple):
 class News(Answer):
     """The values first seen since ``since_ns``, the latest first.
 
-    If the basis is not exact, not all records before were looked through, so a value may be older.
+    If the basis is not exact, not all records before were looked through, so a value may be older; or there were too many values
+    to tell all of them apart, so that a new one of few requests may be missing.
 
     :param since_ns: new is what was first seen since then.
     :param names: what was looked at, as a person types it.
     :param values: the new ones.
     :param before: how many of the records that were looked through are older than ``since_ns``; with none everything is new.
-    :param left_out: new values that are not among them.
+    :param left_out: values that may be new and are not among them, since they are beyond the limit or the budget was over.
     """
 
     since_ns: int
@@ -79,7 +82,7 @@ def news(
     :param filter: among which requests; its time range is where "before" begins.
     :param since: new is what was first seen since then: ``1d``, a date, or Unix time in nanoseconds.
     :param names: variables, attributes or fields to look at as well; a text with commas or several. Names with very many values,
-        such as ids, take long and are always new.
+        such as ids, take long, and most of their values are new.
     :param limit: the most values of each name.
     :param seconds: the budget; None: 10.
     :raises SettingsError: an argument is invalid.
@@ -97,15 +100,15 @@ def news(
         step = Step(since_ns - width_ns, width_ns)  # column 0 ends, and column 1 begins, at since_ns
         passes = [_FIELDS, *((name,) for name in more)]
         for place, group_of in enumerate(passes):
-            cube = _part(question, len(passes) - place).cube(group_of, step, _GROUPS)
-            basis = _with(basis, cube.basis) if place else cube.basis
+            part = _part(question, 1 / (len(passes) - place))
+            cube = _part(part, _COUNTING_SHARE).cube(group_of, step, _GROUPS)
+            is_exact = cube.basis.is_exact and not cube.has_others
+            basis = _with(basis if place else cube.basis, cube.basis._replace(is_exact=is_exact))
             before = max(before, sum(cell.records for cell in cube.cells if cell.column < 1))
             for position, name in enumerate(group_of):
-                fresh = _fresh(cube, position)
-                left_out += max(0, len(fresh) - limit)
-                for value, counts in fresh[:limit]:
-                    first_ns, last_ns = _seen(question, name, value, since_ns)
-                    found.append(NewValue(label_of(name), value, first_ns, last_ns, counts.requests))
+                seen, left = _seen_of(part, name, _fresh(cube, position), since_ns, limit, is_checked=cube.has_others)
+                found += seen
+                left_out += left
     found.sort(key=lambda value: value.first_ns, reverse=True)
     labels = tuple(map(label_of, (*_FIELDS, *more)))
     return News(basis, question.begin_ns, question.end_ns, since_ns, labels, tuple(found), before, left_out)
@@ -119,7 +122,10 @@ class ReleaseMark(NamedTuple):
 
 
 def releases_of(question: Question, cube: Cube) -> tuple[ReleaseMark, ...]:
-    """The releases of a cube by release and time, but for the one that the range begins with, in the order in which they came."""
+    """The releases of a cube by release and time, but for the one that the range begins with, in the order in which they came.
+
+    When the budget is over, a mark stands where its column begins.
+    """
     step = cube.step
     if step is None:
         return ()
@@ -136,14 +142,15 @@ def releases_of(question: Question, cube: Cube) -> tuple[ReleaseMark, ...]:
     for release in sorted(columns, key=lambda each: -sizes[each])[:_MOST_MARKS]:
         begin_ns = step.begin_ns + columns[release] * step.width_ns
         query = replace(question.query, since_ns=max(begin_ns, question.begin_ns), until_ns=begin_ns + step.width_ns)
-        times = _times(question, query, RELEASE, release)
+        is_over = time.monotonic() >= question.deadline
+        times = [] if is_over else _times(question, query, RELEASE, release)
         marks.append(ReleaseMark(times[0] if times else query.since_ns or begin_ns, release))
     return tuple(sorted(marks)[1:])
 
 
-def _part(question: Question, parts: int) -> Question:
-    """The same question, with its share of the budget that is left."""
-    return replace(question, deadline=time.monotonic() + question.seconds_left() / parts)
+def _part(question: Question, share: float) -> Question:
+    """The same question, with a share of the budget that is left."""
+    return replace(question, deadline=time.monotonic() + question.seconds_left() * share)
 
 
 def _fresh(cube: Cube, position: int) -> list[tuple[str, Counts]]:
@@ -159,13 +166,38 @@ def _fresh(cube: Cube, position: int) -> list[tuple[str, Counts]]:
     return sorted(values.items(), key=lambda item: -item[1].requests)
 
 
-def _seen(question: Question, name: Name, value: str, since_ns: int) -> tuple[int, int]:
-    """When the first and the last request with this value began that have come since then."""
+def _seen_of(
+    question: Question, name: Name, fresh: Sequence[tuple[str, Counts]], since_ns: int, limit: int, *, is_checked: bool
+) -> tuple[list[NewValue], int]:
+    """The new values of one name with their times, and how many are left out: beyond the limit, or when the budget is over.
+
+    :param is_checked: leave out those that were there before: the cube has put groups together, and may have forgotten them.
+    """
+    found: list[NewValue] = []
+    for place, (value, counts) in enumerate(fresh):
+        if len(found) == limit or time.monotonic() >= question.deadline:
+            return found, len(fresh) - place
+        if is_checked and _is_old(question, name, value, since_ns):
+            continue
+        times = _seen(question, name, value, since_ns)
+        found.append(NewValue(label_of(name), value, min(times), max(times), counts.requests))
+    return found, 0
+
+
+def _is_old(question: Question, name: Name, value: str, since_ns: int) -> bool:
+    """True if a request with this value was found that began before."""
+    query = _only(replace(question.query, until_ns=since_ns), name, value)
+    return bool(question.chest.latest(query, limit=1, seconds=question.seconds_left()).records)
+
+
+def _seen(question: Question, name: Name, value: str, since_ns: int) -> list[int]:
+    """When requests with this value began that have come since then: the latest, and the first unless the latest are all."""
     query = replace(question.query, since_ns=since_ns)
-    first = _times(question, query, name, value)
-    latest = question.chest.latest(_only(query, name, value), limit=100, seconds=question.seconds_left()).records
-    times = [*first, *(stored.record.time_ns for stored in latest)] or [since_ns]
-    return min(times), max(times)
+    latest = question.chest.latest(_only(query, name, value), limit=_LOOKED_AT, seconds=question.seconds_left())
+    times = [stored.record.time_ns for stored in latest.records]
+    if len(times) == _LOOKED_AT:
+        times += _times(question, query, name, value)
+    return times or [since_ns]
 
 
 def _times(question: Question, query: Query, name: Name, value: str) -> list[int]:

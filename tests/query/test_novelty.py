@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chest.chests.asking.latest import Latest
 from chest.chests.contract import ReadableChest
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
@@ -96,3 +99,31 @@ def test_the_heatmap_has_the_same_marks_and_counts_each_request_once(chest: Read
     assert answer.releases == ((_time_ns(75.3), "2"),)
     assert sum(sum(band.counts) for band in answer.bands) == 1201
     assert heatmap(chest, "release=2").releases == ()
+
+
+def test_the_budget_ends_the_search_for_times_and_what_is_left_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    chest = MemoryChest()
+    chest.write([make_record(time_ns=_time_ns(0), variables={"id": -1})])
+    chest.write([make_record(time_ns=_time_ns(70), variables={"id": place}) for place in range(500)])
+    latest = chest.latest
+
+    def slow(*args: Any, **options: Any) -> Latest:
+        time.sleep(0.02)
+        return latest(*args, **options)
+
+    monkeypatch.setattr(chest, "latest", slow)
+    begin = time.monotonic()
+    answer = news(chest, since=_NEW, names="id", limit=1000, seconds=1)
+    assert time.monotonic() - begin < 5  # each of them: 10 s
+    assert len(answer.values) + answer.left_out == 500
+    assert answer.left_out > 0
+
+
+def test_a_value_that_was_there_before_is_not_new_however_many_values_there_are() -> None:
+    chest = MemoryChest()
+    chest.write([make_record(time_ns=_time_ns(0), error=f"E{place}") for place in range(13_000)])
+    chest.write([make_record(time_ns=_time_ns(70), error="E5") for _ in range(50)])
+    chest.write([make_record(time_ns=_time_ns(71), error="New") for _ in range(50)])
+    answer = news(chest, since=_NEW, seconds=60)
+    assert [(value.value, value.first_ns) for value in answer.values] == [("New", _time_ns(71))]
+    assert not answer.basis.is_exact
