@@ -11,6 +11,7 @@ from chest.dashboard.reply import Reply, milliseconds
 from chest.dashboard.shown import about, group_text, names_by, shown_group
 from chest.query.language import narrowed
 from chest.query.novelty import ReleaseMark
+from chest.query.timeline import TimeRow
 from chest.query.timeline import heatmap as ask_heatmap
 from chest.query.timeline import over_time as ask_over_time
 from chest.query.wording import condition_text
@@ -28,29 +29,9 @@ def over_time(chest: ReadableChest, parameters: Parameters, seconds: float) -> R
         chest, parameters.query(), by=names_by(parameters), columns=parameters.whole("steps", 60, _MOST_STEPS),
         groups=parameters.whole("limit", 10, _MOST_GROUPS), seconds=seconds,
     )  # fmt: skip
-    rows = [
-        {
-            "group": group_text(row.group),
-            "time_ms": milliseconds(row.begin_ns),
-            "requests": row.requests,
-            "rate_per_s": row.per_second,
-            "errors": row.requests * row.failed_share,
-            "p50_ms": milliseconds(row.p50_ns),
-            "p95_ms": milliseconds(row.p95_ns),
-            "p99_ms": milliseconds(row.p99_ns),
-        }
-        for row in answer.rows
-    ]
     groups = [
-        {
-            **shown_group(answer.by, group),
-            "rows": [
-                {name: value for name, value in row.items() if name != "group"}
-                for row, of in zip(rows, answer.rows, strict=True)
-                if of.group == group
-            ],
-        }
-        for group in answer.groups
+        {**shown_group(answer.by, group), "rows": list(map(_row, rows))}
+        for group, rows in answer.rows_by_group().items()
     ]
     return Reply(
         {
@@ -59,8 +40,20 @@ def over_time(chest: ReadableChest, parameters: Parameters, seconds: float) -> R
             "groups": groups,
             "releases": _releases(answer.releases),
         },
-        rows,
+        [{"group": group_text(row.group), **_row(row)} for row in answer.rows],
     )
+
+
+def _row(row: TimeRow) -> dict[str, Any]:
+    return {
+        "time_ms": milliseconds(row.begin_ns),
+        "requests": row.requests,
+        "rate_per_s": row.per_second,
+        "errors": row.requests * row.failed_share,
+        "p50_ms": milliseconds(row.p50_ns),
+        "p95_ms": milliseconds(row.p95_ns),
+        "p99_ms": milliseconds(row.p99_ns),
+    }
 
 
 def heatmap(chest: ReadableChest, parameters: Parameters, seconds: float) -> Reply:

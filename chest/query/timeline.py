@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Final
 
-from chest.chests.asking.cube import Cell, Group, Step
+from chest.chests.asking.cube import OTHERS, Cell, Group, Step
 from chest.chests.asking.durations import BUCKETS_A_DOUBLING, bounds_ns
 from chest.errors import SettingsError
 from chest.query.answer import Answer, Counts, counted
@@ -21,6 +22,9 @@ _MOST_RELEASES: Final = 50
 """Told apart, for the marks; the smallest beyond are put together."""
 _MOST_FOLDED: Final = 200
 """With more columns the releases are counted by themselves: together with them there would be too many cells."""
+_MOST_ROWS: Final = 20_000
+"""Steps times groups; beyond, fewer groups are told apart."""
+_STATUS_CLASSES: Final = 6
 _SHARE_BELOW: Final = 0.999
 """The share of requests that the axis of a heatmap is made for; far above them is one band, the overflow."""
 _OVERFLOW_DOUBLINGS: Final = 2
@@ -55,11 +59,20 @@ class OverTime(Answer):
     rows: tuple[TimeRow, ...]
     releases: tuple[ReleaseMark, ...] = ()
 
+    def rows_by_group(self) -> dict[Group, list[TimeRow]]:
+        """The rows of each group, in the order of time; the largest group first."""
+        found: dict[Group, list[TimeRow]] = {group: [] for group in self.groups}
+        for row in self.rows:
+            found[row.group].append(row)
+        return found
+
     def table(self) -> Sequence[dict[str, Any]]:
         return [
             {
                 "begin_ns": row.begin_ns,
-                **dict(zip(self.by, row.group, strict=True)),
+                **dict(
+                    zip(self.by, chain(row.group, repeat(OTHERS[0])), strict=False)
+                ),  # OTHERS has one value for all names
                 "requests": row.requests,
                 "per_second": row.per_second,
                 "failed_share": row.failed_share,
@@ -87,7 +100,7 @@ def over_time(
     :param filter: which requests.
     :param by: names to divide by; ``status`` divides by its class: 2xx, 5xx.
     :param step: how long a step is, such as ``5m``; None: so that there are at most ``columns``.
-    :param groups: the most groups to tell apart.
+    :param groups: the most groups to tell apart; fewer if there would be more than 20,000 rows.
     :param seconds: the budget; None: 10.
     """
     names = [name for name in (by.split(",") if isinstance(by, str) else by) if name]
@@ -99,6 +112,9 @@ def over_time(
         raise SettingsError(f"{error}.") from None
     with asked(source, filter, seconds) as question:
         width = question.step(columns) if step is None else question.step_of(step)
+        groups = max(
+            1, min(groups, _MOST_ROWS // len(question.columns(width)) // (_STATUS_CLASSES if has_class else 1))
+        )
         is_folded = not meant and len(question.columns(width)) <= _MOST_FOLDED
         cube = question.cube((RELEASE,) if is_folded else meant, width, _MOST_RELEASES if is_folded else groups)
         has_releases = is_folded or meant == (RELEASE,)
@@ -111,7 +127,9 @@ def over_time(
         return (_class_text(cell.status_class), *group) if has_class else group
 
     sizes = counted(cube.cells, group_of)
-    ranked = sorted(sizes, key=lambda group: sizes[group].requests, reverse=True) or ([()] if not names else [])
+    ranked = sorted(sizes, key=lambda group: sizes[group].requests, reverse=True) or (
+        [] if names or has_class else [()]
+    )
     by_place = counted(cube.cells, lambda cell: (cell.column, group_of(cell)))
     rows = [
         _time_row(question, width, place, group, by_place.get((place, group)) or Counts())

@@ -20,7 +20,7 @@ from chest.cli.asking.units import (
     sparkline,
     step_text,
 )
-from chest.query.timeline import OverTime, TimeRow
+from chest.query.timeline import OverTime
 from chest.query.timeline import over_time as ask_over_time
 from chest.record.messages import printable
 
@@ -88,7 +88,7 @@ def _step_lines(answer: OverTime, width: int | None) -> Iterator[str]:
 
 
 def _group_lines(answer: OverTime, width: int | None) -> Iterator[str]:
-    groups: list[list[TimeRow]] = [[row for row in answer.rows if row.group == group] for group in answer.groups]
+    groups = list(answer.rows_by_group().values())
     names = [[*map(group_text, group), *[""] * len(answer.by)][: len(answer.by)] for group in answer.groups]
     counts = [sum(row.requests for row in rows) for rows in groups]
     failed = [sum(row.requests * row.failed_share for row in rows) for rows in groups]
