@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from chest.chests.asking.cube import OTHERS
 from chest.dashboard.parameters import Parameters
 from chest.dashboard.reply import basis_of, milliseconds
 from chest.query.answer import Answer
@@ -39,9 +40,10 @@ def group_text(group: Sequence[str | None]) -> str | None:
 
 
 def shown_group(by: Sequence[str], group: Sequence[str | None]) -> dict[str, Any]:
-    """A group by its values, and the filter that selects it; None if it is made of several."""
+    """A group by its values, and the filter that selects it; None if it is made of several, as :data:`OTHERS` is."""
     conditions = [shown_condition(name, value) for name, value in zip(by, group, strict=False)]
-    is_one = len(group) == len(by) and all(conditions)
+    is_others = any(value is OTHERS[0] for value in group)  # a value may have the same text
+    is_one = len(group) == len(by) and all(conditions) and not is_others
     return {
         "group": group_text(group),
         "values": [value and cut(value, LONGEST_VALUE) for value in group],

@@ -252,3 +252,11 @@ def test_a_request_with_10000_variables_does_not_make_a_question_long(chest: Mem
 def test_the_time_range_is_told(get: Get) -> None:
     found = get(f"/api/top?{ALL}").json
     assert (found["begin_ms"] * 10**6, found["end_ms"]) == (NOON_NS, NOON_MS + 3_600_000)
+
+
+@pytest.mark.parametrize("by", ["user_id", "status,user_id", "user_id,plan"])
+def test_groups_that_are_put_together_are_no_filter(get: Get, by: str) -> None:
+    groups = get(f"/api/over-time?{ALL}&by={by}&limit=3").json["groups"]
+    conditions = {group["condition"] for group in groups if "(others)" in group["values"]}
+    assert conditions == {None}
+    assert all(group["condition"] for group in groups if "(others)" not in group["values"])
