@@ -129,6 +129,8 @@ class _Parser:
             if self._text[begin] == '"':
                 raise self._error(begin, 'this " has no end; a " in a value is written \\"') from None
             self._position = begin  # a text that begins like JSON
+        except RecursionError:
+            raise self._error(begin, "this is nested too deeply to be read") from None
         return Value(self._take(self._bare), False, begin)
 
     def _take(self, pattern: re.Pattern[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Final
 
 from chest.record.record import Outcome
@@ -39,7 +40,10 @@ def duration_ns(text: str) -> int:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError("expected a number and ms, s, m, h, d or w, such as 200ms or 1.5s")
-    return round(float(match[1]) * _NANOSECONDS[match[2]])
+    nanoseconds = float(match[1]) * _NANOSECONDS[match[2]]
+    if nanoseconds == inf:
+        raise ValueError("expected a shorter duration: this one has too many digits")
+    return round(nanoseconds)
 
 
 def moment_ns(text: str) -> int:

@@ -172,3 +172,9 @@ def test_a_relative_moment_is_fixed_when_it_is_parsed(monkeypatch: pytest.Monkey
 )
 def test_the_label_of_a_name_is_what_is_typed_for_it(label: str) -> None:
     assert label_of(name_of(label)) == label
+
+
+def test_a_value_that_is_nested_too_deeply_is_a_clear_error() -> None:
+    with pytest.raises(FilterError, match="nested too deeply") as caught:
+        parse("x=" + "[" * 60_000)
+    assert caught.value.position == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -71,3 +72,9 @@ def test_an_outcome_that_no_record_has_is_refused() -> None:
     assert outcome("client_disconnect") == "client_disconnect"
     with pytest.raises(ValueError, match=r"did you mean error\? There are ok, "):
         outcome("errors")
+
+
+@pytest.mark.parametrize("read", [duration_ns, moment_ns])
+def test_a_duration_with_more_digits_than_a_number_may_have_is_refused(read: Callable[[str], int]) -> None:
+    with pytest.raises(ValueError, match="too many digits"):
+        read("9" * 400 + "d")
