@@ -97,12 +97,12 @@ def compare(
         selected_sample = selected.sample(size)
         if rest_sample is None or against is not None:
             rest_sample = rest.sample(size)
-    chosen = Side.of(selected_sample.records)
-    others = Side.of(
+    others_records = (
         rest_sample.records
         if against is not None
         else [record for record in rest_sample.records if not selected.query.matches(record)]
     )
+    chosen, others = Side.of(selected_sample.records), Side.of(others_records)
     used = {condition.name for condition in (*selected.query.conditions, *rest.query.conditions)}
     names = iter([name for name in names_in([*chosen.records, *others.records]) if name not in used])
     rows, left_out = differences(chosen, others, until(question.deadline, names))
@@ -112,7 +112,7 @@ def compare(
         question.end_ns,
         tuple(rows),
         selected_sample.matching,
-        rest_sample.matching - (selected_sample.matching if against is None else 0),
+        _rest(selected_sample, rest_sample, len(others_records)) if against is None else rest_sample.matching,
         (*map(label_of, sorted(used)), *left_out, *map(label_of, names)),
         threshold_ns,
     )
@@ -140,6 +140,16 @@ def _threshold_ns(slower_than: str | int, everything: Question, sample: Sample |
         return round(found[None].percentile_ns(share) or 0) if found else 0
     durations = sorted(record.duration_ns for record in sample.records)
     return durations[min(int(len(durations) * share), len(durations) - 1)] if durations else 0
+
+
+def _rest(selected: Sample, everything: Sample, unselected: int) -> int:
+    """How many records are not selected: the difference of what was counted; that of two estimates may be anything.
+
+    :param unselected: how many records of the sample of everything are not.
+    """
+    if selected.basis.is_exact and everything.basis.is_exact:
+        return max(0, everything.matching - selected.matching)
+    return round(everything.matching * unselected / max(1, len(everything.records)))
 
 
 def _basis(selected: Sample, rest: Sample) -> Basis:
