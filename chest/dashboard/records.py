@@ -22,13 +22,14 @@ _MOST_CHARACTERS: Final = 2_000_000
 _KINDS: Final = ("user", "host", "worker")
 """Whose neighbours are shown."""
 _RECORD_ID: Final = re.compile(r"[0-9a-f]{32}")
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Reply:
     """The records stored last, newest first; or, behind ``after_id``, those that have come since."""
     query, limit = parameters.query(), parameters.whole("limit", 100, _MOST_RECORDS)
-    after, before = (_cursor(chest, parameters, name) for name in ("after_id", "before_id"))
-    newest = chest.newest() if before is None else None
+    newest = chest.newest()
+    after, before = (_cursor(chest, newest, parameters, name) for name in ("after_id", "before_id"))
     if after is not None:
         came = chest.read(query, after=after, limit=limit)
         rows = [fields_of(stored) for stored in reversed(came)]
@@ -112,8 +113,8 @@ def _with_id(chest: ReadableChest, wanted: str) -> StoredRecord | None:
     return next(iter(chest.read(query, limit=1)), None)
 
 
-def _cursor(chest: ReadableChest, parameters: Parameters, name: str) -> Cursor | None:
-    """A place: a record's ``seq``, or its ``id``."""
+def _cursor(chest: ReadableChest, newest: Cursor | None, parameters: Parameters, name: str) -> Cursor | None:
+    """A place: a record's ``seq``, its ``id``, or 0, which is before all. It is written as the chest writes ``newest``."""
     text = parameters.text(name)
     if not text:
         return None
@@ -122,8 +123,8 @@ def _cursor(chest: ReadableChest, parameters: Parameters, name: str) -> Cursor |
         if found is None:
             raise ParameterError(name, f"no record has the id {text}")
         return found.cursor
-    if text.isascii() and text.isdecimal() and len(text) < 19:
-        return int(text)
-    if isinstance(chest.newest(), str):
-        return text
-    raise ParameterError(name, "expected the seq or the id of a record")
+    if text == "0" or newest is None:
+        return 0
+    if _NUMBER.sub("0", text) != _NUMBER.sub("0", str(newest)):
+        raise ParameterError(name, "expected the seq or the id of a record")
+    return int(text) if isinstance(newest, int) else text

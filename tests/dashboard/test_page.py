@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from chest import SettingsError
-from chest.chests import SQLiteChest
+from chest.chests import SQLiteChest, open_chest
 from chest.chests.memory import MemoryChest
 from chest.dashboard import ChestPage
 from chest.record.record import Record
@@ -191,7 +192,6 @@ def test_a_store_that_is_not_there_is_a_sentence_and_is_asked_again(tmp_path: An
         answer = ask(page, f"/api/{question}")
         assert answer.status == 503, question
         assert "no such file" in answer.json["error"]
-    from chest.chests import SQLiteChest
 
     with SQLiteChest(url) as chest:
         chest.write(records)
@@ -220,7 +220,7 @@ def test_a_number_is_held_to_its_limit_however_it_is_written(get: Get, path: str
     assert get(f"/api/{path}=007").status == 200
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("store", ["memory", "sqlite", "ndjson"])
 @pytest.mark.parametrize(
     "url",
     [
@@ -233,9 +233,9 @@ def test_a_number_is_held_to_its_limit_however_it_is_written(get: Get, path: str
 def test_a_value_that_cannot_be_understood_is_400_and_a_sentence(
     get: Get, records: list[Record], tmp_path: Path, store: str, url: str
 ) -> None:
-    if store == "sqlite":
-        location = f"sqlite:///{tmp_path}/chest.sqlite3"
-        with SQLiteChest(location) as chest:
+    if store != "memory":
+        location = f"sqlite:///{tmp_path}/c.sqlite3" if store == "sqlite" else f"ndjson:{tmp_path}/c.ndjson.gz"
+        with closing(open_chest(location)) as chest:
             chest.write(records[:10])
         page = ChestPage(location, allow="everybody", seconds=30)
         answer = ask(page, f"/api/{url}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chest.chests import NdjsonChest
 from chest.chests.contract import StoredRecord
 from chest.chests.memory import MemoryChest
 from chest.dashboard import ChestPage
@@ -135,3 +137,15 @@ def test_the_first_records_of_an_empty_store_come_behind_0() -> None:
     chest.write([make_record(id="c" * 32)])
     answer = ask(page, "/api/records?after_id=0").json
     assert (_ids(answer), answer["newest"]) == (["c" * 32], 1)
+
+
+def test_a_place_in_a_file_of_lines_is_taken_as_it_was_given(tmp_path: Path, records: list[Record]) -> None:
+    with NdjsonChest(f"ndjson:{tmp_path}/chest.ndjson.gz") as chest:
+        chest.write(records[:3])
+        page = ChestPage(chest, allow="everybody", seconds=30)
+        newest = ask(page, "/api/records").json["newest"]
+        chest.write(records[3:5])
+        assert _ids(ask(page, f"/api/records?after_id={newest}").json) == [records[4].id, records[3].id]
+        assert len(_ids(ask(page, "/api/records?after_id=0").json)) == 5
+        for place in ("7", "1:2:3", "a:b", "1:"):
+            assert ask(page, f"/api/records?after_id={place}").status == 400
