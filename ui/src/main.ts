@@ -21,10 +21,19 @@ function baseOf(location: Location): URL {
   return base;
 }
 
+/** Of bytes that are no text there is no record; the page says so of what stands in the URL. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function placeOf(location: Location): Place {
   const match = OTHERS.exec(location.pathname);
   const question = questionOf(new URLSearchParams(location.search));
-  if (match?.[1]) return { page: "record", id: decodeURIComponent(match[1]), question };
+  if (match?.[1]) return { page: "record", id: decoded(match[1]), question };
   return { page: (match?.[0].slice(1) as Page | undefined) ?? "explore", id: "", question };
 }
 

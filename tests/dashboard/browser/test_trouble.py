@@ -77,3 +77,21 @@ def test_a_long_question_shows_that_it_is_asked_and_can_be_cancelled(site: str, 
 def test_an_unknown_record_is_a_sentence(site: str, opens: Opens) -> None:
     person = opens(f"{site}record/none-of-this-name")
     person.see("#record .trouble", "none-of-this-name")
+
+
+def test_live_shows_the_first_records_of_an_empty_store(opens: Opens) -> None:
+    chest = MemoryChest()
+    with served(chest) as url:
+        person = opens(f"{url}?since=all")
+        person.see("#heatmap .empty", "Nothing is stored yet.")
+        person.find("#records button", "Live").click()
+        chest.write([make_record(path="/the/first")])
+        person.see("#records .request", "/the/first")
+
+
+def test_the_url_of_a_record_that_is_no_text_is_told_that_there_is_none(site: str, opens: Opens) -> None:
+    opens(f"{site}record/%ff").see(".page-record .trouble", "has no record whose id is")
+
+
+def test_no_new_error_does_not_say_that_there_was_no_error(site: str, opens: Opens) -> None:
+    opens(f"{site}new").see("#new .empty", "No new error in this time range.")

@@ -195,7 +195,7 @@ def test_11_what_is_new(site: str, opens: Opens) -> None:
     person.settle()
     person.page.locator("#new select").select_option("6h")
     person.settle()
-    person.see('#new [aria-label="Errors"] tr', "PaymentTimeout")
+    person.see('#new [aria-label="New errors"] tr', "PaymentTimeout")
     person.find("#new a", "PaymentTimeout").first.click()
     person.settle()
     assert question_of(person.url) == {"filter": "error=PaymentTimeout", "since": "6h"}

@@ -120,8 +120,8 @@ function follow(app: App, first: StoredRecord[]): void {
   timer = setTimeout(async () => {
     timer = undefined;
     if (more.of !== of || app.place.page !== "explore") return;
-    const newest = more.newest ?? (more.newer[0] ?? first[0])?.id;
-    if (!document.hidden && newest && more.newer.length < MOST_LIVE) {
+    const newest = more.newest ?? (more.newer[0] ?? first[0])?.id ?? 0; // 0: behind nothing, for an empty store
+    if (!document.hidden && more.newer.length < MOST_LIVE) {
       try {
         const { since: _, ...where } = scope(app.place.question);
         const found = await app.asker.once<Records>("records", { ...where, limit: LIMIT, after_id: newest });

@@ -17,16 +17,16 @@ export function newPage(app: App) {
   const { errors = [], values = [] } = asked.answer ?? {};
   const body = asked.answer
     ? html`
-        <h3>Errors</h3>
-        ${errors.length ? seenTable(app, errors, since, false) : html`<p class="empty">No errors in this time range.</p>`}
-        <h3>Values</h3>
+        <h3>New errors</h3>
+        ${errors.length ? seenTable(app, errors, since, false) : html`<p class="empty">No new error in this time range.</p>`}
+        <h3>New values</h3>
         ${values.length ? seenTable(app, values, since, true) : html`<p class="empty">No value was seen for the first time in this time range.</p>`}`
     : nothing;
   return html`<h1 class="unseen">New</h1>${panel("new", "New", asked, body, { aside: choice })}`;
 }
 
 function seenTable(app: App, rows: Seen[], since: string, hasNames: boolean) {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${hasNames ? "New values" : "Errors"}><table>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${hasNames ? "New values" : "New errors"}><table>
     <thead><tr>
       ${hasNames ? html`<th scope="col">Name</th>` : nothing}
       <th scope="col" class="group">Value</th><th scope="col">First seen</th><th scope="col">Last seen</th><th scope="col">Count</th>
