@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from hashlib import blake2b
 from typing import ClassVar, NamedTuple
 
 from chest.chests.asking.conditions import Name
@@ -98,7 +99,7 @@ class VariableIndex(NamedTuple):
 class VariableIndexes(ABC):
     """Indexes on single variables and attributes, made on request only: each makes every write dearer.
 
-    A filter that asks for a value (``plan=free``) uses them.
+    A filter that asks for a value (``plan=free``) uses them. A record is written as before, however long its values are.
     """
 
     holds_up_writers: ClassVar[bool]
@@ -122,3 +123,8 @@ class VariableIndexes(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the connection to the store; the next call opens it again."""
+
+    @staticmethod
+    def _digest_of(table: str, name: Name) -> str:
+        """For an index's name: a database may take two for one that differ in case, or only at their ends."""
+        return blake2b(f"{table} {name.place} {name.name}".encode(), digest_size=8).hexdigest()

@@ -10,7 +10,7 @@ from chest.chests.asking.conditions import Name
 from chest.chests.upkeep import VariableIndex, VariableIndexes
 from chest.cli.asking.units import duration_text
 from chest.cli.chest_choice import readable_chest, service_option
-from chest.errors import SettingsError
+from chest.errors import ChestError, SettingsError
 from chest.query.names import label_of, name_of
 from chest.record.messages import printable
 
@@ -72,7 +72,9 @@ def _make(indexes: VariableIndexes, name: Name) -> None:
     begin = time.monotonic()
     indexes.make(name)
     took = duration_text((time.monotonic() - begin) * 1e9)
-    made = next((each for each in indexes.found() if each.name == name), VariableIndex(name, None))
+    made = next((each for each in indexes.found() if each.name == name), None)
+    if made is None:
+        raise ChestError(f"the store reported no error, but there is no index on {label_of(name)!r} now.")
     click.echo(f"{_text(made)}, made in {took}")
 
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import Result
 
 from chest.chests.registry import open_chest
+from chest.chests.sql.sqlite.indexes import SQLiteVariableIndexes
 from chest.testing.records import make_record
 
 Run = Callable[..., Result]
@@ -41,3 +42,22 @@ def test_what_cannot_have_an_index_is_refused(run: Run, path: str, url: str) -> 
     assert "is a field" in run("index", path, "--variable", "route").stderr
     assert run("index", path, "--drop").exit_code == 2
     assert "SQLite, PostgreSQL and MongoDB can" in run("index", url, "--variable", "plan").stderr
+
+
+def test_names_that_differ_in_case_have_an_index_each(run: Run, path: str) -> None:
+    made = run("index", path, "--variable", "plan", "--variable", "Plan")
+    assert [line.partition(":")[0].partition(",")[0] for line in made.stdout.splitlines()] == ["plan", "Plan"]
+    assert len(run("index", path).stdout.splitlines()) == 2
+    assert run("index", path, "--variable", "PLAN", "--drop").stdout == "PLAN: there was no index\n"
+    assert run("index", path, "--variable", "plan", "--drop").stdout == "plan: removed\n"
+    assert run("index", path).stdout.startswith("Plan")
+
+
+def test_an_index_that_is_not_there_afterwards_is_an_error(
+    run: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SQLiteVariableIndexes, "make", lambda indexes, name: None)
+    made = run("index", path, "--variable", "plan")
+    assert made.exit_code
+    assert not made.stdout
+    assert "there is no index on 'plan' now" in made.stderr

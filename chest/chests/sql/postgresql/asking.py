@@ -12,13 +12,22 @@ from chest.record.encoding import encode
 
 __all__ = ["POSTGRESQL_WORDS"]
 
+_HEAD: Final = 200
+"""Characters of a text that stand in an index on it: at most 800 bytes, of 2,704 that PostgreSQL takes."""
+
 
 class _PostgreSQLWords(Words):
     mark: ClassVar[str] = "%s"
     false: ClassVar[str] = "false"
 
     def same(self, text: str, value: str) -> Part:
-        return Part(f"{text} = %s", (value,))
+        """By its head, on which there may be an index; which says all of a value that is shorter than a head."""
+        if len(value.encode()) < _HEAD:  # bytes, as a database without an encoding counts these
+            return Part(f"{self.head_of(text)} = %s", (value,))
+        return Part(f"{self.head_of(text)} = {self.head_of('%s')} AND {text} = %s", (value, value))
+
+    def same_field(self, column: str, value: str) -> Part:
+        return Part(f"{column} = %s", (value,))
 
     def compares(self, text: str, operator: str, value: str) -> Part:
         return Part(f'{text} COLLATE "C" {operator} %s', (value,))
@@ -57,6 +66,10 @@ class _PostgreSQLWords(Words):
     def number_of(self, json: str) -> str:
         """With CASE: PostgreSQL may look at the conditions beside AND in any order, and a text is no number."""
         return f"CASE WHEN {self.is_number(json)} THEN {self.text_of(json)}::numeric END"
+
+    def head_of(self, text: str) -> str:
+        """How the text begins, as an index on it has it."""
+        return f"left({text}, {_HEAD})"
 
     def group_of(self, json: str) -> str:
         return f"{json}::text"

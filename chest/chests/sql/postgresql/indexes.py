@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sqlalchemy.engine import Connection
@@ -29,7 +28,10 @@ _FOUND: Final = """
 
 
 class PostgreSQLVariableIndexes(VariableIndexes):
-    """Two for a name: on its texts, and on its numbers, as ``42`` also asks for ``"42"``.
+    """Two for a name: on how its texts begin, and on its numbers, as ``42`` also asks for ``"42"``.
+
+    Not on whole texts: PostgreSQL refuses a row of which an index would have to hold more than 2,704 bytes. And of no hash, as
+    each write would walk along all rows that have the same value.
 
     :param database: the chest's.
     :param table: the chest's.
@@ -53,9 +55,9 @@ class PostgreSQLVariableIndexes(VariableIndexes):
         json = None if name.place == "field" else POSTGRESQL_WORDS.json(name)
         if json is None:
             raise SettingsError(f"{self._database.name} cannot have an index on {name.name!r}.")
-        is_text, number = POSTGRESQL_WORDS.text_of(json), POSTGRESQL_WORDS.number_of(json)
+        head, number = POSTGRESQL_WORDS.head_of(POSTGRESQL_WORDS.text_of(json)), POSTGRESQL_WORDS.number_of(json)
         with self._connected() as connection:
-            for index, expression in zip(self._names(name), (is_text, number), strict=True):
+            for index, expression in zip(self._names(name), (head, number), strict=True):
                 _run(connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{index}"') if not _is_valid(
                     connection, index
                 ) else None
@@ -83,7 +85,7 @@ class PostgreSQLVariableIndexes(VariableIndexes):
         """Nothing is kept open."""
 
     def _names(self, name: Name) -> tuple[str, str]:
-        digest = blake2b(f"{self._table} {name.place} {name.name}".encode(), digest_size=8).hexdigest()
+        digest = self._digest_of(self._table, name)
         return f"chest_text_{digest}", f"chest_number_{digest}"
 
     @contextmanager

@@ -20,7 +20,7 @@ _SIZES: Final = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name"
 
 
 class SQLiteVariableIndexes(VariableIndexes):
-    """Its name says what it is on: ``chest_records variable plan``.
+    """Its name says what it is on: ``chest_records variable plan``, and a digest after it, as SQLite ignores case.
 
     :param database: the chest's.
     :param table: the chest's.
@@ -40,10 +40,10 @@ class SQLiteVariableIndexes(VariableIndexes):
             has_sizes = any(module == "dbstat" for (module,) in connection.execute("PRAGMA module_list"))
             sizes = dict(connection.execute(_SIZES)) if has_sizes else {}
         return [
-            VariableIndex(Name(place, name.removeprefix(prefix)), sizes.get(name))
+            VariableIndex(name, sizes.get(index))
             for place in _PLACES
-            for name in names
-            if name.startswith(prefix := self._prefix(place))
+            for index in names
+            if index == self._index(name := Name(place, index.removeprefix(self._prefix(place)).rpartition(" ")[0]))
         ]  # fmt: skip
 
     def make(self, name: Name) -> None:
@@ -51,7 +51,7 @@ class SQLiteVariableIndexes(VariableIndexes):
         if json is None:
             raise SettingsError(f"{self._database.name} cannot have an index on {name.name!r}.")
         expression = SQLITE_WORDS.text_of(json)
-        text = f'CREATE INDEX IF NOT EXISTS "{self._prefix(name.place)}{name.name}" ON "{self._table}" ({expression})'
+        text = f'CREATE INDEX IF NOT EXISTS "{self._index(name)}" ON "{self._table}" ({expression})'
         with self._database.explained(), self._writing.use() as connection:
             connection.execute(text)
 
@@ -59,7 +59,7 @@ class SQLiteVariableIndexes(VariableIndexes):
         if name not in [index.name for index in self.found()]:
             return False
         with self._database.explained(), self._writing.use() as connection:
-            connection.execute(f'DROP INDEX IF EXISTS "{self._prefix(name.place)}{name.name}"')
+            connection.execute(f'DROP INDEX IF EXISTS "{self._index(name)}"')
         return True
 
     def close(self) -> None:
@@ -68,3 +68,6 @@ class SQLiteVariableIndexes(VariableIndexes):
 
     def _prefix(self, place: str) -> str:
         return f"{self._table} {place} "
+
+    def _index(self, name: Name) -> str:
+        return f"{self._prefix(name.place)}{name.name} {self._digest_of(self._table, name)}"
