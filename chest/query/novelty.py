@@ -124,6 +124,8 @@ class ReleaseMark(NamedTuple):
 def releases_of(question: Question, cube: Cube) -> tuple[ReleaseMark, ...]:
     """The releases of a cube by release and time, but for the one that the range begins with, in the order in which they came.
 
+    A range may begin with requests that have no release: if they come in an earlier column than any release, the first
+    release is marked too.
     When the budget is over, a mark stands where its column begins.
     """
     step = cube.step
@@ -131,12 +133,17 @@ def releases_of(question: Question, cube: Cube) -> tuple[ReleaseMark, ...]:
         return ()
     columns: dict[str, int] = {}
     sizes: dict[str, float] = {}
+    without = None
     for cell in cube.cells:
-        release = cell.group[0] if cell.group is not OTHERS else None
-        if release:
+        if cell.group is OTHERS:
+            continue
+        if not (release := cell.group[0]):
+            without = cell.column if without is None else min(without, cell.column)
+        else:
             columns[release] = min(columns.get(release, cell.column), cell.column)
             sizes[release] = sizes.get(release, 0.0) + cell.requests
-    if len(columns) < 2:
+    is_first_new = bool(columns) and without is not None and without < min(columns.values())
+    if len(columns) < 2 and not is_first_new:
         return ()
     marks = []
     for release in sorted(columns, key=lambda each: -sizes[each])[:_MOST_MARKS]:
@@ -145,7 +152,7 @@ def releases_of(question: Question, cube: Cube) -> tuple[ReleaseMark, ...]:
         is_over = time.monotonic() >= question.deadline
         times = [] if is_over else _times(question, query, RELEASE, release)
         marks.append(ReleaseMark(times[0] if times else query.since_ns or begin_ns, release))
-    return tuple(sorted(marks)[1:])
+    return tuple(sorted(marks)[0 if is_first_new else 1 :])
 
 
 def _part(question: Question, share: float) -> Question:

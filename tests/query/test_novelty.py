@@ -127,3 +127,9 @@ def test_a_value_that_was_there_before_is_not_new_however_many_values_there_are(
     answer = news(chest, since=_NEW, seconds=60)
     assert [(value.value, value.first_ns) for value in answer.values] == [("New", _time_ns(71))]
     assert not answer.basis.is_exact
+
+
+def test_the_first_release_is_marked_if_requests_without_one_came_before() -> None:
+    chest = MemoryChest()
+    chest.write([make_record(time_ns=_time_ns(minute), release="" if minute < 30 else "v1") for minute in range(60)])
+    assert over_time(chest, step="5m").releases == ((_time_ns(30), "v1"),)
