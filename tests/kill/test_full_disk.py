@@ -79,7 +79,7 @@ def test_a_disk_without_room_for_the_ring_leaves_it_in_memory_and_the_request_un
     assert stats["ring_in_memory"] == 1
     assert not stats["ring"]["is_durable"]
     assert "the disk is full" in stats["last_error"]
-    assert [record.getMessage() for record in caplog.records] == [stats["last_error"]]
+    assert [record.getMessage() for record in caplog.records] == [f"chest: {stats['last_error']}"]
     assert list((small_disk / "rings").iterdir()) == []
     assert app.recorder.close(60)
 

@@ -16,7 +16,9 @@ from tests.servers.process import is_missing
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # it leaves an event loop running in the thread, in which later tests could run no other
 def chromium() -> Iterator[object]:
     """The browser of the system; playwright only drives it."""
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)

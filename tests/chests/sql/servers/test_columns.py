@@ -130,7 +130,7 @@ def test_a_user_whose_rights_leave_out_a_new_column_writes_without_it_and_is_tol
         (notice,) = limited.notices()
     assert [stored.record for stored in chest.read()] == [record._replace(status=None) for record in records]
     (message,) = caplog.messages
-    assert message == notice
+    assert message == f"chest: {notice}"
     assert "the user may not write the column status, error of the table chest_records" in message
     assert message.endswith("Grant the user INSERT on the column, or on the whole table.")
 
