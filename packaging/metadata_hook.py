@@ -1,7 +1,7 @@
 """What a package index shows: the project's links, and the README with links that lead there from anywhere.
 
 Links in the README are relative, for a checkout. The address of the repository stands once, in ``pyproject.toml``
-(``[tool.hatch.metadata.hooks.custom]``); without one the index shows the words of a link, and no link that leads nowhere.
+(``[tool.hatch.metadata.hooks.custom]``); without one the index shows the words of a link without the link.
 """
 
 from __future__ import annotations

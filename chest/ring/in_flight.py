@@ -112,7 +112,8 @@ class InFlight(native.InFlightSlots):
             slot = Slot(memory, offset, length, idle)
             self._made.append((weakref.ref(slot), memory, offset, length))
         except BaseException:  # a signal handler's
-            self._unmade.append((memory, offset, length))
+            if all(made[2] != offset for made in self._made):  # else `reclaim` hands it back
+                self._unmade.append((memory, offset, length))
             raise
         return slot
 

@@ -1,4 +1,4 @@
-"""``Person``: somebody in front of the page; ``served``: the page on a port."""
+"""``Person``: a user of the page; ``served``: the page on a port."""
 
 from __future__ import annotations
 
