@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from hashlib import blake2b
 from typing import ClassVar, NamedTuple
 
 from chest.chests.asking.conditions import Name
@@ -127,4 +126,6 @@ class VariableIndexes(ABC):
     @staticmethod
     def _digest_of(table: str, name: Name) -> str:
         """For an index's name: a database may take two for one that differ in case, or only at their ends."""
+        from hashlib import blake2b  # few need it: a command answers sooner without it
+
         return blake2b(f"{table} {name.place} {name.name}".encode(), digest_size=8).hexdigest()

@@ -39,11 +39,6 @@ def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         url = str(request.getfixturevalue("postgresql").new_url())
     else:
         url = f"sqlite:///{tmp_path_factory.mktemp('store')}/chest.sqlite3"
-    return planted_store(url)
-
-
-def planted_store(url: str) -> str:
-    """Put them there."""
     records = list(planted_records(time.time_ns()))
     with open_chest(url) as chest:
         for begin in range(0, len(records), 1000):

@@ -20,12 +20,8 @@ VIEWS = {
 }
 
 
-@pytest.fixture(scope="session", params=["sqlite"])
-def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One store is enough: no answer differs."""
-    from tests.dashboard.browser.conftest import planted_store
-
-    return planted_store(f"sqlite:///{tmp_path_factory.mktemp('store')}/chest.sqlite3")
+# One store is enough: no answer differs.
+pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
