@@ -72,13 +72,13 @@ check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, te
 check-older: $(VENV)/dev.stamp ## Tests with older releases of Flask, the other frameworks, job queues and SQLAlchemy
 	$(BIN)/python -m tests.runs.older_versions
 
-check-pythons: $(VENV)/dev.stamp ## The unit tests on other interpreters (PYTHONS="3.12 3.13"), without the compiled part and with it
+check-pythons: $(VENV)/dev.stamp ## The quick tests on other interpreters (PYTHONS="3.12 3.13"), without the compiled part and with it
 	$(BIN)/python -m tests.runs.other_pythons $(or $(PYTHONS),3.12 3.13)
 
 check-oldest: $(VENV)/dev.stamp ## The unit tests with the oldest release of each dependency that Chest promises to work with
 	$(BIN)/python -m tests.runs.older_versions oldest
 
-wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/, and run the unit tests on the wheel where there is no compiler
+wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/, and run the quick tests on the wheel where there is no compiler
 	$(BIN)/python -m pip install --quiet --group release
 	$(BIN)/python -m tests.runs.wheel
 

@@ -56,6 +56,8 @@ class BuildHook(BuildHookInterface[Any]):
             ):  # not that of another interpreter
                 stale.unlink()
         if is_asked_for(UNWANTED):
+            if is_asked_for(REQUIRED):
+                raise RuntimeError(f"{UNWANTED} and {REQUIRED} are both set: unset the one that is not meant")
             return
         self._place = tempfile.mkdtemp(prefix="chest-build-")
         try:

@@ -16,13 +16,21 @@ from chest.native import build_hook
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_build_of_a_wheel_to_publish_is_an_error_if_it_does_not_compile(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [({"CC": shutil.which("false") or "false"}, "failed with exit code"), ({build_hook.UNWANTED: "1"}, "are both set")],
+    ids=["no-compiler", "not-wanted"],
+)
+def test_a_build_of_a_wheel_to_publish_is_an_error_if_it_does_not_compile(
+    why: dict[str, str], said: str, tmp_path: Path
+) -> None:
     built = subprocess.run(
         [sys.executable, *"-m pip wheel --no-deps --no-build-isolation --wheel-dir".split(), str(tmp_path), str(ROOT)],
         capture_output=True, text=True, timeout=300, check=False,
-        env=os.environ | {"CC": shutil.which("false") or "false", build_hook.REQUIRED: "1"},
+        env=os.environ | why | {build_hook.REQUIRED: "1"},
     )  # fmt: skip
     assert built.returncode != 0
+    assert said in built.stdout + built.stderr
     assert [*tmp_path.iterdir()] == []
 
 

@@ -1,4 +1,4 @@
-"""``python -m tests.runs.other_pythons 3.12 3.13``: the unit tests on other interpreters, without the compiled part and with it.
+"""``python -m tests.runs.other_pythons 3.12 3.13``: the tests of ``make quick`` on other interpreters, pure and compiled.
 
 An argument is a version, or the path of an interpreter. An interpreter that is not there is skipped, and that is said. Each has
 an environment of its own beside the one that runs this, which stays there.
@@ -69,8 +69,9 @@ def install(made: Path, kind: str) -> bool:
 
 
 def passes(made: Path) -> bool:
-    """Run the unit tests."""
+    """Run the tests of ``make quick``."""
     environment = {name: value for name, value in os.environ.items() if name != "CI"}  # which wants the compiled part
+    environment["QUICK_TESTS"] = "1"
     command = [made, *"-m pytest -q -m unit -n 2 --dist worksteal -p no:cacheprovider".split()]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
 

@@ -1,6 +1,6 @@
-"""``python -m tests.runs.wheel``: build what a release uploads into ``dist/``, and run the unit tests on the wheel as a user gets it.
+"""``python -m tests.runs.wheel``: build what a release uploads into ``dist/``, and run the tests of ``make quick`` on it.
 
-The user has no compiler: the tests run in a fresh environment, in a copy of the tests beside which there is no source of Chest.
+A user has no compiler: the tests run in a fresh environment, in a copy of the tests beside which there is no source of Chest.
 ``--no-tests`` only builds and looks into what was built.
 """
 
@@ -88,7 +88,7 @@ def look_into_sdist(sdist: Path) -> None:
 
 
 def tested(wheel: Path, sdist: Path) -> int:
-    """Install the wheel where there is no compiler, and run the unit tests on it."""
+    """Install the wheel where there is no compiler, and run the tests of ``make quick`` on it."""
     with tempfile.TemporaryDirectory() as place:
         home = Path(place)
         with tarfile.open(sdist) as archive:
@@ -105,7 +105,7 @@ def tested(wheel: Path, sdist: Path) -> int:
         )
         say = "import chest.native as n; assert n.IS_NATIVE; print(n.__file__)"
         subprocess.run([python, "-c", say], cwd=home, env=without_compiler, check=True)
-        environment = {name: value for name, value in os.environ.items() if name != "CI"}
+        environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"QUICK_TESTS": "1"}
         command = [python, *"-m pytest -q -m unit -n 2 --dist worksteal -p no:cacheprovider".split()]
         command += [f"--ignore={each}" for each in _OF_SOURCE]
         return subprocess.run(command, cwd=project, env=environment, check=False).returncode
