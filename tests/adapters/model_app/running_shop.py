@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -112,14 +113,18 @@ def running_shop(directory: Path, database_url: str, redis_url: str, **more: str
         payments.reply = PAID
         environ = environment_of(directory, database_url, redis_url, PAYMENTS_URL=payments.url, **more)
         run(environ, "flask", "--app", "shop", "db", "upgrade")
+        started: list[servers.Server] = []
         for name, words in _WORKERS.items():
             command = [sys.executable, "-m", *(redis_url if word == "REDIS_URL" else word for word in words)]
-            stack.enter_context(_working(name, command, directory / name, environ))
+            started.append(stack.enter_context(_working(name, command, directory / name, environ)))
         config = [f"--config={EXAMPLE / 'gunicorn.conf.py'}", "--workers=2", "--threads=8"]
         served = servers.gunicorn(
             "shop:create_app()", directory / "gunicorn", *config, worker_class="gthread", environ=environ
         )
-        yield RunningShop(environ, stack.enter_context(served), payments)
+        started.append(stack.enter_context(served))
+        yield RunningShop(environ, started[-1], payments)
+        with ThreadPoolExecutor() as ending:  # each takes seconds for it
+            list(ending.map(servers.Server.stop, started))
 
 
 def _working(name: str, command: list[str], directory: Path, environ: Mapping[str, str]) -> Any:
