@@ -1,8 +1,9 @@
 """What does Chest add to a route of each framework, compared with counting it with prometheus_client?
 
-One bare route that records three variables, the same application bare, inside Chest and inside one Counter and one Histogram
-with labels by position; one process, rounds interleaved. What an answer costs a framework is ten to fifty times what is
-measured here, so that the differences move by some tenths of a microsecond from run to run.
+The same application bare, inside one Counter and one Histogram with labels by position, and inside Chest, where its route sets
+three variables: what that takes is part of what Chest adds. In the rows "app uses g" all three applications set them on ``g``, for
+themselves, and ``FlaskRecorder`` reads them. One process, rounds interleaved. What an answer costs a framework is ten to fifty times
+what is measured here, so that the differences move by some tenths of a microsecond from run to run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from flask_chest import FlaskRecorder
 
 from benchmarks.rig.application import App
 from benchmarks.rig.contenders import Prometheus, recorder_in, settle
-from benchmarks.rig.framework_apps import FRAMEWORKS, flask_app, flask_app_for_middleware
+from benchmarks.rig.framework_apps import FRAMEWORKS, flask_app, nothing, variables, variables_on_g
 from benchmarks.rig.measure import Requests, calls
 from benchmarks.rig.report import Report, Target, question_of
 from chest import ChestMiddleware, Recorder
@@ -39,7 +40,7 @@ class Added(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The same application three times."""
+    """The same application three times; it records what it is measured with."""
 
     bare: App
     prometheus: App
@@ -47,29 +48,31 @@ class Row(NamedTuple):
     path: str = "/"
 
 
-def _around(make: Callable[[], App], recorder: Recorder) -> Row:
-    counted = Prometheus(make(), by_name=False).wsgi
-    return Row(make(), counted, ChestMiddleware(make(), recorder=recorder))
+def _around(make: Callable[[Callable[[], None]], App], recorder: Recorder) -> Row:
+    counted = Prometheus(make(nothing), by_name=False).wsgi
+    return Row(make(nothing), counted, ChestMiddleware(make(variables), recorder=recorder))
 
 
-def _around_wsgi_app(recorder: Recorder, path: str = "/") -> Row:
-    counted, recorded = flask_app(), flask_app_for_middleware()
+def _flask(record: Callable[[], None], recorder: Recorder, of_all: Callable[[], None], path: str = "/") -> Row:
+    counted, recorded = flask_app(of_all), flask_app(record)
     counted.wsgi_app = Prometheus(counted.wsgi_app, by_name=False).wsgi
-    recorded.wsgi_app = ChestMiddleware(recorded.wsgi_app, recorder=recorder)
-    return Row(flask_app(), counted, recorded, path)
+    if record is variables_on_g:
+        FlaskRecorder(recorded, recorder=recorder)
+    else:
+        recorded.wsgi_app = ChestMiddleware(recorded.wsgi_app, recorder=recorder)
+    return Row(flask_app(of_all), counted, recorded, path)
 
 
-def _by_extension(recorder: Recorder, path: str = "/") -> Row:
-    row = _around_wsgi_app(recorder, path)
-    recorded = flask_app()
-    FlaskRecorder(recorded, recorder=recorder)
-    return row._replace(chest=recorded)
-
+_around_wsgi_app: Final = partial(_flask, variables, of_all=nothing)
+_by_extension: Final = partial(_flask, variables_on_g, of_all=nothing)
+_by_extension_alone: Final = partial(_flask, variables_on_g, of_all=variables_on_g)
 
 ROWS: Final[dict[str, Callable[[Recorder], Row]]] = {
     "Flask, app.wsgi_app": _around_wsgi_app,
     "Flask, FlaskRecorder": _by_extension,
+    "Flask, FlaskRecorder, app uses g": _by_extension_alone,
     "Flask, FlaskRecorder, streamed": partial(_by_extension, path="/rows"),
+    "Flask, FlaskRecorder, streamed, app uses g": partial(_by_extension_alone, path="/rows"),
     "Flask, app.wsgi_app, streamed": partial(_around_wsgi_app, path="/rows"),
     **{name: partial(_around, make) for name, make in FRAMEWORKS.items()},
 }

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.rig.application import App
 from benchmarks.rig.application import app as list_app
 from benchmarks.rig.contenders import Logging, Prometheus
-from benchmarks.rig.framework_apps import django_app, flask_app, flask_app_for_middleware
+from benchmarks.rig.framework_apps import django_app, flask_app, nothing, variables, variables_on_g
 from chest import ChestMiddleware
 
 APPLICATION = "BENCH_APPLICATION"
@@ -30,17 +30,17 @@ def _wrapped(inner: App, by: str) -> App:
 def _served(application: str, by: str) -> App:
     if application == "list":
         return _wrapped(list_app, by)
+    record = {"chest": variables, "extension": variables_on_g}.get(by, nothing)
     if application == "Django":
-        return _wrapped(django_app(), by)
+        return _wrapped(django_app(record), by)
+    app: Any = flask_app(record)
     if by == "extension":
         from flask_chest import FlaskRecorder
 
-        app: Any = flask_app()
         FlaskRecorder(app)
-        return app
-    app = flask_app_for_middleware()
+        return app  # type: ignore[no-any-return]
     app.wsgi_app = _wrapped(app.wsgi_app, by)
-    return app
+    return app  # type: ignore[no-any-return]
 
 
 app = _served(os.environ.get(APPLICATION, "list"), os.environ.get(CONTENDER, "bare"))
