@@ -14,7 +14,9 @@ from pathlib import Path
 import chest
 from chest.native import IS_NATIVE
 
-ROOT = Path(chest.__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
+_IMPORTED_FROM = [str(Path(chest.__file__).resolve().parents[1]), str(ROOT)]
+"""Chest, which may be an installed wheel, and the tests."""
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -27,7 +29,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     if kept.pop("PYTHONDONTWRITEBYTECODE", None):
         # Beside no source, but somewhere: compiling the drivers in each process takes longer than most tests.
         kept["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix) / "bytecode")
-    return {**kept, "PYTHONPATH": str(ROOT), **more}
+    return {**kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(_IMPORTED_FROM)), **more}
 
 
 def catches_sigterm(pid: int) -> bool:
