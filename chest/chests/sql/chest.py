@@ -87,7 +87,6 @@ class SQLChest(CountingChest):
         target = SQLTarget.of(url)
         self.name = target.name
         self._database = database_of(target)
-        self._words = self._database.words
         self._table = record_table(target.table, self._database, has_request_id_index=target.has_request_id_index)
         self.writing = ForkSafeConnection(self._database, self._connect_to_write, self._database.prepare)
         """The connection that writes, prepared for it: ``with chest.writing.use() as connection``."""
@@ -186,13 +185,16 @@ class SQLChest(CountingChest):
         return found[:limit]
 
     def _can_count(self, query: Query, by: Sequence[Name] = ()) -> bool:
-        return can_count(query, by, self._words)
+        return can_count(query, by, self._database.words)
 
     @contextmanager
     def _pieces(self) -> Iterator[SQLPieces]:
         with self._database.explained(), self._reading.use() as connection:
-            source = source_text(connection, self._read_from)
-            yield SQLPieces(source, self._words, partial(rows_within, connection, self._database))
+            source, words = (
+                source_text(connection, self._read_from),
+                self._database.words_on(connection, self._read_from),
+            )
+            yield SQLPieces(source, words, partial(rows_within, connection, self._database))
 
     def newest(self) -> Cursor | None:
         with self._database.explained(), self._reading.use() as connection:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Final, NamedTuple
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, FromClause, Table
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
@@ -101,6 +101,10 @@ class Database(ABC):
     @abstractmethod
     def limit_statements(self, connection: Connection, seconds: float | None) -> None:
         """Have the server stop each later statement of this connection after so long; None: no more."""
+
+    def words_on(self, connection: Connection, source: FromClause) -> Words:
+        """:attr:`words`, with what they need to know of what is read from."""
+        return self.words
 
     @abstractmethod
     def is_out_of_time(self, error: DBAPIError) -> bool:

@@ -54,7 +54,7 @@ def _pages_of_rows(
     *,
     is_encoded: bool,
 ) -> Iterator[list[Row]]:
-    where = where_of(query, database.words)
+    where = where_of(query, database.words_on(connection, table))
     size = limit if where.is_exact else _SCANNED_AT_ONCE
     columns = _columns(table, is_encoded=is_encoded)
     statement = select(*columns).where(_clause(where, database.words.mark)).order_by(table.c.seq).limit(size)

@@ -25,9 +25,9 @@ from chest.record.messages import printable
 def index(url: str | None, names: tuple[str, ...], drop: bool, service: str | None) -> None:
     """Make an index on a variable, so that a filter such as plan=free finds its records without looking through all.
 
-    Without --variable the indexes that were made are shown. Each makes every write dearer and takes room. PostgreSQL and MongoDB
-    make one while records are written. SQLite lets no record be written meanwhile, some seconds for a million; they wait in
-    the ring and are lost by no means. MySQL and MariaDB have no such indexes in Chest.
+    Without --variable the indexes that were made are shown. Each makes every write dearer and takes room. PostgreSQL, MySQL,
+    MariaDB and MongoDB make one while records are written. SQLite lets no record be written meanwhile, some seconds for a
+    million; the records wait in the ring, and none is lost.
 
     \b
     Examples:
@@ -42,7 +42,9 @@ def index(url: str | None, names: tuple[str, ...], drop: bool, service: str | No
     with readable_chest(url, service, only_reads=not wanted) as chest:
         indexes = chest.variable_indexes()
         if indexes is None:
-            raise SettingsError(f"{chest.name} cannot have an index on a variable: SQLite, PostgreSQL and MongoDB can.")
+            raise SettingsError(
+                f"{chest.name} cannot have an index on a variable: SQLite, PostgreSQL, MySQL, MariaDB and MongoDB can."
+            )
         try:
             for name in wanted:
                 _drop(indexes, name) if drop else _make(indexes, name)

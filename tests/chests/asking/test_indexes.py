@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 import sqlite3
 from collections.abc import Callable
@@ -56,17 +58,29 @@ NOTES: list[Any] = [
     _LONG[:-1] + "!",  # differs at its end only
     _noise(10_000, "\U00020000", "\U0002a000"),
     *(_LONG[:length] for length in (199, 200, 201)),
-    *("é" + _LONG[:length] for length in (197, 198, 199)),
+    *("é" + _LONG[:length] for length in (188, 189, 190, 197, 198, 199)),
     5e-324,
     1.7976931348623157e308,
     -(2**63),
     [[[[[[[_noise(10_000, "a", "z")]]]]]]],
     [_noise(50, "a", "z") for _ in range(200)],
 ]
+ODD: Final[list[Any]] = [
+    0, -0.0, "0", 42, 42.0, "42", "42.0", "4.2e1", 4.2e1, 0.1, "0.1", 1e22, "1e22", 2**53 - 1, 2**53, -(2**63), True, "true", " true",
+    False, None, "null", "", " ", "a", "a ", "A", "\u00e4", "a\u0308", "'", '"', '"a"', "\\", "%s", "\U0001f600", "\u2028",
+    [], {}, [1], {"a": 1}, {"odd": 1}, {"odd.x": 2}, {"x": 3},
+]  # fmt: skip
+TYPED: Final = [
+    *(value if isinstance(value, str) else json.dumps(value) for value in ODD),
+    " 42 ",
+    "-0",
+    "\ttrue",
+    "4.20e+1",
+]
 NAMES = ["plan", "user_id", "attr.enduser.id"]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mongodb"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb", "mysql57", "mongodb"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The kind of a store, and the URL of a chest that holds the records."""
     kind = request.param
@@ -144,6 +158,27 @@ def test_a_record_is_written_and_found_however_long_its_value_is(store: tuple[st
         assert _indexes(chest).drop(note)
 
 
+def test_with_an_index_a_filter_finds_what_python_finds(store: tuple[str, str]) -> None:
+    odd, nested = Name("variable", "odd"), Name("variable", "nest.x")
+    records = [make_record(variables={"odd": value, "nest": {"x": value}}) for value in ODD]
+    records += [make_record(variables={"nest.x": value, "nest": {"x": 1}}) for value in ODD]
+    with open_chest(store[1]) as chest:
+        assert isinstance(chest, ReadableChest)
+        indexes = _indexes(chest)
+        made = [name for name in (odd, nested) if store[0] != "mongodb" or name is odd]
+        for name in made:
+            indexes.make(name)
+        chest.write(records)
+        for name, is_negated in itertools.product((odd, nested), (False, True)):
+            for typed in [*((text,) for text in TYPED), ("42", " true"), ("null", "a")]:
+                condition = Condition(name, "equals", typed, is_negated)
+                query = Query(conditions=(condition, Condition(Name("variable", "nest"), "present")))
+                found = [stored.record.id for stored in chest.read(query)]
+                assert found == [record.id for record in records if condition.matches(record)], condition
+        for name in made:
+            assert indexes.drop(name)
+
+
 def test_names_that_differ_in_case_or_only_at_their_ends_have_an_index_each(store: tuple[str, str]) -> None:
     names = sorted(Name("variable", name) for name in ("plan", "Plan", "p" * 127 + "1", "p" * 127 + "2"))
     with open_chest(store[1]) as chest:
@@ -178,6 +213,15 @@ def _postgresql_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
     return any("chest_text_" in str(row) for row in rows)
 
 
+def _mysql_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
+    assert isinstance(chest, SQLChest)
+    with chest._database.connect_to_read() as connection:
+        where = where_of(query, chest._database.words_on(connection, chest._table))
+        text = f"EXPLAIN SELECT * FROM chest_records WHERE {where.text} AND seq > 0 ORDER BY seq LIMIT 100"
+        row = connection.exec_driver_sql(text, where.values).mappings().one()
+    return str(row["key"]).startswith("chest_key_")
+
+
 def _mongodb_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
     import pymongo
 
@@ -191,6 +235,8 @@ def _mongodb_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
 _EXPLAINED: dict[str, Callable[[ReadableChest, str, Query], bool]] = {
     "sqlite": _sqlite_takes_it,
     "postgresql": _postgresql_takes_it,
+    "mariadb": _mysql_takes_it,
+    "mysql57": _mysql_takes_it,
     "mongodb": _mongodb_takes_it,
 }
 

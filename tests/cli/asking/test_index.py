@@ -41,7 +41,7 @@ def test_an_index_is_made_listed_and_removed(run: Run, path: str) -> None:
 def test_what_cannot_have_an_index_is_refused(run: Run, path: str, url: str) -> None:
     assert "is a field" in run("index", path, "--variable", "route").stderr
     assert run("index", path, "--drop").exit_code == 2
-    assert "SQLite, PostgreSQL and MongoDB can" in run("index", url, "--variable", "plan").stderr
+    assert "SQLite, PostgreSQL, MySQL, MariaDB and MongoDB can" in run("index", url, "--variable", "plan").stderr
 
 
 def test_names_that_differ_in_case_have_an_index_each(run: Run, path: str) -> None:

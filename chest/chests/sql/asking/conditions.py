@@ -134,8 +134,8 @@ def _of_json(condition: Condition, words: Words) -> list[Part] | None:
         if made is None:
             return None
         parts += made
-    if condition.kind == "equals" and len(condition.values) == 1:
-        hint = words.hint(words.json_column(condition.name), texts[0])
+    if condition.kind == "equals":
+        hint = words.hint(condition.name, texts)
         if hint is not None:
             text = " OR ".join(f"({part.text})" for part in parts)
             return [Part(f"{hint.text} AND ({text})", hint.values + tuple(v for part in parts for v in part.values))]

@@ -92,8 +92,8 @@ class Words(ABC):
     def compares_number(self, json: str, operator: str, value: int | float) -> Part:
         """The JSON value is a number that stands so to this one."""
 
-    def hint(self, column: str, typed: str) -> Part | None:
-        """What is quick to look for in a column of JSON if a member of it equals what was typed; None if nothing is."""
+    def hint(self, name: Name, typed: Sequence[str]) -> Part | None:
+        """What is quick to look for if a variable or attribute equals one of what was typed; None if nothing is."""
         return None
 
     @abstractmethod

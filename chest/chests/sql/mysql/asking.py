@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final
 
-from chest.chests.asking.conditions import Name
+from chest.chests.asking.conditions import Name, number_of
 from chest.chests.asking.durations import BOUNDARIES_NS
 from chest.chests.sql.asking.words import Part, Words
 
-__all__ = ["MYSQL_WORDS"]
+__all__ = ["KEY_CHARACTERS", "MYSQL_WORDS", "MySQLWords"]
 
 _BYTES: Final = "CAST(%s AS BINARY)"
+KEY_CHARACTERS: Final = 190
+"""Of a value, in an index on it: 760 bytes at most. Each format of a table takes 767."""
 
 
-class _MySQLWords(Words):
+class MySQLWords(Words):
+    """:param keys: the columns with an index on a variable or attribute; asked for once, if a question can use one."""
+
     mark: ClassVar[str] = "%s"
     quote: ClassVar[str] = "`"
     division: ClassVar[str] = "DIV"
+
+    def __init__(self, keys: Callable[[], Mapping[Name, str]] = dict) -> None:
+        self._keys = keys
 
     def same(self, text: str, value: str) -> Part:
         return Part(f"{_bytes_of(text)} = {_BYTES}", (value,))
@@ -68,6 +75,21 @@ class _MySQLWords(Words):
     def compares_number(self, json: str, operator: str, value: int | float) -> Part:
         return Part(f"{self.is_number(json)} AND JSON_UNQUOTE({json}) + 0e0 {operator} %s", (value,))
 
+    def hint(self, name: Name, typed: Sequence[str]) -> Part | None:
+        """By the column that an index is on."""
+        column = self._keys().get(name)
+        if column is None:
+            return None
+        texts = dict.fromkeys([*typed, *(text.strip() for text in typed)])  # JSON's words may stand between spaces
+        numbers = [number for text in typed if (number := number_of(text)) is not None]
+        marks = [f"LEFT(%s, {KEY_CHARACTERS})"] * len(texts) + [_number_text("%s")] * len(numbers)
+        return Part(f"`{column}` IN ({', '.join(marks)})", (*texts, *numbers))
+
+    def key_of(self, json: str) -> str:
+        """What an index on a value holds: how its text begins, of a number the same text however it is written."""
+        text = self.text_of(json)
+        return f"LEFT(IF({self.is_number(json)}, {_number_text(text)}, {text}), {KEY_CHARACTERS})"
+
     def group_of(self, json: str) -> str:
         return _bytes_of(f"CAST({json} AS CHAR)")
 
@@ -78,6 +100,10 @@ class _MySQLWords(Words):
         return f"INTERVAL({column}, {', '.join(map(str, BOUNDARIES_NS))})"
 
 
+def _number_text(number: str) -> str:
+    return f"CAST({number} + 0e0 AS CHAR)"
+
+
 def _bytes_of(text: str) -> str:
     return f"CAST({text} AS BINARY)"
 
@@ -86,4 +112,4 @@ def _path(parts: Sequence[str]) -> str:
     return "$" + "".join(f'."{part}"' for part in parts)
 
 
-MYSQL_WORDS: Final = _MySQLWords()
+MYSQL_WORDS: Final = MySQLWords()

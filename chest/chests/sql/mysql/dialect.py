@@ -6,14 +6,14 @@ import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
 import pymysql
 from pymysql.constants import CLIENT, ER
 from pymysql.cursors import Cursor
-from sqlalchemy import JSON, BigInteger, Column, Computed, Table, inspect
+from sqlalchemy import JSON, BigInteger, Column, Computed, FromClause, Table, inspect
 from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT, VARCHAR
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -21,8 +21,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from chest.chests.sql.asking.words import Words
 from chest.chests.sql.columns import STORED_COLUMNS
 from chest.chests.sql.dialect import LARGEST_BYTES_CHANGED, ColumnTypes
-from chest.chests.sql.mysql.asking import MYSQL_WORDS
+from chest.chests.sql.mysql.asking import MYSQL_WORDS, MySQLWords
 from chest.chests.sql.mysql.failure import diagnosis_of, is_passing
+from chest.chests.sql.mysql.indexes import MySQLVariableIndexes, keys_of
 from chest.chests.sql.rows import finished_rows
 from chest.chests.sql.server import CURES, Diagnosis, ServerDatabase
 from chest.chests.sql.url import SQLTarget
@@ -49,6 +50,7 @@ class MySQLDatabase(ServerDatabase):
 
     driver = "mysql+pymysql"
     words: ClassVar[Words] = MYSQL_WORDS
+    variable_index_kind = MySQLVariableIndexes
     types: ClassVar[ColumnTypes] = ColumnTypes(
         counter=BigInteger(),
         id=VARCHAR(32, **_UTF8),
@@ -106,6 +108,10 @@ class MySQLDatabase(ServerDatabase):
 
     def is_out_of_time(self, error: DBAPIError) -> bool:
         return bool(error.orig and error.orig.args and error.orig.args[0] in _OUT_OF_TIME)
+
+    def words_on(self, connection: Connection, source: FromClause) -> Words:
+        """With the columns that have an index, as of now: one may be made, or dropped, at any time."""
+        return MySQLWords(cache(partial(keys_of, connection, source.name))) if isinstance(source, Table) else self.words
 
     def file_descriptor(self, driver_connection: Any) -> int:
         return int(driver_connection._sock.fileno())

@@ -91,9 +91,11 @@ class _SQLiteWords(Words):
     def compares_number(self, json: str, operator: str, value: int | float) -> Part:
         return Part(f"{self.is_number(json)} AND {self.text_of(json)} {operator} ?", (value,))
 
-    def hint(self, column: str, typed: str) -> Part | None:
+    def hint(self, name: Name, typed: Sequence[str]) -> Part | None:
         """Looking for a word in the text of the JSON takes a fifth of what reading the JSON takes."""
-        return Part(f"instr({column}, ?) > 0", (typed,)) if is_word_of_json(typed) else None
+        if len(typed) != 1 or not is_word_of_json(typed[0]):
+            return None
+        return Part(f"instr({self.json_column(name)}, ?) > 0", (typed[0],))
 
     def group_of(self, json: str) -> str:
         return json
