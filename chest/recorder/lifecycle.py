@@ -31,6 +31,8 @@ from chest.system.process_hooks import effective_user, is_forked_by_multiprocess
 from chest.system.threads import new_lock
 
 LOOK_EVERY_SECONDS: Final = 0.002
+_FIRST_LOOK_SECONDS: Final = 0.0001
+"""A store in memory has the records by then; twice as long after each look, up to ``LOOK_EVERY_SECONDS``."""
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 """How long a process that could not be made ready is left so, twice as long after each failure: requests come meanwhile, and
@@ -152,10 +154,16 @@ class Lifecycle:
 
     # -- a flush -----------------------------------------------------------------------------------------------------
 
-    def flush(self, deadline: float, *, is_exit: bool = False) -> bool:
+    def ask_for_flush(self, *, is_exit: bool = False) -> int | None:
+        """Have a flush begin, so that those of several recorders run at the same time; gives a ticket for :meth:`flush`."""
+        delivery = None if self.state is None else self.state.delivery
+        return None if delivery is None else delivery.ask_for_flush(tries_now=is_exit)
+
+    def flush(self, deadline: float, *, is_exit: bool = False, ticket: int | None = None) -> bool:
         """Wait until everything offered before the call is in every chest; False if it is not by then.
 
         :param is_exit: whether the process ends after it: a store that fails now is not waited for.
+        :param ticket: of :meth:`ask_for_flush`: what was offered before that is waited for.
         """
         if self.has_something and not self.parts.request_side.fork_guard[0] and not self.is_closed:
             self.prepare()  # what was offered without a middleware; and a thread that died is started again
@@ -166,7 +174,9 @@ class Lifecycle:
             return not is_exit and _wait_until_drained(self.state.reader, deadline)
         if delivery is None or self.is_closed:
             return self._is_delivered and not self.state.reader.undelivered_bytes()
-        ticket = delivery.ask_for_flush(tries_now=is_exit)
+        if ticket is None:
+            ticket = delivery.ask_for_flush(tries_now=is_exit)
+        pause_seconds = _FIRST_LOOK_SECONDS
         while not delivery.is_flushed(ticket):
             if time.monotonic() >= deadline or (is_exit and delivery.should_give_up):
                 return False
@@ -175,7 +185,8 @@ class Lifecycle:
                 self.prepare()
                 delivery.turn_without_thread()
             # The module's own sleep, which gevent may have made a cooperative one: a greenlet that flushes must not stop the hub.
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(pause_seconds)
+            pause_seconds = min(LOOK_EVERY_SECONDS, 2 * pause_seconds)
         return True
 
     def delivered(self, is_complete: bool) -> Delivered:

@@ -320,6 +320,28 @@ def test_a_recorder_that_is_collected_shortly_before_the_exit_delivers(tmp_path:
     assert list((tmp_path / "rings").iterdir()) == []
 
 
+def test_what_a_test_waits_for_is_delivered_by_all_recorders_at_the_same_time(tmp_path: Path) -> None:
+    code = """
+        import sys, threading
+        from chest import Recorder
+        from chest.chests.memory import MemoryChest
+        from chest.recorder.ending.hooks import flush_recorders
+        from tests.support import make_record
+        both_write = threading.Barrier(2)
+        class Waits(MemoryChest):
+            def write(self, records):
+                both_write.wait(60)
+                super().write(records)
+        chests = [Waits(), Waits()]
+        recorders = [Recorder([chest], directory=sys.argv[1], name=f"r{number}", flush_seconds=60.0) for number, chest in enumerate(chests)]
+        for recorder in recorders:
+            recorder.prepare()
+            recorder.offer(make_record(recorder.request_side.record_ids))
+        print(flush_recorders(50), [len(chest.records) for chest in chests])
+    """
+    assert run_python(code, tmp_path) == "True [1, 1]\n"
+
+
 def test_what_an_exit_loses_with_a_ring_in_memory_is_said(tmp_path: Path) -> None:
     code = """
         import logging, sys

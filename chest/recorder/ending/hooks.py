@@ -53,11 +53,12 @@ def flush_at_exit() -> bool:
     """
     check_fork()
     began_at = end_began_at()
-    alive = list(_lifecycles)
-    for each in alive:  # all at the same time: no recorder is to have only the time that others have left
-        if each.state is not None and each.state.delivery is not None:
-            each.state.delivery.ask_for_flush(tries_now=True)
-    are_flushed = [each.flush(began_at + each.parts.settings.shutdown_seconds, is_exit=True) for each in alive]
+    # All at the same time: no recorder is to have only the time that others have left.
+    tickets = {each: each.ask_for_flush(is_exit=True) for each in list(_lifecycles)}
+    are_flushed = [
+        each.flush(began_at + each.parts.settings.shutdown_seconds, is_exit=True, ticket=ticket)
+        for each, ticket in tickets.items()
+    ]
     return all(are_flushed)
 
 
@@ -68,7 +69,8 @@ def flush_recorders(seconds: float) -> bool:
     """
     check_fork()
     began_at = time.monotonic()
-    are_flushed = [each.flush(began_at + seconds) for each in list(_lifecycles) if each.has_something]
+    tickets = {each: each.ask_for_flush() for each in list(_lifecycles) if each.has_something}
+    are_flushed = [each.flush(began_at + seconds, ticket=ticket) for each, ticket in tickets.items()]
     wait_for_left_rings(began_at, seconds)
     return all(are_flushed)
 
