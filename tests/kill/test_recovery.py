@@ -19,6 +19,7 @@ from chest.chests.registry import sqlite_url
 from chest.recorder.directory_recovery import recover_directory
 from tests.processes import clean_environment, command_of
 from tests.ring.test_recovery import leave_ring
+from tests.support import examples
 
 _RECOVER = """
     import sys
@@ -97,7 +98,7 @@ def test_a_recovery_killed_at_any_moment_is_finished_by_the_next_one(tmp_path: P
     assert not list(rings.glob("*.ring"))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_and_truncated_rings_are_recovered_as_far_as_they_are_whole(
     tmp_path: Path, data: st.DataObject

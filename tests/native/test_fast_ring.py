@@ -21,6 +21,7 @@ from chest.system.fork_guard import new_fork_guard
 from chest.testing.contract import in_child
 from tests.native.answering import answer_with
 from tests.request.test_middleware import Client
+from tests.support import examples
 
 MIB = 1024 * 1024
 RESOURCE = Resource("shop", "1.0", "test")
@@ -45,7 +46,7 @@ def lines_in(ring: RingWriter) -> list[bytes]:
     return lines
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.lists(st.integers(1, 70_000), max_size=60))
 def test_lines_of_any_length_are_kept_whole_or_counted(lengths: list[int]) -> None:
     counters = Counters()

@@ -24,7 +24,7 @@ from chest.ring.lock_file import LockFile
 from chest.ring.recovery import adopt_orphaned_rings, look_for_orphaned_rings
 from chest.ring.segments.file import SegmentFile
 from chest.ring.writer import RingWriter
-from tests.support import make_record, wait_until
+from tests.support import examples, make_record, wait_until
 
 MIB = 1024 * 1024
 
@@ -358,7 +358,7 @@ def test_two_threads_of_one_process_that_recover_one_directory_never_have_the_sa
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_never_raises_and_invents_no_record(tmp_path: Path, data: st.DataObject) -> None:
     for left in tmp_path.iterdir():

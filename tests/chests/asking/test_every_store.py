@@ -26,6 +26,7 @@ from tests.chests.asking.made_up import (
     made_up,
     texts_of_filters,
 )
+from tests.support import examples
 
 STORES = ["memory", "sqlite", "postgresql", "mariadb", "mysql57", "mongodb"]
 STEP = Step(BEGIN_NS, 5 * MINUTE_NS)
@@ -129,7 +130,9 @@ def test_beyond_the_groups_that_are_asked_for_the_smallest_are_put_together(ches
 
 @given(texts_of_filters())
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_filter_is_an_answer_or_a_clear_error(chest: ReadableChest, text: str) -> None:
     try:
