@@ -296,8 +296,11 @@ def test_under_gunicorn_it_agrees_with_prometheus_client_but_for_broken_streams_
         wait_until(
             lambda: set(children_of(server.process.pid)) != set(workers) and len(children_of(server.process.pid)) == 2
         )
-        assert {tuple(_scraped(server, "/metrics").items()) for _ in range(6)} == {tuple(ours.items())}
+        for page in ("/metrics", "/prometheus"):
+            assert {tuple(sorted(_scraped(server, page).items())) for _ in range(6)} == {tuple(sorted(ours.items()))}
         assert len(list((tmp_path / "chest").glob("*.tally"))) <= 2
+        processes = {path.stem.rpartition("_")[2] for path in (tmp_path / "prometheus").iterdir()}
+        assert str(workers[0]) in processes, "the file of the killed worker stays, and so does that of each later one"
 
 
 def test_work_is_not_a_request_and_is_not_counted(tmp_path: Path) -> None:
