@@ -43,8 +43,14 @@ class Older(NamedTuple):
     tests: tuple[str, ...]
 
 
+# Of the extensions that the adapter knows, the oldest releases that work with Flask 2.3.
+_EXTENSIONS = (
+    "flask-login==0.6.2", "flask-httpauth==4.4.0", "flask-limiter==3.0.0", "flask-wtf==1.2.0", "flask-socketio==5.3.0",
+)  # fmt: skip
+
 VERSIONS = {
-    "flask-2.3": Older(("flask==2.3.*", "werkzeug==2.3.*"), _OF_FLASK),  # the oldest that the adapter promises
+    # The oldest that the adapter promises.
+    "flask-2.3": Older(("flask==2.3.*", "werkzeug==2.3.*", *_EXTENSIONS), _OF_FLASK),
     "flask-3.0": Older(("flask==3.0.*", "werkzeug==3.0.*"), _OF_FLASK),  # one between it and the newest
     "sqlalchemy-2.0": Older(("sqlalchemy==2.0.*",), _OF_SQLALCHEMY),  # the oldest that ``[sql]`` allows
     # The oldest of frameworks and queues, under gunicorn and with workers. Falcon has no error reporter before 4.4, which its example uses.
@@ -87,13 +93,14 @@ def environment_with(name: str, requirements: Sequence[str]) -> str:
     """The Python of the environment of this name with these packages, made if it is not there."""
     home = Path(sys.prefix) / name
     python, complete = str(home / "bin" / "python"), home / "complete"
-    if not complete.exists():
+    wanted = "\n".join(requirements)
+    if not complete.exists() or complete.read_text() != wanted:
         venv.create(home, clear=True, symlinks=True, with_pip=False)
         pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
         subprocess.run([*pip, *requirements], check=True)
         packages = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
         (Path(packages) / "rest.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-        complete.touch()
+        complete.write_text(wanted)
     return python
 
 
