@@ -24,24 +24,29 @@ def whole_bytes(body: Any) -> int:
     :param body: what an application returned. Nothing of it is iterated.
     """
     werkzeug = sys.modules.get(_RESPONSES)
-    if werkzeug is None:
-        return -1
     try:
-        if type(body) is not werkzeug.ClosingIterator:
+        if werkzeug is None or type(body) is not werkzeug.ClosingIterator:
             return -1
         close_chunks, close = body._callbacks  # only one of them if no body is sent: HEAD, 204, 304
-        chunks, response = close_chunks.__self__, close.__self__
+        if close.__func__ is not werkzeug.Response.close:
+            return -1
+        response = close.__self__
+        chunks = response.response
+        if type(chunks) is not list and type(chunks) is not tuple:
+            return -1
+        encoded = close_chunks.__self__
         if (
-            type(chunks) is GeneratorType
-            and chunks.gi_code is werkzeug._iter_encoded.__code__
-            and close.__func__ is werkzeug.Response.close
-            and type(response.response) in (list, tuple)
-            and is_whole(response)
+            type(encoded) is not GeneratorType
+            or encoded.gi_code is not werkzeug._iter_encoded.__code__
+            or not is_whole(response)
         ):
-            return sum([len(chunk) if type(chunk) is bytes else len(chunk.encode()) for chunk in response.response])
+            return -1
+        size = 0
+        for chunk in chunks:
+            size += len(chunk) if type(chunk) is bytes else len(chunk.encode())
+        return size
     except Exception:  # noqa: BLE001 - of another release of Werkzeug's, or chunks that are no text: it is a stream
-        pass
-    return -1
+        return -1
 
 
 def is_whole(response: Any) -> bool:

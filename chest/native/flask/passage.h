@@ -165,18 +165,15 @@ dispatched(Dispatch *self, Dispatched *found)
 static int
 is_usual_and_whole(Dispatch *self, PyObject *response)
 {
-    if (is_of_kinds(response, self->whole_kinds) != 1) {
-        return -1;
-    }
     PyObject *body = PyObject_GetAttr(response, name_response);
-    int is_list = body != NULL && PyList_CheckExact(body);
     /* Of Python's own kinds: of others, one is what Werkzeug makes of an error's page, which is whole. */
     int is_stream = body != NULL && PyIter_Check(body) && !PyType_HasFeature(Py_TYPE(body), Py_TPFLAGS_HEAPTYPE);
+    int is_list = body != NULL && PyList_CheckExact(body) && is_of_kinds(response, self->whole_kinds) == 1;
     Py_XDECREF(body);
     PyObject *waiting = is_list ? PyObject_GetAttr(response, name_on_close) : NULL;
     int has_waiting = waiting == NULL || !PyList_CheckExact(waiting) || PyList_GET_SIZE(waiting) != 0;
     Py_XDECREF(waiting);
-    return is_list && !has_waiting ? 1 : is_stream ? 0 : -1;
+    return is_stream ? 0 : has_waiting ? -1 : 1;
 }
 
 /* 1, 0, or -1 with an exception that is no Exception. */
@@ -184,7 +181,7 @@ static int
 is_whole(Dispatch *self, PyObject *response, Metadata *metadata)
 {
     int is_complete = is_usual_and_whole(self, response);
-    if (is_complete >= 0) {
+    if (is_complete >= 0 || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))) {
         return is_complete;
     }
     PyErr_Clear(); /* Python finds it out again, and counts */

@@ -212,17 +212,6 @@ noted(FastMiddleware *self, Request *request)
     return is_noted ? slot : noted_by_python(self, request);
 }
 
-static void
-request_clear(Request *request)
-{
-    Py_XDECREF(request->path);
-    Py_XDECREF(request->shown_path);
-    Py_XDECREF(request->method);
-    Py_XDECREF(request->request_id);
-    Py_XDECREF(request->tail);
-    Py_XDECREF(request->context);
-}
-
 /* Fills in the context that stands in `environ`; -1 with an exception, 0 if Python has to serve the request. */
 static int
 begin_context(FastMiddleware *self, PyObject *environ, PyObject *start_response, Request *request)

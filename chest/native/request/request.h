@@ -78,6 +78,24 @@ typedef struct {
     char head[HEAD_BYTES];
 } Request;
 
+#define EACH_OF_REQUEST(do, of) do(of path) do(of shown_path) do(of method) do(of request_id) do(of tail) do(of context)
+
+static void
+request_hold(Request *request)
+{
+#define HOLD(part) Py_XINCREF(request->part);
+    EACH_OF_REQUEST(HOLD, )
+#undef HOLD
+}
+
+static void
+request_clear(Request *request)
+{
+#define CLEAR(part) Py_CLEAR(request->part);
+    EACH_OF_REQUEST(CLEAR, )
+#undef CLEAR
+}
+
 static PyTypeObject *fast_middleware_type;
 static PyObject *key_path, *key_script, *key_method, *key_trace, *key_scheme, *key_upgrade, *key_context, *key_file_wrapper,
     *key_sanitized, *text_https, *nothing, *only_close;

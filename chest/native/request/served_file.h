@@ -37,7 +37,7 @@ watch_file(FastMiddleware *middleware, Request *request, PyObject *file)
             status == NULL || status == Py_None ? 0 : said_length(FIELD(request->context, middleware->layout.headers));
     }
     else if (stream != NULL) {
-        Py_CLEAR(stream->context); /* it ends no request */
+        Py_CLEAR(stream->request.context); /* it ends no request */
     }
     Py_XDECREF(close);
     Py_XDECREF(stream);

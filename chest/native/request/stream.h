@@ -108,7 +108,7 @@ stream_next(Stream *self)
         note_failure(self); /* of the length of what is no bytes */
         return NULL;
     }
-    PyObject *context = Py_NewRef(self->context);
+    PyObject *context = Py_NewRef(self->request.context);
     int is_begun = current_begin(&current, self->current, context);
     Py_DECREF(context); /* it is in the variable */
     PyObject *chunk = is_begun < 0 ? NULL : next_chunk(self);
@@ -145,8 +145,7 @@ stream_finalize(Stream *self)
 }
 
 #define EACH_FIELD(do)                                                                                                      \
-    do(self->middleware) do(self->emitter) do(self->current) do(self->context) do(self->tail) do(self->request_id) do(self->method)            \
-        do(self->path) do(self->shown_path) do(self->body) do(self->chunks)
+    do(self->middleware) do(self->emitter) do(self->current) do(self->body) do(self->chunks) EACH_OF_REQUEST(do, self->request.)
 
 static int
 stream_traverse(Stream *self, visitproc visit, void *arg)
@@ -197,15 +196,9 @@ stream_of(FastMiddleware *middleware, Request *request, PyObject *body)
     self->middleware = (FastMiddleware *)Py_NewRef(middleware);
     self->emitter = Py_NewRef(middleware->emitter);
     self->current = Py_NewRef(middleware->current);
-    self->context = Py_NewRef(request->context);
-    self->tail = Py_NewRef(request->tail);
-    self->request_id = Py_NewRef(request->request_id);
-    self->method = Py_NewRef(request->method);
-    self->path = Py_NewRef(request->path);
-    self->shown_path = Py_NewRef(request->shown_path);
+    self->request = *request;
+    request_hold(&self->request);
     self->body = Py_NewRef(body);
-    self->time_ns = request->time_ns;
-    self->begin_ns = request->begin_ns;
     self->handled = handled_here();
     return (PyObject *)self;
 }
@@ -244,16 +237,16 @@ static PyMethodDef stream_methods[] = {
 
 static PyMemberDef stream_members[] = {
     {"emitter", T_OBJECT, offsetof(Stream, emitter), 0, NULL},
-    {"context", T_OBJECT, offsetof(Stream, context), 0, NULL},
+    {"context", T_OBJECT, offsetof(Stream, request.context), 0, NULL},
     {"_current", T_OBJECT, offsetof(Stream, current), 0, NULL},
-    {"tail", T_OBJECT, offsetof(Stream, tail), 0, NULL},
-    {"request_id", T_OBJECT, offsetof(Stream, request_id), 0, NULL},
-    {"method", T_OBJECT, offsetof(Stream, method), 0, NULL},
-    {"path", T_OBJECT, offsetof(Stream, path), 0, NULL},
+    {"tail", T_OBJECT, offsetof(Stream, request.tail), 0, NULL},
+    {"request_id", T_OBJECT, offsetof(Stream, request.request_id), 0, NULL},
+    {"method", T_OBJECT, offsetof(Stream, request.method), 0, NULL},
+    {"path", T_OBJECT, offsetof(Stream, request.path), 0, NULL},
     {"_body", T_OBJECT, offsetof(Stream, body), 0, NULL},
     {"_asked", T_OBJECT, offsetof(Stream, chunks), 0, NULL},
-    {"time_ns", T_LONGLONG, offsetof(Stream, time_ns), 0, NULL},
-    {"begin_ns", T_LONGLONG, offsetof(Stream, begin_ns), 0, NULL},
+    {"time_ns", T_LONGLONG, offsetof(Stream, request.time_ns), 0, NULL},
+    {"begin_ns", T_LONGLONG, offsetof(Stream, request.begin_ns), 0, NULL},
     {"first_byte_ns", T_LONGLONG, offsetof(Stream, first_byte_ns), 0, NULL},
     {"handled", T_ULONGLONG, offsetof(Stream, handled), 0, NULL},
     {"body_bytes", T_PYSSIZET, offsetof(Stream, body_bytes), 0, NULL},

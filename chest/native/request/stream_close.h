@@ -13,16 +13,9 @@ typedef struct {
     FastMiddleware *middleware; /* NULL if Python made it */
     PyObject *emitter;
     PyObject *current; /* the ContextVar */
-    PyObject *context; /* None once the request has ended */
-    PyObject *tail;
-    PyObject *request_id;
-    PyObject *method;
-    PyObject *path;
-    PyObject *shown_path; /* NULL if Python made it */
+    Request request; /* its context is None once it has ended; its shown path NULL if Python made this */
     PyObject *body;
     PyObject *chunks; /* NULL before the first is asked for, and after the last */
-    long long time_ns;
-    long long begin_ns;
     long long first_byte_ns;
     unsigned long long handled; /* the identity of what was being handled when it was made */
     Py_ssize_t body_bytes;
@@ -40,7 +33,7 @@ static PyObject *name_failed_stream, *name_failed_to_close, *name_end_unusually,
 static inline int
 has_ended(Stream *self)
 {
-    return self->context == NULL || self->context == Py_None;
+    return self->request.context == NULL || self->request.context == Py_None;
 }
 
 /* `sending.handled_here` */
@@ -61,13 +54,13 @@ finish_stream(Stream *self, PyObject *context)
     if (middleware == NULL) {
         return 0;
     }
-    Request request = {.path = self->path, .shown_path = self->shown_path, .method = self->method, .request_id = self->request_id,
-                       .tail = self->tail, .context = context, .time_ns = self->time_ns, .begin_ns = self->begin_ns};
-    Outcome outcome = {.duration_ns = now_ns(CLOCK_MONOTONIC) - self->begin_ns, .body_bytes = self->body_bytes,
-                       .first_byte_ns = self->first_byte_ns ? self->first_byte_ns - self->begin_ns : 0};
-    Py_XINCREF(request.shown_path), Py_XINCREF(request.method), Py_XINCREF(request.request_id), Py_XINCREF(request.tail);
+    Request request = self->request; /* held: the stream's may be set anew */
+    request.context = context;
+    Outcome outcome = {.duration_ns = now_ns(CLOCK_MONOTONIC) - request.begin_ns, .body_bytes = self->body_bytes,
+                       .first_byte_ns = self->first_byte_ns ? self->first_byte_ns - request.begin_ns : 0};
+    request_hold(&request);
     int is_finished = finish(middleware, &request, &outcome);
-    Py_XDECREF(request.shown_path), Py_XDECREF(request.method), Py_XDECREF(request.request_id), Py_XDECREF(request.tail);
+    request_clear(&request);
     return is_finished;
 }
 
@@ -81,7 +74,7 @@ close_body(Stream *self, PyObject *body)
         return has_close;
     }
     Current current = {0};
-    PyObject *answer = current_begin(&current, self->current, self->context) < 0 ? NULL : PyObject_CallNoArgs(close);
+    PyObject *answer = current_begin(&current, self->current, self->request.context) < 0 ? NULL : PyObject_CallNoArgs(close);
     PyObject *error = answer == NULL ? take_error() : NULL;
     if (current.token != NULL && current_end(&current) < 0) {
         PyErr_Clear();
@@ -135,8 +128,8 @@ stream_close(Stream *self, PyObject *Py_UNUSED(ignored))
     if (has_ended(self)) { /* the application's `close` has also closed this */
         Py_RETURN_NONE;
     }
-    PyObject *context = self->context, *answer = NULL;
-    self->context = Py_NewRef(Py_None); /* first: what is called at the end may come here again */
+    PyObject *context = self->request.context, *answer = NULL;
+    self->request.context = Py_NewRef(Py_None); /* first: what is called at the end may come here again */
     Py_CLEAR(self->chunks);
     int is_finished = finish_stream(self, context);
     if (is_finished < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
@@ -151,7 +144,7 @@ stream_close(Stream *self, PyObject *Py_UNUSED(ignored))
         answer = Py_NewRef(Py_None);
     }
     if (answer == NULL) { /* a signal handler's: the finalizer tells it again */
-        set_field((PyObject *)self, offsetof(Stream, context), context);
+        set_field((PyObject *)self, offsetof(Stream, request.context), context);
         return NULL;
     }
     Py_DECREF(answer);
