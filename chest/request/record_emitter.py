@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from chest import native
-from chest.record.encoding import decode
+from chest.record.encoding import decode, encode
 from chest.record.record import Record
 from chest.record.row import (
     CHECK,
@@ -19,6 +19,7 @@ from chest.record.row import (
     line_of,
     outcome_of_code,
     record_of,
+    records_of,
     row_of,
     utf8_path,
 )
@@ -40,8 +41,6 @@ STATUS_INFERRED: Final = "chest.status_inferred"
 MESSAGE_CHARACTERS: Final = 1024
 _MOST_ROUTES: Final = 1000
 _MOST_PATHS: Final = 1000
-
-_perf_counter_ns = native.perf_counter_ns
 
 
 class RecordEmitter:
@@ -65,7 +64,7 @@ class RecordEmitter:
 
     def finish(self, completion: RequestCompletion, context: RequestContext) -> None:
         """Record a request that has ended. An exception in here is counted and never raised."""
-        duration_ns = _perf_counter_ns() - completion.begin_ns
+        duration_ns = native.perf_counter_ns() - completion.begin_ns
         try:
             if completion.is_websocket:
                 self._process.websockets.discard(completion)
@@ -137,9 +136,17 @@ class RecordEmitter:
         return self._selection.sample_rate(record_id, outcome_of_code(code_of(status)), duration_ns)
 
     def last_word(self, line: bytes) -> bytes | None:
-        """What ``before_record`` leaves of a line; None if it drops the record."""
-        record = record_of(decode(line), self._process.resource)
-        return self._encoded(row_of(record)) if self._is_wanted(record) else None
+        """What ``before_record`` leaves of a line, which is the line itself if nothing was changed; None if it drops the record."""
+        (record,) = records_of([decode(line)], self._process.resource)
+        before = encode((record.variables, record.attributes))  # what else it has cannot be changed
+        if not self._is_wanted(record):
+            return None
+        try:
+            if encode((record.variables, record.attributes)) == before:
+                return line
+        except Exception:  # noqa: BLE001 - whatever an encoder raises
+            pass
+        return self._encoded(row_of(record))
 
     def tell(self, metadata: RequestMetadata, attributes: dict[str, Any]) -> None:
         """Add what was said of the request, as clean as variables are."""
@@ -265,7 +272,12 @@ class RecordEmitter:
         selection = self._selection
         if selection.is_sampled or selection.before_record is not None:
             record = record_of(row, self._process.resource)
-            if not self._is_kept(record):
+            if selection.is_sampled:
+                rate = selection.sample_rate(record.id, record.outcome, record.duration_ns)
+                if rate is None:
+                    return
+                record.attributes[SAMPLE_RATE] = rate
+            if not self._is_wanted(record):
                 return
             row = row_of(record)
         line = self._encoded(row)
@@ -277,15 +289,6 @@ class RecordEmitter:
         if line is None:
             self._counters.add("dropped.not_encodable")
         return line
-
-    def _is_kept(self, record: Record) -> bool:
-        """True if the sample and ``before_record`` keep the record."""
-        if self._selection.is_sampled:
-            rate = self._selection.sample_rate(record.id, record.outcome, record.duration_ns)
-            if rate is None:
-                return False
-            record.attributes[SAMPLE_RATE] = rate
-        return self._is_wanted(record)
 
     def _is_wanted(self, record: Record) -> bool:
         """The user's last word: False, and only False, drops the record."""

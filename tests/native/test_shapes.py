@@ -164,6 +164,10 @@ def _renames(record: Record) -> bool:
     return record.method != "PUT"
 
 
+def _adds_an_attribute(record: Record) -> None:
+    record.attributes["seen"] = record.error
+
+
 def _raises(record: Record) -> bool:
     raise LookupError("a user's")
 
@@ -173,7 +177,7 @@ _options = st.fixed_dictionaries(
     optional={
         "echo_request_id": st.booleans(), "exclude_paths": st.just(["/a*", "/login"]), "sample": st.sampled_from([0.0, 1.0]),
         "tracked_vars": st.sampled_from([[], ["plan", "cart", "n1", "password"], {"GET": ["plan", "n2"]}]),
-        "before_record": st.sampled_from([_renames, _raises]), "keeps_messages": st.booleans(),
+        "before_record": st.sampled_from([_renames, _adds_an_attribute, repr, _raises]), "keeps_messages": st.booleans(),
         "request_id_generator": st.sampled_from([lambda: "mine", lambda: "m\n", lambda: 1 / 0]),
         "redaction": st.sampled_from([Redaction((SECRETS,), ()), Redaction((SECRETS, "plan"), ("kept_*", "cart")), Redaction(("enduser.id",), ())]),
         "user_ids": st.sampled_from([UserIds("hashed", "key"), UserIds("none")]),

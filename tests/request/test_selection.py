@@ -75,6 +75,25 @@ def test_before_record_drops_by_returning_false_and_only_by_that() -> None:
     assert client.records == seen[1:]
 
 
+def test_what_before_record_changes_is_recorded() -> None:
+    def change(record: Record) -> None:
+        record.variables["cart"]["items"] = 3
+        record.attributes.pop("url.scheme")
+        record.attributes["seen"] = [1, 2]
+
+    client = Client(app_with(cart={"items": 2}), before_record=change)
+    client.get()
+    assert client.record.variables == {"cart": {"items": 3}}
+    assert (client.record.attributes["seen"], "url.scheme" in client.record.attributes) == ([1, 2], False)
+
+
+def test_variables_that_before_record_made_unfit_for_a_record_are_left_out() -> None:
+    client = Client(app_with(plan=1), before_record=lambda record: record.variables.update(odd=object()))
+    client.get()
+    assert client.record.variables == {}
+    assert client.record.attributes["chest.sanitized"] == {"variables": "not_encodable"}
+
+
 def test_a_before_record_that_raises_loses_nothing() -> None:
     client = Client(hello, before_record=lambda record: 1 / 0)
     client.get()
