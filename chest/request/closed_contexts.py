@@ -145,6 +145,7 @@ class NoRequestContext(_Unwritable):
 
 
 NO_REQUEST: Final = NoRequestContext()
+_get_current: Final = current_context.get
 
 
 def current() -> RequestContext:
@@ -153,7 +154,7 @@ def current() -> RequestContext:
     Works in the thread or greenlet that serves the request, inside a streamed body, and in code run through
     ``contextvars.copy_context().run``. A plain thread does not inherit it: hand it the context itself.
     """
-    context = current_context.get()
+    context = _get_current()
     return NO_REQUEST if context is None else context
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from time import perf_counter_ns as _perf_counter_ns
 from types import TracebackType
 from typing import Any, Final
 
@@ -71,8 +71,8 @@ class RequestContext(dict[str, Any]):
 
     def increment(self, name: str, by: float = 1) -> None:
         """Add ``by`` to the variable ``name``, which begins at 0; a value that is no number is replaced."""
-        value = self.get(name, 0)
-        self[name] = value + by if isinstance(value, (int, float)) else by
+        value = self.get(name)
+        self[name] = value + by if value is not None and isinstance(value, (int, float)) else by
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """As a dict's, but that all is set at once: not in part before the end of the request and in part behind it."""
@@ -99,9 +99,8 @@ class RequestContext(dict[str, Any]):
     def record_error(self, error: BaseException) -> None:
         """Record class, message and traceback of an exception that was handled, and so does not reach the middleware."""
         metadata = self._ensure_metadata()
-        metadata.error = class_name(error)
-        metadata.more()[MESSAGE] = message_of(error)
-        metadata.more()[STACK] = stack_of(error)
+        metadata.error, said = class_name(error), metadata.more()
+        said[MESSAGE], said[STACK] = message_of(error), stack_of(error)
 
     @property
     def request_id(self) -> str:
@@ -193,21 +192,21 @@ class Timer:
         self._begin_ns = 0
 
     def __enter__(self) -> Timer:
-        self._begin_ns = time.perf_counter_ns()
+        self._begin_ns = _perf_counter_ns()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        add_elapsed(self._context, self._name, time.perf_counter_ns() - self._begin_ns)
+        add_elapsed(self._context, self._name, _perf_counter_ns() - self._begin_ns)
         self._context.increment(f"{self._name}_count")
 
 
 def add_elapsed(context: RequestContext, kind: str, elapsed_ns: int) -> None:
     """Add a time to the variable ``<kind>_ms`` (milliseconds)."""
     name, elapsed_us = f"{kind}_ms", (elapsed_ns + 500) // 1000
-    before = context.get(name, 0)
-    if isinstance(before, (int, float)) and -_MOST_MS < before < _MOST_MS:
+    before = context.get(name)
+    if before is not None and isinstance(before, (int, float)) and -_MOST_MS < before < _MOST_MS:
         elapsed_us += round(before * 1000)
     context[name] = elapsed_us / 1000
 

@@ -25,6 +25,8 @@ def stack_of(error: BaseException) -> str:
     """
     try:
         trace: TracebackType | None = error.__traceback__
+        if trace is None:
+            return ""
         frames: deque[str] = deque(maxlen=_MOST_FRAMES)
         while trace is not None:
             frame, code = trace.tb_frame, trace.tb_frame.f_code
