@@ -159,10 +159,10 @@ def test_an_answer_that_the_budget_cut_says_so() -> None:
 
 
 class _Slow(MemoryChest):
-    """Takes longer than the budget for each page."""
+    """Takes longer for each page than the shortest budget that a question is given."""
 
     def read(self, *arguments: Any, **options: Any) -> list[StoredRecord]:
-        time.sleep(0.02)
+        time.sleep(0.06)
         return super().read(*arguments, **options)
 
 
