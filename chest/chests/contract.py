@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -9,14 +10,15 @@ from types import TracebackType
 from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 from chest.chests.asking.conditions import Name
-from chest.chests.asking.cube import Cube, CubeQuestion, Sample, Step
+from chest.chests.asking.cube import Basis, Cube, CubeQuestion, Sample, Step
+from chest.chests.asking.following import Following
 from chest.chests.asking.latest import Latest, latest_by_reading
 from chest.chests.asking.tally import cube_by_reading, sample_by_reading, time_range_by_reading
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.upkeep import CoordinationStore, RetentionBackend, VariableIndexes
 from chest.record.record import Record
 
-__all__ = ["Chest", "Cube", "Cursor", "Latest", "Query", "ReadableChest", "Sample", "StoredRecord"]
+__all__ = ["Chest", "Cube", "Cursor", "Following", "Latest", "Query", "ReadableChest", "Sample", "StoredRecord"]
 
 Cursor: TypeAlias = int | str
 """A place in the order in which a chest stored its records; only that chest can interpret it."""
@@ -189,6 +191,27 @@ class ReadableChest(Chest):
         :param seconds: the budget; None: none.
         """
         return latest_by_reading(self, query, before, limit, seconds)
+
+    def following(
+        self,
+        query: Query = EVERYTHING,
+        *,
+        after: Cursor | None = None,
+        limit: int = 100,
+        seconds: float | None = None,
+    ) -> Following:
+        """The records stored first behind a cursor that match: :meth:`read`, but a store that can be stopped ends with its budget.
+
+        :param after: the cursor of the last record seen; None begins at the start.
+        :param limit: the most records to return, at least 1.
+        :param seconds: the budget; None: none.
+        """
+        begin, newest = time.monotonic(), self.newest()
+        found = self.read(query, after=after, limit=limit)
+        end = found[-1].cursor if found else newest
+        if found and len(found) < limit and isinstance(newest, int) and isinstance(end, int):
+            end = max(newest, end)  # what was looked through is not looked through again, whether it matched or not
+        return Following(found, Basis(True, len(found), len(found), time.monotonic() - begin), end)
 
     def time_range(self, query: Query = EVERYTHING) -> tuple[int, int] | None:
         """When the first and the last request began that lie in the query's time range; None: no request.

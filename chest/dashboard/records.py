@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from chest.chests.asking.conditions import Condition, Name
+from chest.chests.asking.cube import Basis
 from chest.chests.contract import Cursor, Query, ReadableChest, StoredRecord
 from chest.dashboard.parameters import ParameterError, Parameters
 from chest.dashboard.reply import Reply, basis_of, milliseconds
@@ -26,21 +27,18 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Reply:
-    """The records stored last, newest first; or, behind ``after_id``, those that have come since."""
+    """The records stored last, newest first; or, behind ``after_id``, those that have come since. ``newest`` is where to go on."""
     query, limit = parameters.query(), parameters.whole("limit", 100, _MOST_RECORDS)
     newest = chest.newest()
     after, before = (_cursor(chest, newest, parameters, name) for name in ("after_id", "before_id"))
     if after is not None:
-        came = chest.read(query, after=after, limit=limit)
-        rows = [fields_of(stored) for stored in reversed(came)]
-        return Reply({"records": rows, "next": None, "newest": _behind(came, newest, limit)}, rows)
+        came = chest.following(query, after=after, limit=limit, seconds=seconds)
+        rows = [fields_of(stored) for stored in reversed(came.records)]
+        return Reply({"basis": _seen(came.basis, "first"), "records": rows, "next": None, "newest": came.after}, rows)
     found = chest.latest(query, before=before, limit=limit, seconds=seconds)
     rows = _first([fields_of(stored) for stored in found.records])
     more = rows[-1]["seq"] if len(rows) < len(found.records) else found.before
-    basis = basis_of(found.basis)
-    if not found.basis.is_exact:  # nothing is estimated: there may be more before
-        basis |= {"text": f"of the last {found.basis.read:,} of {found.basis.of:,} records", "complete": False}
-    return Reply({"basis": basis, "records": rows, "next": more, "newest": newest}, rows)
+    return Reply({"basis": _seen(found.basis, "last"), "records": rows, "next": more, "newest": newest}, rows)
 
 
 def record(chest: ReadableChest, wanted: str, seconds: float) -> Reply:
@@ -93,17 +91,11 @@ def _first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _behind(came: Sequence[StoredRecord], newest: Cursor | None, limit: int) -> Cursor | None:
-    """Where to go on. What was looked through is not looked through again, whether it matched or not.
-
-    :param newest: as it was before ``came`` was read: more may have come in between.
-    """
-    if not came:
-        return newest
-    last = came[-1].cursor
-    if len(came) < limit and isinstance(newest, int) and isinstance(last, int):
-        return max(newest, last)
-    return last
+def _seen(basis: Basis, end: str) -> dict[str, Any]:
+    """Nothing is estimated: there may be more records at the other end."""
+    if basis.is_exact:
+        return basis_of(basis)
+    return basis_of(basis) | {"text": f"of the {end} {basis.read:,} of {basis.of:,} records", "complete": False}
 
 
 def _with_id(chest: ReadableChest, wanted: str) -> StoredRecord | None:

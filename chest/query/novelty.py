@@ -209,7 +209,8 @@ def _seen(question: Question, name: Name, value: str, since_ns: int) -> list[int
 
 def _times(question: Question, query: Query, name: Name, value: str) -> list[int]:
     """The times of the requests with this value that were stored first, in their order."""
-    return sorted(stored.record.time_ns for stored in question.chest.read(_only(query, name, value), limit=_LOOKED_AT))
+    found = question.chest.following(_only(query, name, value), limit=_LOOKED_AT, seconds=question.seconds_left())
+    return sorted(stored.record.time_ns for stored in found.records)
 
 
 def _only(query: Query, name: Name, value: str) -> Query:

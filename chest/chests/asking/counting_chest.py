@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from chest.chests.asking.conditions import Name
-from chest.chests.asking.cube import Cube, CubeQuestion, Sample
+from chest.chests.asking.cube import Basis, Cube, CubeQuestion, Sample
+from chest.chests.asking.following import Following, following_by_pieces
 from chest.chests.asking.latest import Latest, latest_by_pieces
 from chest.chests.asking.pieces import Pieces, cube_by_pieces, sample_by_pieces
+from chest.chests.asking.record_by_record import RecordByRecord
 from chest.chests.contract import Cursor, ReadableChest
 from chest.chests.query import EVERYTHING, Query
 
@@ -17,7 +19,7 @@ __all__ = ["CountingChest"]
 
 
 class CountingChest(ReadableChest):
-    """What its store cannot say (a name with a quote in it, a number beyond 2**53) is asked of every record, as of any chest."""
+    """What its store cannot say (a name with a quote in it, a number beyond 2**53) is asked of its records, within the same budget."""
 
     @abstractmethod
     def _pieces(self) -> AbstractContextManager[Pieces]:
@@ -28,9 +30,7 @@ class CountingChest(ReadableChest):
         """True if the store can say all of it."""
 
     def _answer(self, question: CubeQuestion) -> Cube:
-        if not self._can_count(question.query, question.by):
-            return super()._answer(question)
-        with self._pieces() as pieces:
+        with self._pieces_for(question.query, question.by) as pieces:
             return cube_by_pieces(pieces, question)
 
     def sample(self, query: Query = EVERYTHING, *, size: int = 5000, seconds: float | None = None) -> Sample:
@@ -46,11 +46,29 @@ class CountingChest(ReadableChest):
         limit: int = 100,
         seconds: float | None = None,
     ) -> Latest:
-        if not self._can_count(query):
-            return super().latest(query, before=before, limit=limit, seconds=seconds)
-        with self._pieces() as pieces:
+        with self._pieces_for(query) as pieces:
             return latest_by_pieces(pieces, query, None if before is None else int(before), limit, seconds)
+
+    def following(
+        self,
+        query: Query = EVERYTHING,
+        *,
+        after: Cursor | None = None,
+        limit: int = 100,
+        seconds: float | None = None,
+    ) -> Following:
+        newest = self.newest()
+        if newest is None:
+            return Following((), Basis(True, 0, 0, 0.0), None)
+        with self._pieces_for(query) as pieces:
+            place = None if after is None else int(after)
+            return following_by_pieces(pieces, query, place, int(newest), limit, seconds)
 
     def time_range(self, query: Query = EVERYTHING) -> tuple[int, int] | None:
         with self._pieces() as pieces:
             return pieces.time_range(query)
+
+    @contextmanager
+    def _pieces_for(self, query: Query, by: Sequence[Name] = ()) -> Iterator[Pieces]:
+        with self._pieces() as pieces:
+            yield pieces if self._can_count(query, by) else RecordByRecord(pieces)

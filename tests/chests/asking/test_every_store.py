@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from chest.chests.asking.cube import Step
-from chest.chests.contract import ReadableChest
+from chest.chests.contract import ReadableChest, StoredRecord
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
 from chest.chests.sql.chest import SQLChest
@@ -108,6 +108,19 @@ def test_the_latest_that_match_come_newest_first(chest: ReadableChest) -> None:
         found = chest.latest(query, limit=7, seconds=60)
         assert (list(found.records), found.basis.is_exact) == (stored[:7], True), text
         assert len(stored) <= 7 or list(chest.latest(query, before=stored[6].cursor).records) == stored[7:107], text
+
+
+def test_the_following_that_match_come_oldest_first_and_page_by_page(chest: ReadableChest) -> None:
+    for text in FILTERS[::3]:
+        query = parse(text)
+        first, stored, found = chest.read(limit=1)[0], chest.read(query), list[StoredRecord]()
+        page = chest.following(query, after=first.cursor, limit=7, seconds=60)
+        while page.records:
+            found += page.records
+            page = chest.following(query, after=page.after, limit=7, seconds=60)
+        assert found == [each for each in stored if each != first], text
+        assert (page.after, page.basis.is_exact) == (chest.newest(), True)
+        assert chest.following(query).records == stored[:100], text
 
 
 def test_the_time_range_is_that_of_the_records(chest: ReadableChest) -> None:

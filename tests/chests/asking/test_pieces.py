@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 
 from chest.chests.asking.cube import Cell, CubeQuestion
 from chest.chests.asking.durations import BOUNDARIES_NS, bounds_ns, bucket_of, percentile_ns
+from chest.chests.asking.following import following_by_pieces
 from chest.chests.asking.latest import latest_by_pieces
 from chest.chests.asking.pieces import BudgetOver, Extent, cube_by_pieces, drawn_from, records_at, sample_by_pieces
+from chest.chests.asking.record_by_record import RecordByRecord
 from chest.chests.asking.tally import cell_of
 from chest.chests.contract import StoredRecord
 from chest.chests.query import EVERYTHING, Query
@@ -136,3 +139,53 @@ def test_the_latest_say_where_to_go_on_until_there_are_no_more() -> None:
         if before is None:
             break
     assert places == list(range(19_990, -1, -10))
+
+
+def test_the_following_are_looked_for_from_a_place_on_until_there_are_enough() -> None:
+    found = following_by_pieces(_Store(100), Query(statuses=range(500, 600)), 100, 19_999, 30, 60)
+    assert [int(stored.cursor) for stored in found.records] == list(range(110, 410, 10))
+    assert (found.after, found.basis.is_exact) == (400, True)
+    assert found.basis.read == 300
+
+
+def test_if_the_budget_ends_the_following_say_where_to_go_on_so_that_none_is_missed() -> None:
+    places, after, answers = list[int](), -1, 0
+    while after < 19_999:
+        found = following_by_pieces(_Store(1), Query(slower_than_ns=18_000), after, 19_999, 30, 60)
+        places += [int(stored.cursor) for stored in found.records]
+        answers += not found.basis.is_exact
+        assert int(found.after or 0) > after
+        after = int(found.after or 0)
+    assert places == list(range(18_001, 20_000))
+    assert answers
+
+
+def test_a_question_that_the_store_cannot_say_is_answered_by_its_records() -> None:
+    query = Query(statuses=range(500, 600))
+    store = RecordByRecord(_Store(0))
+    cube = cube_by_pieces(store, CubeQuestion(query, groups=10, seconds=60))
+    assert (cube.basis.is_exact, sum(cell.records for cell in cube.cells)) == (True, 2000)
+    latest = latest_by_pieces(store, query, None, 3, 60)
+    assert [int(stored.cursor) for stored in latest.records] == [19_990, 19_980, 19_970]
+
+
+class _SlowStore(_Store):
+    reads = 0
+
+    def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
+        self.reads += 1
+        time.sleep(0.02)
+        return super().stored_at(places)
+
+
+def test_such_a_question_ends_with_its_budget_and_says_so() -> None:
+    rare = Query(variables={"no-such": "1"})
+    for ask in (
+        lambda store: cube_by_pieces(store, CubeQuestion(rare, groups=10, seconds=0.05)),
+        lambda store: latest_by_pieces(store, rare, None, 3, 0.05),
+        lambda store: following_by_pieces(store, rare, None, 19_999, 3, 0.05),
+    ):
+        slow = _SlowStore(0)
+        answer: Any = ask(RecordByRecord(slow))
+        assert not answer.basis.is_exact
+        assert slow.reads < 15, "to read all of them takes 20"

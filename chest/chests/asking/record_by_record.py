@@ -1,0 +1,47 @@
+"""``RecordByRecord``: a store that is asked what it cannot say: its records are read and looked at, within the budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from chest.chests.asking.conditions import Name
+from chest.chests.asking.cube import Cell, Step
+from chest.chests.asking.pieces import BudgetOver, Pieces
+from chest.chests.asking.tally import cell_of
+
+if TYPE_CHECKING:
+    from chest.chests.contract import StoredRecord
+    from chest.chests.query import Query
+
+__all__ = ["RecordByRecord"]
+
+_READ_AT_ONCE: Final = 1000
+
+
+class RecordByRecord:
+    """As the :class:`~chest.chests.asking.pieces.Pieces` that it is made of, for any query."""
+
+    def __init__(self, store: Pieces) -> None:
+        self._store = store
+        self.time_range, self.extent, self.stored_at, self.drawn = (
+            store.time_range, store.extent, store.stored_at, store.drawn,
+        )  # fmt: skip
+
+    def cells(
+        self, query: Query, first: int, last: int, by: Sequence[Name], step: Step | None, seconds: float | None
+    ) -> Iterator[Cell]:
+        for stored in self._matching(query, first, last, seconds):
+            yield cell_of(stored.record, by, step)
+
+    def places(self, query: Query, first: int, last: int, seconds: float | None) -> list[int]:
+        return [int(stored.cursor) for stored in self._matching(query, first, last, seconds)]
+
+    def _matching(self, query: Query, first: int, last: int, seconds: float | None) -> Iterator[StoredRecord]:
+        end = None if seconds is None else time.monotonic() + seconds
+        for start in range(first, last + 1, _READ_AT_ONCE):
+            if end is not None and time.monotonic() > end:
+                raise BudgetOver
+            places = range(start, min(start + _READ_AT_ONCE, last + 1))
+            yield from (stored for stored in self._store.stored_at(places) if query.matches(stored.record))
