@@ -98,16 +98,17 @@ class FilterError(ChestError, ValueError):
     :param text: the whole filter.
     :param position: of the character that is wrong; behind the last one if something is missing.
     :param reason: what is wrong, and what to write.
+    :param suggestion: the whole filter as it was perhaps meant; None if nothing is near.
     """
 
-    def __init__(self, text: str, position: int, reason: str) -> None:
+    def __init__(self, text: str, position: int, reason: str, suggestion: str | None = None) -> None:
         line, reason = (
             "".join(character if character.isprintable() else " " for character in each) for each in (text, reason)
         )
         begin = max(0, position - _SHOWN_BEFORE)
         shown = line[begin : position + _SHOWN_BEHIND]
         super().__init__(f"{reason}\n  {shown}\n  {' ' * (position - begin)}^")
-        self.text, self.position, self.reason = text, position, reason
+        self.text, self.position, self.reason, self.suggestion = text, position, reason, suggestion
 
 
 _SHOWN_BEFORE = 60

@@ -35,7 +35,7 @@ _SECURITY: Final = (
     (
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none';"
-        " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+        " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types lit-html",
     ),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
@@ -197,9 +197,10 @@ class ChestPage:
         except RecordNotFound as error:
             return _problem(404, printable(str(error)))
         except FilterError as error:
-            return _problem(400, error.reason, position=error.position, parameter=None)
+            return _problem(400, error.reason, position=error.position, suggestion=error.suggestion, parameter=None)
         except SettingsError as error:
-            return _problem(400, str(error), position=None, parameter=getattr(error, "parameter", None))
+            parameter = getattr(error, "parameter", None)
+            return _problem(400, str(error), position=None, suggestion=None, parameter=parameter)
         except ChestError as error:
             retry_after = getattr(error, "retry_after", None)
             return _problem(503, printable(str(error)), retry_after=retry_after)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from chest.chests.contract import Query
 from chest.chests.query import EVERYTHING
-from chest.errors import SettingsError
+from chest.errors import FilterError, SettingsError
 from chest.query.language import narrowed, parse
 from chest.query.typed import moment_ns
 
@@ -81,11 +81,16 @@ class Parameters:
     def filter(self, name: str = "filter") -> Query:
         """The filters of this name together.
 
-        :raises FilterError: one cannot be understood.
+        :raises FilterError: one of ``filter`` cannot be understood; of another name it is a :class:`ParameterError`.
         """
         query = EVERYTHING
-        for text in self.texts(name):
-            query = narrowed(query, parse(text))
+        try:
+            for text in self.texts(name):
+                query = narrowed(query, parse(text))
+        except FilterError as error:
+            if name == "filter":
+                raise
+            raise ParameterError(name, error.reason) from None
         return query
 
     def query(self) -> Query:

@@ -101,9 +101,14 @@ class _Parser:
         try:
             return query_of_condition(name_text, operator, values)
         except WrongValue as error:
-            raise self._error(error.position, str(error)) from None
+            value, name_end = error.value, begin + len(name_text)
+            suggestion = self._with(begin, name_end, error.meant_name) or self._with(
+                value.position, value.position + len(value.text), error.meant
+            )
+            raise self._error(value.position, str(error), suggestion) from None
         except ValueError as error:
-            raise self._error(begin, str(error)) from None
+            suggestion = self._with(begin, begin + len(name_text), getattr(error, "meant", None))
+            raise self._error(begin, str(error), suggestion) from None
 
     def _values(self, operator: str) -> list[Value]:
         values = [self._value()]
@@ -148,10 +153,15 @@ class _Parser:
     def _wrong_operator(self, position: int, operator: str) -> FilterError:
         known = max((each for each in OPERATORS if operator.startswith(each)), key=len, default="")
         if operator in _OTHER_SPELLINGS or not known:
-            meant = _OTHER_SPELLINGS.get(operator, " ".join(OPERATORS))
-            return self._error(position, f"{operator} is no operator; write {meant}")
+            meant = _OTHER_SPELLINGS.get(operator)
+            reason = f"{operator} is no operator; write {meant or ' '.join(OPERATORS)}"
+            return self._error(position, reason, self._with(position, position + len(operator), meant))
         rest = operator.removeprefix(known)
         return self._error(position + len(known), f'a value that begins with {rest} is quoted: {known}"{rest}..."')
 
-    def _error(self, position: int, reason: str) -> FilterError:
-        return FilterError(self._text, position, reason)
+    def _with(self, begin: int, end: int, meant: str | None) -> str | None:
+        """The filter with another text at this place."""
+        return None if meant is None else f"{self._text[:begin]}{meant}{self._text[end:]}"
+
+    def _error(self, position: int, reason: str, suggestion: str | None = None) -> FilterError:
+        return FilterError(self._text, position, reason, suggestion)

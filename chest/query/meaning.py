@@ -34,11 +34,15 @@ class Value(NamedTuple):
 
 
 class WrongValue(ValueError):
-    """An invalid value of a name; with its place, and what was expected."""
+    """An invalid value of a name; with its place, and what was expected.
 
-    def __init__(self, value: Value, reason: str) -> None:
+    :param meant: the value that was perhaps meant.
+    :param meant_name: the name that was perhaps meant, before this value.
+    """
+
+    def __init__(self, value: Value, reason: str, meant: str | None = None, meant_name: str | None = None) -> None:
         super().__init__(reason)
-        self.position = value.position
+        self.value, self.meant, self.meant_name = value, meant, meant_name
 
 
 def query_of_condition(name_text: str, operator: str, values: list[Value]) -> Query:
@@ -110,14 +114,14 @@ def _with_unit(name: Name, name_text: str, value: Value) -> Value:
         return value._replace(text=str(int(number) if number.is_integer() else number))
     near = near_field(name_text)
     hint = f"did you mean {near}?" if near else f'write a number, or "{value.text}" if it is a text'
-    raise WrongValue(value, f"{name_text} is not known to be a duration: {hint}")
+    raise WrongValue(value, f"{name_text} is not known to be a duration: {hint}", meant_name=near)
 
 
 def _read(reader: Any, value: Value) -> Any:
     try:
         return reader(value.text)
     except (ValueError, OverflowError) as error:
-        raise WrongValue(value, str(error)) from None
+        raise WrongValue(value, str(error), None if value.is_quoted else getattr(error, "meant", None)) from None
 
 
 def _status_span(text: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from chest.chests.asking.conditions import Name
+from chest.query.typed import Misspelt
 from chest.record.record import Record
 from chest.settings.option import nearest
 
@@ -26,7 +27,7 @@ _ATTRIBUTE_NAMES: Final = ("exception.", "http.", "url.", "user_agent.", "enduse
 def name_of(text: str) -> Name:
     """The name that was typed.
 
-    :raises ValueError: it is most likely meant otherwise; the message says how to write what is meant.
+    :raises Misspelt: it is most likely meant otherwise; the message says how to write what is meant.
     """
     for prefix in _VARIABLE:
         if text.startswith(prefix) and text != prefix:
@@ -37,9 +38,9 @@ def name_of(text: str) -> Name:
     if text in FIELDS:
         return Name("field", FIELDS[text])
     if text.lower() in FIELDS:
-        raise ValueError(f"did you mean the field {text.lower()}? A variable of that name is var.{text}")
+        raise Misspelt(f"did you mean the field {text.lower()}? A variable of that name is var.{text}", text.lower())
     if text.startswith(_ATTRIBUTE_NAMES):
-        raise ValueError(f"an attribute is written attr.{text}; a variable of that name is var.{text}")
+        raise Misspelt(f"an attribute is written attr.{text}; a variable of that name is var.{text}", f"attr.{text}")
     return Name("variable", text)
 
 

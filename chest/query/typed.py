@@ -11,7 +11,19 @@ from typing import Final
 from chest.record.record import Outcome
 from chest.settings.option import nearest
 
-__all__ = ["OUTCOMES", "duration_ns", "is_duration", "moment_ns", "outcome", "statuses"]
+__all__ = ["OUTCOMES", "Misspelt", "duration_ns", "is_duration", "moment_ns", "outcome", "statuses"]
+
+
+class Misspelt(ValueError):
+    """A text that was perhaps meant otherwise.
+
+    :param meant: what was perhaps meant; None if nothing is near.
+    """
+
+    def __init__(self, reason: str, meant: str | None) -> None:
+        super().__init__(reason)
+        self.meant = meant
+
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|µs|ms|s|m|h|d|w)")
@@ -74,7 +86,7 @@ def outcome(text: str) -> str:
     if text in OUTCOMES:
         return text
     near = nearest(text, OUTCOMES)
-    raise ValueError(f"{f'did you mean {near}? ' if near else ''}There are {', '.join(OUTCOMES)}")
+    raise Misspelt(f"{f'did you mean {near}? ' if near else ''}There are {', '.join(OUTCOMES)}", near)
 
 
 def _unix_ns(moment: datetime) -> int:

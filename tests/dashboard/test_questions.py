@@ -169,7 +169,7 @@ class _Slow(MemoryChest):
 @pytest.mark.parametrize(
     ("question", "error", "where"),
     [
-        ("filter=status==5", "== is no operator; write =", {"position": 6}),
+        ("filter=status==5", "== is no operator; write =", {"position": 6, "suggestion": "status=5"}),
         ("filter=a=1&filter=b>", "expected a value to compare with", {"position": 2}),
         ("since=yesterday", "since: expected 15m", {"parameter": "since"}),
         ("limit=0", "limit: expected a whole number from 1 to 1,000", {"parameter": "limit"}),
@@ -186,7 +186,17 @@ def test_an_invalid_question_is_told_where_and_why(
     answer = get(f"/api/top?{question}")
     assert answer.status == 400
     assert error in answer.json["error"]
-    assert answer.json == {"error": answer.json["error"], "position": None, "parameter": None, **where}
+    told = {"error": answer.json["error"], "position": None, "suggestion": None, "parameter": None}
+    assert answer.json == {**told, **where}
+
+
+@pytest.mark.parametrize("name", ["selection", "against"])
+def test_a_selection_that_is_invalid_is_told_apart_from_the_filter(get: Get, name: str) -> None:
+    question = {"selection": "status=5xx", name: "status==5"}
+    answer = get("/api/compare?" + "&".join(f"{each}={quote(text)}" for each, text in question.items()))
+    assert answer.status == 400
+    assert answer.json["error"].startswith(f"{name}: == is no operator")
+    assert (answer.json["parameter"], answer.json["position"]) == (name, None)
 
 
 def test_a_text_that_a_spreadsheet_takes_for_a_formula_is_quoted(

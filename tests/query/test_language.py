@@ -138,6 +138,29 @@ def test_a_filter_that_is_wrong_says_where_and_what_to_write(text: str, position
     assert shown[caret.index("^")] == text[position] if position < len(text) else len(shown) == caret.index("^")
 
 
+@pytest.mark.parametrize(
+    ("text", "suggestion"),
+    [
+        ("plan=pro durration>200ms route=/a", "plan=pro duration>200ms route=/a"),
+        ("plan=pro user_id==42 a=1", "plan=pro user_id=42 a=1"),
+        ("user_id=>5", "user_id>=5"),
+        ("outcome=ok,errr status=500", "outcome=ok,error status=500"),
+        ("Status=500", "status=500"),
+        ("http.route=/a", "attr.http.route=/a"),
+        ('outcome="errr"', None),
+        ("latency>200ms", None),
+        ("user_id><5", None),
+        ("premium", None),
+    ],
+)
+def test_a_filter_that_is_nearly_right_is_suggested_as_it_was_perhaps_meant(text: str, suggestion: str | None) -> None:
+    with pytest.raises(FilterError) as raised:
+        parse(text)
+    assert raised.value.suggestion == suggestion
+    if suggestion:
+        parse(suggestion)
+
+
 def test_an_error_shows_a_long_filter_around_the_character_and_nothing_that_a_terminal_obeys() -> None:
     with pytest.raises(FilterError) as raised:
         parse("plan=pro " * 100 + "\x1b[31mred")
