@@ -79,7 +79,9 @@ def _directories(recorder: Recorder | None, given: Sequence[Path], errors: list[
     try:
         if given:
             return given
-        return directories_of(Settings.resolve({})) if recorder is None else [recorder.directory]
+        if recorder is None:
+            return directories_of(Settings.resolve({}))
+        return [recorder.directory] if recorder.directory.exists() else []  # made with its first record
     except ChestError as error:
         errors.append(printable(str(error)))
         return ()

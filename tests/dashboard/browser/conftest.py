@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from chest.chests.registry import open_chest
-from tests.dashboard.browser.person import Person, served
+from tests.dashboard.browser.person import DESKTOP, Person, served
 from tests.dashboard.browser.planted import planted_records
 from tests.servers.process import is_missing
 
@@ -19,7 +21,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 @pytest.fixture(
     scope="module"
 )  # it leaves an event loop running in the thread, in which later tests could run no other
-def chromium() -> Iterator[object]:
+def chromium() -> Iterator[Any]:
     """The browser of the system; playwright only drives it."""
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
@@ -56,16 +58,35 @@ def site(store_url: str) -> Iterator[str]:
 Opens = Callable[..., Person]
 
 
-@pytest.fixture
-def opens(chromium: object) -> Iterator[Opens]:
-    """Opens a URL in a window of its own. What the security policy refused, and what a script raised, fails the test."""
+@pytest.fixture(scope="module")
+def profile(chromium: Any) -> Any:
+    """What the windows of a module share: the browser's cache, and no more, as the page keeps nothing there."""
+    return chromium.new_context(viewport=DESKTOP, color_scheme="light", locale="en-GB")
+
+
+@contextmanager
+def _windows(profile: Any) -> Iterator[Opens]:
     people: list[Person] = []
 
-    def open_url(url: str, **options: object) -> Person:
-        people.append(Person(chromium, url, **options))
+    def open_url(url: str, **options: Any) -> Person:
+        people.append(Person(profile, url, **options))
         return people[-1]
 
     yield open_url
     for person in people:
         person.close()
     assert [text for person in people for text in person.faults] == []
+
+
+@pytest.fixture
+def opens(profile: Any) -> Iterator[Opens]:
+    """Opens a URL in a window of its own. What the security policy refused, and what a script raised, fails the test."""
+    with _windows(profile) as opens:
+        yield opens
+
+
+@pytest.fixture(scope="module")
+def opens_once(profile: Any) -> Iterator[Opens]:
+    """The same, for a window that several tests look at."""
+    with _windows(profile) as opens:
+        yield opens

@@ -15,6 +15,7 @@ from chest.dashboard import ChestPage
 from tests.processes import ROOT
 
 PATIENCE_MS: Final = 60_000
+DESKTOP: Final = {"width": 1440, "height": 1000}
 PICTURES: Final = ROOT / "build" / "page"
 """Where screenshots are kept, to be looked at."""
 _POLICY: Final = ("Content Security Policy", "TrustedHTML", "TrustedScript", "Trusted Type")
@@ -36,7 +37,13 @@ class _Handler(WSGIRequestHandler):
 @contextmanager
 def served(source: ReadableChest | str, **options: Any) -> Iterator[str]:
     """The page of this chest, at ``/seen/``; gives its URL."""
-    page = ChestPage(source, allow="everybody", **{"seconds": 8, **options})
+    with serving(ChestPage(source, allow="everybody", **{"seconds": 8, **options})) as url:
+        yield url
+
+
+@contextmanager
+def serving(page: ChestPage) -> Iterator[str]:
+    """This page, at ``/seen/``; gives its URL."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"].startswith("/seen"):
@@ -60,27 +67,17 @@ def served(source: ReadableChest | str, **options: Any) -> Iterator[str]:
 class Person:
     """Opens a URL in a window, and does there what people do.
 
-    :param theme: ``light`` or ``dark``.
+    :param profile: a context of the browser.
     :param settled: wait for all answers.
+    :param before: called with the window before it opens the URL.
     """
 
     def __init__(
-        self,
-        browser: Any,
-        url: str,
-        *,
-        width: int = 1440,
-        height: int = 1000,
-        theme: str = "light",
-        settled: bool = True,
-        before: Any = None,
-        **options: Any,
+        self, profile: Any, url: str, *, width: int = DESKTOP["width"], settled: bool = True, before: Any = None
     ) -> None:
-        self._context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB", **options
-        )
-        self.page = self._context.new_page()
+        self.page = profile.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
+        self.resize(width)
         self.faults: list[str] = []
         self.page.on("console", lambda message: self._hear(message.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -89,6 +86,11 @@ class Person:
         self.page.goto(url)
         if settled:
             self.settle()
+
+    def resize(self, width: int) -> None:
+        """Make the window so wide."""
+        if self.page.viewport_size["width"] != width:
+            self.page.set_viewport_size({**DESKTOP, "width": width})
 
     def settle(self) -> None:
         """Wait until every question is answered."""
@@ -118,7 +120,6 @@ class Person:
         mouse.move((from_x + to_x) / 2, (from_y + to_y) / 2)
         mouse.move(to_x, to_y)
         mouse.up()
-        self.settle()
 
     def drag_heatmap(self, low_ms: float, from_share: float = 0.0) -> None:
         """A rectangle over all that is slower, and began in the later part of the range."""
@@ -133,7 +134,7 @@ class Person:
     @property
     def url(self) -> str:
         """What stands in the address bar."""
-        return str(self.page.url)
+        return str(self.page.evaluate("location.href"))  # page.url learns of it later
 
     def picture(self, name: str, **options: Any) -> None:
         """Keep a screenshot."""
@@ -142,7 +143,7 @@ class Person:
 
     def close(self) -> None:
         """Close the window."""
-        self._context.close()
+        self.page.close()
 
     def _hear(self, text: str) -> None:
         if any(word in text for word in _POLICY):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.dashboard.browser.conftest import Opens
+from tests.dashboard.browser.person import DESKTOP, Person
 from tests.dashboard.browser.test_twelve_questions import question_of
 from tests.dashboard.node_packages import node_modules
 
@@ -18,6 +19,20 @@ VIEWS = {
     "new": "new?since=6h",
     "health": "health",
 }
+
+
+class Seen(NamedTuple):
+    """A view in a window, which tests look at in each theme and width: it asks nothing again for them."""
+
+    name: str
+    person: Person
+
+    def turn(self, theme: str, width: int = DESKTOP["width"]) -> None:
+        """To this theme and width; what is drawn has followed."""
+        self.person.page.emulate_media(color_scheme=theme)
+        self.person.resize(width)
+        self.person.settle()
+        self.person.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 # One store is enough: no answer differs.
@@ -43,7 +58,6 @@ def test_the_cause_is_found_and_excluded_by_keys_alone(site: str, opens: Opens) 
         keyboard.press("ArrowUp")
     assert "over" in said.inner_text(), "the rectangle is moved up to the slowest"
     keyboard.press("Enter")
-    person.settle()
     assert float(question_of(person.url)["low"]) > 20
     first = person.find("#different .names > li").first
     assert first.locator("h3").inner_text() in ("payment_provider", "route", "path", "method")
@@ -52,7 +66,6 @@ def test_the_cause_is_found_and_excluded_by_keys_alone(site: str, opens: Opens) 
         if person.page.evaluate("() => document.activeElement.closest('#different .names') !== null"):
             break
     keyboard.press("x")
-    person.settle()
     assert "!=" in question_of(person.url)["filter"]
 
 
@@ -61,34 +74,37 @@ def test_escape_takes_the_rectangle_away(site: str, opens: Opens) -> None:
     person.drag_heatmap(250)
     person.see("#different")
     person.page.keyboard.press("Escape")
-    person.settle()
     assert question_of(person.url) == {"since": "3h"}
 
 
 def test_a_question_mark_shows_the_keys(site: str, opens: Opens) -> None:
-    person = opens(site)
+    person = opens(site, settled=False)
     person.page.keyboard.press("?")
     person.see("dialog[open] h2", "Keys")
     person.find("dialog button").click()
     assert person.find("dialog[open]").count() == 0
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.fixture(scope="module", params=VIEWS)
+def view(request: pytest.FixtureRequest, site: str, opens_once: Opens) -> Seen:
+    """A window with this view."""
+    return Seen(request.param, opens_once(site + VIEWS[request.param]))
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_screen_reader_meets_no_barrier(view: str, theme: str, site: str, opens: Opens, axe: str) -> None:
-    person = opens(site + VIEWS[view], theme=theme, bypass_csp=True)
-    person.page.evaluate(axe)
-    found = person.page.evaluate("async () => (await axe.run()).violations")
+def test_a_screen_reader_meets_no_barrier(view: Seen, theme: str, axe: str) -> None:
+    view.turn(theme)
+    view.person.page.evaluate(axe)
+    found = view.person.page.evaluate("async () => (await axe.run()).violations")
     assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found] == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440, 2560])
-@pytest.mark.parametrize("view", VIEWS)
-def test_nothing_is_wider_than_the_window(view: str, width: int, theme: str, site: str, opens: Opens) -> None:
-    person = opens(site + VIEWS[view], width=width, theme=theme)
-    person.picture(f"{view}-{theme}-{width}", full_page=True)
-    assert person.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+def test_nothing_is_wider_than_the_window(view: Seen, width: int, theme: str) -> None:
+    view.turn(theme, width)
+    view.person.picture(f"{view.name}-{theme}-{width}", full_page=True)
+    assert view.person.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 def test_counts_of_the_heatmap_are_a_table(site: str, opens: Opens) -> None:

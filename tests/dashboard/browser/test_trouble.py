@@ -35,12 +35,47 @@ def test_a_wrong_filter_shows_the_place_and_what_to_write(site: str, opens: Open
     assert person.find("#filter-trouble pre").inner_text() == "durration>200ms\n          ^"
 
 
+def test_a_click_asks_what_was_perhaps_meant(site: str, opens: Opens) -> None:
+    person = opens(f"{site}?since=all&filter=durration>0ms+outcome=ok")
+    person.find("#filter-trouble button", "Ask duration>0ms outcome=ok").click()
+    assert question_of(person.url) == {"since": "all", "filter": "duration>0ms outcome=ok"}
+    assert person.find("#filter").input_value() == "duration>0ms outcome=ok"
+    person.see("#records tbody tr")
+    assert person.find("#filter-trouble").count() == 0
+
+
+def test_a_wrong_selection_is_a_sentence_beside_it(site: str, opens: Opens) -> None:
+    person = opens(f"{site}?since=all&these=outcome==ok", settled=False)
+    person.see("#different .trouble", "selection: == is no operator; write =")
+    assert person.find("#filter-trouble").count() == 0
+
+
+def test_few_questions_are_asked_at_once_also_if_others_are_given_up(site: str, opens: Opens) -> None:
+    def hold(page: Any) -> None:
+        page.route("**/api/**", lambda route: None)
+        page.add_init_script("""
+            const asked = window.fetch;
+            let open = 0;
+            window.most = window.all = 0;
+            window.fetch = (...question) => {
+                window.all += 1;
+                window.most = Math.max(window.most, ++open);
+                return asked(...question).finally(() => { open -= 1; });
+            };
+        """)
+
+    person = opens(site, before=hold, settled=False)
+    for time_range in ("3h", "6h", "1d"):
+        person.find("#time").select_option(time_range)
+    person.page.wait_for_function("() => window.all >= 12")
+    assert person.page.evaluate("window.most") == 3
+
+
 def test_an_empty_answer_says_what_to_do(site: str, opens: Opens) -> None:
     person = opens(site)
     person.ask("plan=nobody")
     person.see("#heatmap .empty", "No request matches in this time range.")
     person.find("#heatmap button", "Without the filter").click()
-    person.settle()
     assert question_of(person.url) == {}
     person.see("chest-heatmap")
 

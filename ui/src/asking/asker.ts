@@ -34,7 +34,7 @@ interface Slot extends Asked<unknown> {
 
 export class Asker {
   private readonly slots = new Map<string, Slot>();
-  private readonly waiting: (() => void)[] = [];
+  private waiting: ((isTurn: boolean) => void)[] = [];
   private inFlight = 0;
   private generation = 0;
   private used = new Set<string>();
@@ -123,39 +123,38 @@ export class Asker {
   }
 
   private async fetchInto(slot: Slot): Promise<void> {
+    const { signal } = slot.abort;
     this.tick();
-    await this.turn(slot.abort.signal);
+    if (!(await this.turn(signal))) return;
     try {
-      if (slot.abort.signal.aborted) return;
-      slot.answer = await answerOf(slot.url, slot.abort.signal);
+      slot.answer = await answerOf(slot.url, signal);
       slot.isPending = false;
     } catch (error) {
-      if (slot.abort.signal.aborted) return;
+      if (signal.aborted) return;
       slot.isPending = false;
       slot.trouble = error instanceof AnswerError ? error.trouble : troubleOf(String(error));
       if (slot.trouble.isFilter) slot.answer = undefined;
     } finally {
-      this.inFlight -= 1;
-      this.waiting.shift()?.();
+      const next = this.waiting.shift();
+      if (next) next(true);
+      else this.inFlight -= 1;
       this.changed();
     }
   }
 
-  /** Few at once, so that a page does not take all threads of a server. */
-  private async turn(signal: AbortSignal): Promise<void> {
-    if (this.inFlight >= MOST_AT_ONCE) {
-      await new Promise<void>((resolve) => {
-        this.waiting.push(resolve);
-        signal.addEventListener("abort", () => {
-          const place = this.waiting.indexOf(resolve);
-          if (place >= 0) {
-            this.waiting.splice(place, 1);
-            resolve();
-          }
-        });
-      });
+  /** Few at once, so that a page does not take all threads of a server. False if it was given up before its turn came. */
+  private turn(signal: AbortSignal): Promise<boolean> {
+    if (this.inFlight < MOST_AT_ONCE) {
+      this.inFlight += 1;
+      return Promise.resolve(true);
     }
-    this.inFlight += 1;
+    return new Promise((resolve) => {
+      this.waiting.push(resolve);
+      signal.addEventListener("abort", () => {
+        this.waiting = this.waiting.filter((each) => each !== resolve);
+        resolve(false); // too late, and no matter, if its turn has come
+      });
+    });
   }
 
   private tick(): void {
@@ -192,8 +191,8 @@ async function answerOf(url: string, signal?: AbortSignal, retries = MOST_RETRIE
   const wait = response.status === 503 ? Number(response.headers.get("Retry-After")) : 0;
   if (wait > 0 && wait <= 2 && retries > 0) {
     // Busy: a question that was given up keeps its place at the server until the store has answered.
-    await new Promise((resolve) => setTimeout(resolve, wait * 1000));
-    if (!signal?.aborted) return answerOf(url, signal, retries - 1);
+    await passed(wait * 1000, signal);
+    return answerOf(url, signal, retries - 1); // of a question that was given up it raises
   }
   let body: unknown;
   try {
@@ -211,6 +210,14 @@ async function answerOf(url: string, signal?: AbortSignal, retries = MOST_RETRIE
       isFilter,
     }),
   );
+}
+
+/** Waits so long, or until it is given up. */
+function passed(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+    signal?.addEventListener("abort", () => resolve());
+  });
 }
 
 function withoutJson(status: number): string {

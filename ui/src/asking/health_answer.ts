@@ -38,5 +38,7 @@ export interface Health {
   store: { error: string | null; name?: string; newest_ms?: number | null; lag_ms?: number | null };
   services: ServiceHealth[];
   recorder: Fact;
+  /** What all processes of the recorder have counted; null without metrics. */
+  counts: Record<string, number> | null;
   errors: string[];
 }

@@ -29,7 +29,7 @@ export function heatmapView(app: App, asked: Asked<Heatmap>) {
           @choose=${(event: CustomEvent<Rectangle | null>) => app.explore({ rectangle: event.detail })}
           @say=${(event: CustomEvent<string>) => app.say(event.detail)}
         ></chest-heatmap>
-        <p class="hint">Drag over the requests that you wonder about; a click takes the rectangle away.${
+        <p class="hint">Drag over the requests that you wonder about<span class="by-finger">, beginning sideways</span>; a click takes the rectangle away.${
           data?.overflow.some((each) => each > 0)
             ? html` Rings on top: slower than the axis, up to ${duration(data.overflow_ms)}.`
             : nothing

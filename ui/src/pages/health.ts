@@ -5,7 +5,7 @@ import type { App } from "../app";
 import type { Health, Ring, ServiceHealth, Spool } from "../asking/health_answer";
 import { panel } from "../drawing/parts";
 import { ago, bytes, count, duration, moment } from "../words/format";
-import { facts } from "./facts";
+import { type Fact, facts } from "./facts";
 
 export function healthPage(app: App) {
   const asked = app.asker.ask<Health>("health", "health");
@@ -13,7 +13,7 @@ export function healthPage(app: App) {
   return html`<h1 class="unseen">Health</h1>${panel("health", "Health", asked, body)}`;
 }
 
-function whole(app: App, { store, services, recorder, errors }: Health) {
+function whole(app: App, { store, services, recorder, counts, errors }: Health) {
   return html`
     ${errors.map((error) => html`<p class="trouble">${error}</p>`)}
     <h3>Store</h3>
@@ -28,7 +28,14 @@ function whole(app: App, { store, services, recorder, errors }: Health) {
     }
     ${services.map((service) => serviceHealth(app, service))}
     ${services.length ? nothing : html`<p class="empty">No directory of a recorder on this host: nothing waits here. Where the application runs, <code>chest status</code> tells.</p>`}
-    ${recorder ? html`<h3>The recorder of this process</h3>${facts(recorder)}` : nothing}`;
+    ${recorder ? recorderHealth(recorder, counts) : nothing}`;
+}
+
+function recorderHealth(recorder: Fact, counts: Health["counts"]) {
+  return html`<h3>The recorder of this process</h3>
+    ${counts ? nothing : html`<p class="hint">Only this process, one of those that serve the application: <code>metrics=True</code> also counts what the others record, drop and have refused.</p>`}
+    ${facts(recorder)}
+    ${counts ? html`<h3>All processes of the application</h3>${facts(counts)}` : nothing}`;
 }
 
 function serviceHealth(app: App, service: ServiceHealth) {
