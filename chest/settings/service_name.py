@@ -102,8 +102,12 @@ def _is_installed(module: str) -> bool:
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return module != "__main__"
+    kinds = ["stdlib", "platstdlib", "purelib", "platlib"]
+    if module != "__main__":
+        # A command that lies there, such as gunicorn, finds the copy of a module that installs itself as a command, too, as Bottle does.
+        kinds.append("scripts")
     paths = sysconfig.get_paths()
-    return any(Path(file).is_relative_to(paths[kind]) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return any(Path(file).is_relative_to(paths[kind]) for kind in kinds)
 
 
 def _content(cell: Any) -> object:

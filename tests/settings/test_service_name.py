@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 import types
 from functools import partial
 from pathlib import Path
@@ -114,6 +115,15 @@ def test_an_object_of_a_framework_has_the_name_of_the_package_that_holds_it(
     module.application = app
     monkeypatch.setitem(sys.modules, "market.wsgi", module)
     assert service_of(ProxyFix(app)) == "market"
+
+
+def test_the_copy_of_bottle_among_the_commands_is_the_framework_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = bottle.Bottle()
+    module: Any = types.ModuleType("market.wsgi")
+    module.application = app
+    monkeypatch.setitem(sys.modules, "market.wsgi", module)
+    monkeypatch.setattr(bottle, "__file__", str(Path(sysconfig.get_path("scripts")) / "bottle.py"))
+    assert service_of(app) == "market"
 
 
 def test_a_program_that_is_started_as_a_file_has_the_file_s_name(tmp_path: Path) -> None:

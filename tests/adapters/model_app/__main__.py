@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 import tempfile
 from pathlib import Path
 
+from chest.demo.report import typed_command
 from tests.adapters.model_app.running_shop import running_shop
 from tests.servers import HOST
 from tests.servers.postgresql import postgresql
@@ -19,14 +18,13 @@ def main() -> None:
     """Serve it until Ctrl-C or SIGTERM, also if the shell started it in the background and so with SIGINT ignored."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)
-    chest = os.path.relpath(Path(sys.executable).with_name("chest"))
     with tempfile.TemporaryDirectory(prefix="model-app-") as name, postgresql() as database, redis() as store:
         redis_url = f"redis://{HOST}:{store.port}/0"
         with running_shop(Path(name), database.new_url(), redis_url, SHOP_FLAGS="stock prices") as shop:
             print(
                 f"The shop:    http://{HOST}:{shop.server.port}/  (/items, /login: ada, lovelace; /metrics, /__heartbeat__)"
             )
-            print(f"Its records: {chest} tail {shop.environ['CHEST_URLS']}")
+            print(f"Its records: {typed_command()} tail {shop.environ['CHEST_URLS']}")
             print("Ctrl-C ends it.", flush=True)
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
