@@ -88,7 +88,7 @@ class BuildHook(BuildHookInterface[Any]):
             MODULE,
             [str(sources / "module.c")],
             include_dirs=[str(sources)],
-            extra_compile_args=["-std=c11", "-O2"],
+            extra_compile_args=["-std=c11", "-O3"],
             extra_link_args=["-Wl,-s"] if is_stripped else [],  # a fifth of the size
             libraries=["pthread", "rt", "dl"],  # before glibc 2.34 semaphores, timers and dlsym are there
         )

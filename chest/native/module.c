@@ -75,6 +75,8 @@ static const struct {
     {&name_dict, "__dict__"},
     {&name_response, "response"},
     {&name_on_close, "_on_close"},
+    {&name_callbacks, "_callbacks"},
+    {&name_gi_code, "gi_code"},
 };
 
 /* What Python says too: `chest.native.agree` refuses to import a module that says something else. */

@@ -25,7 +25,7 @@ from chest.request.selection import Selection
 from chest.request.sending import asks_for_websocket, is_end_of_a_websocket
 from chest.request.served import echoing_context, served_context
 from chest.request.served_file import said_length
-from chest.request.whole_body import whole_bytes
+from chest.request.whole_body import OF_WERKZEUG, WHOLE_KINDS, whole_bytes
 from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, put_in, value_in
 
 _COMPLETE: Final = frozenset((list, tuple))
@@ -80,7 +80,7 @@ class RequestMiddleware(FastMiddleware):
             clean_user=selection.clean_user,
             known_names=selection.sanitizer.known_names, plain_keys=selection.redaction.plain_keys, scalars=SCALARS,
             tracked=selection.tracked_names,
-            fragment=selection.sanitizer.fragment, whole_bytes=whole_bytes, tell=emitter.tell, encode=encode,
+            fragment=selection.sanitizer.fragment, whole_bytes=whole_bytes, whole_kinds=WHOLE_KINDS, of_werkzeug=OF_WERKZEUG, tell=emitter.tell, encode=encode,
             sampled=emitter.sample_rate if selection.is_sampled else None,
             last_word=emitter.last_word if selection.before_record is not None else None, tally=process.tally,
         )  # fmt: skip

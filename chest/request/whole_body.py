@@ -12,6 +12,8 @@ from typing import Any, Final
 
 WHOLE_KINDS: Final[set[type]] = set()
 """The classes of responses seen so far that return their bodies as Werkzeug's own does; an application has few."""
+OF_WERKZEUG: Final[list[Any]] = []
+"""Once such a class was seen: the class of the iterator, and the code of the generator within, for the compiled part."""
 _MOST_KINDS: Final = 256
 """An application that makes a class for each response has each judged anew."""
 _RESPONSES: Final = "werkzeug.wrappers.response"
@@ -28,25 +30,18 @@ def whole_bytes(body: Any) -> int:
         if werkzeug is None or type(body) is not werkzeug.ClosingIterator:
             return -1
         close_chunks, close = body._callbacks  # only one of them if no body is sent: HEAD, 204, 304
-        if close.__func__ is not werkzeug.Response.close:
-            return -1
-        response = close.__self__
-        chunks = response.response
-        if type(chunks) is not list and type(chunks) is not tuple:
-            return -1
-        encoded = close_chunks.__self__
+        encoded, response = close_chunks.__self__, close.__self__
         if (
-            type(encoded) is not GeneratorType
-            or encoded.gi_code is not werkzeug._iter_encoded.__code__
-            or not is_whole(response)
+            type(encoded) is GeneratorType
+            and encoded.gi_code is werkzeug._iter_encoded.__code__
+            and close.__func__ is werkzeug.Response.close
+            and is_whole(response)
+            and type(response.response) in (list, tuple)
         ):
-            return -1
-        size = 0
-        for chunk in chunks:
-            size += len(chunk) if type(chunk) is bytes else len(chunk.encode())
-        return size
+            return sum([len(chunk) if type(chunk) is bytes else len(chunk.encode()) for chunk in response.response])
     except Exception:  # noqa: BLE001 - of another release of Werkzeug's, or chunks that are no text: it is a stream
-        return -1
+        pass
+    return -1
 
 
 def is_whole(response: Any) -> bool:
@@ -62,6 +57,9 @@ def is_whole(response: Any) -> bool:
     is_known = _hands_out_as_werkzeug(kind)
     if is_known and len(WHOLE_KINDS) < _MOST_KINDS:
         WHOLE_KINDS.add(kind)
+        werkzeug = sys.modules[_RESPONSES]
+        encode = getattr(werkzeug, "_iter_encoded", None)
+        OF_WERKZEUG[:] = getattr(werkzeug, "ClosingIterator", None), getattr(encode, "__code__", None)
     return is_known
 
 

@@ -32,7 +32,7 @@ def test_each_constant_of_c_is_compared_with_the_one_in_python() -> None:
 
 def test_the_compiled_part_is_compiled_without_a_warning(tmp_path: Path) -> None:
     compiler = os.environ.get("CC", "cc").split()
-    command = [*compiler, "-std=c11", "-O2", "-fPIC", "-Wall", "-Wextra", "-Werror", "-c", str(NATIVE / "module.c")]
+    command = [*compiler, "-std=c11", "-O3", "-fPIC", "-Wall", "-Wextra", "-Werror", "-c", str(NATIVE / "module.c")]
     command += [f"-I{NATIVE}", f"-I{sysconfig.get_path('include')}", "-o", str(tmp_path / "module.o")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,8 +15,14 @@ from tests.request.test_middleware import Client
 _SIZE = "http.response.body.size"
 
 
+@pytest.fixture(autouse=True)
+def _a_response_was_seen_before() -> None:
+    """From the second one on, the compiled part knows the class."""
+    Client(Response("hello")).get()
+
+
 def _closed_with_a_variable() -> Response:
-    response = Response(["hello"])
+    response = Response("hello")
     response.call_on_close(lambda: current().update(closed=True))
     return response
 

@@ -4,6 +4,7 @@
 
 #include <Python.h>
 
+#include "request/body.h"
 #include "request/layout.h"
 #include "request/left.h"
 #include "request/metadata.h"
@@ -34,7 +35,7 @@ typedef struct {
 } Dispatch;
 
 static PyTypeObject *dispatch_type;
-static PyObject *key_proxy_fix, *name_request, *name_environ, *name_g, *name_dict, *name_response, *name_on_close;
+static PyObject *key_proxy_fix, *name_request, *name_environ, *name_g, *name_dict;
 
 /* What is known of one request before it is dispatched. */
 typedef struct {
@@ -53,14 +54,6 @@ dispatched_clear(Dispatched *found)
     Py_XDECREF(found->route);
     Py_XDECREF(found->attributes);
     Py_XDECREF(found->names);
-}
-
-/* Whether an object's class is among these; a class with a metaclass, which would be asked, is not. */
-static int
-is_of_kinds(PyObject *object, PyObject *kinds)
-{
-    PyObject *type = (PyObject *)Py_TYPE(object);
-    return Py_IS_TYPE(type, &PyType_Type) ? PySet_Contains(kinds, type) : 0;
 }
 
 /* An attribute of what a context variable holds; NULL, perhaps without an exception. */
@@ -161,26 +154,14 @@ dispatched(Dispatch *self, Dispatched *found)
     return metadata;
 }
 
-/* Whether a response of the usual kind is whole: 1 or 0; -1, perhaps without an exception, if Python has to look. */
-static int
-is_usual_and_whole(Dispatch *self, PyObject *response)
-{
-    PyObject *body = PyObject_GetAttr(response, name_response);
-    /* Of Python's own kinds: of others, one is what Werkzeug makes of an error's page, which is whole. */
-    int is_stream = body != NULL && PyIter_Check(body) && !PyType_HasFeature(Py_TYPE(body), Py_TPFLAGS_HEAPTYPE);
-    int is_list = body != NULL && PyList_CheckExact(body) && is_of_kinds(response, self->whole_kinds) == 1;
-    Py_XDECREF(body);
-    PyObject *waiting = is_list ? PyObject_GetAttr(response, name_on_close) : NULL;
-    int has_waiting = waiting == NULL || !PyList_CheckExact(waiting) || PyList_GET_SIZE(waiting) != 0;
-    Py_XDECREF(waiting);
-    return is_stream ? 0 : has_waiting ? -1 : 1;
-}
-
 /* 1, 0, or -1 with an exception that is no Exception. */
 static int
 is_whole(Dispatch *self, PyObject *response, Metadata *metadata)
 {
-    int is_complete = is_usual_and_whole(self, response);
+    int is_stream;
+    PyObject *chunks = whole_chunks(self->whole_kinds, response, &is_stream);
+    int is_complete = is_stream ? 0 : chunks == NULL ? -1 : 1;
+    Py_XDECREF(chunks);
     if (is_complete >= 0 || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))) {
         return is_complete;
     }

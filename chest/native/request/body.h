@@ -10,6 +10,8 @@
 #define WERKZEUG_ITERATOR "ClosingIterator"
 #define MOST_DIGITS 18 /* of a length that can be counted in 64 bits */
 
+static PyObject *name_response, *name_on_close, *name_callbacks, *name_gi_code;
+
 /* Bytes in a list or tuple, as far as they are any: of others the server says so. -1 for what is no Exception. */
 static Py_ssize_t
 bytes_in(PyObject *body)
@@ -91,12 +93,83 @@ is_served_file(PyObject *body, PyObject *environ)
     return is_file;
 }
 
-/* By `whole_body.whole_bytes`; what cannot be judged, as where the stack has no room left, is a stream. */
+/* Whether an object's class is among these; a class with a metaclass, which would be asked, is not. */
+static int
+is_of_kinds(PyObject *object, PyObject *kinds)
+{
+    PyObject *type = (PyObject *)Py_TYPE(object);
+    return Py_IS_TYPE(type, &PyType_Type) ? PySet_Contains(kinds, type) : 0;
+}
+
+/* The chunks of a response of Werkzeug's whose class is known to return its body as Werkzeug's own does, if it is whole: a new
+ * reference; NULL, perhaps with an exception, if not. Then it is known to be a stream, or Python has to look. */
+static PyObject *
+whole_chunks(PyObject *whole_kinds, PyObject *response, int *is_stream)
+{
+    PyObject *body = PyObject_GetAttr(response, name_response);
+    /* Of Python's own kinds: of others, one is what Werkzeug makes of an error's page, which is whole. */
+    *is_stream = body != NULL && PyIter_Check(body) && !PyType_HasFeature(Py_TYPE(body), Py_TPFLAGS_HEAPTYPE);
+    int is_list = body != NULL && PyList_CheckExact(body) && is_of_kinds(response, whole_kinds) == 1;
+    PyObject *waiting = is_list ? PyObject_GetAttr(response, name_on_close) : NULL;
+    if (waiting == NULL || !PyList_CheckExact(waiting) || PyList_GET_SIZE(waiting) != 0) {
+        Py_CLEAR(body);
+    }
+    Py_XDECREF(waiting);
+    return body;
+}
+
+/* The response of such a class that a body of Werkzeug's is of, unchanged; a new reference, or NULL, perhaps with an exception. */
+static PyObject *
+response_of(FastMiddleware *self, PyObject *body)
+{
+    PyObject *known = self->of_werkzeug, *callbacks = PyObject_GetAttr(body, name_callbacks), *response = NULL;
+    if (callbacks != NULL && PyList_CheckExact(callbacks) && PyList_GET_SIZE(callbacks) == 2 && PyList_GET_SIZE(known) == 2
+        && (PyObject *)Py_TYPE(body) == PyList_GET_ITEM(known, 0)) {
+        PyObject *close_chunks = PyList_GET_ITEM(callbacks, 0), *close = PyList_GET_ITEM(callbacks, 1);
+        PyObject *chunks = PyCFunction_Check(close_chunks) ? PyCFunction_GET_SELF(close_chunks) : NULL;
+        PyObject *code = chunks != NULL && PyGen_CheckExact(chunks) ? PyObject_GetAttr(chunks, name_gi_code) : NULL;
+        response = code != NULL && code == PyList_GET_ITEM(known, 1) && PyMethod_Check(close) ? Py_NewRef(PyMethod_GET_SELF(close)) : NULL;
+        PyObject *own = response != NULL && is_of_kinds(response, self->whole_kinds) == 1
+                            ? PyObject_GetAttr((PyObject *)Py_TYPE(response), name_close)
+                            : NULL;
+        if (own == NULL || own != PyMethod_GET_FUNCTION(close)) {
+            Py_CLEAR(response);
+        }
+        Py_XDECREF(own);
+        Py_XDECREF(code);
+    }
+    Py_XDECREF(callbacks);
+    return response;
+}
+
+/* `whole_body.whole_bytes` of a body of the usual kind; -2, perhaps with an exception, if Python has to look. */
+static Py_ssize_t
+usual_bytes(FastMiddleware *self, PyObject *body)
+{
+    int is_stream = 0;
+    PyObject *response = response_of(self, body);
+    PyObject *chunks = response == NULL ? NULL : whole_chunks(self->whole_kinds, response, &is_stream);
+    Py_ssize_t bytes = is_stream ? -1 : chunks == NULL ? -2 : 0;
+    for (Py_ssize_t i = 0; bytes >= 0 && i < PyList_GET_SIZE(chunks); i++) {
+        PyObject *chunk = PyList_GET_ITEM(chunks, i);
+        bytes = PyBytes_CheckExact(chunk) ? bytes + PyBytes_GET_SIZE(chunk) : -2;
+    }
+    Py_XDECREF(chunks);
+    Py_XDECREF(response);
+    return bytes;
+}
+
+/* What cannot be judged, as where the stack has no room left, is a stream. */
 static Py_ssize_t
 werkzeug_bytes(FastMiddleware *self, PyObject *body)
 {
+    Py_ssize_t bytes = usual_bytes(self, body);
+    if (bytes != -2 || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))) {
+        return bytes;
+    }
+    PyErr_Clear(); /* Python finds it out again */
     PyObject *answer = PyObject_CallOneArg(self->whole_bytes, body);
-    Py_ssize_t bytes = answer == NULL ? -2 : PyLong_AsSsize_t(answer);
+    bytes = answer == NULL ? -2 : PyLong_AsSsize_t(answer);
     Py_XDECREF(answer);
     if (PyErr_Occurred()) {
         if (!PyErr_ExceptionMatches(PyExc_Exception)) {

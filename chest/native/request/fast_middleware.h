@@ -98,7 +98,7 @@ fast_middleware_call(FastMiddleware *self, PyObject *args, PyObject *kwargs)
     do(app) do(in_flight) do(request_ids) do(record_ids) do(context_class)            \
         do(finished_context) do(unrecorded_context) do(metadata_class) do(stream_class) do(sized_stream_class) do(namespace) do(excludes) \
             do(excluded_paths) do(header_key) do(known_names) do(plain_keys) do(scalars) do(tracked) do(offer) do(emitter) do(current)               \
-                do(accepted) do(trace_of) do(clean_path) do(clean_route) do(clean_id) do(clean_user) do(fragment) do(whole_bytes) do(tell) do(encode)   \
+                do(accepted) do(trace_of) do(clean_path) do(clean_route) do(clean_id) do(clean_user) do(fragment) do(whole_bytes) do(whole_kinds) do(of_werkzeug) do(tell) do(encode)   \
                     do(sampled) do(last_word) do(tally)
 
 static int
@@ -145,7 +145,7 @@ are_fit(const FastMiddleware *parts)
         || !PyType_IsSubtype((PyTypeObject *)parts->stream_class, stream_type) || !PyType_Check(parts->sized_stream_class)
         || !PyType_IsSubtype((PyTypeObject *)parts->sized_stream_class, stream_type)
         || !PyFrozenSet_CheckExact(parts->excluded_paths) || !PyUnicode_CheckExact(parts->header_key)
-        || !(parts->tally == Py_None || PyObject_TypeCheck(parts->tally, tally_type)) || !PySet_Check(parts->known_names) || !PySet_Check(parts->plain_keys)
+        || !(parts->tally == Py_None || PyObject_TypeCheck(parts->tally, tally_type)) || !PySet_Check(parts->known_names) || !PySet_Check(parts->plain_keys) || !PySet_Check(parts->whole_kinds) || !PyList_CheckExact(parts->of_werkzeug)
         || !PyDict_CheckExact(parts->scalars) || !PyContextVar_CheckExact(parts->current)
         || !(parts->tracked == Py_None || PyFrozenSet_CheckExact(parts->tracked) || PyDict_CheckExact(parts->tracked))) {
         PyErr_SetString(PyExc_TypeError, "a part of the fast path is of another type");

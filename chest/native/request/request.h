@@ -56,6 +56,8 @@ typedef struct {
     PyObject *clean_user;
     PyObject *fragment;
     PyObject *whole_bytes;
+    PyObject *whole_kinds;
+    PyObject *of_werkzeug;
     PyObject *tell;
     PyObject *encode;
     PyObject *sampled;   /* None if every request is kept */
