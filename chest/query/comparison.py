@@ -18,8 +18,8 @@ from chest.query.typed import duration_ns
 
 __all__ = ["Compared", "compare"]
 
-_PERCENTILE_SECONDS: Final = 0.5
-"""How long the percentile of ``slower_than`` may take: some 500,000 records are counted in that time, which says it to the bucket."""
+_PERCENTILE_SECONDS: Final = 0.25
+"""How long the percentile of ``slower_than`` may take: some 250,000 records are counted in that time, which says it to the bucket."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ __all__ = ["Band", "Heatmap", "OverTime", "TimeRow", "heatmap", "over_time"]
 
 _MOST_RELEASES: Final = 50
 """Told apart, for the marks; the smallest beyond are put together."""
-_MOST_FOLDED: Final = 200
+_MOST_FOLDED: Final = 2000
 """With more columns the releases are counted by themselves: together with them there would be too many cells."""
 _MOST_ROWS: Final = 20_000
 """Steps times groups; beyond, fewer groups are told apart."""
@@ -126,11 +126,11 @@ def over_time(
         group = cell.group if meant else ()
         return (_class_text(cell.status_class), *group) if has_class else group
 
-    sizes = counted(cube.cells, group_of)
-    ranked = sorted(sizes, key=lambda group: sizes[group].requests, reverse=True) or (
-        [] if names or has_class else [()]
-    )
     by_place = counted(cube.cells, lambda cell: (cell.column, group_of(cell)))
+    sizes: defaultdict[Group, float] = defaultdict(float)
+    for (_, group), counts in by_place.items():
+        sizes[group] += counts.requests
+    ranked = sorted(sizes, key=sizes.__getitem__, reverse=True) or ([] if names or has_class else [()])
     rows = [
         _time_row(question, width, place, group, by_place.get((place, group)) or Counts())
         for place in places
