@@ -24,7 +24,9 @@ _FIELDS: Final = (Name("field", "error"), Name("field", "status"), Name("field",
 _GROUPS: Final = 3000
 _MOST_MARKS: Final = 20
 _LOOKED_AT: Final = 1000
-"""Records of a new value that are read for the times at which it was first and last seen."""
+"""Records of a value in a column of time that are read for the times at which it was first and last seen."""
+_COLUMNS: Final = 60
+"""Into which the time since then is divided, to tell when a value was seen."""
 _COUNTING_SHARE: Final = 0.8
 """Of the budget, for telling which values are new; the rest is for when they were seen."""
 _DAY_NS: Final = 86_400 * 10**9
@@ -36,9 +38,9 @@ class NewValue(NamedTuple):
     name: str
     value: str
     first_ns: int
-    """When the first request with it began, in Unix time."""
+    """When the first request with it began, in Unix time; if the budget ended, to a sixtieth of the time since then."""
     last_ns: int
-    """When the last one began."""
+    """When the last one began, likewise."""
     requests: float
     """How many have it since then: sampling undone."""
 
@@ -54,7 +56,7 @@ class News(Answer):
     :param names: what was looked at, as a person types it.
     :param values: the new ones.
     :param before: how many of the records that were looked through are older than ``since_ns``; with none everything is new.
-    :param left_out: values that may be new and are not among them, since they are beyond the limit or the budget was over.
+    :param left_out: values that may be new and are not among them: they are beyond the limit, or the budget ended before it was told.
     """
 
     since_ns: int
@@ -176,19 +178,36 @@ def _fresh(cube: Cube, position: int) -> list[tuple[str, Counts]]:
 def _seen_of(
     question: Question, name: Name, fresh: Sequence[tuple[str, Counts]], since_ns: int, limit: int, *, is_checked: bool
 ) -> tuple[list[NewValue], int]:
-    """The new values of one name with their times, and how many are left out: beyond the limit, or when the budget is over.
+    """The new values of one name with their times, and how many are left out.
+
+    One more cube tells in which column of time each was first and last seen; what is then looked at is as short as a column.
 
     :param is_checked: leave out those that were there before: the cube has put groups together, and may have forgotten them.
     """
     found: list[NewValue] = []
-    for place, (value, counts) in enumerate(fresh):
-        if len(found) == limit or time.monotonic() >= question.deadline:
-            return found, len(fresh) - place
-        if is_checked and _is_old(question, name, value, since_ns):
+    left_out = max(0, len(fresh) - limit)
+    step = Step(since_ns, max(1, -(-(question.end_ns - since_ns) // _COLUMNS)))
+    columns = _columns_of(question, name, step) if fresh else {}
+    for value, counts in fresh[:limit]:
+        is_over = time.monotonic() >= question.deadline
+        if is_checked and (is_over or _is_old(question, name, value, since_ns)):
+            left_out += is_over
             continue
-        times = _seen(question, name, value, since_ns)
-        found.append(NewValue(label_of(name), value, min(times), max(times), counts.requests))
-    return found, 0
+        within = (step, *columns[value]) if value in columns else (Step(since_ns, step.width_ns * _COLUMNS), 0, 0)
+        first_ns, last_ns = _seen(question, name, value, *within)
+        found.append(NewValue(label_of(name), value, first_ns, last_ns, counts.requests))
+    return found, left_out
+
+
+def _columns_of(question: Question, name: Name, step: Step) -> dict[str, tuple[int, int]]:
+    """The first and the last column of time with each value; of values that the cube has put together, none."""
+    cube = replace(question, query=replace(question.query, since_ns=step.begin_ns)).cube((name,), step, _GROUPS)
+    found: dict[str, tuple[int, int]] = {}
+    for cell in cube.cells:
+        if cell.group is not OTHERS and (value := cell.group[0]) is not None:
+            first, last = found.get(value, (cell.column, cell.column))
+            found[value] = min(first, cell.column), max(last, cell.column)
+    return found
 
 
 def _is_old(question: Question, name: Name, value: str, since_ns: int) -> bool:
@@ -197,14 +216,24 @@ def _is_old(question: Question, name: Name, value: str, since_ns: int) -> bool:
     return bool(question.chest.latest(query, limit=1, seconds=question.seconds_left()).records)
 
 
-def _seen(question: Question, name: Name, value: str, since_ns: int) -> list[int]:
-    """When requests with this value began that have come since then: the latest, and the first unless the latest are all."""
-    query = replace(question.query, since_ns=since_ns)
-    latest = question.chest.latest(_only(query, name, value), limit=_LOOKED_AT, seconds=question.seconds_left())
-    times = [stored.record.time_ns for stored in latest.records]
-    if len(times) == _LOOKED_AT:
-        times += _times(question, query, name, value)
-    return times or [since_ns]
+def _seen(question: Question, name: Name, value: str, step: Step, first: int, last: int) -> tuple[int, int]:
+    """When the first and the last request with this value began, of these columns; the columns' ends if the budget is over."""
+    begin_ns, end_ns = step.begin_ns + first * step.width_ns, step.begin_ns + (last + 1) * step.width_ns
+    times = begin_ns, min(end_ns, question.end_ns) - 1
+    if time.monotonic() >= question.deadline:
+        return times
+    query = _within(question.query, begin_ns, begin_ns + step.width_ns)
+    begun = _times(question, query, name, value)
+    if first == last and len(begun) < _LOOKED_AT:
+        return min(begun, default=times[0]), max(begun, default=times[1])
+    query = _only(_within(question.query, end_ns - step.width_ns, end_ns), name, value)
+    latest = question.chest.latest(query, limit=_LOOKED_AT, seconds=question.seconds_left())
+    ended = [stored.record.time_ns for stored in latest.records]
+    return min(begun, default=times[0]), max(ended, default=times[1])
+
+
+def _within(query: Query, begin_ns: int, end_ns: int) -> Query:
+    return replace(query, since_ns=begin_ns, until_ns=end_ns if query.until_ns is None else min(end_ns, query.until_ns))
 
 
 def _times(question: Question, query: Query, name: Name, value: str) -> list[int]:

@@ -33,14 +33,18 @@ _WIDTHS_SECONDS: Final = (
     1_209_600, 2_419_200,
 )  # fmt: skip
 """Of columns of time: what a clock or a calendar divides by."""
+_LONGEST_NS: Final = 60 * _WIDTHS_SECONDS[-1] * _SECOND_NS
+"""Almost five years. A person who gives a longer time range, such as since=1970-01-01, means all records there are."""
 
 
 @dataclass(frozen=True)
 class Question:
     """What is asked of which chest.
 
-    :param begin_ns: where the time range begins: as asked, else with the first record.
-    :param end_ns: where it ends: as asked, else now if a begin was asked for, else behind the last record.
+    :param begin_ns: where the time range begins: as asked, else with the first record; of a range of five years and more with
+        the first record in it.
+    :param end_ns: where it ends: as asked, else now if a begin was asked for, else behind the last record; of such a long range
+        behind the last record in it.
     :param deadline: when the budget ends, by ``time.monotonic()``.
     """
 
@@ -117,12 +121,14 @@ def asked(source: Source, filter: Filter, seconds: float | None) -> Iterator[Que
     with nullcontext(source) if isinstance(source, ReadableChest) else _opened(source) as chest:
         now_ns = time.time_ns()
         begin_ns, end_ns = query.since_ns, query.until_ns
-        if begin_ns is None or (end_ns is None and begin_ns >= now_ns):
+        if end_ns is None and begin_ns is not None and begin_ns < now_ns:
+            end_ns = now_ns
+        if begin_ns is None or end_ns is None or end_ns - begin_ns > _LONGEST_NS:
             first_ns, last_ns = chest.time_range(query) or (begin_ns or now_ns, begin_ns or now_ns)
             begin_ns = first_ns if begin_ns is None else begin_ns
             end_ns = last_ns + 1 if end_ns is None else end_ns
-        elif end_ns is None:
-            end_ns = now_ns
+            if end_ns - begin_ns > _LONGEST_NS:
+                begin_ns, end_ns = max(begin_ns, first_ns), min(end_ns, last_ns + 1)
         yield Question(chest, query, begin_ns, max(end_ns, begin_ns + 1), deadline)
 
 

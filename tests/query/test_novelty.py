@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chest.chests.asking.latest import Latest
+from chest.chests.asking.following import Following
 from chest.chests.contract import ReadableChest
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
@@ -101,22 +101,30 @@ def test_the_heatmap_has_the_same_marks_and_counts_each_request_once(chest: Read
     assert heatmap(chest, "release=2").releases == ()
 
 
-def test_the_budget_ends_the_search_for_times_and_what_is_left_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_the_budget_ends_all_that_is_new_is_told_with_times_as_exact_as_a_column(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     chest = MemoryChest()
     chest.write([make_record(time_ns=_time_ns(0), variables={"id": -1})])
-    chest.write([make_record(time_ns=_time_ns(70), variables={"id": place}) for place in range(500)])
-    latest = chest.latest
+    chest.write([make_record(time_ns=_time_ns(70.1), variables={"id": place}) for place in range(500)])
+    chest.write([make_record(time_ns=_time_ns(119.9), variables={"id": -1})])
+    following = chest.following
 
-    def slow(*args: Any, **options: Any) -> Latest:
-        time.sleep(0.02)
-        return latest(*args, **options)
+    def slow(*args: Any, **options: Any) -> Following:
+        time.sleep(0.05)
+        return following(*args, **options)
 
-    monkeypatch.setattr(chest, "latest", slow)
+    monkeypatch.setattr(chest, "following", slow)
     begin = time.monotonic()
-    answer = news(chest, since=_NEW, names="id", limit=1000, seconds=1)
-    assert time.monotonic() - begin < 5  # each of them: 10 s
-    assert len(answer.values) + answer.left_out == 500
-    assert answer.left_out > 0
+    answer = news(chest, since=_NEW, names="var.id", limit=1000, seconds=3)
+    assert time.monotonic() - begin < 15  # each of them: 25 s
+    assert (len(answer.values), answer.left_out) == (500, 0)
+    exact = [value for value in answer.values if value.first_ns == value.last_ns == _time_ns(70.1)]
+    rest = [value for value in answer.values if value not in exact]
+    assert exact
+    assert rest
+    for value in rest:
+        assert value.first_ns <= _time_ns(70.1) <= value.last_ns < value.first_ns + _MINUTE_NS
 
 
 def test_a_value_that_was_there_before_is_not_new_however_many_values_there_are() -> None:
