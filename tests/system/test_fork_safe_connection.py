@@ -185,22 +185,22 @@ def test_many_threads_may_write_by_one_chest(chest: SQLiteChest) -> None:
     assert len(chest.read()) == 4 * 20 * 3
 
 
-def _insert(chest: SQLiteChest, connection: Any) -> None:
+def _insert(connection: Any) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    insert(connection, chest._table, STORED_COLUMNS, rows_of([make_record()], "now"))
+    insert(connection, "chest_records", STORED_COLUMNS, rows_of([make_record()], "now"))
 
 
 def test_what_a_use_did_not_commit_is_undone(chest: SQLiteChest, execute: Execute) -> None:
     chest.open()
     with chest.writing.use() as connection:
-        _insert(chest, connection)
+        _insert(connection)
     assert execute("SELECT count(*) FROM chest_records") == [(0,)]
 
 
 def test_an_interrupted_use_leaves_no_lock_behind(chest: SQLiteChest, execute: Execute) -> None:
     chest.open()
     with pytest.raises(KeyboardInterrupt), chest.writing.use() as connection:  # noqa: PT012 - the interrupt comes in it
-        _insert(chest, connection)
+        _insert(connection)
         raise KeyboardInterrupt
     execute("DELETE FROM chest_records")
     chest.write([make_record()])

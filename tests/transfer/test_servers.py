@@ -13,7 +13,10 @@ from sqlalchemy.pool import NullPool
 
 from chest.chests.memory import MemoryChest
 from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.dialect import database_of
+from chest.chests.sql.schema import record_table
 from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.chests.sql.url import SQLTarget
 from chest.record.record import Record
 from chest.transfer import Retention, Transfer
 from tests.servers.database import DatabaseServer
@@ -45,14 +48,15 @@ def theirs(url: str, chest: SQLChest) -> Iterator[Connection]:
         yield connection
 
 
-def _insert(connection: Connection, chest: SQLChest, record: Record) -> None:
-    connection.execute(insert(chest._table).values(**record._asdict(), stored_at=datetime.now(UTC)))
+def _insert(connection: Connection, url: str, record: Record) -> None:
+    table = record_table("chest_records", database_of(SQLTarget.of(url)), has_request_id_index=False)
+    connection.execute(insert(table).values(**record._asdict(), stored_at=datetime.now(UTC)))
 
 
 def test_what_another_program_commits_late_is_found_and_nothing_is_sent_twice(
-    chest: SQLChest, theirs: Connection, log: LogChest
+    url: str, chest: SQLChest, theirs: Connection, log: LogChest
 ) -> None:
-    _insert(theirs, chest, make_record(path="late"))
+    _insert(theirs, url, make_record(path="late"))
     chest.write([make_record(path="early")])
     Transfer(chest, log).run()
     assert log.paths == ["early"]

@@ -18,8 +18,10 @@ from chest.chests.mongodb.documents import filter_of
 from chest.chests.query import Query
 from chest.chests.registry import open_chest
 from chest.chests.sql.asking.conditions import where_of
-from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.dialect import database_of
+from chest.chests.sql.schema import record_table
 from chest.chests.sql.sqlite.asking import SQLITE_WORDS
+from chest.chests.sql.url import SQLTarget
 from chest.chests.upkeep import VariableIndexes
 from chest.errors import SettingsError
 from chest.query import name_of, parse
@@ -204,9 +206,9 @@ def _sqlite_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
 
 
 def _postgresql_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
-    assert isinstance(chest, SQLChest)
-    where = where_of(query, chest._database.words)
-    with chest._database.connect_to_write() as connection:
+    database = database_of(SQLTarget.of(url))
+    where = where_of(query, database.words)
+    with database.connect_to_write() as connection:
         connection.exec_driver_sql("ANALYZE chest_records")
         text = f"EXPLAIN SELECT * FROM chest_records WHERE {where.text} AND seq > 0 ORDER BY seq LIMIT 100"
         rows = connection.exec_driver_sql(text, where.values).fetchall()
@@ -214,9 +216,10 @@ def _postgresql_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
 
 
 def _mysql_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
-    assert isinstance(chest, SQLChest)
-    with chest._database.connect_to_read() as connection:
-        where = where_of(query, chest._database.words_on(connection, chest._table))
+    database = database_of(SQLTarget.of(url))
+    with database.connect_to_read() as connection:
+        table = record_table("chest_records", database, has_request_id_index=False)
+        where = where_of(query, database.words_on(connection, table))
         text = f"EXPLAIN SELECT * FROM chest_records WHERE {where.text} AND seq > 0 ORDER BY seq LIMIT 100"
         row = connection.exec_driver_sql(text, where.values).mappings().one()
     return str(row["key"]).startswith("chest_key_")

@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.dialect import database_of
+from chest.chests.sql.url import SQLTarget
 from tests.servers.database import DatabaseServer
 
 
@@ -36,7 +38,7 @@ def chest(url: str) -> Iterator[SQLChest]:
 @pytest.fixture
 def execute(url: str) -> Callable[[str], list[tuple[Any, ...]]]:
     """Some other program that uses the database: runs one statement on a connection of its own."""
-    database = SQLChest(url)._database
+    database = database_of(SQLTarget.of(url))
 
     def run(statement: str) -> list[tuple[Any, ...]]:
         with database.connect_to_write() as connection:

@@ -13,6 +13,7 @@ import pytest
 from chest.chests.query import Query
 from chest.chests.sql.chest import SQLChest
 from chest.chests.sql.columns import STORED_COLUMNS
+from chest.chests.sql.url import SQLTarget
 from tests.fixtures.left import RELEASES, records_of, same_fields
 from tests.servers.database import DatabaseServer
 from tests.support import make_record
@@ -136,12 +137,14 @@ def test_a_user_whose_rights_leave_out_a_new_column_writes_without_it_and_is_tol
 
 
 @on_mysql
-def test_changing_the_table_leaves_the_sessions_timeout_for_locks_as_it_was(chest: SQLChest, execute: Execute) -> None:
+def test_changing_the_table_leaves_the_sessions_timeout_for_locks_as_it_was(
+    url: str, chest: SQLChest, execute: Execute
+) -> None:
     make_table_without(chest, execute, "status")
     chest.open()
     with chest.writing.use() as connection:
         timeout_seconds = connection.exec_driver_sql("SELECT @@SESSION.lock_wait_timeout").scalar()
-    assert timeout_seconds == chest._database.target.timeout_seconds
+    assert timeout_seconds == SQLTarget.of(url).timeout_seconds
 
 
 @everywhere

@@ -11,6 +11,8 @@ from sqlalchemy import inspect
 from sqlalchemy.engine import make_url
 
 from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.dialect import database_of
+from chest.chests.sql.url import SQLTarget
 from chest.testing.records import make_record
 from tests.servers.database import DatabaseServer
 
@@ -47,7 +49,7 @@ def test_on_a_large_table_the_statement_to_run_is_logged_once_and_records_are_st
         assert _indexed(chest) == []
         statement = _statement(caplog)
         assert "the table is large" in caplog.text
-        _run_alone(chest, statement)
+        _run_alone(url, statement)
         assert _indexed(chest) == ["chest_records_request_id"]
     caplog.clear()
     with SQLChest(f"{url}?index=request_id") as chest:
@@ -56,9 +58,9 @@ def test_on_a_large_table_the_statement_to_run_is_logged_once_and_records_are_st
         assert len(chest.read()) == 14
 
 
-def _run_alone(chest: SQLChest, statement: str) -> None:
+def _run_alone(url: str, statement: str) -> None:
     """As an operator does, in no transaction."""
-    with chest._database.connect_to_write() as connection:
+    with database_of(SQLTarget.of(url)).connect_to_write() as connection:
         driver: Any = connection.connection.driver_connection
         connection.rollback()
         if "CONCURRENTLY" in statement:

@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 
 from chest.chests.contract import Query
 from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.dialect import database_of
+from chest.chests.sql.url import SQLTarget
 from chest.errors import ChestUnavailable, RecordRejected, SchemaMismatch
 from chest.system.threads import is_readable
 from chest.testing.records import make_record
@@ -129,10 +131,11 @@ def test_an_error_shows_neither_values_nor_secrets(chest: SQLChest, execute: Exe
 @everywhere
 def test_a_writer_waits_for_its_turn_and_not_for_longer_than_said(server: DatabaseServer, url: str) -> None:
     # Rows have their numbers before they can be seen: beside an open transaction another would show higher ones first.
+    database = database_of(SQLTarget.of(url))
     with SQLChest(url) as first, SQLChest(f"{url}?timeout_seconds=1") as second:
         first.open()
         second.open()
-        with first.writing.use() as connection, first._database.exclusive_write(connection, "chest_records"):
+        with first.writing.use() as connection, database.exclusive_write(connection, "chest_records"):
             with pytest.raises(ChestUnavailable):
                 second.write([make_record()])
             connection.commit()

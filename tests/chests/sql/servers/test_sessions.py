@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.dialect import database_of
+from chest.chests.sql.url import SQLTarget
 from chest.errors import ChestUnavailable
 from chest.testing.records import make_record
 from tests.servers.database import DatabaseServer
@@ -81,6 +83,7 @@ def test_what_is_pinned_ends_with_the_transaction(chest: SQLChest, execute: Exec
 def test_writers_with_another_search_path_take_turns_on_the_same_table(
     url: str, url_of_user: UrlOfUser, execute: Execute
 ) -> None:
+    database = database_of(SQLTarget.of(url))
     with SQLChest(f"{url}?timeout_seconds=10") as chest:
         chest.open()
         other_url = url_of_user("ALL ON chest_records", "USAGE ON SEQUENCE chest_records_seq_seq")
@@ -88,7 +91,7 @@ def test_writers_with_another_search_path_take_turns_on_the_same_table(
         execute(f"CREATE SCHEMA {user} AUTHORIZATION {user}")
         with SQLChest(f"{other_url}?timeout_seconds=0.5") as other:
             other.write([make_record()])
-            with chest.writing.use() as connection, chest._database.exclusive_write(connection, "chest_records"):
+            with chest.writing.use() as connection, database.exclusive_write(connection, "chest_records"):
                 with pytest.raises(ChestUnavailable):
                     other.write([make_record()])
                 connection.commit()
