@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import signal
+import ssl
 import tempfile
 from collections.abc import Iterator
 
@@ -34,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "chest", deadline=None, max_examples=examples(100), suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
     hypothesis.settings.load_profile("chest")
+    # Each connection of PyMySQL's reads the system's certificates, which takes longer than to connect; no server of a test has one of them.
+    ssl.SSLContext.load_default_certs = lambda *_: None  # type: ignore[method-assign]
     os.environ.pop("COLUMNS", None)  # of pytest-xdist's workers, as if they had a terminal
     # What a test leaves where a user's files are goes with the run, also what a process leaves that a test starts.
     _home.append(tempfile.mkdtemp(prefix="chest-tests-home-"))

@@ -7,15 +7,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
-
-import pytest
+from typing import TYPE_CHECKING, Any, Final
 
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.recorder.part_records import UnrecordedProcess
 from chest.ring.line import Resource
 from chest.testing import records
+
+if TYPE_CHECKING:  # many processes that tests start import this module, and pytest takes longer than all else of theirs
+    import pytest
 
 IS_QUICK: Final = "QUICK_TESTS" in os.environ
 """True in ``make quick``: the compiled implementation alone, and fewer examples of what Hypothesis makes up."""

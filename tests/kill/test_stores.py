@@ -21,11 +21,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from chest import ChestMiddleware, Recorder
 from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.delivery.spool.file import SpoolFile
 from chest.delivery.spool.place import spool_path
+from tests.kill.shop import Shop
 from tests.processes import run_python
 from tests.servers.database import PASSWORD, USER, DatabaseServer
 from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
@@ -40,44 +40,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chest.delivery.spool_policy.SPOOL_SOON_SECONDS", 0.2)
     monkeypatch.setattr("chest.delivery.own_ring.ADOPT_EVERY_SECONDS", 0.2)
     monkeypatch.setattr("chest.delivery.backoff.LONGEST_WAIT_SECONDS", 0.5)
-
-
-class Shop:
-    """An application with a recorder, asked from this thread as a server asks it."""
-
-    def __init__(self, directory: Path, *chests: Any, **options: Any) -> None:
-        options = {"service": "shop", "directory": directory, "flush_seconds": 0.02, "ring_bytes": 1 << 20, **options}
-        self.recorder = Recorder(chests, **options)
-        self.app = ChestMiddleware(self._answer, recorder=self.recorder)
-        self.asked: list[str] = []
-
-    @staticmethod
-    def _answer(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
-        environ["chest.context"]["user_id"] = "123"
-        start_response("200 OK", [])
-        return [b"done"]
-
-    def ask(self, count: int = 1, pause: float = 0.0) -> list[int]:
-        """Make requests; how many nanoseconds each took."""
-        took = []
-        for _ in range(count):
-            request_id = f"r{len(self.asked)}"
-            environ = {"PATH_INFO": "/", "REQUEST_METHOD": "GET", "HTTP_X_REQUEST_ID": request_id}
-            begin = time.perf_counter_ns()
-            self.app(environ, lambda *_: lambda data: None)  # type: ignore[arg-type,return-value]
-            took.append(time.perf_counter_ns() - begin)
-            self.asked.append(request_id)
-            if pause:
-                time.sleep(pause)
-        return took
-
-    def failures(self) -> int:
-        """How often a write failed."""
-        return sum(self.recorder.stats().get("failed_writes", {}).values())
-
-    def spooled(self) -> int:
-        """How many records were put on disk."""
-        return sum(self.recorder.stats().get("spooled", {}).values())
 
 
 @pytest.fixture
@@ -337,7 +299,7 @@ def test_with_every_store_blackholed_the_process_ends_in_time_and_the_next_one_d
     code = """
         import sys, time
         from pathlib import Path
-        from tests.kill.test_stores import Shop
+        from tests.kill.shop import Shop
         shop = Shop(Path(sys.argv[1]), *sys.argv[2:], shutdown_seconds=1)
         shop.ask(300)
         time.sleep(0.5)  # the exporter is inside the stores by now, or will be

@@ -25,7 +25,7 @@ LONGEST_SECONDS = 6.0
 _ENDING = """
     import os, sys, threading, time
     from pathlib import Path
-    from tests.kill.test_stores import Shop
+    from tests.kill.shop import Shop
 
     threading.stack_size(1 << 47)  # more than any process can have: the system refuses the thread
     try:
