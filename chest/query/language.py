@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Final
 
 from chest.chests.query import EVERYTHING, Query
@@ -27,6 +28,8 @@ _OPERATOR: Final = re.compile(r"[=!<>~]+")
 _BARE: Final = re.compile(r"[^\s,]*")
 _OTHER_SPELLINGS: Final = {"==": "=", "<>": "!=", "=~": "~", "~=": "~", "=<": "<=", "=>": ">=", "!": "!=", "=!": "!="}
 _JSON: Final = json.JSONDecoder()
+_MOST_NESTED: Final = 200
+"""Lists and objects in each other: interpreters differ in how many they can read."""
 
 
 def parse(text: str | Sequence[str]) -> Query:
@@ -123,19 +126,20 @@ class _Parser:
 
     def _value(self) -> Value:
         begin = self._position
+        may_be_json = self._text.startswith(("[", "{"), begin)
+        if may_be_json and _nesting(self._text[begin:]) > _MOST_NESTED:
+            raise self._error(begin, "this is nested too deeply to be read")
         try:
             if self._text.startswith('"', begin):
                 text, self._position = json.decoder.scanstring(self._text, begin + 1, False)  # type: ignore[attr-defined]
                 return Value(text, True, begin)
-            if self._text.startswith(("[", "{"), begin):
+            if may_be_json:
                 _, self._position = _JSON.raw_decode(self._text, begin)
                 return Value(self._text[begin : self._position], True, begin)
         except ValueError:
             if self._text[begin] == '"':
                 raise self._error(begin, 'this " has no end; a " in a value is written \\"') from None
             self._position = begin  # a text that begins like JSON
-        except RecursionError:
-            raise self._error(begin, "this is nested too deeply to be read") from None
         return Value(self._take(self._bare), False, begin)
 
     def _take(self, pattern: re.Pattern[str]) -> str:
@@ -165,3 +169,8 @@ class _Parser:
 
     def _error(self, position: int, reason: str, suggestion: str | None = None) -> FilterError:
         return FilterError(self._text, position, reason, suggestion)
+
+
+def _nesting(text: str) -> int:
+    """At most so many lists and objects lie in each other in this text."""
+    return max(accumulate((each in "[{") - (each in "]}") for each in text))

@@ -14,7 +14,9 @@ from chest.errors import MissingDependencyError
 @pytest.mark.parametrize("name", chest.chests.__all__)
 def test_a_name_is_exported_as_what_it_is_called(name: str) -> None:
     exported = getattr(chest.chests, name)
-    assert getattr(exported, "__name__", name) == name
+    assert (
+        name == "Cursor" or exported.__name__ == name
+    )  # which is a union: it has no name, or another one from 3.14 on
     assert name in dir(chest.chests)
 
 

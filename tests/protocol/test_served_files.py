@@ -62,11 +62,13 @@ def _app(body: Any) -> Any:
 
 
 def test_a_file_that_cannot_be_closed_is_recorded_and_its_error_raised() -> None:
-    class Broken(io.BytesIO):
+    class Broken:
+        read = io.BytesIO(b"content").read
+
         def close(self) -> None:
             raise OSError("the disk is gone")
 
-    app = Recorded(_app(FileWrapper(Broken(b"content"))))
+    app = Recorded(_app(FileWrapper(Broken())))
     exchange = serve(app, **{"wsgi.file_wrapper": FileWrapper})
     assert (exchange.text, str(exchange.error)) == (b"content", "the disk is gone")
     assert (app.record.status, app.record.outcome, app.record.error) == (200, "error", "OSError")

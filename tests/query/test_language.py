@@ -197,7 +197,13 @@ def test_the_label_of_a_name_is_what_is_typed_for_it(label: str) -> None:
     assert label_of(name_of(label)) == label
 
 
-def test_a_value_that_is_nested_too_deeply_is_a_clear_error() -> None:
+@pytest.mark.parametrize("depth", [201, 60_000])
+def test_a_value_that_is_nested_too_deeply_is_a_clear_error(depth: int) -> None:
     with pytest.raises(FilterError, match="nested too deeply") as caught:
-        parse("x=" + "[" * 60_000)
+        parse("x=" + "[" * depth + "]" * depth)
     assert caught.value.position == 2
+
+
+def test_nesting_is_counted_for_each_value_by_itself() -> None:
+    (condition,) = parse("x=" + ",".join(["[[1]]"] * 500)).conditions
+    assert len(condition.values) == 500
