@@ -9,7 +9,7 @@ import pytest
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequestKeyError
 
-from chest import current
+from chest import ChestMiddleware, MemoryChest, current
 from chest.request.sanitizer.stack_trace import stack_of
 from tests.request.test_middleware import Client
 
@@ -78,3 +78,21 @@ def test_a_record_has_the_traceback_of_an_exception_that_was_answered_and_of_one
         names = [frame.rpartition(" in ")[2].rpartition(".")[2] for frame in frames]
         assert names[-2:] == (["app", "_fail"] if keeps else [])
         assert not [frame for frame in frames if "chest/request" in frame and "tests" not in frame]
+
+
+def test_the_options_leave_message_and_traceback_out_of_each_record() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise ValueError("a secret")
+
+    for options, expected in (
+        ({}, {"exception.message", "exception.stacktrace"}),
+        ({"exception_messages": False}, {"exception.stacktrace"}),
+        ({"exception_stacktraces": False}, {"exception.message"}),
+    ):
+        store = MemoryChest()
+        recorded = ChestMiddleware(app, chests=[store], **options)
+        with pytest.raises(ValueError, match="a secret"):
+            recorded({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *_: None)
+        assert recorded.recorder.close()
+        [record] = store.records
+        assert {name for name in record.attributes if name.startswith("exception.")} == expected
