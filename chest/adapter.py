@@ -1,7 +1,7 @@
-"""The door for adapters of frameworks: what they need of Chest beside what every user does.
+"""What adapters of frameworks use of Chest, beside the names that every user has.
 
 An adapter translates, and holds no rule of its own. It imports from ``chest``, ``chest.adapter``, ``chest.dockerflow`` and
-``chest.transfer`` and from nowhere else: an import-linter contract says so. An application needs nothing of what is in here.
+``chest.transfer`` and from nowhere else: an import-linter contract says so. Applications need nothing from this module.
 """
 
 from __future__ import annotations

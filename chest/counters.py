@@ -1,4 +1,4 @@
-"""What the recorder knows of itself: counts by name, and the last error with its time."""
+"""The recorder's counts by name, and its last error with the time."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class ChestMiddleware(RequestMiddleware):
     :param chests: chest URLs or chests; none: ``CHEST_URLS``, else ``chest.sqlite3`` in ``directory``.
     :param recorder: a recorder to share with other apps, instead of ``chests`` and the options of its side.
     :param dockerflow: answers ``/__heartbeat__`` and other paths before the application (:class:`chest.dockerflow.Dockerflow`).
-    :param ui: shows the page at ``ui_path``, ``/__chest__/``, to those whom it allows (:class:`chest.dashboard.ChestPage`).
+    :param ui: shows the page at ``ui_path``, ``/__chest__/``, to the users that it allows (:class:`chest.dashboard.ChestPage`).
     :param options: see ``docs/options.md``.
     :raises SettingsError: for an unknown or invalid option, for options that contradict each other, for an ASGI application.
     """

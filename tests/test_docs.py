@@ -325,7 +325,7 @@ def _assert_session(steps: list[Step], home: Path) -> None:
 
 _TOOLS = {
     "python": '#!/bin/sh\nexec {python} "$@" >/dev/null 2>&1\n',
-    # Whoever types waits for the record to be delivered; so it is asked again while nothing is found. Each command's
+    # A user waits for the record to be delivered, so it is asked again while nothing is found. Each command's
     # whole output is printed as one piece, that of standard error too.
     "chest": """#!/bin/sh
 for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -528,7 +528,7 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 
 def _floors() -> list[set[str]]:
-    """The rows of the table of rooms: what may be imported by whom, the highest floor first."""
+    """The rows of the table of rooms: which room may import which, the highest floor first."""
     section = ARCHITECTURE.read_text().partition("\n## Rooms\n")[2].partition("\n## ")[0]
     cells = re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)
     return [set(re.findall(r"`(?:adapters/)?([a-z_/.]+?)/?`", cell)) for cell in cells]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["get_ip", "user_or_ip_key"]
 
 LOGIN: Final = "_login_user"
-"""Flask-Login's name on ``g`` for the user whom it has loaded."""
+"""Flask-Login's name on ``g`` for the user that it has loaded."""
 USER_NAMES: Final = (LOGIN, "flask_httpauth_user")
 """The names on ``g`` of loaded users; the second is Flask-HTTPAuth's."""
 _SETTINGS: Final = "chest.client"
@@ -76,7 +76,7 @@ def _settings_of(app: Flask) -> Settings:
 
 
 def user_on_g(names: Mapping[str, Any], session: Callable[[], Mapping[str, Any]] | None) -> object:
-    """The id of the user whom the request has loaded; None if it has loaded none. Nothing is loaded.
+    """The id of the user that the request has loaded; None if it has loaded none. Nothing is loaded.
 
     :param names: names on ``g``; of others than :data:`USER_NAMES` nothing is read.
     :param session: gives the request's, which knows the id of a user whose object has expired. Called for such an object alone: Flask

@@ -1,4 +1,4 @@
-"""Flask's contexts of this thread, without its proxies: a proxy costs two Python calls, of the thirty of a request.
+"""Flask's contexts of this thread, read without its proxies: a proxy costs two Python calls, of about thirty in a request.
 
 Both functions raise ``LookupError`` or ``RuntimeError`` if there is no context.
 """

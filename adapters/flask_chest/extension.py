@@ -50,7 +50,7 @@ class FlaskRecorder:
     :param app: the application, if it exists already.
     :param chests: chest URLs or chests; none: ``CHEST_URLS``, else ``chest.sqlite3`` in ``directory``.
     :param recorder: a recorder to share with other applications, instead of ``chests`` and the options of its side.
-    :param ui: shows the page at ``ui_path``, ``/__chest__/``, to those whom it allows (:class:`chest.dashboard.ChestPage`).
+    :param ui: shows the page at ``ui_path``, ``/__chest__/``, to the users that it allows (:class:`chest.dashboard.ChestPage`).
     :param options: see ``docs/options.md``; and ``g``, which variables of ``flask.g`` are recorded: ``"all"`` (the default),
         ``"tracked"`` (those that ``tracked_vars`` or a ``flask_chest`` decorator names) or ``"none"`` (those that a
         decorator names). Each is also a key of ``app.config`` (``CHEST_G``, ``CHEST_URLS`` for ``chests``) and an

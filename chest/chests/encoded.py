@@ -1,4 +1,4 @@
-"""``EncodedRecord``: a record on its way from one database to another, whose JSON was not decoded."""
+"""``EncodedRecord``: a record that goes from one database to another without its JSON being decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``store_identity``: what makes a store this one and no other, whatever else its chest's URL says."""
+"""``store_identity``: the identity of the store that a chest URL names, equal for every URL of the same store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person types to say which records are meant: the options of ``chest find``, and its arguments, which are a filter."""
+"""Which records a user asks for: the options of ``chest find``, and its arguments, which are a filter."""
 
 from __future__ import annotations
 

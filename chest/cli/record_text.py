@@ -1,4 +1,4 @@
-"""A stored record as text: one line, whole, or JSON. What requests brought is shown, never obeyed by the terminal."""
+"""A stored record as text: one line, whole, or JSON. Control characters of a request are shown, and do not reach the terminal."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from chest.errors import SettingsError
 from chest.recorder.directory_status import directories_of
 
 _PATIENCE_SECONDS = 30.0
-"""Nobody else waits for a thread of this process."""
+"""Nothing else waits for a thread of this process."""
 
 
 @click.command()
@@ -77,7 +77,7 @@ def show(
 
 
 def _tell_next(url: str) -> None:
-    with suppress(OSError):  # nobody reads any more
+    with suppress(OSError):  # the reader is gone
         click.echo(f"A browser has opened the page; for another one:\n\n  {url}\n")
 
 

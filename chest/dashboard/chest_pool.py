@@ -1,4 +1,4 @@
-"""``ChestPool``: a bounded number of questions at a time, none of which a request waits for longer than it has to."""
+"""``ChestPool``: answers a bounded number of questions at a time, each within a bounded time of its request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers have in common: what they rest on, and groups and values as a browser gets them."""
+"""What answers have in common: their basis, and groups and values as a browser gets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ShopServer``: the shop under gunicorn, as a process that this one starts, wounds and stops."""
+"""``ShopServer``: the shop under gunicorn, as a process that this one starts and stops, and one of whose workers it kills."""
 
 from __future__ import annotations
 

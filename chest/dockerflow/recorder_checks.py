@@ -1,6 +1,6 @@
 """``RecorderChecks``: the state of a recorder as checks: asks its chests, and reads everything else from its counters.
 
-No message of theirs is worse than a warning: an application answers requests whether it is recorded or not, and one that is
+No message is worse than a warning: an application answers requests whether it is recorded or not, and one that is
 restarted because a store is down is no healthier. A heartbeat is public, so they tell the kind of trouble; why, with the store's host,
 user and database, stands in the log.
 """

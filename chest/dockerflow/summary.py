@@ -1,4 +1,4 @@
-"""``request.summary``: what a record gets for it, and its fields while the request's record is still to be made."""
+"""``request.summary``: what a record keeps for it, and its fields before the request's record is made."""
 
 from __future__ import annotations
 

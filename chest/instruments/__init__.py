@@ -1,6 +1,6 @@
-"""Lines of logs that name their request, calls that hand its id on, and what databases and other services took of its time.
+"""Log lines that name their request, calls that pass its id on, and counts and times of databases and other services.
 
-Nothing is counted unless it is asked for, and each library is imported only with the function that is for it.
+Nothing is counted unless you ask for it. A library is imported only by the function for that library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``outgoing_headers``: what a call to another service is to carry, so that both sides' records can be joined."""
+"""``outgoing_headers``: the headers for a call to another service, so that the records of both can be joined."""
 
 from __future__ import annotations
 

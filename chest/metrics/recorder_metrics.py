@@ -1,4 +1,4 @@
-"""What the recorders of all processes know of themselves, as metrics."""
+"""The counts of the recorders of all processes, as metrics."""
 
 from __future__ import annotations
 

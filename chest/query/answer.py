@@ -1,4 +1,4 @@
-"""``Answer``: what all answers have: rows, what they rest on, and the way into a data frame; ``Counts``: what rows are made of."""
+"""``Answer``: what all answers have: rows, their basis, and the way into a data frame; ``Counts``: what rows are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``query_of_condition``: what a condition means, whose name, operator and values were told apart."""
+"""``query_of_condition``: the ``Query`` that the name, the operator and the values of a condition stand for."""
 
 from __future__ import annotations
 

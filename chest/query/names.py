@@ -1,4 +1,4 @@
-"""``name_of``: what a person means by a name: a field of the record, a variable, or with ``attr.`` an attribute."""
+"""``name_of``: what a name in a filter stands for: a field of the record, a variable, or with ``attr.`` an attribute."""
 
 from __future__ import annotations
 

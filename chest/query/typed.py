@@ -1,4 +1,4 @@
-"""What a person types for a value: a duration, a moment, a status, an outcome; in commands and in filters alike."""
+"""Values as users type them: a duration, a moment, a status, an outcome; in commands and in filters alike."""
 
 from __future__ import annotations
 

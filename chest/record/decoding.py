@@ -1,7 +1,7 @@
 """Records that any release wrote, read as records of this one: a missing field gets its default, an unknown one is passed over.
 
-The rule that makes this safe: a field is only ever added, behind the others, and may be None. None is moved, renamed, removed or
-given another type. So values without names are named by their places, and how many they are tells the release.
+The rule that makes this safe: a field is only ever added, after the others, and may be None. No field is moved, renamed, removed
+or given another type. So values without names get them by their places, and their number tells the release.
 """
 
 from __future__ import annotations

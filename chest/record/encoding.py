@@ -1,7 +1,7 @@
 """JSON in one place: ``encode`` and ``decode``, by orjson if it is installed, else by the standard library.
 
-Values come sanitized: text keys, integers within 64 bit, no NaN, no lone surrogates. What is not so raises, mostly:
-orjson writes NaN as ``null``, and each side takes some types that the other refuses. Nothing may rely on that.
+Values come sanitized: text keys, integers within 64 bit, no NaN, no lone surrogates. Other values mostly raise, but orjson
+writes NaN as ``null``, and each of the two takes some types that the other refuses. Do not rely on either.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text of others in messages of Chest: without secrets, on one line, printable and not endless; one function a question."""
+"""Foreign text in messages of Chest: without secrets, on one line, printable and of bounded length."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``Row``: what the end of a request leaves in the ring, as it was seen, and the ``Record`` that is made of it later.
 
 A request pays for what it writes down, the delivery thread for what can be derived from it afterwards: the code of a status
-line, the id in its full length, a path as the text it was meant to be.
+line, the id in its full length, a path as decoded text.
 """
 
 from __future__ import annotations

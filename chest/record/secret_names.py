@@ -1,4 +1,4 @@
-"""``sounds_secret``: whether a name says that its value is a credential. The one list of such names in the house.
+"""``sounds_secret``: whether a name says that its value is a credential. The only list of such names.
 
 A name is read as words: ``newPassword2``, ``NEW-PASSWORD`` and ``user[new_password]`` are ``new password``. So ``author``,
 ``monkey`` and ``session_count`` stay, and ``auth``, ``api_key`` and ``sessionid`` (Django's cookie) do not. ``session_id`` stays:

@@ -1,4 +1,4 @@
-"""Which stores the recorders of a directory write to: kept in it for the commands, and said once for each start of a service."""
+"""Which stores the recorders of a directory write to: kept in it for the commands, and logged once for each start of a service."""
 
 from __future__ import annotations
 

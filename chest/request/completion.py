@@ -1,4 +1,4 @@
-"""``RequestCompletion``: what is known of a request, beside its context, that did not end with a complete body."""
+"""``RequestCompletion``: completes the record of a request that did not end with a complete body."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def record_answered(environ: WSGIEnvironment, error: BaseException, framework: s
 
 
 def record_user(environ: WSGIEnvironment, user: object) -> None:
-    """For adapters: have the record say the id of a user whom the request has loaded; the application's own word stays."""
+    """For adapters: give the record the id of the user that the request has loaded; what the application set itself stays."""
     context = _recorded(environ)
     if context is not None and user is not None and context.user is None:
         user_id = loaded_user_id(user)

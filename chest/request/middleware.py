@@ -186,7 +186,7 @@ class RequestMiddleware(FastMiddleware):
         self._raised(RequestCompletion(self._emitter, *known), error, environ)
 
     def _request_id(self, environ: WSGIEnvironment, context: RequestContext) -> str:
-        """The user's generator's, and where that fails one of ours; without one a valid incoming id, else one of ours."""
+        """The user's generator's, or one of ours if that fails; without a generator a valid incoming id, else one of ours."""
         if self._generator is None:
             return accepted(value_in(environ, self._header_key)) or self._process.request_ids.new()
         request_id = generated(self._generator, self._process.counters)

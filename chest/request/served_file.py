@@ -1,4 +1,4 @@
-"""Files that the server sends by itself, past everything else: their ``close`` ends the request."""
+"""Files that the server sends by itself, without reading them through the middleware: their ``close`` ends the request."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""``whole_bytes``: of responses of Werkzeug's, those whose body exists as a whole, although they return an iterator.
+"""``whole_bytes``: the body of a Werkzeug response, if it exists as a whole although the response returns an iterator.
 
-A Flask application returns each of its pages so. What is complete is recorded before it is returned, as a list is. Werkzeug is
+Every page of a Flask application is such a response. A complete body is recorded before it is returned, as a list is. Werkzeug is
 never imported here.
 """
 

@@ -1,4 +1,4 @@
-"""``OwnedRingFile``: the ring file of this process and the lock that says so."""
+"""``OwnedRingFile``: the ring file of this process, and the lock that marks it as owned."""
 
 from __future__ import annotations
 

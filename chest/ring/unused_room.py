@@ -1,4 +1,4 @@
-"""``give_back_unused_room``: a ring file that is written no more takes no more of the disk than its records need."""
+"""``give_back_unused_room``: cuts a ring file that is no longer written down to what its records need on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ASGI applications, told from WSGI ones at start: called as WSGI they fail with each request."""
+"""Recognizes ASGI applications at start: called as WSGI they would fail with each request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``TrustedProxies``: which proxies are believed when they say for whom they ask, by network or by number."""
+"""``TrustedProxies``: the proxies whose word about the client is trusted, by network or by number."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _kib_to_wipe() -> int:
 
 
 class Forks:
-    """Whom a fork of this process is told to. One serves the whole process; more are for tests."""
+    """The objects that are told of a fork of this process. One serves the whole process; more are for tests."""
 
     def __init__(self) -> None:
         self._guard: ForkGuard | None = None

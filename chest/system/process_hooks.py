@@ -1,4 +1,4 @@
-"""What a process is told by its interpreter and its server: that it ends, or that it is about to fork."""
+"""Hooks by which the interpreter and the server tell a process that it ends, or is about to fork."""
 
 from __future__ import annotations
 

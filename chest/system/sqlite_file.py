@@ -1,4 +1,4 @@
-"""A SQLite file as the operating system has it: made privately, and parted from the side files of another database.
+"""A SQLite file as the operating system has it: created with mode 0600, and separated from the side files of another database.
 
 SQLite keeps a database in up to three files: beside ``chest.sqlite3`` stand ``chest.sqlite3-wal``, the write-ahead log with
 what was stored last, and ``chest.sqlite3-shm``, the memory that all users of the log share. They belong to the database by

@@ -1,4 +1,4 @@
-"""``ChestContract``: the contract of a chest as tests, what every chest keeps, to be run over yours.
+"""``ChestContract``: the contract that every chest keeps, as tests to run over yours.
 
 .. code-block:: python
 

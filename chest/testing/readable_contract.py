@@ -1,4 +1,4 @@
-"""``ReadableChestContract``: what every chest keeps that gives records back, as tests to be run over yours.
+"""``ReadableChestContract``: the contract of chests that give records back, as tests to run over yours.
 
 .. code-block:: python
 

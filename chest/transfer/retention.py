@@ -1,4 +1,4 @@
-"""``Retention``: what is too old or too much is removed from a chest, a little at a time."""
+"""``Retention``: removes records that are too old or too many from a chest, a little at a time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """``Sent``: the ids of records that were sent and will be read again, so that they are not sent twice.
 
-By :func:`~chest.record.record.record_key`: the record that took the place of the note of a killed request is sent after it.
+By :func:`~chest.record.record.record_key`: the record that replaced the note of a killed request is sent after it.
 """
 
 from __future__ import annotations

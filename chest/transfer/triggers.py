@@ -1,4 +1,4 @@
-"""Triggers: APScheduler's, and our own for a line of a crontab, which it reckons on the clocks of a zone and counts weekdays otherwise."""
+"""Triggers: APScheduler's, and our own for a crontab line: APScheduler's follows the clocks of a zone and numbers weekdays differently."""
 
 from __future__ import annotations
 

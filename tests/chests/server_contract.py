@@ -104,7 +104,7 @@ class ServerChestContract:
     has_login: ClassVar[bool] = True
     has_databases: ClassVar[bool] = True
     survives_restart_unnoticed: ClassVar[bool] = True
-    """Whether a connection that was lost while nobody used it is made anew within the next write."""
+    """Whether a connection that was lost while it was idle is made anew within the next write."""
 
     greenlets_at_once: ClassVar[int] = 3
     """How many greenlets of one thread may write through one chest at the same time."""

@@ -1,4 +1,4 @@
-"""``chest ui`` serves this machine's person alone: token, cookie, Host header."""
+"""``chest ui`` serves only the user who started it: token, cookie, Host header."""
 
 from __future__ import annotations
 

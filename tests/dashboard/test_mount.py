@@ -1,4 +1,4 @@
-"""The page mounted into an application: where, for whom, and without a record of its own requests."""
+"""The page mounted into an application: where, for which users, and without a record of its own requests."""
 
 from __future__ import annotations
 

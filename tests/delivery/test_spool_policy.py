@@ -19,7 +19,7 @@ def state(**changes: object) -> WorkerState:
         (0.0, [True], False),
         (0.5, [True], False),
         (0.51, [True], True),
-        (0.0, [False], False),  # the only chest is late, and holds nobody else up
+        (0.0, [False], False),  # the only chest is late, and holds no other up
         (0.0, [False, False], False),
         (0.0, [True, False], True),  # it holds the other chest up
         (0.0, [], False),

@@ -1,4 +1,4 @@
-"""One chest's way."""
+"""``ChestWorker``: batches on their way to one chest, its failures, and its spool."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def processes_of_group(group: int) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Killed processes stay as zombies until whoever inherited them reaps them."""
+    """Killed processes stay as zombies until the process that inherited them reaps them."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -102,7 +102,7 @@ class Clients:
             connection.request("GET", path, headers={"X-Request-ID": request_id})
             response = connection.getresponse()
             body = response.read()
-        except Exception as error:  # the client goes on, or nobody would ask any more
+        except Exception as error:  # the client goes on, or no more requests would come
             if not isinstance(error, (OSError, http.client.HTTPException)):
                 self.errors.append(f"{path}: {error!r}")
             self._failed.append(f"{error!r} after {time.monotonic() - begin:.1f} s at {time.strftime('%H:%M:%S')}")

@@ -20,7 +20,7 @@ FAILED_ONCE: dict[int, str] = {
     616: "a ring whose lock was taken away was left behind for ever",
     364710: "a record was lost with the ring of a process whose lock was taken away while it could open nothing",
     201373: "nothing was delivered by children that were forked for one request, while the machine was busy",
-    183189: "a process that was forked for one request left its record, and its ring, for nobody",
+    183189: "a process that was forked for one request left its record and its ring, and no process delivered them",
 }
 """Seeds that found a fault, and what it was."""
 

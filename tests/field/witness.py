@@ -1,4 +1,4 @@
-"""What processes are at that do not answer: the stacks of their threads, what the kernel knows of them, and their connections."""
+"""What processes that do not answer are doing: the stacks of their threads, what the kernel knows of them, and their connections."""
 
 from __future__ import annotations
 

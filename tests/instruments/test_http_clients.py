@@ -1,4 +1,4 @@
-"""Calls by httpx and requests: handed on to, counted, timed."""
+"""Calls by httpx and requests carry the request's id, and are counted and timed."""
 
 from __future__ import annotations
 

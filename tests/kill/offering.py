@@ -32,7 +32,7 @@ _SLOTS = 4096
 
 
 class Tally:
-    """How many offers of each process have returned; in a mapped file, so that it outlives whoever counts."""
+    """How many offers of each process have returned; in a mapped file, so that it outlives the process that counts."""
 
     def __init__(self, directory: Path) -> None:
         path = directory / "tally"
@@ -73,7 +73,7 @@ def offer_for_ever(offer: Callable[[Record], bool], ids: RecordIds, process: int
 
 
 def offer_to_a_ring(directory: Path, process: int, tally: Tally) -> None:
-    """With nobody who takes: what is in the file is all there is."""
+    """Without a reader: what is in the file is all there is."""
     ids = RecordIds()
     ring = RingWriter(Counters(), bytearray(b"\1"))
     resource = Resource("shop", "1.0", "test")

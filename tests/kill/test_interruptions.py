@@ -106,7 +106,7 @@ def test_offers_cut_short_by_exceptions_of_a_signal_handler_leave_the_ring_as_la
     found = [record.id for record in chest.records]
     assert len(found) == len(set(found))
     assert set(taken) <= set(found) <= offered
-    # And the ring takes as much as one that nobody has interrupted.
+    # And the ring takes as much as one without interruptions.
     room = 0
     recorder.lifecycle.state.delivery.stop(time.monotonic() + 5, is_durable=True)
     for _ in range(2):  # as the exporter does every few seconds

@@ -1,4 +1,4 @@
-"""An application whose requests leave what they are told to."""
+"""An application that records what each request tells it to record."""
 
 from __future__ import annotations
 

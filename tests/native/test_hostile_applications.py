@@ -194,7 +194,7 @@ def test_a_body_that_can_be_iterated_again_is() -> None:
     body: Any = Client(app).open()
     first = iter(body)
     assert next(first) == b"a"
-    assert list(first) == [b"b"]  # whoever buffers the first chunk goes on with the second
+    assert list(first) == [b"b"]  # a server that buffers the first chunk goes on with the second
     assert list(body) == [b"a", b"b"]
     body.close()
 

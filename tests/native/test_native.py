@@ -1,4 +1,4 @@
-"""What is served in C leaves the same behind as what is served in Python, which the rest of the tests hold to its word."""
+"""Requests served in C leave the same records as those served in Python, which the other tests check."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def outcome_of(call: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _are_errors(found: list[Any]) -> bool:
-    """Which of two faults is told first is nobody's concern."""
+    """Either of two faults may be told first."""
     return all(isinstance(one, type) for one in found)
 
 

@@ -1,7 +1,7 @@
 """Tests that measure time or memory have the machine to themselves, even if pytest-xdist runs others beside them.
 
 All workers of a run share two lock files. An ordinary test holds the second one together with others; a test marked ``alone``
-holds it by itself. Whoever waits for it keeps the first one, so that no other test begins before.
+holds it by itself. A process that waits for it keeps the first one, so that no other test begins before.
 """
 
 from __future__ import annotations

@@ -339,7 +339,7 @@ def _exits(environ: Environ, start_response: StartResponse) -> list[bytes]:
 
 @_at("/waits")
 def _waits(environ: Environ, start_response: StartResponse) -> list[bytes]:
-    """A request that lasts until somebody ends it."""
+    """A request that lasts until its process ends."""
     note(environ, "waiting")
     while True:
         time.sleep(0.01)

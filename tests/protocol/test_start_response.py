@@ -1,4 +1,4 @@
-"""``start_response`` and ``write()``, handed through: late, twice, with an error, and with what nobody should pass."""
+"""``start_response`` and ``write()``, passed through: late, twice, with an error, and with invalid arguments."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _served(app: Any, path: str, method: str) -> tuple[bytes, str, list[str]]:
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(complaints):
         warnings.simplefilter("always")
         handler.run(app)
-        gc.collect(0)  # an iterator that nobody closed says so when it goes
+        gc.collect(0)  # an iterator that was not closed warns when it is collected
     # Once each: of two validators both may complain of what the application itself does.
     said = sorted({str(warning.message) for warning in caught} | set(complaints.getvalue().splitlines()))
     head, _, body = handler.out.getvalue().partition(b"\r\n\r\n")

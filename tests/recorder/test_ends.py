@@ -1,4 +1,4 @@
-"""Ends that are not clean: a chest that hangs, a recorder that is forgotten, a file that is taken away, nobody who prepared."""
+"""Ends that are not clean: a chest that hangs, a recorder that is forgotten, a file that is taken away, a recorder that was not prepared."""
 
 from __future__ import annotations
 

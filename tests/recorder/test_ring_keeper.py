@@ -55,7 +55,7 @@ _WORKER = """
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
             with contextlib.suppress(OSError):
                 while True:
-                    os.open(os.devnull, os.O_RDONLY)  # also the numbers below that nobody has
+                    os.open(os.devnull, os.O_RDONLY)  # also the unused numbers below
         elif what == "miss":
             while recorder.stats().get("ring_file_lost", 0) < int(count):
                 time.sleep(0.01)

@@ -39,7 +39,7 @@ def replaced(path: Path) -> None:
 
 
 def cut(path: Path) -> None:
-    os.truncate(path, 100)  # and nobody looked into it since
+    os.truncate(path, 100)  # and no process has looked into it since
 
 
 @pytest.mark.parametrize(

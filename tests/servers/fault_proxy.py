@@ -46,7 +46,7 @@ class _Link:
 
     def cut(self) -> None:
         """Reset the client's connection, and end the server's."""
-        self._is_cut = True  # first: whoever waits for the client wakes, and would end the connection in order
+        self._is_cut = True  # first: the thread that waits for the client wakes, and would end the connection in order
         _reset(self.client)
         _close(self.server)
 

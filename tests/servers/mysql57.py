@@ -22,7 +22,7 @@ def mysql57() -> Iterator[DatabaseServer]:
     program = home / "mysqld"
     if not program.is_file():
         is_missing("MySQL 5.7", "make servers")
-    # It runs as whoever runs the tests: root may, as long as it is told.
+    # It runs as the user of the tests; root needs the option.
     options = [
         f"--lc-messages-dir={home}/share/mysql", f"--character-sets-dir={home}/share/mysql/charsets",
         "--explicit_defaults_for_timestamp", "--secure-file-priv=", *(["--user=root"] if os.geteuid() == 0 else []),

@@ -46,7 +46,7 @@ class Server:
     :param user: the user to run as where this process is root; None for the user of this process.
     :param is_ready: whether it answers; by default, whether the port takes connections.
     :param stop_signal: what asks it to end.
-    :param end_signal: what ends it for good, when nobody needs its data any more; None for ``stop_signal``.
+    :param end_signal: what ends it for good, when its data is no longer needed; None for ``stop_signal``.
     """
 
     def __init__(

@@ -61,7 +61,7 @@ def coordination(place: str) -> Iterator[CoordinationStore]:
 
 @pytest.fixture
 def other(place: str, coordination: CoordinationStore) -> Iterator[CoordinationStore]:
-    """Of somebody else, at the same place."""
+    """Of another program, at the same place."""
     other = _coordination(place)
     yield other
     other.close()

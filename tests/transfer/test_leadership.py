@@ -89,7 +89,7 @@ class Notes:
         return [(int(pid), record_id) for pid, record_id in pairs]
 
     def kill_leader(self) -> None:
-        """Kill whoever sends next, while it does."""
+        """Kill the process that sends next, while it does."""
         before = len(self.lines())
         wait_until(lambda: len(self.lines()) > before)
         os.kill(self.lines()[-1][0], signal.SIGKILL)

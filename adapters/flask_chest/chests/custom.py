@@ -1,4 +1,4 @@
-"""``FlaskChestCustomWriter``: the variables of each request as a POST request of the user's making."""
+"""``FlaskChestCustomWriter``: sends the variables of each request as a POST request, whose payload a function of the user makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flask-Chest's exporters under their own names, over Chest's: what was recorded, moved to another store on a timetable."""
+"""Flask-Chest's exporters under their own names: they move what was recorded to another store on a timetable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``FlaskChestExporter``: what a table of variables gets, moved to another store on a timetable."""
+"""``FlaskChestExporter``: moves the rows of a table of variables to another store on a timetable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``FlaskChestExporterInfluxDB``: a table of variables, moved to InfluxDB."""
+"""``FlaskChestExporterInfluxDB``: moves a table of variables to InfluxDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``FlaskChestExporterMySQL``: a table of variables, moved to one in MySQL."""
+"""``FlaskChestExporterMySQL``: moves a table of variables to one in MySQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Condition``: one condition of a filter, and what it means: a store that answers it answers what ``matches`` does."""
+"""``Condition``: one condition of a filter. ``matches`` says what it means, and every store answers the same."""
 
 from __future__ import annotations
 

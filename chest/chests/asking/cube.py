@@ -1,4 +1,4 @@
-"""``Cube`` and ``Sample``: the two answers of a readable chest out of which all others are made; ``Basis``: how far to trust them."""
+"""``Cube`` and ``Sample``: the two answers of a readable chest from which all others are made; ``Basis``: how far to trust them."""
 
 from __future__ import annotations
 

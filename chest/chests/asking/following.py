@@ -1,4 +1,4 @@
-"""``Following``: the records that were stored behind a place and match, oldest first, within a budget."""
+"""``Following``: the matching records that were stored after a place, oldest first, within a budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``RecordByRecord``: a store that is asked what it cannot say: its records are read and looked at, within the budget."""
+"""``RecordByRecord``: answers what the store itself cannot, by reading its records within the budget."""
 
 from __future__ import annotations
 

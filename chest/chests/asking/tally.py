@@ -1,4 +1,4 @@
-"""``Tally``: cells put together, in bounded memory; and a cube or a sample of any chest that can be read, record by record."""
+"""``Tally``: adds up cells in bounded memory; makes a cube or a sample of any readable chest, record by record."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``HttpClient``: requests to one host and their answers, over connections of this process that are kept alive.
 
-It stands on httpx's transport and not on its client, which would follow no redirect or every one, keep cookies, and log
-each URL whole, with the token that may be in it.
+It uses httpx's transport and not its client. The client would follow no redirect or every one, keep cookies, and log each
+URL with the token that may be in it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``Payload``: what is sent to an HTTP endpoint, made of whatever a ``payload_generator`` returns, or of records."""
+"""``Payload``: what is sent to an HTTP endpoint, made of what a ``payload_generator`` returns, or of records."""
 
 from __future__ import annotations
 

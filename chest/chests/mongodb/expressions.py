@@ -1,6 +1,6 @@
-"""From conditions and cubes to expressions of MongoDB's aggregation, which mean by them what Python does.
+"""Conditions and cubes as expressions of MongoDB's aggregation, with the meaning that they have in Python.
 
-A filter as of ``find`` would not do: it looks into arrays, and takes a missing value for null.
+The filter of ``find`` has another meaning: it looks into arrays, and takes a missing value for null.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """``StoringOrder``: the order in which records are stored, so that a reader that follows it misses none, however many write at once.
 
-MongoDB has no number that grows with every document, and a time would not do: of two batches that are written at once the
-one that began first may be there last, and a reader that has seen the other would not look back. So a batch takes its
-numbers before it is written, from one small document, which also remembers that it is on its way; readers go as far as
-the first that is. What a writer that died had on its way is forgotten after a while.
+MongoDB has no number that grows with each document, and a time is not enough: of two batches that are written at the same
+time, the one that began first may arrive last, and a reader that has seen the other would not look back. So a batch takes its
+numbers from one small document before it is written, and that document notes that the batch is on its way. Readers go as far as
+the first batch that is. A batch of a writer that died is forgotten after a while.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``CommandQuestion``: what the arguments and options that every command that asks has say; ``question_options`` gives it to the command."""
+"""``CommandQuestion``: the question in the arguments and options that all asking commands share; ``question_options`` passes it to a command."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``SpoolFile``: the SQLite file of one chest: records that it could not take yet, and records that it never will.
 
 Two tables. ``spooled``: pieces of some hundred records, as JSON, the oldest first. ``dead``: one record a row, with the reason.
-How many bytes each holds stands in ``sizes``, kept by triggers: a bound is looked at without reading what is bounded.
+Triggers keep the number of bytes of each in ``sizes``, so a limit is checked without reading the rows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``salvaged``: what can be read of a damaged spool, around the damage.
 
-Row by row as long as SQLite finds rows: an unreadable row costs no other, and of a row whose pages break off the
-beginning is kept. If the damage keeps it from some, record by record in the pages themselves; what was delivered and not
-yet written over comes again then, which stores that know ``id`` do not notice.
+Row by row as long as SQLite finds rows: an unreadable row costs no other, and of a row whose pages break off, the beginning is
+kept. If the damage hides rows from SQLite, record by record in the pages themselves. Then records that were delivered but not yet
+overwritten come again, which stores that know ``id`` do not notice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The end of a process: one moment from which all that has to be delivered counts its time, and what is left behind then."""
+"""The end of a process: the moment from which all its deadlines count, and the rings that are left."""
 
 from __future__ import annotations
 

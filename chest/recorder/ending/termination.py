@@ -1,4 +1,4 @@
-"""A SIGTERM that would end this process at once: its records are delivered before."""
+"""Delivers the records of this process before a SIGTERM that would end it at once."""
 
 from __future__ import annotations
 

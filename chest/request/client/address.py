@@ -1,4 +1,4 @@
-"""``client_address``: the address of the client, as far as proxies that are trusted say it."""
+"""``client_address``: the address of the client, by what trusted proxies say."""
 
 from __future__ import annotations
 

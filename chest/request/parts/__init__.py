@@ -1,1 +1,1 @@
-"""What leaves a record and is no whole request: a part of one, and work that is none."""
+"""Records of parts of a request, and of work that is not a request."""

@@ -72,7 +72,7 @@ class SubRecord(RequestCompletion):
         variables: Mapping[str, Any],
         metadata: RequestMetadata | None = None,
     ) -> None:
-        """Hand its record, which has an id of its own, to whom ``emitter`` offers it.
+        """Offer its record, which has an id of its own, by ``emitter``.
 
         :param request_id: the request's, clean already.
         :param variables: what the record holds; copied.

@@ -1,4 +1,4 @@
-"""A value that is no JSON value as one that is: by what Python itself knows of its type, not by what its class says.
+"""Converts values that JSON does not have, by what Python itself knows of their type, not by what their class says.
 
 The time is the request's, so no ``__repr__``, ``__str__`` or ``__getattr__`` of the application is called: they may ask
 a database, wait, or change what they show. A value of an unknown type is recorded as the name of its type, and nothing

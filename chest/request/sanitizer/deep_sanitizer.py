@@ -1,4 +1,4 @@
-"""``DeepSanitizer``: through the variables of one record that are not plain, copying what fits and marking what does not."""
+"""``DeepSanitizer``: walks the variables of one record that are not plain, copies what fits and marks what does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Redaction``: whose values are never kept, by name, and what a text loses."""
+"""``Redaction``: the names whose values are never kept, and the removal of secrets from texts."""
 
 from __future__ import annotations
 

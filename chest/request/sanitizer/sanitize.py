@@ -1,4 +1,4 @@
-"""``Sanitizer``: any value to one that every chest can hold."""
+"""``Sanitizer``: converts any value to one that every chest can hold."""
 
 from __future__ import annotations
 

@@ -841,7 +841,7 @@ def test_what_an_earlier_request_left_on_the_g_of_both_is_not_recorded(
         g.plan = user + "'s"
         return ""
 
-    with app.app_context():  # as around a test, and as after a stream that nobody closed: one g for several requests
+    with app.app_context():  # as around a test, and as after a stream that was not closed: one g for several requests
         for user in ("ada", "nobody", "grace"):
             get(app, f"/{user}")
     flush(app)

@@ -1,4 +1,4 @@
-"""An application answers the same with the extension and without it, also where its code does what none should do."""
+"""An application answers the same with the extension and without it, even if its code does what it should not."""
 
 from __future__ import annotations
 

@@ -524,7 +524,7 @@ def test_a_connection_cut_without_an_answer_is_unavailable(chest: HttpChest, ser
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody trusts, with its key, in one file."""
+    """A self-signed certificate for 127.0.0.1, with its key, in one file."""
     path = tmp_path_factory.mktemp("tls") / "server.pem"
     subprocess.run(
         [

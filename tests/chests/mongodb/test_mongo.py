@@ -43,7 +43,7 @@ Document = dict[str, Any]
 
 
 def new_url(server: Server, options: str = "") -> str:
-    """The URL of a database that nobody has used."""
+    """The URL of an unused database."""
     return f"mongodb://{HOST}:{server.port}/chest_{uuid.uuid4().hex[:12]}{options}"
 
 
@@ -190,7 +190,7 @@ def test_what_no_document_can_hold_is_refused_by_name_and_the_rest_can_be_stored
     assert len(str(refusal.value)) < 400
     assert bad.id not in ids_of(chest.read())
     chest.write([good])
-    assert ids_of(chest.read()) == [good.id], "what was refused is not on its way, so nobody waits for it"
+    assert ids_of(chest.read()) == [good.id], "what was refused is not on its way, so no reader waits for it"
 
 
 def test_what_the_server_refuses_is_named_and_the_others_are_stored(chest: MongoChest) -> None:
@@ -408,7 +408,7 @@ def test_a_record_whose_answer_was_lost_is_there_once_after_the_retry(
     with pytest.raises(ChestUnavailable, match="cannot be reached"):
         distant_chest.write(records)
     assert proxy.cuts == 1
-    assert chest.read() == [], "nobody knows yet whether more of it comes"
+    assert chest.read() == [], "more of it may come"
     distant_chest.write(records)
     assert ids_of(chest.read()) == [record.id for record in records]
 

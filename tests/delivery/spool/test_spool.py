@@ -321,7 +321,7 @@ def test_a_damaged_file_is_set_aside_once_whoever_else_had_it_open(
 def test_what_was_delivered_but_cannot_be_taken_out_is_not_delivered_again(
     spool: Spool, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a disk that somebody else has filled."""
+    """As on a disk that another program has filled."""
     spool.add([make_record(path="/1")])
     spool.add([make_record(path="/2")])
     remove = SpoolFile.remove_up_to

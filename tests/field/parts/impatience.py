@@ -1,4 +1,4 @@
-"""Waits that take seconds in earnest take tenths of them in a process that imports this, so that a round is over soon."""
+"""Shortens waits of seconds to tenths in a process that imports this, so that a round ends soon."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.support import wait_until
 SECONDS = float(os.environ.get("KILL_SECONDS", "1.5"))
 """How long each server is wounded; more with ``KILL_SECONDS``."""
 WORKER_CLASSES = {"sync": (), "gthread": ("--threads=4",), "gevent": ("--graceful-timeout=1",)}
-"""With their options. A gevent worker that is told to end while anybody asks waits for the whole of ``graceful_timeout``."""
+"""With their options. A gevent worker that is told to end while requests come waits for the whole of ``graceful_timeout``."""
 _GRACEFUL_SECONDS = 25
 """Nearly gunicorn's own 30."""
 APP = "tests.kill.app:app"

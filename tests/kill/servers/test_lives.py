@@ -1,4 +1,4 @@
-"""The lives and ends of processes that the other files have not: what was answered is stored, once, and what comes after arrives.
+"""Lives and ends of processes that the other files do not cover: what was answered is stored, once, and what comes after arrives.
 
 Each event in the table of ``docs/how-it-works.md`` names a test that shows it; this file checks that.
 """
@@ -39,7 +39,7 @@ def require_conserved(ledger: Ledger, load: Load, more: int = 0) -> None:
 
 
 def require_alive(ledger: Ledger, load: Load) -> None:
-    """What is asked after the fault is answered, and arrives without anybody's help."""
+    """What is asked after the fault is answered, and arrives by itself."""
     load.wait_for(40)
     answered = list(load.answered)
     wait_until(lambda: set(answered) <= set(ledger.stored()))
@@ -73,7 +73,7 @@ def test_a_quick_stop_of_gunicorn_under_load_loses_and_doubles_nothing(
 def test_a_master_of_gunicorn_that_is_killed_with_its_workers_going_on_loses_nothing(
     tmp_path: Path, ledger: Ledger, worker_class: str
 ) -> None:
-    # Workers that are alone end by themselves as soon as nobody asks, each class by its own rules.
+    # Workers that are alone end by themselves as soon as no request comes, each class by its own rules.
     options = "--workers=2", "--graceful-timeout=1", *WORKER_CLASSES[worker_class]
     with gunicorn(APP, tmp_path / "server", *options, worker_class=worker_class, environ=ledger.environ()) as server:
         with Load(server.port) as load:
@@ -196,7 +196,7 @@ def test_a_uwsgi_that_was_asked_for_threads_delivers_as_any_other_and_is_told_no
             load.wait_for(100)
         with open_chest(sqlite_url(ledger.store)) as chest:
             chest.open()  # whose table may not be there yet
-        wait_until(lambda: set(load.answered) <= set(ledger.stored()))  # with nobody asking any more
+        wait_until(lambda: set(load.answered) <= set(ledger.stored()))  # without further requests
         server.stop()
     require_conserved(ledger, load)
     assert THREADS_ARE_OFF not in server.log()
@@ -209,7 +209,7 @@ def killed_requests(ledger: Ledger) -> list[str]:
 
 
 def busy_workers(server: Server, load: Load) -> set[int]:
-    """The workers that answer nobody while the others answer many."""
+    """The workers that answer no request while the others answer many."""
     load.workers.clear()
     load.wait_for(300)
     return set(children_of(server.process.pid)) - set(load.workers)

@@ -123,7 +123,7 @@ def test_the_last_record_before_a_sigterm_goes_where_the_table_says(tmp_path: Pa
     if name in ENDED_BY_THE_SIGNAL and not helped:
         assert status == -signal.SIGTERM
     delivered = 0
-    with suppress(sqlite3.OperationalError):  # nobody has made it
+    with suppress(sqlite3.OperationalError):  # it does not exist yet
         delivered = ledger.stored()[last]
     assert (DELIVERED if delivered else NEXT_START) == documented()[name][helped]
     assert not delivered or ledger.rings_left() == []

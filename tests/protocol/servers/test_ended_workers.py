@@ -20,7 +20,7 @@ from tests.support import wait_until
 
 @contextmanager
 def _waiting(wire: Wire, request_id: str) -> Iterator[socket.socket]:
-    """A request that is being served, and will be until somebody ends it."""
+    """A request that is being served until the test ends it."""
     with wire.connection() as connection:
         head = f"GET /waits HTTP/1.1\r\nHost: a\r\nX-Request-ID: {request_id}\r\n\r\n"
         connection.sendall(head.encode())

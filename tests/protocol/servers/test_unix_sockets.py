@@ -35,7 +35,7 @@ def test_a_server_on_a_unix_socket_is_a_peer_without_an_address(tmp_path: Path) 
                     start_new_session=True,
                 )
             )
-            running.callback(os.killpg, process.pid, signal.SIGKILL)  # nobody waits for an orderly end
+            running.callback(os.killpg, process.pid, signal.SIGKILL)  # no orderly end is needed
         answers = {server: _asked(f"{short}/{server}") for server in _ON_A_UNIX_SOCKET}
     assert answers == dict.fromkeys(_ON_A_UNIX_SOCKET, b"unix: 203.0.113.5, by default: None")
 

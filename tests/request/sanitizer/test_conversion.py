@@ -154,7 +154,7 @@ def test_a_dataclass_field_that_a_descriptor_would_fetch_is_left_alone() -> None
 
 
 class Untouchable:
-    """Whoever asks this object anything fails."""
+    """Each method of this object raises."""
 
     __repr__ = __str__ = __len__ = __iter__ = __bool__ = __eq__ = __hash__ = __getattribute__ = refuse  # type: ignore[assignment]
     __getattr__ = __format__ = __reduce_ex__ = __call__ = __getitem__ = __contains__ = __index__ = __float__ = refuse

@@ -1,4 +1,4 @@
-"""``where_of``: a query as SQL, as far as SQL means by it what Python does."""
+"""``where_of``: a query as SQL, as far as SQL answers what Python does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Words``: what databases write differently in a question; values are bound, names are checked, never taken as they come."""
+"""``Words``: the parts of a question that databases write differently. Values are bound, and names are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``MySQLVariableIndexes``: an index on a column that MySQL computes of a variable, made without holding up a writer."""
+"""``MySQLVariableIndexes``: an index on a column that MySQL computes from a variable, made while writers go on."""
 
 from __future__ import annotations
 

@@ -344,7 +344,7 @@ def test_the_check_of_a_writer_asks_its_endpoint(server: RecordingServer) -> Non
 
 
 class KeepingChest(FlaskChest):
-    """As somebody wrote it for Flask-Chest: it does not call our ``__init__``."""
+    """As written for Flask-Chest: it does not call our ``__init__``."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.kept: list[Any] = []

@@ -87,7 +87,7 @@ def _session(chest: SQLChest, server: DatabaseServer) -> int:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody vouches for; its key stands beside it as ``.key``."""
+    """A self-signed certificate for 127.0.0.1; its key stands beside it as ``.key``."""
     path = tmp_path_factory.mktemp("tls") / "server.crt"
     subprocess.run(
         [
