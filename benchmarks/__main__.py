@@ -1,7 +1,7 @@
-"""``python -m benchmarks``: every question, one after the other, in about eleven minutes; ``--save`` keeps the answers.
+"""``python -m benchmarks``: every question, one after the other, in about fifteen minutes; ``--save`` keeps the answers.
 
 With names (``middleware ring``) only those; ``peers`` and ``flask_peers`` are asked only by name, for they install what they measure,
-and ``asking`` and ``transfer``, which take minutes.
+and ``asking`` and ``transfer``, which take minutes. ``page`` installs datasette beside it, once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from benchmarks import (
     bench_memory,
     bench_middleware,
     bench_outage,
+    bench_page,
     bench_peers,
     bench_ring,
     bench_shapes,
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "ring": bench_ring,
     "exporter": bench_exporter,
     "asking": bench_asking,
+    "page": bench_page,
     "chests": bench_chests,
     "memory": bench_memory,
     "transfer": bench_transfer,
@@ -52,7 +54,7 @@ def main() -> None:
     """Print a table and the targets for each question; after ``--save`` name the file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", choices=[*BENCHMARKS, []], help="the questions; all that install nothing if none"
+        "names", nargs="*", choices=[*BENCHMARKS, []], help="the questions; if none, all but asking, transfer and peers"
     )
     parser.add_argument("--save", action="store_true", help="write the answers to benchmarks/results/")
     parser.add_argument("--remark", default="", help="what to say of the machine in that file")

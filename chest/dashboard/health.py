@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from chest.chests.contract import ReadableChest
 from chest.chests.registry import safe_url
 from chest.dashboard.reply import Reply, milliseconds
-from chest.errors import ChestError
+from chest.errors import ChestError, SettingsError
 from chest.record.messages import printable
 from chest.recorder.directory_status import DirectoryStatus, SpoolGlance, directories_of, status_of
 from chest.recorder.recorder import Recorder
@@ -76,15 +77,18 @@ def store_state(chest: ReadableChest, seconds: float) -> dict[str, Any]:
 
 
 def _directories(recorder: Recorder | None, given: Sequence[Path], errors: list[str]) -> Sequence[Path]:
-    try:
-        if given:
-            return given
-        if recorder is None:
-            return directories_of(Settings.resolve({}))
+    if given:
+        return given
+    if recorder is not None:
         return [recorder.directory] if recorder.directory.exists() else []  # made with its first record
+    try:
+        settings = Settings.resolve({})
     except ChestError as error:
         errors.append(printable(str(error)))
         return ()
+    with suppress(SettingsError):  # that there is none is no error: the application may run elsewhere
+        return directories_of(settings)
+    return ()
 
 
 def _counts(recorder: Recorder | None, errors: list[str]) -> Mapping[str, int] | None:

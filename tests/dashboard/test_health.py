@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from chest import Recorder
 from chest.chests.memory import MemoryChest
 from chest.dashboard import ChestPage
@@ -75,3 +77,10 @@ def test_a_store_that_is_down_does_not_hide_what_waits_for_it(tmp_path: Path) ->
     assert "no such file" in answer.json["store"]["error"]
     assert [service["directory"] for service in answer.json["services"]] == [str(tmp_path)]
     assert len(answer.json["errors"]) == 1
+
+
+def test_that_there_is_no_directory_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("CHEST_DIRECTORY", raising=False)
+    answer = ask(ChestPage(MemoryChest(), allow="everybody"), "/api/health")
+    assert (answer.json["services"], answer.json["errors"]) == ([], [])

@@ -46,7 +46,7 @@ export function strip(app: App, top: Asked<Top>) {
         })
       : null;
   return html`
-    <div class="strip" role="group" aria-label="Now, and before">
+    <div class="strip" role="group" aria-label="Now, and before" aria-busy=${now.isPending || before?.isPending ? "true" : "false"}>
       ${(Object.keys(MEASURES) as Metric[]).map((metric) => tile(app, metric, now, before?.answer, offset, top))}
     </div>
     ${now.trouble && !now.trouble.isFilter ? html`<p class="trouble" role="alert">${now.trouble.text}</p>` : nothing}

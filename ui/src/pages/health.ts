@@ -27,7 +27,7 @@ function whole(app: App, { store, services, recorder, counts, errors }: Health) 
           }</p>`
     }
     ${services.map((service) => serviceHealth(app, service))}
-    ${services.length ? nothing : html`<p class="empty">No directory of a recorder on this host: nothing waits here. Where the application runs, <code>chest status</code> tells.</p>`}
+    ${services.length ? nothing : html`<p class="empty">No directory of a recorder on this host: nothing waits here. Where the application runs, <code>chest status</code> tells; <code>CHEST_DIRECTORY</code> names another place.</p>`}
     ${recorder ? recorderHealth(recorder, counts) : nothing}`;
 }
 
