@@ -1,0 +1,69 @@
+"""What a command that asks costs as a process: CPU until its first line, and the most memory it holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_ALL: Final[Mapping[str, Sequence[str]]] = {
+    "top": ("top",),
+    "top --by plan": ("top", "--by", "plan"),
+    "over-time --by status": ("over-time", "--by", "status", "--step", "1m"),
+    "heatmap": ("heatmap",),
+    "values": ("values",),
+    "compare --slower-than p95": ("compare", "--slower-than", "p95"),
+    "new": ("new",),
+    "find status>=500": ("find", "status>=500"),
+}
+"""Over the whole file: for the memory."""
+_LAST_HOUR: Final = {name: words for name, words in _ALL.items() if name != "new"}
+"""Without ``new``, which looks at all that is older."""
+_BUDGET: Final = ("--seconds", "300")
+_WITHOUT_BUDGET: Final = ("find",)
+
+
+class Cost(NamedTuple):
+    """Of one process."""
+
+    cpu_seconds: float
+    megabytes: float
+
+
+def commands_over_all(path: Path) -> dict[str, Cost]:
+    """Each command over the whole file, exact however long that takes."""
+    return {name: _cost([words[0], str(path), *words[1:], *_budget(words)]) for name, words in _ALL.items()}
+
+
+def commands_over_the_last_hour(path: Path, since: str) -> dict[str, Cost]:
+    """Each command over the last hour, and ``--help``: what a person waits for that asks a small question.
+
+    The process ends with its answer, so its CPU is at least what comes before the first line.
+    """
+    found = {"--help": _cost(["--help"])}
+    for name, words in _LAST_HOUR.items():
+        found[name] = _cost([words[0], str(path), f"time>={since}", *words[1:], *_budget(words)])
+    return found
+
+
+def _budget(words: Sequence[str]) -> Sequence[str]:
+    return () if words[0] in _WITHOUT_BUDGET else _BUDGET
+
+
+def _cost(arguments: Sequence[str]) -> Cost:
+    """The better of two runs: the first one may have to read the file, and to compile."""
+    return min(_run(arguments) for _ in range(2))
+
+
+def _run(arguments: Sequence[str]) -> Cost:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chest", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"chest {' '.join(arguments)}: exit code {process.returncode}")
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
