@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 import click
 
+from chest.chests.asking.cube import Step
 from chest.chests.contract import Query, ReadableChest, StoredRecord
 from chest.cli import record_text
 from chest.cli.chest_choice import is_url, other_chests, readable_chest, service_option
@@ -18,6 +23,10 @@ from chest.record.messages import printable
 
 _FEWEST_CHARACTERS: Final = 4
 _MOST_LISTED: Final = 20
+_MOST_READ: Final = 5000
+"""If more are found, the store counts them, and only the last of them are read."""
+_COLUMNS: Final = 200
+"""Of time, in which they are counted."""
 
 
 @click.command()
@@ -107,19 +116,50 @@ def _search(chest: ReadableChest, wanted: Query, limit: int) -> tuple[list[Store
     "0 among 48,113" tells a wrong condition from a wrong store. A store that does not count by itself gives all of the time and
     service, which are counted and compared here.
     """
-    found: list[tuple[int, int, StoredRecord]] = []  # a heap; where they began at once, in the order of storing
-    count = seen = 0
     scope = Query(service=wanted.service, since_ns=wanted.since_ns, until_ns=wanted.until_ns)
-    counts_itself = type(chest).sample is not ReadableChest.sample
-    for place, stored in enumerate(pages(chest, wanted if counts_itself else scope, None), 1):
-        seen = place
-        if counts_itself or wanted.matches(stored.record):
-            count += 1
-            entry = (stored.record.time_ns, count, stored)
-            (heapq.heappush if len(found) < limit else heapq.heappushpop)(found, entry)
-    if counts_itself:
-        seen = chest.sample(scope, size=1).basis.of
-    return [stored for _, _, stored in sorted(found)], count, seen
+    if type(chest).sample is not ReadableChest.sample:
+        few = list(islice(pages(chest, wanted, None), _MOST_READ))
+        if len(few) < _MOST_READ:
+            found, count = _last_begun(few, limit)
+        else:
+            end, count = _end_of_many(chest, wanted, limit)
+            found, _ = _last_begun(pages(chest, end, None), limit)
+        return found, count, chest.sample(scope, size=1).basis.of
+    seen = Counter[bool]()
+
+    def matching() -> Iterator[StoredRecord]:
+        for stored in pages(chest, scope, None):
+            seen[matches := wanted.matches(stored.record)] += 1
+            if matches:
+                yield stored
+
+    found, count = _last_begun(matching(), limit)
+    return found, count, seen.total()
+
+
+def _last_begun(records: Iterable[StoredRecord], limit: int) -> tuple[list[StoredRecord], int]:
+    """Those that began last, in the order in which they began, and how many there were."""
+    found: list[tuple[int, int, StoredRecord]] = []  # a heap; where they began at once, in the order of storing
+    count = 0
+    for count, stored in enumerate(records, 1):
+        entry = (stored.record.time_ns, count, stored)
+        (heapq.heappush if len(found) < limit else heapq.heappushpop)(found, entry)
+    return [stored for _, _, stored in sorted(found)], count
+
+
+def _end_of_many(chest: ReadableChest, wanted: Query, limit: int) -> tuple[Query, int]:
+    """The query, narrowed to the end of its time range that has so many; and how many there are in all, which the store counts."""
+    first_ns, last_ns = chest.time_range(wanted) or (0, 0)
+    step = Step(first_ns, (last_ns - first_ns) // _COLUMNS + 1)
+    columns: Counter[int] = Counter()
+    for cell in chest.cube(wanted, step=step).cells:
+        columns[cell.column] += cell.records
+    left, begin_ns = limit, first_ns
+    for column in sorted(columns, reverse=True):
+        left, begin_ns = left - columns[column], step.begin_ns + column * step.width_ns
+        if left <= 0:
+            break
+    return replace(wanted, since_ns=begin_ns), columns.total()
 
 
 def _joined(chest: ReadableChest, found: list[StoredRecord]) -> list[StoredRecord]:

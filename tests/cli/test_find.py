@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
+from chest.chests.contract import StoredRecord
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
 from chest.record.record import Record
@@ -16,6 +19,7 @@ from chest.request.client.user import UserIds
 
 Run = Callable[..., Result]
 MakeRecord = Callable[..., Record]
+find_module = import_module("chest.cli.find")
 
 
 @pytest.fixture
@@ -130,6 +134,32 @@ def test_a_sqlite_file_is_searched_over_many_pages(run: Run, tmp_path: Path, rec
     result = run("find", str(path), "user_id=123", "--json")
     assert found(result) == [f"request-{number}" for number in (124, 624, 1124, 1624, 2124)]
     assert result.stderr == "5 found; looked through 2,500 records\n"
+
+
+def test_of_very_many_the_last_are_found_without_reading_all(
+    run: Run, tmp_path: Path, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, day_ns = tmp_path / "chest.sqlite3", 86_400 * 10**9
+    made = [record(time_ns=(number * 7919) % 2500 * day_ns // 50 + 10**18, status=200) for number in range(2500)]
+    last = [each.request_id for each in sorted(made, key=lambda each: each.time_ns)[-30:]]
+    with open_chest(f"sqlite:///{path}") as chest:
+        chest.write(made)
+    monkeypatch.setattr("chest.cli.find._MOST_READ", 100)
+    read, pages = list[StoredRecord](), find_module.pages
+
+    def counted(*arguments: Any) -> Iterator[StoredRecord]:
+        for stored in pages(*arguments):
+            read.append(stored)
+            yield stored
+
+    monkeypatch.setattr(find_module, "pages", counted)
+    for words in ([], ["status=200"], ["since=2001-09-20"]):
+        read.clear()
+        result = run("find", str(path), *words, "--json", "--limit", "30")
+        assert found(result) == last
+        assert len(read) < 200
+    count = sum(each.time_ns >= 1_000_944_000 * 10**9 for each in made)
+    assert result.stderr == f"{count:,} found, the last 30 shown; looked through {count:,} records\n"
 
 
 def test_a_mistyped_file_is_an_error_and_is_not_made(run: Run, tmp_path: Path) -> None:

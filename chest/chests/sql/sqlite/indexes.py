@@ -15,8 +15,8 @@ from chest.system.fork_safe_connection import ForkSafeConnection
 __all__ = ["SQLiteVariableIndexes"]
 
 _PLACES: Final = ("variable", "attribute")
-_SIZES: Final = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name"
-"""A table that SQLite has only if it was compiled so."""
+_SIZE: Final = "SELECT sum(pgsize) FROM dbstat WHERE name = ?"
+"""Of a table that SQLite has only if it was compiled so."""
 
 
 class SQLiteVariableIndexes(VariableIndexes):
@@ -37,14 +37,16 @@ class SQLiteVariableIndexes(VariableIndexes):
         indexes = "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
         with self._database.explained(), self._reading.use() as connection:
             names = [str(name) for (name,) in connection.execute(indexes, (self._table,))]
-            has_sizes = any(module == "dbstat" for (module,) in connection.execute("PRAGMA module_list"))
-            sizes = dict(connection.execute(_SIZES)) if has_sizes else {}
-        return [
-            VariableIndex(name, sizes.get(index))
-            for place in _PLACES
-            for index in names
-            if index == self._index(name := Name(place, index.removeprefix(self._prefix(place)).rpartition(" ")[0]))
-        ]  # fmt: skip
+            found = {
+                index: name
+                for place in _PLACES
+                for index in names
+                if index == self._index(name := Name(place, index.removeprefix(self._prefix(place)).rpartition(" ")[0]))
+            }
+            has_sizes = found and any(module == "dbstat" for (module,) in connection.execute("PRAGMA module_list"))
+            # Of each index by itself: the whole of dbstat reads the whole file.
+            sizes = {index: connection.execute(_SIZE, (index,)).fetchone()[0] if has_sizes else None for index in found}
+        return [VariableIndex(name, sizes[index]) for index, name in found.items()]
 
     def make(self, name: Name) -> None:
         json = None if name.place == "field" else SQLITE_WORDS.json(name)
