@@ -4,7 +4,7 @@ Each contender runs in a process of its own. The first figure is the growth of i
 whose records cannot be delivered: Chest's is to stay within its ring, whose pages are a file's and can be counted by
 themselves. The second is what tracemalloc still finds allocated after a million requests that were delivered.
 
-``--requests N`` makes the second shorter.
+``--requests N`` makes the second shorter. Each other shape is asked for 100,000 times, or as often as ``--each N`` says.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def _in_process(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environ).stdout
 
 
-def report(requests: int = REQUESTS) -> Report:
+def report(requests: int = REQUESTS, each: int = REQUESTS // 10) -> Report:
     """MiB of growth, and KiB left behind."""
     if not sys.platform.startswith("linux"):
         return Report(
@@ -182,7 +182,7 @@ def report(requests: int = REQUESTS) -> Report:
         )
     found = {name: measure(name) for name in PROBES}
     left = int(_in_process("--left-behind", str(requests)))
-    shapes = {name: int(_in_process("--left-behind", str(requests // 10), "--shape", name)) for name in SHAPES}
+    shapes = {name: int(_in_process("--left-behind", str(each), "--shape", name)) for name in SHAPES}
     most = max(shapes, key=shapes.__getitem__)
     chest = found["Chest, its store down"]
     return Report(
@@ -193,7 +193,7 @@ def report(requests: int = REQUESTS) -> Report:
             Target("growth while the store is down", chest.total / _MIB, "at most", chest.ring_capacity / _MIB, " MiB"),
             Target(f"left behind by {requests:,} requests", left / 1024, "at most", SLACK_BYTES / 1024, " KiB"),
             Target(
-                f"and by {requests // 10:,} of the shape that leaves the most ({most})",
+                f"and by {each:,} of the shape that leaves the most ({most})",
                 *(shapes[most] / 1024, "at most", SLACK_BYTES / 1024, " KiB"),
             ),
         ],
@@ -204,6 +204,7 @@ def main() -> None:
     """Print the report, or, asked by a parent process, one figure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_memory")
     parser.add_argument("--requests", type=int, default=REQUESTS, help="requests after which to look for what is left")
+    parser.add_argument("--each", type=int, default=REQUESTS // 10, help="the same, of each shape")
     parser.add_argument("--probe", choices=PROBES, help=argparse.SUPPRESS)
     parser.add_argument("--left-behind", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--shape", choices=SHAPES, default="list", help=argparse.SUPPRESS)
@@ -213,7 +214,7 @@ def main() -> None:
     elif arguments.left_behind:
         print(left_behind(arguments.left_behind, SHAPES[arguments.shape]))
     else:
-        print(report(arguments.requests))
+        print(report(arguments.requests, arguments.each))
 
 
 if __name__ == "__main__":
