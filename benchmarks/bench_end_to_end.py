@@ -2,6 +2,7 @@
 
 One worker a contender, each on a port of its own and at rest while the others are measured; rounds interleaved, medians. The
 delivery works while requests are answered, on the same interpreter lock, or in a process of its own where ``external`` stands.
+The CPU of the server for a request, delivery in its process included, moves less on a busy machine than requests a second do.
 At the end each store must hold a record of every request that was answered.
 """
 
@@ -11,6 +12,7 @@ import contextlib
 import sqlite3
 import statistics
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -28,6 +30,8 @@ EXTENSION: Final = "extension"
 _RECORDING: Final = (CHEST, EXTERNAL, EXTENSION)
 _ROUND_SECONDS: Final = 3.0
 _WARM_UP_SECONDS: Final = 1.0
+_DELIVERY_SECONDS: Final = 3.0
+"""Within this, what was answered is delivered."""
 
 
 class Case(NamedTuple):
@@ -56,6 +60,8 @@ class Found(NamedTuple):
     """Requests a second as a share of what the bare app got in the same round: the median of the rounds."""
     of_prometheus: dict[str, float]
     """The same, of what prometheus_client's got."""
+    cpu_us: dict[str, float]
+    """CPU of the server for a request, its delivery in the same process included."""
     answered: int
     """How many requests the servers with a recorder answered."""
     stored: int
@@ -69,10 +75,17 @@ def measure(case: Case = CASES[0], rounds: int = 5, seconds: float = _ROUND_SECO
     answered = stored = 0
     with tempfile.TemporaryDirectory(prefix="chest-bench-") as directory, _servers(case, Path(directory)) as servers:
         warm_ups = {name: load(servers[name].port, _WARM_UP_SECONDS) for name in names}
+        time.sleep(_DELIVERY_SECONDS)
+        before = {name: servers[name].cpu_seconds() for name in names}
         for number in range(rounds):
             first = number % len(names)  # in turn, so that none always follows the same one
             for name in (*names[first:], *names[:first]):
                 found[name].append(load(servers[name].port, seconds))
+        time.sleep(_DELIVERY_SECONDS)
+        cpu_us = {
+            name: (servers[name].cpu_seconds() - before[name]) / sum(each.requests for each in loads) * 1e6
+            for name, loads in found.items()
+        }
         for name in set(names).intersection(_RECORDING):
             servers[name].stop()
             answered += 1 + sum(
@@ -83,7 +96,7 @@ def measure(case: Case = CASES[0], rounds: int = 5, seconds: float = _ROUND_SECO
     of_bare, of_prometheus = (
         {name: _share(loads, found[base]) for name, loads in found.items()} for base in (BARE, PROMETHEUS)
     )
-    return Found(medians, of_bare, of_prometheus, answered, stored)
+    return Found(medians, of_bare, of_prometheus, cpu_us, answered, stored)
 
 
 def _share(loads: list[Load], base: list[Load]) -> float:
@@ -97,7 +110,8 @@ def _servers(case: Case, place: Path) -> Iterator[dict[str, Server]]:
         servers: dict[str, Server] = {}
         for name in case.contenders:
             by = CHEST if name == EXTERNAL else name
-            servers[name] = Server(case.server, case.application, by, place / name, is_drained=name == EXTERNAL)
+            store = place / name.replace(", ", "-")  # its URL is one of several, between spaces
+            servers[name] = Server(case.server, case.application, by, store, is_drained=name == EXTERNAL)
             stack.callback(servers[name].stop)
         for server in servers.values():
             server.wait_until_it_answers()
@@ -114,11 +128,12 @@ def report(cases: Sequence[Case] = CASES, rounds: int = 5) -> Report:
     found = {case: measure(case, rounds) for case in cases}
     return Report(
         question_of(__doc__),
-        ("one worker, four threads", "requests/s", "of bare", "of prometheus", "p50 ms", "p99 ms"),
+        ("one worker, four threads", "requests/s", "of bare", "of prometheus", "CPU µs", "p50 ms", "p99 ms"),
         [
             (
                 f"{case.server}, {case.application}, {name}",
-                *(load.requests_per_second, seen.of_bare[name], seen.of_prometheus[name], load.p50_ms, load.p99_ms),
+                *(load.requests_per_second, seen.of_bare[name], seen.of_prometheus[name]),
+                *(seen.cpu_us[name], load.p50_ms, load.p99_ms),
             )
             for case, seen in found.items()
             for name, load in seen.loads.items()

@@ -16,6 +16,8 @@ from benchmarks.rig.served import APPLICATION, CONTENDER
 
 _APP: Final = "benchmarks.rig.served:app"
 _STOP_SECONDS: Final = 60
+_USER_TICKS: Final = 11
+_SYSTEM_TICKS: Final = 12
 
 
 def _command(server: str, port: int, place: Path) -> list[str]:
@@ -72,6 +74,14 @@ class Server:
                 return
             time.sleep(0.05)
         raise RuntimeError(f"the server does not answer: {Path(self._log.name).read_text()}")
+
+    def cpu_seconds(self) -> float:
+        """CPU that the server and its worker have taken so far, without what delivers beside them."""
+        server = self._processes[0].pid
+        own = {server, *map(int, Path(f"/proc/{server}/task/{server}/children").read_text().split())}
+        # proc(5): the fields behind the name, which may hold anything, in parentheses.
+        stats = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in own]
+        return sum(int(stat[_USER_TICKS]) + int(stat[_SYSTEM_TICKS]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         """End it as a deploy does, the server first, and wait for the end."""
