@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Final, TypeVar
@@ -15,10 +15,19 @@ from chest.cli.chest_choice import resolve_settings, split_url
 from chest.errors import FilterError
 from chest.query.language import narrowed, parse
 from chest.query.meaning import OPERATORS
+from chest.query.names import near_field
 from chest.query.typed import duration_ns, moment_ns, statuses
 from chest.query.typed import outcome as known_outcome
+from chest.record.messages import printable
 
 _T = TypeVar("_T")
+
+
+def perhaps_meant(names: Iterable[Name]) -> str:
+    """What to add to an answer with nothing in it: which field was perhaps meant by the name of a variable; else an empty text."""
+    found = {name.name: near for name in names if name.place == "variable" and (near := near_field(name.name))}
+    return "".join(f"; {printable(name)} is taken as a variable: did you mean {near}?" for name, near in found.items())
+
 
 user_option = click.option("--user", metavar="ID", help="Of this user, hashed first if user_ids=hashed.")
 

@@ -15,7 +15,7 @@ from chest.chests.asking.cube import Step
 from chest.chests.contract import Query, ReadableChest, StoredRecord
 from chest.cli import record_text
 from chest.cli.chest_choice import is_url, other_chests, readable_chest, service_option
-from chest.cli.conditions import Selection, selection_options
+from chest.cli.conditions import Selection, perhaps_meant, selection_options
 from chest.cli.tail import pages
 from chest.errors import ChestError
 from chest.query.nearby import MOST_NEIGHBOURS, neighbours
@@ -86,7 +86,8 @@ def find(
     for stored in found:
         click.echo(record_text.json_line(stored) if as_json else record_text.line(stored, columns))
     shown = f", the last {limit:,} shown" if count > limit else ""
-    click.echo(f"{count:,} found{shown}; looked through {seen:,} records", err=True)
+    hint = "" if count else perhaps_meant(condition.name for condition in selection.query.conditions)
+    click.echo(f"{count:,} found{shown}; looked through {seen:,} records{hint}", err=True)
     ctx.exit(0 if count else 1)
 
 

@@ -136,6 +136,12 @@ def test_a_sqlite_file_is_searched_over_many_pages(run: Run, tmp_path: Path, rec
     assert result.stderr == "5 found; looked through 2,500 records\n"
 
 
+def test_if_nothing_is_found_the_field_that_was_perhaps_meant_is_named(run: Run, url: str) -> None:
+    assert run("find", url, "staus>=500").stderr.endswith("; staus is taken as a variable: did you mean status?\n")
+    assert "did you mean" not in run("find", url, "plan=nobody").stderr
+    assert "did you mean" not in run("find", url, "plan=premium").stderr
+
+
 def test_of_very_many_the_last_are_found_without_reading_all(
     run: Run, tmp_path: Path, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:

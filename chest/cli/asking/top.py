@@ -22,6 +22,8 @@ from chest.cli.asking.units import (
     share_text,
     sparkline,
 )
+from chest.cli.conditions import perhaps_meant
+from chest.query.names import name_of
 from chest.query.ranking import SORTS, Top, TopRow
 from chest.query.ranking import top as ask_top
 
@@ -68,7 +70,9 @@ def top(
         click.echo(line)
     shown = f", {len(answer.rows):,} of them shown" if len(answer.rows) < answer.groups else ""
     begin, end = moment_text(answer.begin_ns), moment_text(answer.end_ns)
-    print_basis(answer, f"{begin} to {end}; {number_of(answer.groups, 'group')}{shown}; ")
+    is_empty = all(value is None for row in answer.rows for value in row.group)
+    hint = perhaps_meant(map(name_of, answer.by)) if is_empty and answer.rows else ""
+    print_basis(answer, f"{begin} to {end}; {number_of(answer.groups, 'group')}{shown}{hint}; ")
 
 
 def top_lines(answer: Top, width: int | None, *, has_before: bool) -> Iterator[str]:

@@ -157,3 +157,8 @@ def test_an_answer_that_takes_over_a_second_is_announced(
 def test_it_loads_neither_a_table_library_nor_an_event_loop() -> None:
     code = "import sys, chest.cli.asking.top; print({'rich.table', 'rich.console', 'asyncio', 'sqlalchemy', 'duckdb'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300).stdout == "set()\n"
+
+
+def test_a_name_that_no_request_has_may_be_a_field_that_is_misspelt(run: Run, url: str) -> None:
+    assert "; rute is taken as a variable: did you mean route?; exact" in run("top", url, "--by", "rute").stderr
+    assert "did you mean" not in run("top", url, "--by", "plan").stderr
