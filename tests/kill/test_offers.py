@@ -17,8 +17,9 @@ from chest.chests.registry import open_chest, sqlite_url
 from chest.recorder.directory_recovery import recover_directory
 from tests.kill.nursery import Offers, kill_in_the_middle_of_offers, recovered, require_each_once
 from tests.kill.offering import Tally, text_of
+from tests.support import examples
 
-KILLS = int(os.environ.get("KILLS", "100"))
+KILLS = int(os.environ.get("KILLS", examples(200)))
 """How many processes are killed in each test of the bare ring, and a third of it in each with an exporter."""
 KILLS_AT_A_TIME = 25
 """Between two recoveries: each killed process leaves a ring of 1 MiB, and a tmpfs may be small."""

@@ -21,7 +21,7 @@ from chest.ring.segments.file import ACTIVE, FREE, RETIRED, SegmentFile
 from chest.ring.segments.header import SEGMENTS
 from chest.ring.segments.pool import SegmentPool
 from chest.ring.writer import PRE_OPEN_RECORDS, RingWriter
-from tests.support import make_record
+from tests.support import examples, make_record
 
 RESOURCE = Resource("shop", "1.0", "test")
 MIB = 1024 * 1024
@@ -181,7 +181,7 @@ def test_what_is_offered_after_the_end_is_dropped_and_counted(
 
 @pytest.mark.slow
 def test_eight_threads_lose_and_double_nothing(ring: RingWriter, counters: Counters, reader: RingReader) -> None:
-    each = 3000
+    each = examples(4000)
     taken: list[Record] = []
     producers_are_done = threading.Event()
 

@@ -27,6 +27,10 @@ SECONDS = float(os.environ.get("KILL_SECONDS", "1.5"))
 """How long each server is wounded; more with ``KILL_SECONDS``."""
 WORKER_CLASSES = {"sync": (), "gthread": ("--threads=4",), "gevent": ("--graceful-timeout=1",)}
 """With their options. A gevent worker that is told to end while requests come waits for the whole of ``graceful_timeout``."""
+_PRELOAD = ("--preload",)
+# Each class is killed and is stopped, and once of these with the application imported in the master.
+KILLED = [("sync", _PRELOAD), ("gthread", ()), ("gevent", _PRELOAD)]
+STOPPED = [("sync", ()), ("gthread", _PRELOAD), ("gevent", ())]
 _GRACEFUL_SECONDS = 25
 """Nearly gunicorn's own 30."""
 APP = "tests.kill.app:app"
@@ -41,8 +45,7 @@ def connection_to(server: Server) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(HOST, server.port, timeout=60)
 
 
-@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
-@pytest.mark.parametrize("worker_class", WORKER_CLASSES)
+@pytest.mark.parametrize(("worker_class", "preload"), KILLED)
 def test_every_answered_request_is_stored_once_although_workers_are_killed_at_random(
     tmp_path: Path, ledger: Ledger, worker_class: str, preload: tuple[str, ...]
 ) -> None:
@@ -62,8 +65,7 @@ def test_every_answered_request_is_stored_once_although_workers_are_killed_at_ra
     print(f"{killed} kills, {len(load.answered)} answered, {load.failed} not")
 
 
-@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
-@pytest.mark.parametrize("worker_class", WORKER_CLASSES)
+@pytest.mark.parametrize(("worker_class", "preload"), STOPPED)
 def test_a_server_that_is_stopped_under_load_loses_and_doubles_nothing(
     tmp_path: Path, ledger: Ledger, worker_class: str, preload: tuple[str, ...]
 ) -> None:
