@@ -155,9 +155,14 @@ class Lifecycle:
     # -- a flush -----------------------------------------------------------------------------------------------------
 
     def ask_for_flush(self, *, is_exit: bool = False) -> int | None:
-        """Have a flush begin, so that those of several recorders run at the same time; gives a ticket for :meth:`flush`."""
+        """Have a flush begin, so that those of several recorders run at the same time; gives a ticket for :meth:`flush`.
+
+        :param is_exit: as :meth:`flush` takes it.
+        """
+        if self.has_something and not self.parts.request_side.fork_guard[0] and not self.is_closed:
+            self.prepare()  # what was offered without a middleware; and a thread that died is started again
         delivery = None if self.state is None else self.state.delivery
-        return None if delivery is None else delivery.ask_for_flush(tries_now=is_exit)
+        return None if delivery is None or self.is_closed else delivery.ask_for_flush(tries_now=is_exit)
 
     def flush(self, deadline: float, *, is_exit: bool = False, ticket: int | None = None) -> bool:
         """Wait until everything offered before the call is in every chest; False if it is not by then.
@@ -165,17 +170,15 @@ class Lifecycle:
         :param is_exit: whether the process ends after it: a store that fails now is not waited for.
         :param ticket: of :meth:`ask_for_flush`: what was offered before that is waited for.
         """
-        if self.has_something and not self.parts.request_side.fork_guard[0] and not self.is_closed:
-            self.prepare()  # what was offered without a middleware; and a thread that died is started again
+        if ticket is None:
+            ticket = self.ask_for_flush(is_exit=is_exit)
         if self.state is None:
             return not self._ring.has_pre_open_records
         delivery = self.state.delivery
         if self._ring.drains_elsewhere and not self.is_closed:
             return not is_exit and _wait_until_drained(self.state.reader, deadline)
-        if delivery is None or self.is_closed:
+        if delivery is None or ticket is None or self.is_closed:
             return self._is_delivered and not self.state.reader.undelivered_bytes()
-        if ticket is None:
-            ticket = delivery.ask_for_flush(tries_now=is_exit)
         pause_seconds = _FIRST_LOOK_SECONDS
         while not delivery.is_flushed(ticket):
             if time.monotonic() >= deadline or (is_exit and delivery.should_give_up):
