@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,18 @@ _LAST_HOUR: Final = {name: words for name, words in _ALL.items() if name != "new
 """Without ``new``, which looks at all that is older."""
 _BUDGET: Final = ("--seconds", "300")
 _WITHOUT_BUDGET: Final = ("find",)
+
+
+_CHILD: Final = """
+import re, sys, time
+from chest.cli.main import main
+try:
+    main()
+finally:
+    peak = re.search(r"VmHWM:\\s+([0-9]+)", open("/proc/self/status").read())
+    print(time.process_time(), peak[1], file=sys.stderr)
+"""
+"""Tells what it cost itself: what the system says of a child that ended counts the process from which it was forked."""
 
 
 class Cost(NamedTuple):
@@ -59,11 +70,8 @@ def _cost(arguments: Sequence[str]) -> Cost:
 
 
 def _run(arguments: Sequence[str]) -> Cost:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chest", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"chest {' '.join(arguments)}: exit code {process.returncode}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    finished = subprocess.run([sys.executable, "-c", _CHILD, *arguments], capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise RuntimeError(f"chest {' '.join(arguments)}: exit code {finished.returncode}: {finished.stderr[-300:]}")
+    cpu_seconds, kilobytes = finished.stderr.splitlines()[-1].split()
+    return Cost(float(cpu_seconds), float(kilobytes) / 1024)
