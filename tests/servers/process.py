@@ -8,6 +8,7 @@ on CI, where everything is to be there.
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -178,6 +180,29 @@ def run_once(command: Sequence[str], directory: Path, user: str | None = None) -
     )  # fmt: skip
     if done.returncode != 0:
         pytest.fail(f"{command[0]} failed:\n{done.stdout[-_LOG_CHARACTERS:]}", pytrace=False)
+
+
+def make_data(command: Callable[[Path], Sequence[str]], directory: Path, user: str | None = None) -> None:
+    """Make a server's first files, ``directory / "data"``: by its program once in this environment, then by a copy of what it made.
+
+    The program takes a second of CPU or more, and each process of a test run has servers of its own.
+
+    :param command: the program, given the directory in which it makes ``data``.
+    """
+    with private_directory(user) as place:
+        program, *arguments = (each.replace(str(place), "") for each in command(place))
+        made_by = repr((os.stat(program).st_mtime_ns, program, arguments, user, os.geteuid()))
+        kept = Path(sys.prefix) / "servers" / sha256(made_by.encode()).hexdigest()[:16]
+        kept.parent.mkdir(exist_ok=True)
+        with (kept.parent / "lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                run_once(command(place), place, user)
+                unfinished = kept.with_suffix(".new")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                run_once(["cp", "-a", str(place / "data"), str(unfinished)], place)
+                unfinished.rename(kept)
+    run_once(["cp", "-a", str(kept), str(directory / "data")], directory)
 
 
 def as_user(user: str | None) -> dict[str, Any]:
