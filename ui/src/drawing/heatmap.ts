@@ -84,7 +84,7 @@ class HeatmapElement extends HTMLElement {
     if (!this.grid || this.grid.isEmpty || event.button !== 0) return;
     this.setPointerCapture(event.pointerId);
     this.dragFrom = this.at(event, this.grid);
-    this.focus({ preventScroll: true });
+    this.focus({ preventScroll: true, focusVisible: false });
     event.preventDefault();
   };
 

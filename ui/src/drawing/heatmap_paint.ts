@@ -127,17 +127,26 @@ function paintAxes(ctx: CanvasRenderingContext2D, canvas: Element, grid: Heatmap
     line(ctx, grid.left, grid.top - 3, grid.right, grid.top - 3);
     ctx.setLineDash([]);
   }
-  ctx.textBaseline = "top";
-  ctx.textAlign = "center";
-  const every = Math.max(1, Math.ceil(COLUMN_TICK_PIXELS / ((grid.right - grid.left) / grid.columns)));
-  for (let column = 0; column < grid.columns; column += every) {
-    const text = moment(grid.data.times_ms[column] ?? 0, grid.data.step_ms < 60_000 ? "second" : "minute");
-    const isFirst = column === 0;
-    ctx.textAlign = isFirst ? "left" : "center";
-    ctx.fillText(isFirst ? text : text.slice(6), grid.x(column), grid.bottom + 6);
-    line(ctx, grid.x(column), grid.bottom, grid.x(column), grid.bottom + 4);
-  }
+  paintTimes(ctx, grid);
   line(ctx, grid.left, grid.bottom, grid.right, grid.bottom);
+}
+
+/** The day stands where it begins; no label touches another, or the edge. */
+function paintTimes(ctx: CanvasRenderingContext2D, grid: HeatmapGrid): void {
+  ctx.textBaseline = "top";
+  ctx.textAlign = "left";
+  const every = Math.max(1, Math.ceil(COLUMN_TICK_PIXELS / ((grid.right - grid.left) / grid.columns)));
+  let [day, end] = ["", 0];
+  for (let column = 0; column < grid.columns; column += every) {
+    const whole = moment(grid.data.times_ms[column] ?? 0, grid.data.step_ms < 60_000 ? "second" : "minute");
+    const text = whole.startsWith(day || "-") ? whole.slice(6) : whole;
+    const width = ctx.measureText(text).width;
+    const begin = Math.max(grid.left, Math.min(grid.x(column) - width / 2, grid.width - width));
+    line(ctx, grid.x(column), grid.bottom, grid.x(column), grid.bottom + 4);
+    if (begin < end + 8) continue;
+    ctx.fillText(text, begin, grid.bottom + 6);
+    [day, end] = [whole.slice(0, 5), begin + width];
+  }
 }
 
 function paintReleases(ctx: CanvasRenderingContext2D, canvas: Element, grid: HeatmapGrid): void {

@@ -28,7 +28,7 @@ export function newPage(app: App) {
 function seenTable(app: App, rows: Seen[], since: string, hasNames: boolean) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${hasNames ? "New values" : "New errors"}><table>
     <thead><tr>
-      ${hasNames ? html`<th scope="col">Name</th>` : nothing}
+      ${hasNames ? html`<th scope="col" class="group">Name</th>` : nothing}
       <th scope="col" class="group">Value</th><th scope="col">First seen</th><th scope="col">Last seen</th><th scope="col">Count</th>
     </tr></thead>
     <tbody>${rows.map((row) => line(app, row, since, hasNames))}</tbody>
@@ -38,7 +38,7 @@ function seenTable(app: App, rows: Seen[], since: string, hasNames: boolean) {
 function line(app: App, row: Seen, since: string, hasNames: boolean) {
   const filter = row.condition ?? equals(row.name ?? "error", row.value);
   return html`<tr>
-    ${hasNames ? html`<th scope="row"><bdi>${row.name}</bdi></th>` : nothing}
+    ${hasNames ? html`<th scope="row" class="group"><bdi>${row.name}</bdi></th>` : nothing}
     <td class="group"><a href=${app.href("explore", { question: { filter, since } })}>${shown(row.value)}</a></td>
     <td>${moment(row.first_seen_ms)} <small>${ago(row.first_seen_ms)}</small></td>
     <td>${row.last_seen_ms === null ? "–" : html`${moment(row.last_seen_ms)} <small>${ago(row.last_seen_ms)}</small>`}</td>

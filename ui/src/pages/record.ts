@@ -108,7 +108,7 @@ function row(app: App, name: string, value: unknown, conditionName: string | nul
   };
   const isAskable = conditionName && isPlain && (text?.length ?? 0) <= 200 && !/[\s=!<>~,]/.test(name);
   return html`<tr>
-    <th scope="row"><bdi>${name.slice(0, 200)}</bdi></th>
+    <th scope="row"><bdi>${dotted(name.slice(0, 200))}</bdi></th>
     <td>${text === null ? html`<em>none</em>` : html`<bdi class=${isPlain ? "" : "json"}>${isPlain ? text.slice(0, MOST_CHARACTERS) : exactText(value, 2).slice(0, MOST_CHARACTERS)}</bdi>`}${
       text && text.length > MOST_CHARACTERS
         ? html` <small>… ${text.length.toLocaleString("en")} characters</small>`
@@ -116,6 +116,11 @@ function row(app: App, name: string, value: unknown, conditionName: string | nul
     }</td>
     <td>${isAskable ? html`<a href=${app.href("explore", { question })} aria-label=${`all requests with this ${name}`} title=${`Half a day before and after: ${question.filter}`}>all</a>` : nothing}</td>
   </tr>`;
+}
+
+/** A name that breaks behind its dots, if it has to break. */
+function dotted(name: string) {
+  return name.split(".").map((part, place) => (place ? html`.<wbr>${part}` : part));
 }
 
 function copyButton(app: App, title: string, text: string) {
