@@ -42,12 +42,16 @@ def served(source: ReadableChest | str, **options: Any) -> Iterator[str]:
 
 
 @contextmanager
-def serving(page: ChestPage) -> Iterator[str]:
-    """This page, at ``/seen/``; gives its URL."""
+def serving(page: ChestPage, *, knows_prefix: bool = True) -> Iterator[str]:
+    """This page, at ``/seen/``; gives its URL.
+
+    :param knows_prefix: false: as behind a proxy that takes the prefix away.
+    """
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"].startswith("/seen"):
             shift_path_info(environ)
+            environ["SCRIPT_NAME"] = environ["SCRIPT_NAME"] if knows_prefix else ""
             return page(environ, start_response)
         start_response("404 Not Found", [("Content-Length", "0")])
         return []

@@ -107,6 +107,15 @@ def test_nothing_is_wider_than_the_window(view: Seen, width: int, theme: str) ->
     assert view.person.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
 
 
+def test_every_part_of_a_view_is_also_json_and_csv(view: Seen) -> None:
+    links = view.person.page.eval_on_selector_all(".panel .links a", "all => all.map(each => each.href)")
+    assert links
+    for link in links:
+        answer = view.person.page.request.get(link)
+        kind = "text/csv" if ".csv" in link else "application/json"
+        assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, kind), link
+
+
 def test_counts_of_the_heatmap_are_a_table(site: str, opens: Opens) -> None:
     person = opens(f"{site}?since=3h")
     table: Any = person.find("#heatmap table")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 
@@ -67,6 +68,10 @@ def test_a_hostile_record_is_shown_and_does_nothing(name: str, site: str, opens:
     assert person.page.evaluate("() => document.querySelectorAll('#record img, #record script').length") == 0
     assert person.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
     assert person.page.evaluate("() => document.querySelectorAll('a[href^=\"javascript\"]').length") == 0
+    curl = shlex.split(person.find(".copies button", "curl").get_attribute("data-text"))
+    assert curl[0] == "curl"
+    assert curl[-1].startswith("http://"), "a shell takes the whole URL for one word"
+    assert len(curl) == curl.index("-H") + 3
 
 
 def test_explore_shows_hostile_values_as_text(site: str, opens: Opens) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from chest.chests.memory import MemoryChest
+from chest.dashboard import ChestPage
 from chest.testing import make_record
 from tests.dashboard.browser.conftest import Opens
-from tests.dashboard.browser.person import served
+from tests.dashboard.browser.person import served, serving
 from tests.dashboard.browser.test_twelve_questions import question_of
 
 
@@ -107,6 +108,22 @@ def test_a_long_question_shows_that_it_is_asked_and_can_be_cancelled(site: str, 
     person.find(".waiting button", "Cancel").click()
     person.see("#heatmap", "Cancelled.")
     assert person.find(".waiting").is_hidden()
+
+
+def test_behind_a_proxy_that_takes_the_prefix_away_every_way_leads_on(chest: MemoryChest, opens: Opens) -> None:
+    page = ChestPage(chest, allow="everybody", seconds=8)
+    with serving(page, knows_prefix=False) as url:
+        person = opens(f"{url}?since=all")
+        person.find("#records tbody a").first.click()
+        person.see("#record .facts")
+        assert person.url.startswith(f"{url}record/")
+        person.page.reload()
+        person.find("nav a", "Health").click()
+        person.see("#health h3", "Store")
+        assert person.url == f"{url}health"
+        person.find("nav a", "Explore").click()
+        person.see("#heatmap")
+        assert person.url == url
 
 
 def test_an_unknown_record_is_a_sentence(site: str, opens: Opens) -> None:

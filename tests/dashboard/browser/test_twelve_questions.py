@@ -124,6 +124,10 @@ def test_7_show_me_this_request(site: str, opens: Opens) -> None:
     assert copied["request_id"] == "request-11000"
     assert copied["time_ns"] % 1000 != 0, "whole numbers beyond 2^53 are copied as they are"
     assert person.find(".copies button", "curl").get_attribute("data-text").startswith("curl ")
+    command = person.find(".copies button", "chest find").get_attribute("data-text")
+    assert command == f"chest find id={copied['id']}"
+    link = person.find(".copies a", "Link").get_attribute("href")
+    assert link.endswith(f"/record/{copied['id']}")
     user = person.find("#variables-title + table tr", "user_id").locator("td").first.inner_text()
     person.find(".neighbours a", "previous").first.click()
     person.page.wait_for_url(re.compile("/record/[0-9a-f]{32}$"))

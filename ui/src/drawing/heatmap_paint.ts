@@ -7,6 +7,7 @@ import type { Cells, HeatmapGrid } from "./heatmap_grid";
 
 const TICKS_MS = [0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000, 60_000, 600_000, 3_600_000];
 const COLUMN_TICK_PIXELS = 84;
+const LABEL_GAP_PIXELS = 16;
 
 /**
  * @param overlay the same question with a condition more: where these requests lie.
@@ -143,7 +144,7 @@ function paintTimes(ctx: CanvasRenderingContext2D, grid: HeatmapGrid): void {
     const width = ctx.measureText(text).width;
     const begin = Math.max(grid.left, Math.min(grid.x(column) - width / 2, grid.width - width));
     line(ctx, grid.x(column), grid.bottom, grid.x(column), grid.bottom + 4);
-    if (begin < end + 8) continue;
+    if (begin < end + LABEL_GAP_PIXELS) continue;
     ctx.fillText(text, begin, grid.bottom + 6);
     [day, end] = [whole.slice(0, 5), begin + width];
   }
