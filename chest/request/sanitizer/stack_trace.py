@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from types import TracebackType
 from typing import Final
 
@@ -25,16 +24,21 @@ def stack_of(error: BaseException) -> str:
     """
     try:
         trace: TracebackType | None = error.__traceback__
-        if trace is None:
-            return ""
-        frames: deque[str] = deque(maxlen=_MOST_FRAMES)
+        traces: list[TracebackType] = []
         while trace is not None:
+            traces.append(trace)
+            trace = trace.tb_next
+        frames: list[str] = []
+        for trace in reversed(traces):
             frame, code = trace.tb_frame, trace.tb_frame.f_code
             if not str(frame.f_globals.get("__name__")).startswith(_OWN):
                 file = code.co_filename.rpartition(_PACKAGES)[2]
                 frames.append(f'  File "{file}", line {trace.tb_lineno}, in {code.co_qualname}')
-            trace = trace.tb_next
+                if len(frames) == _MOST_FRAMES:
+                    break
+        if not frames:
+            return ""
         name = type.__dict__["__name__"].__get__(type(error))
-        return "\n".join(["Traceback (most recent call last):", *frames, name]) if frames else ""
+        return "\n".join(["Traceback (most recent call last):", *reversed(frames), name])
     except Exception:  # noqa: BLE001 - globals of the application's making
         return ""
