@@ -46,6 +46,8 @@ class Question:
     :param end_ns: where it ends: as asked, else now if a begin was asked for, else behind the last record; of such a long range
         behind the last record in it.
     :param deadline: when the budget ends, by ``time.monotonic()``.
+    :param begins_with_record: whether the range begins where it does because of the first record.
+    :param ends_with_record: whether it ends where it does because of the last record.
     """
 
     chest: ReadableChest
@@ -53,11 +55,21 @@ class Question:
     begin_ns: int
     end_ns: int
     deadline: float
+    begins_with_record: bool = False
+    ends_with_record: bool = False
 
-    @property
-    def seconds(self) -> float:
-        """How long the range is, at least one nanosecond."""
-        return seconds_between(self.begin_ns, self.end_ns)
+    def per_second(self, requests: float, begin_ns: int, end_ns: int, least_seconds: float = 1.0) -> float:
+        """The rate of requests in a part of the range, in which they came.
+
+        A record is no bound of it: a last step that ends with its only record would have a rate of thousands.
+
+        :param least_seconds: the shortest time that a rate is computed over.
+        """
+        if not self.begins_with_record:
+            begin_ns = max(begin_ns, self.begin_ns)
+        if not self.ends_with_record:
+            end_ns = min(end_ns, self.end_ns)
+        return requests / max(least_seconds, seconds_between(begin_ns, end_ns))
 
     def step(self, columns: int) -> Step:
         """At most so many columns over the range, of a width that a person can name."""
@@ -129,7 +141,11 @@ def asked(source: Source, filter: Filter, seconds: float | None) -> Iterator[Que
             end_ns = last_ns + 1 if end_ns is None else end_ns
             if end_ns - begin_ns > _LONGEST_NS:
                 begin_ns, end_ns = max(begin_ns, first_ns), min(end_ns, last_ns + 1)
-        yield Question(chest, query, begin_ns, max(end_ns, begin_ns + 1), deadline)
+            begins_with_record, ends_with_record = begin_ns == first_ns, end_ns == last_ns + 1
+        else:
+            begins_with_record = ends_with_record = False
+        end_ns = max(end_ns, begin_ns + 1)
+        yield Question(chest, query, begin_ns, end_ns, deadline, begins_with_record, ends_with_record)
 
 
 def seconds_between(begin_ns: int, end_ns: int) -> float:

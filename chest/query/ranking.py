@@ -180,7 +180,7 @@ def _row_of(question: Question, group: Group, counts: Counts, over_time: Sequenc
     return TopRow(
         group=group,
         requests=counts.requests,
-        per_second=counts.requests / question.seconds,
+        per_second=question.per_second(counts.requests, question.begin_ns, question.end_ns),
         failed_share=counts.failed_share,
         p50_ns=counts.percentile_ns(0.5),
         p95_ns=counts.percentile_ns(0.95),

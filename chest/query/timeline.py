@@ -14,7 +14,7 @@ from chest.errors import SettingsError
 from chest.query.answer import Answer, Counts, counted
 from chest.query.names import label_of, name_of
 from chest.query.novelty import RELEASE, ReleaseMark, releases_of
-from chest.query.question import Filter, Question, Source, asked
+from chest.query.question import Filter, Question, Source, asked, seconds_between
 
 __all__ = ["Band", "Heatmap", "OverTime", "TimeRow", "heatmap", "over_time"]
 
@@ -259,8 +259,9 @@ def _class_text(status_class: int) -> str | None:
 
 def _time_row(question: Question, step: Step, place: int, group: Group, counts: Counts) -> TimeRow:
     begin_ns = step.begin_ns + place * step.width_ns
-    within_ns = min(begin_ns + step.width_ns, question.end_ns) - max(begin_ns, question.begin_ns)
+    end_ns = begin_ns + step.width_ns
+    rate = question.per_second(counts.requests, begin_ns, end_ns, min(1.0, seconds_between(begin_ns, end_ns)))
     return TimeRow(
-        begin_ns, group, counts.requests, counts.requests / (within_ns / 1e9), counts.failed_share,
+        begin_ns, group, counts.requests, rate, counts.failed_share,
         counts.percentile_ns(0.5), counts.percentile_ns(0.95), counts.percentile_ns(0.99),
     )  # fmt: skip

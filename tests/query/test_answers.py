@@ -8,6 +8,7 @@ from statistics import quantiles
 import pytest
 
 from chest.chests.memory import MemoryChest
+from chest.chests.query import Query
 from chest.errors import SettingsError
 from chest.query import compare, heatmap, neighbours, news, over_time, top, values
 from chest.query.question import Question
@@ -122,6 +123,18 @@ def test_over_time_shows_a_step_without_requests() -> None:
     chest.write([make_record(time_ns=_BEGIN_NS), make_record(time_ns=_BEGIN_NS + _HOUR_NS)])
     requests = [row.requests for row in over_time(chest, step="15m").rows]
     assert requests == [1, 0, 0, 0, 1]
+
+
+def test_a_record_is_no_bound_of_a_rate_and_a_time_that_is_asked_for_is() -> None:
+    chest = MemoryChest()
+    chest.write([make_record(time_ns=_BEGIN_NS)])
+    assert top(chest).everything.per_second == 1
+    assert [row.per_second for row in over_time(chest, step="15m").rows] == [1 / 900]
+    chest.write([make_record(time_ns=_BEGIN_NS + 900 * 10**9)])
+    assert [row.per_second for row in over_time(chest, step="15m").rows] == [1 / 900, 1 / 900]
+    asked = Query(since_ns=_BEGIN_NS, until_ns=_BEGIN_NS + 1000 * 10**9)
+    assert [row.per_second for row in over_time(chest, asked, step="15m").rows] == [1 / 900, 1 / 100]
+    assert top(chest, asked).everything.per_second == 2 / 1000
 
 
 def test_a_heatmap_holds_every_request_once(chest: MemoryChest, records: list[Record]) -> None:
