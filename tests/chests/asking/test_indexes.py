@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from chest.chests.asking.conditions import Condition, Name
 from chest.chests.contract import ReadableChest
@@ -192,6 +194,28 @@ def test_names_that_differ_in_case_or_only_at_their_ends_have_an_index_each(stor
         for dropped, name in enumerate(names, 1):
             assert indexes.drop(name)
             assert sorted(each.name for each in indexes.found()) == names[dropped:]
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "mysql57"])
+def test_mysql_is_told_to_refuse_rather_than_hold_up_writers(kind: str, request: pytest.FixtureRequest) -> None:
+    changes: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.startswith("ALTER"):
+            changes.append(statement)
+
+    with open_chest(request.getfixturevalue(kind).new_url()) as chest:
+        assert isinstance(chest, ReadableChest)
+        chest.write(RECORDS[:10])
+        indexes = _indexes(chest)
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            indexes.make(Name("variable", "plan"))
+            indexes.drop(Name("variable", "plan"))
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+    assert len(changes) == 3
+    assert all(change.endswith("ALGORITHM = INPLACE, LOCK = NONE") for change in changes)
 
 
 def _sqlite_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
