@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,7 @@ def _wait_for_line(process: subprocess.Popen[str]) -> str:
 
 
 def _stored(place: Path) -> int:
-    with suppress(sqlite3.OperationalError), sqlite3.connect(place / "store.sqlite3") as connection:
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(place / "store.sqlite3")) as connection:
         return int(connection.execute("SELECT count(*) FROM chest_records").fetchone()[0])
     return 0
 

@@ -117,6 +117,7 @@ class Database:
             db.create_all()
             db.session.add(Account(id=7, name="ada"))
             db.session.commit()
+            self.engine = db.engine
             event.listen(db.engine, "before_cursor_execute", lambda *call: self.statements.append(call[2]))
 
         @app.post("/login")
@@ -144,6 +145,8 @@ def test_a_user_whose_object_has_expired_is_recorded_without_a_statement(recorde
     for client in (bare.app.test_client(), served.client):
         for path in ("/login", "/rename", "/fail"):
             client.post(path)
+    bare.engine.dispose()
+    database.engine.dispose()
     assert users(served.records) == ["7", "7", "7"]
     assert len(database.statements) == len(bare.statements) > 0
 
