@@ -59,7 +59,9 @@ def filter_of(arguments: Sequence[str]) -> Query:
         return parse(arguments)
     except FilterError as error:
         if not any(operator in error.text for operator in OPERATORS):
-            raise click.UsageError(f"{error.text!r} is neither name=value nor the URL of a chest") from None
+            raise click.UsageError(
+                f"{error.text!r} is neither name=value nor the URL of a chest, and no file has this name"
+            ) from None
         raise click.UsageError(str(error)) from None
 
 

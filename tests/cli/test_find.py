@@ -108,7 +108,7 @@ def test_without_json_each_record_is_one_line(run: Run, url: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["premium"], "'premium' is neither name=value nor the URL of a chest"),
+        (["premium"], "'premium' is neither name=value nor the URL of a chest, and no file has this name"),
         (["--status", "6xx"], "'6xx': expected 404, 5xx or 500-599"),
         (["--since", "yesterday"], "'yesterday': expected 15m, 2h or 3d"),
         (["--slower-than", "200"], "'200': expected a number and ms, s"),

@@ -119,7 +119,7 @@ def test_what_requests_brought_is_not_obeyed_by_the_terminal(run: Run, url: str)
         (["durration>200ms"], "did you mean duration?"),
         (["--against", "yesterday"], "expected a number and ms, s, m, h, d or w"),
         (["--sort", "size"], "'size' is not one of"),
-        (["nonsense"], "'nonsense' is neither name=value nor the URL of a chest"),
+        (["nonsense"], "'nonsense' is neither name=value nor the URL of a chest, and no file has this name"),
     ],
     ids=["name", "against", "sort", "word"],
 )
