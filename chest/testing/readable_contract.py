@@ -117,6 +117,17 @@ class ReadableChestContract(ChestContract):
                 found += latest.records
             assert found == expected, query
 
+    def test_the_following_records_come_in_the_order_of_storing_and_page_by_page(self, chest: ReadableChest) -> None:
+        chest.write(different_records())
+        for query in (EVERYTHING, Query(service="shop"), Query(service="no-such")):
+            page = chest.following(query, limit=4, seconds=60)
+            found = list(page.records)
+            while page.records:
+                page = chest.following(query, after=page.after, limit=4, seconds=60)
+                found += page.records
+            assert found == chest.read(query), query
+            assert page.basis.is_exact
+
     def test_conditions_all_hold_at_once(self, chest: ReadableChest) -> None:
         chest.write(different_records())
         query = Query(service="blog", statuses=range(500, 600), slower_than_ns=1, variables={"plan": "premium"})
