@@ -130,7 +130,9 @@ def sample_by_pieces(store: Pieces, query: Query, size: int, seconds: float | No
     has_conditions = query != type(query)(since_ns=query.since_ns, until_ns=query.until_ns)
     enough = max(size, _PROBES) if has_conditions else size
     is_trial = has_conditions and extent.records > enough
-    read, found = _probe(store, query, extent, _TRIAL if is_trial else enough)
+    tried, asked_at = _TRIAL if is_trial else enough, time.monotonic()
+    read, found = _probe(store, query, extent, tried)
+    took = (time.monotonic() - asked_at) / tried
     is_all = read >= extent.records
     share = len(found) / read if read else 0.0
     matching = round(extent.records * share)
@@ -143,6 +145,12 @@ def sample_by_pieces(store: Pieces, query: Query, size: int, seconds: float | No
             found = records_at(store, drawn_from(places, size))
             basis = Basis(True, extent.records, extent.records, time.monotonic() - begin)
             return Sample(found, len(places), len(places) <= size, basis)
+    span, left = extent.last - extent.first + 1, seconds_left(begin, seconds)
+    wanted = min(_MOST_PROBES, size / share) if share else _MOST_PROBES
+    if not is_all and len(found) < size and span <= wanted and (left is None or span * took <= left):
+        # Each once is no more than what would be read at random places, many of them twice.
+        read, found = _probe(store, query, extent, span)
+        matching, is_all = len(found), True
     kept, matched = {record.id: record for record in found}, len(found)
     while not is_all and len(kept) < size and read < _MOST_PROBES and seconds_left(begin, seconds) != 0:
         more, again = _probe(store, query, extent, _PROBES)

@@ -91,6 +91,21 @@ def test_a_rare_selection_is_fetched_by_its_places_and_its_count_is_exact() -> N
     assert all(record.status == 500 for record in sample.records)
 
 
+def test_if_a_sample_would_read_most_records_each_is_read_once_and_the_answer_is_exact() -> None:
+    class Store(_Store):
+        read = 0
+
+        def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
+            self.read += len(places)
+            return super().stored_at(places)
+
+    store = Store(0)
+    sample = sample_by_pieces(store, Query(statuses=range(200, 300)), 18_500, 60, is_exact=True)
+    assert (sample.matching, len(sample.records), sample.is_whole) == (18_000, 18_000, True)
+    assert sample.basis.is_exact
+    assert store.read <= 18_500 + 20_000
+
+
 def test_a_rare_selection_without_time_for_its_places_is_what_random_places_gave() -> None:
     sample = sample_by_pieces(_Store(0), Query(statuses=range(500, 600)), 300, 60, is_exact=True)
     assert not sample.basis.is_exact
