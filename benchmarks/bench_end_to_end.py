@@ -39,13 +39,13 @@ class Case(NamedTuple):
 
     server: str
     application: str
-    contenders: tuple[str, ...] = (BARE, PROMETHEUS, CHEST)
+    contenders: tuple[str, ...] = (BARE, PROMETHEUS, CHEST, EXTERNAL)
 
 
 CASES: Final = (
     Case("gunicorn gthread", "list", (BARE, PROMETHEUS, "logging", CHEST, EXTERNAL)),
     Case("gunicorn gthread", "Flask", (BARE, PROMETHEUS, CHEST, EXTENSION, EXTERNAL)),
-    Case("gunicorn gthread", "Django", (BARE, PROMETHEUS, CHEST, EXTERNAL)),
+    Case("gunicorn gthread", "Django"),
     Case("gunicorn gevent", "Flask"),
     Case("uWSGI", "Flask"),
 )
