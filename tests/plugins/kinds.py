@@ -132,6 +132,7 @@ def _parameters(item: pytest.Function) -> list[str]:
     return [each for each in parameters.values() if type(each) is str]  # some are made to fail when they are asked
 
 
+@cache  # a function with parameters is many tests
 def _names_one_of(function: FunctionType, *modules: str) -> bool:
     """True if the function names one of these modules, or a function or class of theirs."""
     return any(_module_of(function.__globals__.get(name)).startswith(modules) for name in function.__code__.co_names)

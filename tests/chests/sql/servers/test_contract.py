@@ -16,7 +16,8 @@ from tests.servers.process import HOST
 everywhere = pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql57"], indirect=True)
 
 
-@everywhere
+# MySQL 5.7 keeps it with options, below; without them its SQL is that of MariaDB.
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"], indirect=True)
 class TestContract(EncodedContract):
     @pytest.fixture
     def chest(self, chest_url: str) -> Iterator[SQLChest]:
