@@ -82,7 +82,7 @@ class ChestPage:
         chest: ReadableChest | str | None = None,
         *,
         allow: Allow | None = None,
-        seconds: float = 1.2,
+        seconds: float = 1.0,
         patience_seconds: float = 3.5,
         questions_at_once: int = 4,
         directories: Sequence[str | os.PathLike[str]] = (),

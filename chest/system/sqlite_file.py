@@ -90,15 +90,12 @@ class FileConnection(sqlite3.Connection):
             _keep_or_remove(self.path, aside)
 
 
-_MOST_STATEMENTS: Final = 8
-"""Kept by a connection to be run again. One that names 5,000 records takes half a megabyte, and none is asked twice; Python keeps 128."""
-
-
-def connect(path: Path, mode: str, timeout_seconds: float) -> FileConnection:
+def connect(path: Path, mode: str, timeout_seconds: float, *, statements: int = 128) -> FileConnection:
     """A connection in autocommit mode; the caller begins transactions.
 
     :param mode: of the file's URI, such as ``mode=rw``.
     :param timeout_seconds: how long to wait for another's lock.
+    :param statements: how many it keeps to be run again.
     :raises sqlite3.Error: the file cannot be opened.
     """
     # SQLite puts the side files beside what a link leads to.
@@ -106,7 +103,7 @@ def connect(path: Path, mode: str, timeout_seconds: float) -> FileConnection:
     identity = identity_of(path)
     connection = sqlite3.connect(
         f"{path.as_uri()}?{mode}", uri=True, timeout=timeout_seconds, isolation_level=None, check_same_thread=False,
-        factory=FileConnection, cached_statements=_MOST_STATEMENTS,
+        factory=FileConnection, cached_statements=statements,
     )  # fmt: skip
     connection.path, connection.identity, connection.opened_in = path, identity, process_generation()
     return connection

@@ -316,26 +316,3 @@ def test_a_file_is_made_once_and_private(tmp_path: Path) -> None:
     assert (tmp_path / "new").read_text() == "something"
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o600
     assert [file.name for file in tmp_path.iterdir()] == ["new"]
-
-
-def test_a_connection_keeps_few_of_the_statements_that_name_thousands_of_records(tmp_path: Path) -> None:
-    code = f"""
-from pathlib import Path
-from chest.system.sqlite_file import connect, make_file
-
-def megabytes():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4 / 1024
-
-path = Path({str(tmp_path / "chest.sqlite3")!r})
-make_file(path)
-connection = connect(path, "mode=rw", 1)
-connection.execute("CREATE TABLE records (seq INTEGER PRIMARY KEY)")
-for round_number in range(100):
-    places = ", ".join(str(round_number * 1_000_000 + place) for place in range(5000))
-    connection.execute(f"SELECT seq FROM records WHERE seq IN ({{places}})").fetchall()
-    if round_number == 20:
-        begin = megabytes()
-print(megabytes() - begin)
-"""
-    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240)
-    assert float(asked.stdout) < 15  # with those that Python keeps, 45

@@ -450,3 +450,27 @@ def test_a_rule_that_refuses_every_row_is_not_a_record_s_fault(chest: SQLiteChes
     execute(f"CREATE TRIGGER mine BEFORE INSERT ON chest_records BEGIN SELECT {rule}; END")
     with pytest.raises(ChestUnavailable, match=r"integer overflow|no single record is refused"):
         chest.write([make_record(), make_record()])
+
+
+def test_what_reads_keeps_few_of_the_statements_that_name_thousands_of_records(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from chest.chests.sql.sqlite.chest import SQLiteChest
+
+def megabytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4 / 1024
+
+with SQLiteChest(sys.argv[1]) as chest, closing(chest._connect_to_read()) as connection:
+    for round_number in range(100):
+        places = ", ".join(str(round_number * 1_000_000 + place) for place in range(5000))
+        connection.execute(f"SELECT seq FROM chest_records WHERE seq IN ({places})").fetchall()
+        if round_number == 20:
+            begin = megabytes()
+    print(megabytes() - begin)
+"""
+    command = [sys.executable, "-c", "from contextlib import closing\n" + code, f"sqlite:///{tmp_path}/chest.sqlite3"]
+    with SQLiteChest(command[-1]) as chest:
+        chest.write([make_record()])
+    asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
+    assert float(asked.stdout) < 15  # 45 if it keeps as many as Python does
