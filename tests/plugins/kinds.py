@@ -17,6 +17,7 @@ import pytest
 
 from tests.processes import ROOT
 from tests.servers.process import KIND_VARIABLE
+from tests.support import IS_QUICK
 
 KINDS: Final = {
     "unit": "runs in this process; starts no server and no program",
@@ -70,6 +71,9 @@ _OF_FOLDERS: Final = {
 }
 """The longest path that a test lies under decides. A file in ``tests/`` itself that is not here guards the house: ``slow``."""
 
+_NOT_QUICK: Final = [ROOT / name for name in ("tests/cli/test_demo.py", "tests/demo/test_serve.py")]
+"""They start gunicorn. They are ``unit`` all the same, so that each Python and the wheel has them, and ``make quick`` leaves them out."""
+
 _SERVERS: Final = frozenset(
     "influxdb mariadb mongodb mongodb_replica_set mysql57 postgresql redis victoria_metrics wire".split()
 )
@@ -90,6 +94,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out folders in which no test is of the only kind that is asked for."""
+    if IS_QUICK and collection_path in _NOT_QUICK:
+        return True
     kind = _of_path(collection_path)
     asked = config.option.markexpr
     return True if asked == "unit" and kind is not None and kind != asked else None
