@@ -52,6 +52,10 @@ class BatchWrite(Generic[T]):
         """The records that are neither written nor refused."""
         return [record for piece in reversed(self._pieces) for record in piece]
 
+    def pieces(self) -> list[Sequence[T]]:
+        """The same, in the pieces in which they will be written."""
+        return self._pieces[::-1]
+
     def _split(self, piece: Sequence[T], refusal: RecordRejected) -> tuple[Sequence[T], list[Sequence[T]]]:
         """What is refused of a piece, and the pieces to be written instead of it, the first one last."""
         named = set(refusal.ids)

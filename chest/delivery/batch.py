@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from chest.record.record import Record
+from chest.ring.segments.batch_notes import BatchNotes, Range
 
 if TYPE_CHECKING:
     from chest.delivery.workers import ChestWorkers
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Batch:
     """Records, and how many workers have yet to settle them: to write them, spool them, or keep them as dead letters.
 
     :param workers: how many.
+    :param is_fixed: whether a chest may have it already: it was sent before, so its limits stay as they are.
     """
 
-    __slots__ = ("_others", "is_settled", "records")
+    __slots__ = ("_others", "is_fixed", "is_settled", "records")
 
-    def __init__(self, records: Sequence[Record], workers: int) -> None:
+    def __init__(self, records: Sequence[Record], workers: int, *, is_fixed: bool = False) -> None:
         self.records = records
+        self.is_fixed = is_fixed
         self.is_settled = workers == 0
         # Counted by popping, which is one step whatever thread does it.
         self._others = [None] * (workers - 1)
@@ -66,36 +70,58 @@ class CommitTracker:
         return bool(self._pieces)
 
 
+class Chunk(Protocol[T_co]):
+    """Whole lines of a ring; see :class:`chest.ring.reader.Chunk`."""
+
+    @property
+    def data(self) -> T_co: ...
+    @property
+    def segment(self) -> int: ...
+    @property
+    def begin(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def left(self) -> int | None: ...
+
+
 class Batcher(Generic[T]):
     """Takes a ring's chunks, decodes them and submits their records to the workers, a batch at a time.
 
-    If a step is ended in its middle (MemoryError), it can be repeated: a chunk is kept until it is decoded.
+    Which lines are a batch is noted in the ring before it is submitted: after a kill it is sent again as the same batch. If a
+    step is ended in its middle (MemoryError), it can be repeated: a chunk is kept until it is decoded.
 
-    :param take: gives the next chunk of the ring, with its segment and its end in there; None if the ring has no more.
+    :param take: gives the next chunk of the ring; None if the ring has no more.
     :param decode: gives the records of a chunk.
     :param commit: told the segment and the end of each chunk that is settled, in order.
     :param batch_records: about how many records make a batch.
+    :param notes: gives what notes batches in the ring's file; None: nothing does.
     """
 
     def __init__(
         self,
-        take: Callable[[], tuple[T, int, int] | None],
+        take: Callable[[], Chunk[T] | None],
         decode: Callable[[T], list[Record]],
         commit: Callable[[int, int], None],
         batch_records: int,
+        notes: Callable[[], BatchNotes | None] = lambda: None,
     ) -> None:
         self._take = take
         self._decode = decode
         self._commits = CommitTracker(commit)
         self._batch_records = batch_records
-        self._chunk: tuple[T, int, int] | None = None
+        self._notes = notes
+        self._noted: list[tuple[Batch, BatchNotes, int]] = []
+        self._chunk: Chunk[T] | None = None
         self._records: list[Record] = []
-        self._ends: list[tuple[int, int]] = []
+        self._ranges: list[Range] = []
+        self._left: int | None = None
+        """How many more chunks the batch has, if it was sent before; None: it was not."""
 
     @property
     def is_begun(self) -> bool:
         """True if a batch is being filled."""
-        return bool(self._ends) or self._chunk is not None
+        return bool(self._ranges) or self._chunk is not None
 
     @property
     def is_unsettled(self) -> bool:
@@ -104,25 +130,33 @@ class Batcher(Generic[T]):
 
     def fill(self) -> bool:
         """Fill the batch from the ring; True if the ring has no more."""
-        while len(self._records) < self._batch_records:
+        while self._left != 0 and (self._left or len(self._records) < self._batch_records):
             if self._chunk is None:
                 self._chunk = self._take()
             if self._chunk is None:
                 return True
-            data, segment, end = self._chunk
-            self._records += self._decode(data)
-            self._ends.append((segment, end))
-            self._chunk = None
+            chunk = self._chunk
+            self._records += self._decode(chunk.data)
+            self._ranges.append(Range(chunk.segment, chunk.begin, chunk.end))
+            self._left, self._chunk = chunk.left, None
         return False
 
     def submit_to(self, workers: ChestWorkers) -> int | None:
         """Give the batch to the workers; returns how many records it has; None: no batch."""
-        records, ends = self._records, self._ends
-        if not ends:
+        records, ranges = self._records, self._ranges
+        if not ranges:
             return None
-        batch = workers.submit(records)
-        self._records, self._ends = [], []  # not before: if that raised, another batch would be committed with this one
-        for segment, end in ends:
+        notes = self._notes() if records else None
+        slot = None if notes is None else notes.note(_joined(ranges))
+        batch = workers.submit(records, is_fixed=self._left is not None)
+        self._records, self._ranges, self._left = (
+            [],
+            [],
+            None,
+        )  # not before: if that raised, another batch would be committed with this one
+        if notes is not None and slot is not None:
+            self._noted.append((batch, notes, slot))
+        for segment, _, end in ranges:
             self._commits.add(batch, segment, end)
         workers.poll()
         return len(records)
@@ -130,7 +164,19 @@ class Batcher(Generic[T]):
     def commit_settled(self) -> None:
         """Commit what every chest has by now, or has on disk."""
         if self._commits:
+            settled = [noted for noted in self._noted if noted[0].is_settled]
+            for noted in settled:  # before any segment of it is committed, and used anew
+                noted[1].settle(noted[2])
+                self._noted.remove(noted)
             self._commits.commit_settled()
+
+
+def _joined(ranges: Sequence[Range]) -> list[Range]:
+    """One range for each segment."""
+    joined: dict[int, Range] = {}
+    for each in ranges:
+        joined[each.segment] = joined.get(each.segment, each)._replace(end=each.end)
+    return list(joined.values())
 
 
 AnyBatcher = Batcher[Any]

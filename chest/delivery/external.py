@@ -203,7 +203,8 @@ class OtherRings:
             ring = LiveRingReader.adopt(path, self._counters)
             if ring is not None:
                 take = partial(ring.take, _CHUNK_BYTES)
-                self._rings[path] = ring, Batcher(take, list, ring.commit_to, self._batch_records)
+                notes = partial(getattr, ring, "notes")
+                self._rings[path] = ring, Batcher(take, list, ring.commit_to, self._batch_records, notes)
                 return True
         return False
 

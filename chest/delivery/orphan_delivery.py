@@ -9,11 +9,11 @@ from chest.counters import Counters
 from chest.delivery.batch import CommitTracker
 from chest.delivery.workers import ChestWorkers
 from chest.record.record import Record
-from chest.ring.orphaned_ring import OrphanedRing
+from chest.ring.orphaned_ring import Ends, OrphanedRing
 
 _MOST_VAIN_TURNS: Final = 20
 
-Pieces = Iterator[tuple[list[Record], int, int]]
+Pieces = Iterator[tuple[list[Record], Ends]]
 
 
 class OrphanDelivery:
@@ -70,10 +70,11 @@ class OrphanDelivery:
         piece = next(self._pieces, None)
         if piece is None:
             return self._finish_if_settled()
-        records, segment, end = piece
+        records, ends = piece
         batch = self._delivery.submit_orphaned(records)
-        self._sizes[segment, end] = len(records)
-        self._commits.add(batch, segment, end)
+        self._sizes[ends[-1]] = len(records)
+        for segment, end in ends:
+            self._commits.add(batch, segment, end)
         self._delivery.poll()
         return True
 
@@ -103,7 +104,7 @@ class OrphanDelivery:
     def _commit(self, segment: int, end: int) -> None:
         assert self._ring is not None
         self._ring.commit(segment, end)
-        self._counters.add("recovered", self._sizes.pop((segment, end)))
+        self._counters.add("recovered", self._sizes.pop((segment, end), 0))
 
     def release(self) -> None:
         """Leave the rest to the next process."""

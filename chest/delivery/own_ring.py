@@ -51,7 +51,9 @@ class OwnRing:
         self._look_after_file = look_after_file
         self._flush_seconds = flush_seconds
         self._observe = observe
-        self._batcher = Batcher(lambda: ring.take(_CHUNK_BYTES), self._decoded, ring.commit_to, batch_records)
+        self._batcher = Batcher(
+            lambda: ring.take(_CHUNK_BYTES), self._decoded, ring.commit_to, batch_records, lambda: ring.notes
+        )
         self._pending_since: float | None = None
         self._empty_at = time.monotonic()
         self._is_backlogged = False

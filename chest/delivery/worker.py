@@ -149,7 +149,8 @@ class ChestWorker:
             self._is_spooling = True
 
     def _spool(self, queued: _QueuedBatch) -> bool:
-        if self.spool is None or not self.spool.add(queued.writing.left(), self.writer.why):
+        pieces = queued.writing.pieces() if queued.batch.is_fixed else None
+        if self.spool is None or not self.spool.add(queued.writing.left(), self.writer.why, pieces):
             return False
         queued.batch.settle()
         self._is_draining = True  # worth a look when the chest is back
@@ -213,7 +214,7 @@ class ChestWorker:
             queued = self._in_hand = self._waiting.popleft()
         except IndexError:
             return False
-        is_written = False
+        is_written, queued.batch.is_fixed = False, True
         try:
             is_written = self.writer.write(queued.writing)
         finally:  # what ends the thread does not end the batch

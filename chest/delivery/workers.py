@@ -117,17 +117,20 @@ class ChestWorkers:
             for worker in late:
                 worker.drop_waiting()
 
-    def submit(self, records: Sequence[Record]) -> Batch:
-        """Give the records to every worker; the batch is settled when all have written or spooled it. Then call :meth:`poll`."""
-        batch = Batch(records, len(self._workers) if records else 0)
+    def submit(self, records: Sequence[Record], *, is_fixed: bool = False) -> Batch:
+        """Give the records to every worker; the batch is settled when all have written or spooled it. Then call :meth:`poll`.
+
+        :param is_fixed: whether a chest may have it already, as it was sent before.
+        """
+        batch = Batch(records, len(self._workers) if records else 0, is_fixed=is_fixed)
         if records:
             for worker in self._workers:
                 worker.put(batch)
         return batch
 
     def submit_orphaned(self, records: Sequence[Record]) -> Batch:
-        """:meth:`submit`, for records of a process that is gone."""
-        batch = Batch(records, len(self._workers) if records else 0)
+        """:meth:`submit`, for records of a process that is gone, which another may have sent before."""
+        batch = Batch(records, len(self._workers) if records else 0, is_fixed=True)
         if records:
             for worker in self._workers:
                 worker.put_orphaned(batch)

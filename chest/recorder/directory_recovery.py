@@ -118,10 +118,11 @@ def _deliver_ring(ring: OrphanedRing, workers: Sequence[ChestWorker], counters: 
     try:
         for worker in workers:
             worker.chest.open()
-        for records, segment, position in ring.pieces():
+        for records, ends in ring.pieces():
             for worker in workers:
                 _deliver_patiently(worker, records)
-            ring.commit(segment, position)
+            for segment, position in ends:
+                ring.commit(segment, position)
             counters.add("recovered", len(records))
         ring.remove()
         is_removed = True

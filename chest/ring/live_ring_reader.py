@@ -8,20 +8,32 @@ first NUL and the last newline before it, whatever order another processor sees 
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from chest.counters import Counters
 from chest.record.record import Record
 from chest.ring.line import Lineage, Resource, decode_foreign_lines
 from chest.ring.lock_file import DRAIN, OWNER, LockFile
 from chest.ring.recovery import LOCK_SUFFIX
+from chest.ring.segments.batch_notes import BatchNotes
 from chest.ring.segments.file import ACTIVE, DRAINED, RETIRED, SegmentFile
 from chest.ring.segments.header import UnreadableRingError
 from chest.ring.segments.lines import lost_page_at, whole_lines
 
 EXTERNAL: Final = "external"
 """The value of the description's ``exporter`` if another process is to deliver."""
+
+
+class Taken(NamedTuple):
+    """As :class:`chest.ring.reader.Chunk`, decoded."""
+
+    data: list[Record]
+    segment: int
+    begin: int
+    end: int
+    left: int | None = None
 
 
 class LiveRingReader:
@@ -40,6 +52,9 @@ class LiveRingReader:
         self._lineage = Lineage.of(file.description)
         self._read = [file.committed(index) for index in range(len(file.segments))]
         self._next = 0
+        self.notes = BatchNotes(file)
+        """Where batches are noted before they are sent."""
+        self._sent = deque(self.notes.ranges_left(self._read))
         # A page is lost with its file, and what is left of the ring moves into another one: never in one that is being read.
         self._gaps = [
             lost_page_at(segment, begin) is not None for segment, begin in zip(file.segments, self._read, strict=True)
@@ -74,8 +89,14 @@ class LiveRingReader:
         states = self._file.states()
         return sum(state == RETIRED for state in states) / len(states)
 
-    def take(self, most_bytes: int) -> tuple[list[Record], int, int] | None:
-        """Records of one segment, about ``most_bytes`` of them, with the segment and the position for :meth:`commit_to`."""
+    def take(self, most_bytes: int) -> Taken | None:
+        """Records of one segment, about ``most_bytes`` of them; first what another reader has sent, and not committed."""
+        if self._sent:
+            (index, begin, end), left, is_settled = self._sent[0]
+            lines = b"" if is_settled else self._file.segments[index][begin:end]
+            sent = self._taken(lines, index, begin, end, left)
+            self._sent.popleft()
+            return sent
         count = len(self._file.segments)
         for index in (*range(self._next, count), *range(self._next)):
             # The state first: behind RETIRED nothing is written any more.
@@ -90,27 +111,30 @@ class LiveRingReader:
                 self._recycle_if_done(index)
         return None
 
-    def _take_from(self, index: int, most_bytes: int) -> tuple[list[Record], int, int] | None:
+    def _take_from(self, index: int, most_bytes: int) -> Taken | None:
         segment, begin = self._file.segments[index], self._read[index]
         if begin >= len(segment) or not segment[begin]:
             return self._behind_gap(index) if self._gaps[index] else None
         lines = whole_lines(segment, begin, most_bytes).data
         if not lines:
             return self._behind_gap(index) if self._gaps[index] else None
-        end = self._read[index] = begin + len(lines)
+        return self._taken(lines, index, begin, begin + len(lines))
+
+    def _taken(self, lines: bytes, index: int, begin: int, end: int, left: int | None = None) -> Taken:
         records, damaged = decode_foreign_lines(lines, self._resource, self._lineage)
         if damaged:
             self._counters.add("dropped.damaged", damaged)
-        return records, index, end
+        self._read[index] = end
+        return Taken(records, index, begin, end, left)
 
-    def _behind_gap(self, index: int) -> tuple[list[Record], int, int] | None:
-        segment = self._file.segments[index]
-        gap = lost_page_at(segment, self._read[index])
+    def _behind_gap(self, index: int) -> Taken | None:
+        segment, begin = self._file.segments[index], self._read[index]
+        gap = lost_page_at(segment, begin)
         if gap is None:
             self._gaps[index] = False
             return None
         self._read[index] = gap.end  # its owner has counted what was lost
-        return [], index, gap.end
+        return Taken([], index, begin, gap.end)
 
     def commit_to(self, segment: int, end: int) -> None:
         """Every chest has the lines of the segment up to ``end``."""

@@ -17,8 +17,9 @@ from chest.record.record import Record
 from chest.ring.in_flight import clear_killed_requests, killed_requests
 from chest.ring.line import Lineage, Resource, decode_foreign_lines
 from chest.ring.lock_file import LockFile
+from chest.ring.segments.batch_notes import BatchNotes
 from chest.ring.segments.file import SegmentFile
-from chest.ring.segments.header import header_of, lengths_of, opened_to_read
+from chest.ring.segments.header import IN_FLIGHT, IN_FLIGHT_SLOT_BYTES, IN_FLIGHT_SLOTS, header_of, opened_to_read
 from chest.ring.segments.lines import is_unfinished_line, next_written, whole_lines
 
 _MOST_BYTES: Final = 4 << 30
@@ -31,6 +32,8 @@ _PIECE_BYTES: Final = 64 * 1024
 _IN_FLIGHT: Final = -1
 """In the place of a segment: the piece with the requests that were being served."""
 
+Ends = list[tuple[int, int]]
+"""Segments and positions: up to there a piece goes."""
 Clean = Callable[[Record], Record]
 """Makes the record of a request whose process was killed fit to be stored."""
 
@@ -52,27 +55,46 @@ class OrphanedRing:
         self.resource = Resource(text.get("service", ""), text.get("release", ""), text.get("host", ""))
         self.recorder = text.get("recorder", "")
         self._lineage = Lineage.of(file.description)
+        self._notes = BatchNotes(file)
+        self._slots: dict[tuple[int, int], int] = {}
+        """Of the segment and position where a part of a noted batch ends, the slot of the note."""
 
-    def pieces(self) -> Iterator[tuple[list[Record], int, int]]:
-        """Records not yet committed, with the segment and position for :meth:`commit`, some hundred at a time.
+    def pieces(self) -> Iterator[tuple[list[Record], Ends]]:
+        """Records not yet committed, with the segments and positions for :meth:`commit`, some hundred at a time.
 
+        First the batches that the owner has sent, each as it was: a store may have taken it, and tell it by its records.
         Last come the requests that were being served, less those that the ring has the record of: their process was killed
         between offering it and saying so.
         """
         killed = self._killed()
+        for records, ends in self._recorded():
+            if killed:
+                for record in records:
+                    killed.pop(record.id, None)
+            yield records, ends
+        if killed:
+            yield list(killed.values()), [(_IN_FLIGHT, len(killed))]
+
+    def _recorded(self) -> Iterator[tuple[list[Record], Ends]]:
+        reached = [self._begin(index, segment) for index, segment in enumerate(self._file.segments)]
+        for batch in self._notes.left(tuple(reached)):
+            records: list[Record] = []
+            for index, begin, end in batch.ranges:
+                reached[index] = end
+                if not batch.is_settled:
+                    records += self._decoded(self._file.segments[index][begin:end])
+            ends = [(lines.segment, lines.end) for lines in batch.ranges]
+            if batch.slot is not None:
+                self._slots.update(dict.fromkeys(ends, batch.slot))
+            yield records, ends
         for index, segment in enumerate(self._file.segments):
-            position = self._begin(index, segment)
+            position = reached[index]
             while True:
                 records, position, is_last = self._piece(segment, position)
                 if records:
-                    if killed:
-                        for record in records:
-                            killed.pop(record.id, None)
-                    yield records, index, position
+                    yield records, [(index, position)]
                 if is_last:
                     break
-        if killed:
-            yield list(killed.values()), _IN_FLIGHT, len(killed)
 
     def _killed(self) -> dict[str, Record]:
         killed = killed_requests(self._file, self.resource, self._lineage.process)
@@ -85,23 +107,33 @@ class OrphanedRing:
             return position
         return 0
 
+    def _decoded(self, lines: bytes) -> list[Record]:
+        records, damaged = decode_foreign_lines(lines, self.resource, self._lineage)
+        self._count_damaged(damaged)
+        return records
+
     def _piece(self, segment: Any, begin: int) -> tuple[list[Record], int, bool]:
         lines, hole = whole_lines(segment, begin, _PIECE_BYTES)
-        records, damaged = decode_foreign_lines(lines, self.resource, self._lineage)
+        records = self._decoded(lines)
         end, is_last = begin + len(lines), not lines
         if hole is not None:
             end_of_hole = next_written(segment, hole)
             is_last = end_of_hole == len(segment) or is_unfinished_line(segment, hole, end_of_hole)
             if not is_last:  # a page was lost, with what is torn at both of its ends
-                damaged += 1
+                self._count_damaged(1)
                 end = end_of_hole
-        if damaged:
-            self._damage = self._damage or "has lines that could not be read"
-            self._counters.add("dropped.damaged", damaged)
         return records, end, is_last
+
+    def _count_damaged(self, lines: int) -> None:
+        if lines:
+            self._damage = self._damage or "has lines that could not be read"
+            self._counters.add("dropped.damaged", lines)
 
     def commit(self, segment: int, position: int) -> None:
         """Every chest has the lines of the segment up to ``position``; the next adopter need not send them again."""
+        slot = self._slots.pop((segment, position), None)
+        if slot is not None:
+            self._notes.settle(slot)
         if segment == _IN_FLIGHT:
             clear_killed_requests(self._file)
             self._counters.add("killed", position)
@@ -187,7 +219,7 @@ class Wreck:
 
 def _one_segment(size: int) -> tuple[int, int, int]:
     """If the header does not say where segments begin, all behind it is one segment: two are separated by NULs or a line's end."""
-    header_bytes = lengths_of(0)[0]
+    header_bytes = IN_FLIGHT + IN_FLIGHT_SLOTS * IN_FLIGHT_SLOT_BYTES  # of every release
     return header_bytes, max(_PAGE_BYTES, size - header_bytes), 1
 
 

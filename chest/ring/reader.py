@@ -10,6 +10,7 @@ from chest import native
 from chest.counters import Counters
 from chest.native import IS_NATIVE, Segment
 from chest.ring.line import Resource
+from chest.ring.segments.batch_notes import BatchNotes, SentRange
 from chest.ring.segments.file import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 from chest.ring.segments.lines import Hole, hole_at, lines_of, whole_lines
 from chest.ring.segments.pool import SegmentPool
@@ -27,7 +28,10 @@ class Chunk(NamedTuple):
 
     data: bytes
     segment: int
+    begin: int
     end: int
+    left: int | None = None
+    """How many chunks follow that were in one batch with this one when they were sent before; None: it was in no batch yet."""
 
 
 class RingReader:
@@ -43,6 +47,8 @@ class RingReader:
         file = ring.file
         self._read = [] if file is None else [file.committed(index) for index in range(len(file.segments))]
         self._ready: dict[int, int] = {}  # of segments in use, up to where their pages are in memory
+        self._notes: BatchNotes | None = None
+        self._sent: deque[SentRange] = deque()  # what another reader has sent, and not committed
         self._round: deque[int] = deque()  # segments that are yet to be looked at before a new round begins
 
     @property
@@ -129,12 +135,21 @@ class RingReader:
         pool = self._ring.pool
         if pool is None:
             return None
-        chunk = self._take_from_round(pool, most_bytes)
+        chunk = self._take_sent(pool) or self._take_from_round(pool, most_bytes)
         if chunk is None:
             in_use = [index for index, state in enumerate(pool.file.states()) if state in (ACTIVE, RETIRED)]
             self._round.extend(sorted(in_use, key=pool.opened.__getitem__))
             chunk = self._take_from_round(pool, most_bytes)
         return chunk
+
+    def _take_sent(self, pool: SegmentPool) -> Chunk | None:
+        if not self._sent:
+            return None
+        (index, begin, end), left, is_settled = self._sent[0]
+        data = b"" if is_settled else pool.file.segments[index][begin:end]
+        self._read[index] = end
+        self._sent.popleft()
+        return Chunk(data, index, begin, end, left)
 
     def _take_from_round(self, pool: SegmentPool, most_bytes: int) -> Chunk | None:
         while self._round:
@@ -159,7 +174,7 @@ class RingReader:
         if not lines.data:
             return self._behind_lost_page(index, segment) if lines.hole is not None and pool.file.all_faults else None
         self._read[index] = begin + len(lines.data)
-        return Chunk(lines.data, index, begin + len(lines.data))
+        return Chunk(lines.data, index, begin, begin + len(lines.data))
 
     def _make_ready(self, index: int, segment: Segment, end: int) -> None:
         """Have the pages behind ``end`` be in memory: the kernel makes a request that writes into another wait."""
@@ -173,7 +188,15 @@ class RingReader:
         gap = hole_at(segment, begin, end) or Hole(end, lines_of(end - begin))
         self._counters.add("dropped.damaged", gap.lines)
         self._read[index] = gap.end
-        return Chunk(b"", index, gap.end)
+        return Chunk(b"", index, begin, gap.end)
+
+    @property
+    def notes(self) -> BatchNotes | None:
+        """Where batches are noted before they are sent; None if there is no ring yet."""
+        file = self._ring.file
+        if file is not None and (self._notes is None or self._notes.file is not file):
+            self._notes = BatchNotes(file)
+        return self._notes
 
     def commit_to(self, segment: int, end: int) -> None:
         """Every chest has the lines of the segment up to ``end``; what was taken first is committed first."""
@@ -241,6 +264,7 @@ class RingReader:
             return
         file = pool.file
         self._read = [file.committed(index) for index in range(len(file.segments))]
+        self._sent.extend(BatchNotes(file).ranges_left(self._read))
         pool.drains_elsewhere = False
         with suppress(IndexError):  # what is retired and not drained is handed back by this reader
             while True:

@@ -55,7 +55,7 @@ def _unused(ring: SegmentFile, keeps_delivered: bool) -> Iterator[tuple[int, int
     """Begin and end, in the file, of what no reader needs."""
     header, area, slots, slot_bytes = ring.in_flight_area
     if slot_bytes and all(header[slot] == _NUL for slot in range(area, area + slots * slot_bytes, slot_bytes)):
-        yield area, len(header)
+        yield area, area + slots * slot_bytes
     for index, segment in enumerate(ring.segments):
         begin = len(header) + index * ring.segment_bytes
         committed = ring.committed(index)

@@ -317,10 +317,10 @@ def test_a_batch_for_which_there_was_no_memory_is_delivered_by_the_next_thread(
 ) -> None:
     submit, raises = ChestWorkers.submit, [MemoryError()]
 
-    def submit_at_the_second_try(workers: ChestWorkers, records: Sequence[Record]) -> Batch:
+    def submit_at_the_second_try(workers: ChestWorkers, records: Sequence[Record], **more: bool) -> Batch:
         if raises:
             raise raises.pop()
-        return submit(workers, records)
+        return submit(workers, records, **more)
 
     monkeypatch.setattr(ChestWorkers, "submit", submit_at_the_second_try)
     chest, died = ScriptedChest(), threading.Event()

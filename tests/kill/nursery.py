@@ -44,12 +44,13 @@ def recovered(directory: Path) -> Offers:
     """Take what is in the rings of the dead, and remove them; nothing may be damaged."""
     counters, found = Counters(), Offers()
     for ring in adopt_orphaned_rings(directory, counters):
-        for records, segment, position in ring.pieces():
+        for records, ends in ring.pieces():
             for record in records:
                 number = record.variables["number"]
                 assert record.variables["text"] == text_of(number)
                 found[record.variables["process"], number] += 1
-            ring.commit(segment, position)
+            for segment, position in ends:
+                ring.commit(segment, position)
         ring.remove()
     assert counters.snapshot() == Counters().snapshot(), counters.snapshot()
     return found

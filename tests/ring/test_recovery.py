@@ -50,9 +50,10 @@ def leave_ring(
 def recover(directory: Path, counters: Counters | None = None) -> list[Record]:
     found: list[Record] = []
     for ring in adopt_orphaned_rings(directory, counters or Counters()):
-        for records, segment, position in ring.pieces():
+        for records, ends in ring.pieces():
             found += records
-            ring.commit(segment, position)
+            for segment, position in ends:
+                ring.commit(segment, position)
         ring.remove()
     return found
 
@@ -106,7 +107,7 @@ def test_what_was_committed_is_not_delivered_again(tmp_path: Path) -> None:
     records = leave_ring(tmp_path, count=2000)
     [ring] = adopt_orphaned_rings(tmp_path, Counters())
     pieces = ring.pieces()
-    first, segment, position = next(pieces)
+    first, [(segment, position)] = next(pieces)
     ring.commit(segment, position)
     pieces.close()  # type: ignore[attr-defined]
     ring.release()
@@ -313,7 +314,7 @@ def test_two_processes_that_recover_one_directory_share_the_rings(tmp_path: Path
         from chest.ring.recovery import adopt_orphaned_rings, look_for_orphaned_rings
         sys.stdin.readline()
         for ring in adopt_orphaned_rings(Path(sys.argv[1]), Counters()):
-            for records, segment, position in ring.pieces():
+            for records, _ in ring.pieces():
                 print(*(record.id for record in records), sep="\\n")
             ring.remove()
     """
@@ -345,7 +346,7 @@ def test_two_threads_of_one_process_that_recover_one_directory_never_have_the_sa
     def adopt() -> None:
         begin.wait()
         for ring in adopt_orphaned_rings(tmp_path, Counters()):
-            for records, _, _ in ring.pieces():
+            for records, _ in ring.pieces():
                 found.extend(record.id for record in records)
             ring.remove()
 

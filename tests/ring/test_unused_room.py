@@ -42,7 +42,7 @@ def test_what_was_delivered_is_given_back_too_unless_another_process_may_be_deli
     pieces = ring.pieces()
     delivered = []
     for _ in range(8):
-        some, segment, position = next(pieces)
+        some, [(segment, position)] = next(pieces)
         delivered += some
         ring.commit(segment, position)
     ring.release()

@@ -96,12 +96,20 @@ class SpoolFile:
 
     # -- records that wait -------------------------------------------------------------------------------------------
 
-    def add(self, records: Sequence[Record], most_bytes: int, why: str = "") -> Added:
+    def add(
+        self,
+        records: Sequence[Record],
+        most_bytes: int,
+        why: str = "",
+        pieces: Sequence[Sequence[Record]] | None = None,
+    ) -> Added:
         """Keep the records. Beyond ``most_bytes`` the oldest are dropped.
 
         :param why: what the chest said, without secrets; shown by ``chest status``.
+        :param pieces: the same records, as they are to be kept together; None: some hundred at a time.
         """
-        pieces = [records[start : start + _PIECE_RECORDS] for start in range(0, len(records), _PIECE_RECORDS)]
+        if pieces is None:
+            pieces = [records[start : start + _PIECE_RECORDS] for start in range(0, len(records), _PIECE_RECORDS)]
         rows = [(len(piece), len(lines), lines) for piece in pieces for lines in [encode([each[:] for each in piece])]]
         self.require_free(RESERVE_BYTES + sum(row[1] for row in rows))
         with self.transaction() as connection:

@@ -85,14 +85,15 @@ class Spool:
         """True if it may be tried: it did not just fail."""
         return self._clock() - self._failed_at >= TRY_AGAIN_SECONDS
 
-    def add(self, records: Sequence[Record], why: str = "") -> bool:
+    def add(self, records: Sequence[Record], why: str = "", pieces: Sequence[Sequence[Record]] | None = None) -> bool:
         """Keep the records; False when that was not possible now.
 
         :param why: what the chest said, without secrets.
+        :param pieces: the same records as they were sent to the chest, and will be sent again; None: they were not sent.
         """
         if not self.is_usable:
             return False
-        added = self._try(lambda file: file.add(records, self._most_bytes, why))
+        added = self._try(lambda file: file.add(records, self._most_bytes, why, pieces))
         if added is None:
             return False
         self._own.extend(added.pieces)

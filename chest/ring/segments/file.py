@@ -9,6 +9,7 @@ Layout (little-endian)::
     1024  description as JSON: service, release, host, recorder, process part of record ids and those of its parents, pid, created_ns, boot id;
           version of the records, see chest/record/record.py
     4096  the in-flight area: slots for requests that are being served, see chest/ring/in_flight.py
+          behind its slots which lines are in which batch, see chest/ring/segments/batch_notes.py
     then, at a multiple of the page size, the segments
 
 JSON text holds neither NUL nor a raw newline, so a torn line, a lost page and bytes that were never written are recognised
@@ -31,6 +32,7 @@ from chest.native import Segment
 from chest.record.encoding import encode
 from chest.record.record import VERSION as RECORD_VERSION
 from chest.ring.mapping import has_lasting_room, map_file
+from chest.ring.segments.batch_notes import batch_slots
 from chest.ring.segments.header import (
     COMMITTED,
     DESCRIPTION,
@@ -200,6 +202,13 @@ class SegmentFile:
         _, _, header_bytes, _, slots, _, slot_bytes, _ = FIXED.unpack_from(self._header)
         fitting = (header_bytes - IN_FLIGHT) // slot_bytes if slot_bytes else 0
         return self._header, IN_FLIGHT, min(slots, fitting), slot_bytes or IN_FLIGHT_SLOT_BYTES
+
+    @property
+    def batch_area(self) -> tuple[mmap.mmap, int, int]:
+        """Where batches are noted: the mapping, the offset there, and how many slots it has; none if an earlier release made it."""
+        _, area, slots, slot_bytes = self.in_flight_area
+        begin = area + slots * slot_bytes
+        return self._header, begin, batch_slots(len(self._header) - begin)
 
     def state(self, index: int) -> int:
         """FREE, ACTIVE, RETIRED or DRAINED."""

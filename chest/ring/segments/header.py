@@ -26,6 +26,9 @@ DESCRIPTION: Final = 1024
 IN_FLIGHT: Final = 4096
 IN_FLIGHT_SLOTS: Final = 256
 IN_FLIGHT_SLOT_BYTES: Final = 512
+BATCH_NOTES: Final = 8
+"""More batches than are under way at once: up to four a chest, see ``delivery/workers.py``."""
+BATCH_SLOT_BYTES: Final = 512
 _MOST_SEGMENTS: Final = 64
 _LARGEST_HEADER: Final = 1 << 24
 _LARGEST_SEGMENT: Final = 1 << 28
@@ -43,7 +46,7 @@ class LaterFormatError(UnreadableRingError):
 def lengths_of(ring_bytes: int) -> tuple[int, int]:
     """Bytes of the header and of one segment, both multiples of what ``mmap`` takes as an offset."""
     page = mmap.ALLOCATIONGRANULARITY
-    header = IN_FLIGHT + IN_FLIGHT_SLOTS * IN_FLIGHT_SLOT_BYTES
+    header = IN_FLIGHT + IN_FLIGHT_SLOTS * IN_FLIGHT_SLOT_BYTES + BATCH_NOTES * BATCH_SLOT_BYTES
     return -(-header // page) * page, max(1, ring_bytes // SEGMENTS // page) * page
 
 
