@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias, overload, runtime_checkable
 
 from chest.chests.contract import Cursor, StoredRecord
@@ -19,7 +20,9 @@ __all__ = [
     "EncodedTarget",
     "Row",
     "encoded_record",
+    "moment_of",
     "records_of",
+    "stored_record",
 ]
 
 Row: TypeAlias = tuple[Any, ...]
@@ -145,3 +148,22 @@ def _decoded(json: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
+
+
+def stored_record(row: Row) -> StoredRecord:
+    """The record of a row: its ``seq``, the fields of the record, when it was stored."""
+    begin, end = 1 + _VARIABLES, 2 + _ATTRIBUTES
+    values = *row[1:begin], *map(_plain, row[begin:end]), *row[end:-1]
+    return StoredRecord(row[0], moment_of(row[-1]), Record._make(values))
+
+
+def _plain(value: Any) -> Any:
+    """JSON as a value; psycopg has made one of it already if the type of the column is JSON."""
+    return decode(value) if isinstance(value, str | bytes) else value
+
+
+@lru_cache(maxsize=16)
+def moment_of(stored_at: datetime | str) -> datetime:
+    """In UTC, whether the database has a type for moments or keeps them as text; remembered: a batch shares one."""
+    moment = datetime.fromisoformat(stored_at) if isinstance(stored_at, str) else stored_at
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Final
 
 import httpx
 
+from chest.chests.batches import batch_id
 from chest.chests.contract import Chest
-from chest.chests.http.client import HttpClient
-from chest.chests.http.payload import Payload, batch_id, of_records, of_value
+from chest.chests.http.payload import Payload, of_records, of_value
 from chest.chests.http.url import HttpTarget, format_of
+from chest.chests.http_client import HttpClient
 from chest.chests.http_status import error_of
 from chest.chests.url_options import timeout_seconds_of
 from chest.errors import RecordRejected, SettingsError

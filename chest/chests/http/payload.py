@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -64,10 +63,3 @@ def _fields(pairs: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
     for name, value in pairs:
         several = value if isinstance(value, list | tuple | set | frozenset) else (value,)
         yield from ((name, each) for each in several if each is not None)
-
-
-def batch_id(ids: Sequence[str]) -> str:
-    """The same for the same records in the same order, whenever they are sent: what ``Idempotency-Key`` carries."""
-    if len(ids) == 1:
-        return ids[0]
-    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:32]

@@ -15,11 +15,11 @@ from sqlalchemy.exc import DBAPIError
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.counting_chest import CountingChest
+from chest.chests.asking.sql.pieces import SQLPieces, can_count
 from chest.chests.contract import Cursor, StoredRecord
-from chest.chests.encoded import EncodedPage
+from chest.chests.encoded import EncodedPage, moment_of
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.refused_rows import refused_of, unholdable
-from chest.chests.sql.asking.pieces import SQLPieces, can_count
 from chest.chests.sql.columns import MissingColumns, values_of
 from chest.chests.sql.coordination import SQLCoordinationStore
 from chest.chests.sql.dialect import Database, database_of
@@ -27,7 +27,6 @@ from chest.chests.sql.index import make_asked_index
 from chest.chests.sql.postgresql.copying import copied
 from chest.chests.sql.reading import encoded_pages, pages, rows_within, source_text
 from chest.chests.sql.retention import SQLRetentionBackend
-from chest.chests.sql.rows import moment_of
 from chest.chests.sql.schema import (
     add_missing,
     make_tables,

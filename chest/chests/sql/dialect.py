@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
-from chest.chests.sql.asking.words import Words
+from chest.chests.asking.sql.words import Words
 from chest.chests.sql.columns import STORED_COLUMNS
 from chest.chests.sql.rows import rows_of
 from chest.chests.sql.url import SQLTarget

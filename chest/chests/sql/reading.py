@@ -10,13 +10,12 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from chest.chests.asking.pieces import BudgetOver
+from chest.chests.asking.sql.conditions import Where, where_of
 from chest.chests.contract import StoredRecord
-from chest.chests.encoded import Row, encoded_record
+from chest.chests.encoded import Row, encoded_record, stored_record
 from chest.chests.query import EVERYTHING, Query
-from chest.chests.sql.asking.conditions import Where, where_of
 from chest.chests.sql.columns import STORED_COLUMNS
 from chest.chests.sql.dialect import Database
-from chest.chests.sql.rows import stored_record
 
 _SCANNED_AT_ONCE: Final = 1000
 """Rows a statement if Python has to compare them: how many will match is not known."""

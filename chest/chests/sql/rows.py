@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final
 
-from chest.chests.contract import StoredRecord
-from chest.chests.encoded import EncodedRecord, EncodedRecords, Row
+from chest.chests.encoded import EncodedRecord, EncodedRecords
 from chest.chests.sql.columns import JSON_COLUMNS
-from chest.record.encoding import decode, encode
+from chest.record.encoding import encode
 from chest.record.record import Outcome, Record
 
 _JSON: Final = Record._fields.index("variables")
@@ -45,30 +42,6 @@ def finished_rows(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> li
     """The rows that may take the place of the note of a killed request: all but such notes."""
     outcome = columns.index("outcome")
     return [row for row in rows if row[outcome] != Outcome.KILLED]
-
-
-def stored_record(row: Row) -> StoredRecord:
-    """The record of a row: its ``seq``, then ``STORED_COLUMNS``."""
-    begin, end = 1 + _JSON, 1 + _JSON + len(JSON_COLUMNS)
-    values = *row[1:begin], *map(_decoded, row[begin:end]), *row[end:-1]
-    return StoredRecord(row[0], moment_of(row[-1]), Record._make(values))
-
-
-def _decoded(value: Any) -> Any:
-    """JSON as a value; psycopg has made one of it already if the type of the column is JSON."""
-    return decode(value) if isinstance(value, str | bytes) else value
-
-
-@lru_cache(maxsize=16)
-def moment_of(stored_at: datetime | str) -> datetime:
-    """In UTC, whether the database has a type for moments or keeps them as text; remembered: a batch shares one."""
-    moment = datetime.fromisoformat(stored_at) if isinstance(stored_at, str) else stored_at
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def within_64_bits(bound: int) -> int:
-    """No stored integer is outside, and a driver takes none that is."""
-    return max(-(2**63), min(bound, 2**63 - 1))
 
 
 def is_word_of_json(typed: str) -> bool:

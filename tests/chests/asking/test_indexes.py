@@ -14,12 +14,12 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from chest.chests.asking.conditions import Condition, Name
+from chest.chests.asking.sql.conditions import where_of
 from chest.chests.contract import ReadableChest
 from chest.chests.memory import MemoryChest
 from chest.chests.mongodb.documents import filter_of
 from chest.chests.query import Query
 from chest.chests.registry import open_chest
-from chest.chests.sql.asking.conditions import where_of
 from chest.chests.sql.dialect import database_of
 from chest.chests.sql.schema import record_table
 from chest.chests.sql.sqlite.asking import SQLITE_WORDS

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from chest.chests.asking.conditions import Name, number_of
 from chest.chests.asking.durations import BOUNDARIES_NS
-from chest.chests.sql.asking.words import Part, Words
+from chest.chests.asking.sql.words import Part, Words
 
 __all__ = ["KEY_CHARACTERS", "MYSQL_WORDS", "MySQLWords"]
 

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT, VARCHAR
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from chest.chests.sql.asking.words import Words
+from chest.chests.asking.sql.words import Words
 from chest.chests.sql.columns import STORED_COLUMNS
 from chest.chests.sql.dialect import LARGEST_BYTES_CHANGED, ColumnTypes
 from chest.chests.sql.mysql.asking import MYSQL_WORDS, MySQLWords

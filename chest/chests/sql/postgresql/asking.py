@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from chest.chests.asking.cube import SAMPLE_RATE
 from chest.chests.asking.durations import BOUNDARIES_NS
-from chest.chests.sql.asking.words import Part, Words
+from chest.chests.asking.sql.words import Part, Words
 from chest.record.encoding import encode
 
 __all__ = ["POSTGRESQL_WORDS"]

@@ -13,7 +13,7 @@ from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import SAMPLE_RATE
 from chest.chests.asking.durations import BOUNDARIES_NS
 from chest.chests.asking.pieces import BudgetOver
-from chest.chests.sql.asking.words import Part, Words
+from chest.chests.asking.sql.words import Part, Words
 from chest.chests.sql.rows import is_word_of_json
 
 __all__ = ["SQLITE_WORDS", "rows_within"]

@@ -11,13 +11,13 @@ from typing import Final, TypeVar
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.counting_chest import CountingChest
+from chest.chests.asking.sql.pieces import SQLPieces, can_count
 from chest.chests.contract import Cursor, StoredRecord
-from chest.chests.encoded import EncodedPage, Row, encoded_record
+from chest.chests.encoded import EncodedPage, Row, encoded_record, moment_of, stored_record
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.refused_rows import refused_of, unholdable
-from chest.chests.sql.asking.pieces import SQLPieces, can_count
 from chest.chests.sql.columns import MissingColumns, missing_from, values_of
-from chest.chests.sql.rows import moment_of, rows_of, stored_record
+from chest.chests.sql.rows import rows_of
 from chest.chests.sql.sqlite.asking import SQLITE_WORDS, rows_within
 from chest.chests.sql.sqlite.columns import add_missing, column_names, note_missing
 from chest.chests.sql.sqlite.coordination import SQLiteCoordinationStore

@@ -6,11 +6,10 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from chest.chests.asking.sql.conditions import where_of, within_64_bits
 from chest.chests.encoded import Row
 from chest.chests.query import Query
-from chest.chests.sql.asking.conditions import where_of
 from chest.chests.sql.columns import STORED_COLUMNS
-from chest.chests.sql.rows import within_64_bits
 from chest.chests.sql.sqlite.asking import SQLITE_WORDS
 
 __all__ = ["pages_of_rows", "source_of"]

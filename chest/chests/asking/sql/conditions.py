@@ -6,13 +6,12 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from chest.chests.asking.conditions import Condition, number_of, says
+from chest.chests.asking.sql.words import COMPARED, EXACT_WHOLE, Part, Words
 from chest.chests.query import Query
-from chest.chests.sql.asking.words import COMPARED, EXACT_WHOLE, Part, Words
-from chest.chests.sql.rows import within_64_bits
 from chest.record.encoding import decode
 from chest.record.text import is_storable
 
-__all__ = ["Where", "conditions_of", "times_of", "where_of"]
+__all__ = ["Where", "conditions_of", "times_of", "where_of", "within_64_bits"]
 
 _SAME: Final = ("request_id", "service", "route", "outcome")
 _CONTAINERS: Final = (dict, list)
@@ -174,3 +173,8 @@ def _other(condition: Condition, json: str, value: str, words: Words) -> list[Pa
             return None if whole else [words.compares_number(json, COMPARED[condition.kind], number)]
         part = words.compares(text, COMPARED[condition.kind], value)
     return [Part(f"{words.is_text(json)} AND {part.text}", part.values)]
+
+
+def within_64_bits(bound: int) -> int:
+    """No stored integer is outside, and a driver takes none that is."""
+    return max(-(2**63), min(bound, 2**63 - 1))

@@ -10,12 +10,11 @@ from chest.chests.asking.conditions import NUMBER_FIELDS, Name
 from chest.chests.asking.cube import Cell, Step, group_text, weight_of_rate
 from chest.chests.asking.durations import BOUNDARIES_NS
 from chest.chests.asking.pieces import Extent, drawn_from, records_at
+from chest.chests.asking.sql.conditions import conditions_of, times_of
+from chest.chests.asking.sql.words import Words
 from chest.chests.contract import StoredRecord
+from chest.chests.encoded import stored_record
 from chest.chests.query import Query
-from chest.chests.sql.asking.conditions import conditions_of, times_of
-from chest.chests.sql.asking.words import Words
-from chest.chests.sql.columns import STORED_COLUMNS
-from chest.chests.sql.rows import stored_record
 from chest.record.record import Record
 
 __all__ = ["Rows", "SQLPieces", "can_count"]
@@ -108,7 +107,7 @@ class SQLPieces:
 
     def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
         words = self._words
-        columns = ", ".join(words.field(name) for name in ("seq", *STORED_COLUMNS))
+        columns = ", ".join(words.field(name) for name in ("seq", *Record._fields, "stored_at"))
         among = ", ".join(map(str, map(int, places)))
         text = f"SELECT {columns} FROM {self._source} WHERE {words.field('seq')} IN ({among})"  # noqa: S608
         return [stored_record(tuple(row)) for row in self._rows(text, (), None)] if places else []
