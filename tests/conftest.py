@@ -18,6 +18,7 @@ from tests.plugins import native_build
 native_build.load_build()  # before Chest is imported
 
 from tests.plugins import alone, implementations, kinds  # noqa: E402
+from tests.servers.clickhouse import ClickHouse  # noqa: E402
 from tests.servers.database import DatabaseServer  # noqa: E402
 from tests.servers.process import Server  # noqa: E402
 from tests.support import examples  # noqa: E402
@@ -104,6 +105,15 @@ def mongodb_replica_set() -> Iterator[Server]:
     from tests.servers.mongodb import mongodb
 
     with mongodb(replica_set="rs0") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[ClickHouse]:
+    """ClickHouse's engine; ``clickhouse.new_url()`` is the chest URL of an empty database."""
+    from tests.servers.clickhouse import clickhouse
+
+    with clickhouse() as server:
         yield server
 
 

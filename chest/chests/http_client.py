@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -78,18 +78,29 @@ class HttpClient:
         # A socket that is collected open is warned of; and at the interpreter's exit nothing of this matters.
         weakref.finalize(self, _close_own, self._transports).atexit = False
 
-    def ask(self, method: str, headers: httpx.Headers | None = None, content: bytes = b"") -> Answer:
+    def ask(
+        self,
+        method: str,
+        headers: httpx.Headers | None = None,
+        content: bytes = b"",
+        *,
+        params: Mapping[str, str] | None = None,
+        most_bytes: int = _MOST_ANSWER_BYTES,
+    ) -> Answer:
         """The endpoint's answer, whatever it is, behind redirects on this host.
 
+        :param params: more parameters for the URL.
+        :param most_bytes: of an answer; what is longer is cut.
         :raises ChestUnavailable: there was none.
         """
         sent = httpx.Headers(headers)
         sent.update(self._headers)
-        url = self._url
+        url = self._url.copy_merge_params(params) if params else self._url
         deadline = time.monotonic() + 2 * self._timeout_seconds
         for _ in range(_MOST_REDIRECTS + 1):
             with self._explained():
-                response = self._answer_to(httpx.Request(method, url, headers=sent, content=content), deadline)
+                request = httpx.Request(method, url, headers=sent, content=content)
+                response = self._answer_to(request, deadline, most_bytes)
             location = self._redirect_of(response)
             if location is None:
                 break
@@ -115,13 +126,13 @@ class HttpClient:
         """The text for a message."""
         return masked(text, self._secrets)
 
-    def _answer_to(self, request: httpx.Request, deadline: float) -> httpx.Response:
+    def _answer_to(self, request: httpx.Request, deadline: float, most_bytes: int) -> httpx.Response:
         response = self._response_to(request, deadline)
         content = bytearray()
         try:
             for piece in response.iter_raw():
                 content += piece
-                if len(content) > _MOST_ANSWER_BYTES:
+                if len(content) > most_bytes:
                     break
                 if time.monotonic() > deadline:
                     raise httpx.ReadTimeout("the answer has no end")

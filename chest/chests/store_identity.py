@@ -25,6 +25,7 @@ class _Kind(NamedTuple):
 _POSTGRESQL: Final = _Kind("postgresql", 5432, {"table": "chest_records"})
 _MYSQL: Final = _Kind("mysql", 3306, {"table": "chest_records"})
 _INFLUXDB: Final = _Kind("influxdb", 8086, {"shape": "request"})
+_CLICKHOUSE: Final = _Kind("clickhouse", 8123, {"table": "chest_records"})
 _MONGODB_PARTS: Final = {"collection": "chest_records"}
 _KINDS: Final = {
     "postgresql": _POSTGRESQL,
@@ -34,6 +35,8 @@ _KINDS: Final = {
     "mongodb": _Kind("mongodb", 27017, _MONGODB_PARTS),
     "mongodb+srv": _Kind("mongodb+srv", None, _MONGODB_PARTS),
     "influxdb": _INFLUXDB,
+    "clickhouse": _CLICKHOUSE,
+    "clickhouse+https": _CLICKHOUSE._replace(port=8443),
 }
 _HTTP_PORTS: Final = {"http": 80, "https": 443}
 _HTTP_OPTIONS: Final = frozenset({"format", "gzip", "timeout_seconds"})

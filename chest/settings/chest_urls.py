@@ -25,6 +25,8 @@ class _Builtin(NamedTuple):
 
 
 BUILTIN: Final = {
+    "clickhouse": _Builtin("chest.chests.clickhouse.chest:ClickHouseChest", "wsgi-chest[clickhouse]"),
+    "clickhouse+https": _Builtin("chest.chests.clickhouse.chest:ClickHouseChest", "wsgi-chest[clickhouse]"),
     "http": _Builtin("chest.chests.http.chest:HttpChest", "wsgi-chest[http]"),
     "https": _Builtin("chest.chests.http.chest:HttpChest", "wsgi-chest[http]"),
     "influxdb": _Builtin("chest.chests.influxdb.chest:InfluxChest", "wsgi-chest[influx]"),

@@ -28,7 +28,7 @@ from tests.chests.asking.made_up import (
 )
 from tests.support import examples
 
-STORES = ["memory", "sqlite", "postgresql", "mariadb", "mysql57", "mongodb"]
+STORES = ["memory", "sqlite", "postgresql", "mariadb", "mysql57", "mongodb", "clickhouse"]
 STEP = Step(BEGIN_NS, 5 * MINUTE_NS)
 RECORDS = made_up()
 BYS = [

@@ -46,12 +46,11 @@ def times_of(query: Query, words: Words, plus: str = "") -> Where:
 
     :param plus: in front of the column: what keeps a database from an index on it.
     """
-    time, mark = f"{plus}{words.field('time_ns')}", words.mark
     parts = []
     if query.since_ns is not None:
-        parts.append(Part(f"{time} >= {mark}", (within_64_bits(query.since_ns),)))
+        parts.append(Part(words.time_bound(">=", plus), (within_64_bits(query.since_ns),)))
     if query.until_ns is not None:
-        parts.append(Part(f"{time} < {mark}", (within_64_bits(query.until_ns),)))
+        parts.append(Part(words.time_bound("<", plus), (within_64_bits(query.until_ns),)))
     return Where(tuple(parts), True)
 
 

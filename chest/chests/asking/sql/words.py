@@ -40,6 +40,13 @@ class Words(ABC):
         """A column."""
         return f"{self.quote}{name}{self.quote}"
 
+    def time_bound(self, operator: str, plus: str = "") -> str:
+        """A condition on the time of a request, with a mark for the bound in nanoseconds.
+
+        :param plus: in front of the column: what keeps a database from an index on it.
+        """
+        return f"{plus}{self.field('time_ns')} {operator} {self.mark}"
+
     @abstractmethod
     def same(self, text: str, value: str) -> Part:
         """The text is this one, character by character."""

@@ -1,0 +1,157 @@
+"""ClickHouse's words for a question, and ``ClickHousePieces``: its rows, in which places are moments and not a count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from chest.chests.asking.durations import BOUNDARIES_NS
+from chest.chests.asking.pieces import BudgetOver
+from chest.chests.asking.sql.conditions import times_of
+from chest.chests.asking.sql.pieces import SQLPieces
+from chest.chests.asking.sql.words import Part, Words
+from chest.chests.clickhouse.server import ClickHouseServer, StatementFailed, literal
+from chest.chests.contract import StoredRecord
+from chest.chests.encoded import stored_record
+from chest.chests.query import Query
+from chest.record.encoding import decode
+from chest.record.record import Record
+
+__all__ = ["STORED", "WORDS", "ClickHousePieces", "bound", "stored_of"]
+
+_TIMEOUT_EXCEEDED: Final = 159
+_NS_A_SECOND: Final = 10**9
+_LAST: Final = len(BOUNDARIES_NS) - 2
+
+
+class _ClickHouseWords(Words):
+    """JSON is text, so each value of it is the text that ``JSONExtractRaw`` gives: empty if there is none."""
+
+    mark: ClassVar[str] = "?"
+    quote: ClassVar[str] = "`"
+    division: ClassVar[str] = "DIV"
+
+    def field(self, name: str) -> str:
+        if name == "time_ns":
+            return "toUnixTimestamp64Nano(`time`)"
+        return "`seq`" if name == "stored_at" else super().field(name)
+
+    def time_bound(self, operator: str, plus: str = "") -> str:
+        return f"`time` {operator} fromUnixTimestamp64Nano({self.mark}, 'UTC')"
+
+    def same(self, text: str, value: str) -> Part:
+        return Part(f"{text} = ?", (value,))
+
+    def compares(self, text: str, operator: str, value: str) -> Part:
+        return Part(f"{text} {operator} ?", (value,))
+
+    def starts(self, text: str, value: str) -> Part:
+        return Part(f"startsWith({text}, ?)", (value,))
+
+    def contains(self, text: str, value: str) -> Part:
+        return Part(f"position({text}, ?) > 0", (value,))
+
+    def member(self, column: str, parts: Sequence[str]) -> str:
+        return f"JSONExtractRaw({column}, {', '.join(map(literal, parts))})"
+
+    def has_member(self, column: str, name: str) -> str:
+        return f"JSONHas({column}, {literal(name)})"
+
+    def is_text(self, json: str) -> str:
+        return f"startsWith({json}, '\"')"
+
+    def is_number(self, json: str) -> str:
+        return f"match({json}, '^[-0-9]')"
+
+    def is_word(self, json: str, word: str) -> str:
+        return f"{json} = '{word}'"
+
+    def is_null(self, json: str) -> str:
+        return f"{json} IN ('', 'null')"
+
+    def text_of(self, json: str) -> str:
+        return f"JSONExtractString({json})"
+
+    def compares_number(self, json: str, operator: str, value: int | float) -> Part:
+        return Part(f"{self.is_number(json)} AND toFloat64OrNull({json}) {operator} ?", (value,))
+
+    def rate(self) -> str:
+        return self.member(self.field("attributes"), ("chest.sample_rate",))
+
+    def group_of(self, json: str) -> str:
+        return json
+
+    def group_value(self, given: Any) -> Any:
+        return decode(given) if given else None
+
+    def bucket(self, column: str) -> str:
+        """By the logarithm, which may be off by one; so the boundaries around it are looked at."""
+        boundaries = f"[{', '.join(map(str, BOUNDARIES_NS))}]"
+        guess = f"toInt32(floor(8 * log2(greatest({column}, 1) / 1000)))"
+        near = f"least(greatest({guess}, 0), {_LAST})"
+        above = "n - 1 + (d >= b[n]) + (d >= b[n + 1]) + (d >= b[n + 2])"
+        return f"arrayMap((d, n, b) -> {above}, [{column}], [{near}], [{boundaries}])[1]"
+
+
+WORDS: Final = _ClickHouseWords()
+STORED: Final = ", ".join(WORDS.field(name) for name in ("seq", *Record._fields, "stored_at"))
+"""What is read of a record."""
+
+
+def bound(text: str, values: Sequence[Any]) -> str:
+    """The statement with its values in the place of the marks."""
+    pieces = text.split(WORDS.mark)
+    assert len(pieces) == len(values) + 1
+    return "".join(piece + literal(value) for piece, value in zip(pieces, values, strict=False)) + pieces[-1]
+
+
+def stored_of(row: Sequence[Any]) -> StoredRecord:
+    """The record of a row of :data:`STORED`; ``seq`` is about the moment at which it was stored."""
+    moment = datetime.fromtimestamp(row[0] / _NS_A_SECOND, UTC)
+    return stored_record((*row[:-1], moment))
+
+
+class ClickHousePieces(SQLPieces):
+    """The rows of a table by ``seq``, the nanosecond in which each was stored."""
+
+    def __init__(self, server: ClickHouseServer, table: str) -> None:
+        super().__init__(table, WORDS, partial(_rows, server))
+
+    def time_range(self, query: Query) -> tuple[int, int] | None:
+        """Of no rows ClickHouse's ``min`` is 0."""
+        times = times_of(query, WORDS)
+        time = WORDS.field("time_ns")
+        text = f"SELECT min({time}), max({time}), count() FROM {self._source} WHERE {times.text}"  # noqa: S608
+        ((first, last, count),) = self._rows(text, times.values, None)
+        return (int(first), int(last)) if count else None
+
+    def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
+        if not places:
+            return []
+        among = ", ".join(map(str, map(int, places)))
+        found = self._rows(f"SELECT {STORED} FROM {self._source} WHERE `seq` IN ({among})", (), None)  # noqa: S608
+        return [stored_of(row) for row in found]
+
+    def drawn(self, first: int, last: int, count: int) -> list[Record]:
+        """First the places alone, of columns the smallest."""
+        within = f"FROM {self._source} WHERE `seq` BETWEEN {int(first)} AND {int(last)}"
+        text = f"SELECT `seq` {within} ORDER BY rand() LIMIT {int(count)}"
+        return [stored.record for stored in self._stored_at_all([row[0] for row in self._rows(text, (), None)])]
+
+    def _stored_at_all(self, places: Sequence[int]) -> list[StoredRecord]:
+        found: list[StoredRecord] = []
+        for start in range(0, len(places), 1000):
+            found += self.stored_at(places[start : start + 1000])
+        return found
+
+
+def _rows(server: ClickHouseServer, text: str, values: Sequence[Any], seconds: float | None) -> Iterable[Sequence[Any]]:
+    limit = "" if seconds is None else f" SETTINGS max_execution_time = {max(0.001, seconds):.3f}"
+    try:
+        return server.rows(bound(text, values) + limit)
+    except StatementFailed as error:
+        if error.code == _TIMEOUT_EXCEEDED and seconds is not None:
+            raise BudgetOver from None
+        raise

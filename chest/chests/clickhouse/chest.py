@@ -1,0 +1,200 @@
+"""``ClickHouseChest``: one row a request in a table of ClickHouse, for hundreds of millions of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import ClassVar, Final
+
+from chest.chests.asking.conditions import Name
+from chest.chests.asking.counting_chest import CountingChest
+from chest.chests.asking.sql.conditions import where_of
+from chest.chests.asking.sql.pieces import can_count
+from chest.chests.batches import batch_id
+from chest.chests.clickhouse.asking import STORED, WORDS, ClickHousePieces, bound, stored_of
+from chest.chests.clickhouse.server import UNKNOWN_TABLE, ClickHouseServer, StatementFailed, literal
+from chest.chests.clickhouse.table import (
+    COLUMNS,
+    check_rights,
+    look_at,
+    make_ready,
+    notices_of,
+    require_database,
+    require_fit,
+)
+from chest.chests.clickhouse.url import ClickHouseTarget
+from chest.chests.contract import Cursor, StoredRecord
+from chest.chests.query import EVERYTHING, Query
+from chest.errors import ChestUnavailable, RecordRejected
+from chest.record.encoding import encode
+from chest.record.record import Record
+
+__all__ = ["ClickHouseChest"]
+
+_SCANNED_AT_ONCE: Final = 10_000
+"""Rows a statement if Python has to compare them: how many will match is not known."""
+_REMOVED_AT_ONCE: Final = 10_000
+_logger: Final = logging.getLogger("chest.chests.clickhouse")
+_VARIABLES: Final = Record._fields.index("variables")
+_TIME: Final = Record._fields.index("time_ns")
+_LARGEST: Final = 2**63
+
+
+class ClickHouseChest(CountingChest):
+    """One row a request in a table of ClickHouse, over HTTP. Not for fewer than some hundred records a second: see SQL.
+
+    A batch is one insert with a deduplication token made of its records' ids. A batch that is sent again, with its answer
+    lost, after ``kill -9`` or from the spool, is the same batch, and stored once as long as the table remembers the token. A
+    record that comes again in another batch is stored again.
+
+    A missing table is created; one that lacks a column is refused. Records are read in the order of ``seq``, the moment at
+    which the server stored them. What a question counts is counted by the server.
+
+    :param url: ``clickhouse://user:password@host:8123/database``, or ``clickhouse+https://`` (port 8443), with several hosts of
+        one cluster as ``host1,host2``; after a ``?``: ``table=chest_records``; ``ttl_days=30`` has the server remove records 30
+        days after their requests; ``gzip=0`` sends batches as they are; ``ca_file=/path`` for certificates to trust;
+        ``timeout_seconds=10`` for each step of a request, twice as long for all of it.
+    :raises SettingsError: invalid chest URL, or one that asks for asynchronous inserts.
+    """
+
+    is_idempotent: ClassVar[bool] = False
+
+    def __init__(self, url: str) -> None:
+        self._target = ClickHouseTarget.of(url)
+        self.name = self._target.name
+        self._server = ClickHouseServer(self._target)
+        self._notices: Sequence[str] = ()
+        self._settings = ""
+        self._is_ready = self._is_there = False
+
+    def open(self) -> None:
+        if not self._is_ready:
+            table = make_ready(self._server, self._target)
+            self._settings = ", type_json_skip_duplicated_paths = 1" if table.has_json else ""
+            self._notices = notices_of(self._server, self._target, table)
+            for notice in self._notices:
+                _logger.warning("chest: %s: %s", self.name, notice)
+            self._is_ready = self._is_there = True
+
+    def write(self, records: Sequence[Record]) -> None:
+        """As the contract says, but that a batch of several days is stored a day at a time, and completed by the next try."""
+        if not records:
+            return
+        self.open()
+        lines = self._lines(records)
+        token = literal(batch_id([record.id for record in records]))
+        statement = (
+            f"INSERT INTO {self._target.quoted_table} ({', '.join(COLUMNS)})"
+            f" SETTINGS async_insert = 0, insert_deduplicate = 1, insert_deduplication_token = {token}{self._settings}"
+            " FORMAT JSONCompactEachRow"
+        )
+        try:
+            self._server.insert(statement, lines)
+        except StatementFailed as error:
+            if error.code == UNKNOWN_TABLE:  # dropped since it was opened
+                self._is_ready = self._is_there = False
+            raise
+
+    def check(self) -> None:
+        table = look_at(self._server, self._target)
+        if table is not None:
+            require_fit(table, self._target)
+            self._notices = notices_of(self._server, self._target, table)
+        else:
+            require_database(self._server, self._target)
+        check_rights(self._server, self._target, table)
+
+    def notices(self) -> Sequence[str]:
+        return self._notices
+
+    def wait_at_most(self, seconds: float) -> bool:
+        self._server.wait_at_most(seconds)
+        return True
+
+    def close(self) -> None:
+        self._server.close()
+
+    def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
+        where = where_of(query, WORDS)
+        size = limit if where.is_exact else max(limit, _SCANNED_AT_ONCE)
+        found: list[StoredRecord] = []
+        seq, is_whole = int(after or 0), False
+        # Text that is not Unicode (a byte of a command line) cannot be asked for, and no record has it.
+        with suppress(UnicodeEncodeError), self._reading():
+            while not is_whole and len(found) < limit:
+                text = (
+                    f"SELECT {STORED} FROM {self._target.quoted_table}"  # noqa: S608
+                    f" WHERE `seq` > {seq} AND {where.text} ORDER BY `seq`, `id` LIMIT {size}"
+                )
+                page = [stored_of(row) for row in self._server.rows(bound(text, where.values))]
+                is_whole = len(page) < size
+                found += [stored for stored in page if query.matches(stored.record)]
+                seq = int(page[-1].cursor) if page else seq
+        return found[:limit]
+
+    def newest(self) -> Cursor | None:
+        with self._reading():
+            ((seq, count),) = self._server.rows(f"SELECT max(`seq`), count() FROM {self._target.quoted_table}")  # noqa: S608
+        return int(seq) if count else None
+
+    def remove(self, stored: Sequence[StoredRecord]) -> int:
+        removed = 0
+        for start in range(0, len(stored), _REMOVED_AT_ONCE):
+            some = stored[start : start + _REMOVED_AT_ONCE]
+            times = [each.record.time_ns for each in some]
+            where = (
+                f"{bound(WORDS.time_bound('>='), [min(times)])} AND {bound(WORDS.time_bound('<='), [max(times)])}"
+                f" AND `seq` IN ({', '.join(str(int(each.cursor)) for each in some)})"
+            )
+            table = self._target.quoted_table
+            ((count,),) = self._server.rows(f"SELECT count() FROM {table} WHERE {where}")  # noqa: S608
+            if count:
+                self._server.run(f"DELETE FROM {table} WHERE {where}")  # noqa: S608
+            removed += count
+        return removed
+
+    def _can_count(self, query: Query, by: Sequence[Name] = ()) -> bool:
+        return can_count(query, by, WORDS)
+
+    @contextmanager
+    def _pieces(self) -> Iterator[ClickHousePieces]:
+        with self._reading():
+            yield ClickHousePieces(self._server, self._target.quoted_table)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Nothing is created for a reader."""
+        self._is_there = self._is_there or look_at(self._server, self._target) is not None
+        if not self._is_there:
+            raise ChestUnavailable(
+                f"{self.name} has no table {self._target.table}: nothing was recorded here yet, it was under another name"
+                " (?table=), or this user may not see it."
+            )
+        yield
+
+    def _lines(self, records: Sequence[Record]) -> bytes:
+        """A row a line: as JSON with names a batch would take twice the bytes."""
+        lines: list[bytes] = []
+        refused: dict[str, Exception] = {}
+        for place, record in enumerate(records):
+            try:
+                lines.append(encode(_row(place, record)))
+            # Text that is not Unicode, a number that does not fit, a value that is no JSON.
+            except (OverflowError, TypeError, ValueError) as error:
+                refused[record.id] = error
+        if refused:
+            why = next(iter(refused.values()))
+            raise RecordRejected(f"{self.name} cannot hold a record: {type(why).__name__}: {why}", list(refused))
+        return b"\n".join(lines)
+
+
+def _row(place: int, record: Record) -> list[object]:
+    """The values of :data:`COLUMNS`."""
+    for number in (record.time_ns, record.duration_ns, record.status or 0):
+        if not -_LARGEST <= number < _LARGEST:
+            raise OverflowError("a number is beyond 64 bits")
+    values: list[object] = list(record)
+    values[_VARIABLES : _VARIABLES + 2] = encode(record.variables).decode(), encode(record.attributes).decode()
+    del values[_TIME]
+    return [place, record.time_ns, *values]

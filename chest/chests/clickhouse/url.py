@@ -1,0 +1,110 @@
+"""``ClickHouseTarget``: what the URL of a ClickHouse chest says, checked: hosts, log-in, database, table and options."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple, Self
+from urllib.parse import parse_qsl, quote, unquote
+
+from chest.chests.registry import refuse_ambiguous_login, safe_url
+from chest.chests.url_options import refuse_unknown, timeout_seconds_of, yes_no_of
+from chest.errors import SettingsError
+
+DEFAULT_TABLE: Final = "chest_records"
+_DEFAULT_DATABASE: Final = "default"
+_PORTS: Final = {"http": 8123, "https": 8443}
+_OPTIONS: Final = ("ca_file", "gzip", "table", "timeout_seconds", "ttl_days")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(?::([0-9]{1,5}))?")
+_MOST_TTL_DAYS: Final = 36_500
+
+
+class ClickHouseTarget(NamedTuple):
+    """Where a ClickHouse chest writes."""
+
+    name: str
+    """A label for messages, without secrets."""
+    addresses: tuple[str, ...]
+    """``http://host:8123`` of each host; the first that answers is used."""
+    user: str
+    password: str
+    database: str
+    table: str
+    is_gzipped: bool
+    ca_file: str | None
+    """Certificates to trust in the place of the system's."""
+    ttl_days: int | None
+    timeout_seconds: float
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """What the URL says.
+
+        :raises SettingsError: invalid chest URL.
+        """
+        refuse_ambiguous_login(text)
+        scheme, _, rest = text.partition("://")
+        place, _, query = rest.partition("?")
+        authority, _, database = place.partition("/")
+        login, _, hosts = authority.rpartition("@")
+        user, _, password = login.partition(":")
+        protocol = "https" if scheme.lower().endswith("+https") else "http"
+        found = [_HOST.fullmatch(host) for host in hosts.split(",")]
+        database = unquote(database) or _DEFAULT_DATABASE
+        if not rest or "#" in text or not _NAME.fullmatch(database):
+            raise SettingsError(_no_url(text))
+        places = []
+        for match in found:
+            port = int(match[2] or _PORTS[protocol]) if match else 0
+            if match is None or not 0 < port < 2**16:
+                raise SettingsError(_no_url(text))
+            places.append(f"{match[1]}:{port}")
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        _refuse_asynchronous(options)
+        refuse_unknown(options, _OPTIONS, "A ClickHouse chest")
+        table = options.get("table", DEFAULT_TABLE)
+        if not _NAME.fullmatch(table):
+            raise SettingsError(f"?table={table!r}: a name of letters, digits and _, at most 100.")
+        shown_login = f"{user}{':***' if password else ''}@" if user else ""
+        shown_table = "" if table == DEFAULT_TABLE else f"?table={table}"
+        return cls(
+            name=f"{scheme.lower()}://{shown_login}{','.join(places)}/{quote(database)}{shown_table}",
+            addresses=tuple(f"{protocol}://{each}" for each in places),
+            user=unquote(user) or "default",
+            password=unquote(password),
+            database=database,
+            table=table,
+            is_gzipped=yes_no_of("gzip", options.get("gzip", "1")),
+            ca_file=options.get("ca_file"),
+            ttl_days=_ttl_days(options.get("ttl_days")),
+            timeout_seconds=timeout_seconds_of(options.get("timeout_seconds")),
+        )
+
+    @property
+    def quoted_table(self) -> str:
+        """The table as SQL names it."""
+        return f"`{self.database}`.`{self.table}`"
+
+
+def _no_url(text: str) -> str:
+    return (
+        f"{safe_url(text)!r} names no ClickHouse: write clickhouse://user:password@host:8123/database, or"
+        " clickhouse+https://, several hosts with commas between them."
+    )
+
+
+def _refuse_asynchronous(options: dict[str, str]) -> None:
+    for name in options:
+        if name.startswith(("async_insert", "wait_for_async_insert")):
+            raise SettingsError(
+                f"?{name}=: an insert that is answered before it is stored can be lost without a sign, so each batch is"
+                " written with async_insert=0. Leave it out; for fewer and larger inserts set batch_records."
+            )
+
+
+def _ttl_days(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_TTL_DAYS:
+        return int(text)
+    raise SettingsError(f"?ttl_days={text!r}: whole days, 1 to {_MOST_TTL_DAYS}.")

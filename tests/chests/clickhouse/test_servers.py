@@ -1,0 +1,373 @@
+"""The ClickHouse chest on ClickHouse's engine."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from chest import Recorder
+from chest.chests.batches import BatchWrite
+from chest.chests.clickhouse.chest import ClickHouseChest
+from chest.chests.contract import ReadableChest
+from chest.chests.registry import open_chest
+from chest.cli.main import commands
+from chest.dashboard import ChestPage
+from chest.errors import ChestUnavailable, LoginRefused, RecordRejected, SchemaMismatch, TLSRefused
+from chest.record.record import Record
+from chest.testing.readable_contract import ReadableChestContract
+from chest.transfer import Transfer
+from tests.chests.server_contract import Place, ServerChestContract
+from tests.dashboard.conftest import ask
+from tests.recording_server import Received, Reply, recording_server
+from tests.servers.clickhouse import USER, ClickHouse
+from tests.servers.clickhouse_http import PASSWORDS
+from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
+from tests.servers.process import free_port
+from tests.support import lose_patience_soon, make_record, wait_until
+
+
+@pytest.fixture
+def url(clickhouse: ClickHouse) -> str:
+    """Of an empty database."""
+    return clickhouse.new_url()
+
+
+@pytest.fixture
+def chest(url: str) -> Iterator[ClickHouseChest]:
+    with ClickHouseChest(url) as chest:
+        yield chest
+
+
+class TestContract(ReadableChestContract):
+    @pytest.fixture
+    def chest(self, url: str) -> Iterator[ClickHouseChest]:
+        with ClickHouseChest(url) as chest:
+            yield chest
+
+    @pytest.fixture
+    def chest_url(self, url: str) -> str:
+        return url
+
+
+class TestServer(ServerChestContract):
+    write_marker = commit_marker = b"INSERT"
+    tls_query = "tls"
+
+    @pytest.fixture
+    def chest(self, place: Place, proxy: FaultProxy) -> Iterator[ClickHouseChest]:
+        """Each write begins on a new connection: one that was kept may be lost at any time, and is tried again at once."""
+        with ClickHouseChest(place.url(port=proxy.port, query="timeout_seconds=20")) as chest:
+            write = chest.write
+
+            def write_on_a_new_connection(records: Sequence[Record]) -> None:
+                chest.open()
+                chest.close()
+                write(records)
+
+            chest.write = write_on_a_new_connection  # type: ignore[method-assign]
+            yield chest
+        place.server.start()
+
+    @pytest.fixture
+    def place(self, clickhouse: ClickHouse) -> Place:
+        name = clickhouse.new_database()
+
+        def url(**parts: Any) -> str:
+            if parts.get("query") == "tls":
+                return clickhouse.url(name).replace("clickhouse://", "clickhouse+https://")
+            return clickhouse.url(parts.pop("database", name), **parts)
+
+        return Place(clickhouse.server, url, PASSWORDS[USER])
+
+
+def rows(chest: ClickHouseChest) -> list[str]:
+    """The ids of all rows, those that are there twice as well."""
+    return [stored.record.id for stored in chest.read(limit=100_000)]
+
+
+# -- the same batch, again -----------------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_comes_again_is_stored_once_and_another_one_is_not_taken_for_it(chest: ClickHouseChest) -> None:
+    records = [make_record() for _ in range(50)]
+    for _ in range(3):
+        chest.write(records)
+    assert rows(chest) == [record.id for record in records]
+    chest.write(records[:10])
+    assert len(rows(chest)) == 60, "it promises no more: see its docstring"
+
+
+def test_a_batch_of_two_days_that_comes_again_is_stored_once(chest: ClickHouseChest) -> None:
+    day_ns = 86_400 * 10**9
+    records = [make_record(time_ns=time * day_ns) for time in (20_000, 20_001, 20_000)]
+    chest.write(records)
+    chest.write(records)
+    assert sorted(rows(chest)) == sorted(record.id for record in records)
+
+
+def test_an_answer_that_is_lost_on_a_kept_connection_costs_nothing(clickhouse: ClickHouse) -> None:
+    name = clickhouse.new_database()
+    with fault_proxy(clickhouse.port) as proxy, ClickHouseChest(clickhouse.url(name, port=proxy.port)) as chest:
+        chest.open()
+        proxy.set(Fault.REPLY_LOST, b"INSERT")
+        records = [make_record() for _ in range(20)]
+        chest.write(records)
+        assert proxy.cuts == 1
+        assert rows(chest) == [record.id for record in records]
+
+
+def test_answers_that_are_lost_for_long_lose_and_double_no_record(
+    clickhouse: ClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batches wait on disk meanwhile, and the process that delivers them is another one."""
+    lose_patience_soon(monkeypatch)
+    # A request whose connection breaks is not sent again at once, on another one.
+    monkeypatch.setattr("chest.chests.http_client._MOST_KEPT", 0)
+    name = clickhouse.new_database()
+    ids = []
+    with fault_proxy(clickhouse.port) as proxy:
+        url = clickhouse.url(name, port=proxy.port, query="timeout_seconds=5")
+        options = {"directory": tmp_path, "flush_seconds": 0.05, "service": "shop", "batch_records": 300}
+        recorder = Recorder([url], **options)
+        recorder.prepare()
+        for number in range(3):
+            if number == 1:
+                wait_until(lambda: sum(recorder.stats().get("written", {}).values()) == 500, 60)
+                proxy.set(Fault.REPLY_LOST, b"INSERT")
+            records = [make_record(recorder.request_side.record_ids) for _ in range(500)]
+            assert all(map(recorder.offer, records))
+            ids += [record.id for record in records]
+            if number == 1:
+                wait_until(lambda: proxy.cuts == 1, 60)
+                proxy.set(Fault.REFUSE)
+                wait_until(lambda: bool(recorder.stats().get("spooled")), 60)
+        recorder.close(1)
+        proxy.heal()
+        with closing(Recorder([url], **options)) as second:
+            second.prepare()
+            with ClickHouseChest(clickhouse.url(name)) as chest:
+                wait_until(lambda: len(set(rows(chest))) == len(ids), 60)
+                wait_until(lambda: sum(second.stats().get("unspooled", {}).values()) == 1000, 60)
+                assert sorted(rows(chest)) == sorted(ids)
+
+
+# -- the table -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_readable_time_and_the_variables_as_json(
+    chest: ClickHouseChest, clickhouse: ClickHouse
+) -> None:
+    chest.write([make_record(time_ns=1_767_268_800_123_456_789, variables={"plan": "pro", "cart": {"items": 3}})])
+    table = chest._target.quoted_table
+    said = clickhouse.run(f"SELECT time, variables_json.plan, variables_json.cart.items FROM {table}")
+    assert said == "2026-01-01 12:00:00.123456789\tpro\t3\n"
+
+
+def test_a_server_without_the_type_json_gets_a_table_without_it(
+    chest: ClickHouseChest, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chest.chests.clickhouse.table._JSON_SINCE", (99, 0))
+    chest.write([record := make_record()])
+    assert "variables_json" not in clickhouse.run(f"SHOW CREATE TABLE {chest._target.quoted_table}")
+    assert [stored.record for stored in chest.read()] == [record]
+
+
+def test_a_table_that_chest_does_not_write_is_refused(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
+    clickhouse.run(f"CREATE TABLE {chest._target.quoted_table} (id String) ENGINE = MergeTree ORDER BY id")
+    for act in (chest.open, chest.check, lambda: chest.write([make_record()])):
+        with pytest.raises(SchemaMismatch, match="no column seq"):
+            act()
+
+
+def test_a_table_that_is_gone_is_made_again(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
+    chest.write([make_record()])
+    clickhouse.run(f"RENAME TABLE {chest._target.quoted_table} TO `{chest._target.database}`.kept")
+    with pytest.raises(ChestUnavailable):
+        chest.write([record := make_record()])
+    chest.write([record])
+    assert rows(chest) == [record.id]
+
+
+def test_a_table_that_forgets_batches_too_soon_is_told_at_the_start(
+    url: str, clickhouse: ClickHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ClickHouseChest(url) as chest:
+        chest.open()
+        assert not chest.notices()
+        clickhouse.run(
+            f"ALTER TABLE {chest._target.quoted_table} MODIFY SETTING non_replicated_deduplication_window = 5"
+        )
+    assert not caplog.records
+    with ClickHouseChest(url) as chest:
+        chest.check()
+        (notice,) = chest.notices()
+        assert "remembers a batch for 5 inserts only" in notice
+        assert not caplog.records
+        chest.open()
+    assert [record.getMessage() for record in caplog.records] == [f"chest: {chest.name}: {notice}"]
+    clickhouse.run(notice[notice.index("ALTER TABLE") :])
+    with ClickHouseChest(url) as chest:
+        chest.open()
+        assert not chest.notices()
+
+
+def test_records_may_have_a_time_to_live(url: str, clickhouse: ClickHouse) -> None:
+    for days in (30, 7):
+        with ClickHouseChest(f"{url}?ttl_days={days}") as chest:
+            chest.write([make_record()])
+        assert f"toIntervalDay({days})" in clickhouse.run(f"SHOW CREATE TABLE {chest._target.quoted_table}")
+
+
+def test_a_record_that_the_table_refuses_does_not_keep_the_others_out(
+    chest: ClickHouseChest, clickhouse: ClickHouse
+) -> None:
+    chest.open()
+    clickhouse.run(f"ALTER TABLE {chest._target.quoted_table} ADD CONSTRAINT short CHECK length(path) < 10")
+    records = [make_record(path="/" + "x" * 20 if place == 5 else "/") for place in range(12)]
+    results = list(BatchWrite(records, attrgetter("id")).results(chest.write))
+    refused = [record for result in results if result.refusal for record in result.records]
+    assert refused == [records[5]]
+    assert sorted(rows(chest)) == sorted(record.id for record in records if record is not records[5])
+
+
+def test_a_number_beyond_64_bits_is_refused_by_its_id(chest: ClickHouseChest) -> None:
+    records = [make_record(), make_record(duration_ns=2**63)]
+    with pytest.raises(RecordRejected) as refusal:
+        chest.write(records)
+    assert refusal.value.ids == (records[1].id,)
+
+
+# -- users, hosts, encryption ---------------------------------------------------------------------------------------------
+
+
+def test_a_user_who_may_not_write_is_told_what_to_grant(clickhouse: ClickHouse) -> None:
+    name = clickhouse.new_database()
+    with ClickHouseChest(clickhouse.url(name, user="reader")) as chest:
+        with pytest.raises(LoginRefused, match=r"GRANT CREATE TABLE ON `shop_\d+`.`chest_records` TO reader"):
+            chest.check()
+        with pytest.raises(LoginRefused, match="GRANT"):
+            chest.write([make_record()])
+        with ClickHouseChest(clickhouse.url(name)) as other:
+            other.write([make_record()])
+        with pytest.raises(LoginRefused, match="GRANT INSERT ON"):
+            chest.check()
+        assert len(chest.read()) == 1
+
+
+def test_what_reads_cannot_write(chest: ClickHouseChest) -> None:
+    chest.write([make_record()])
+    with pytest.raises(ChestUnavailable, match=r"(?i)readonly"), chest._pieces() as pieces:
+        list(pieces._rows(f"DELETE FROM {chest._target.quoted_table} WHERE 1", (), None))
+
+
+def test_reading_makes_nothing(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
+    for act in (chest.read, chest.newest, chest.cube, chest.check):
+        with contextlib.suppress(ChestUnavailable):
+            act()
+    assert clickhouse.run(f"SHOW TABLES FROM {chest._target.database}") == ""
+
+
+def test_the_next_host_is_asked_if_one_does_not_answer(clickhouse: ClickHouse) -> None:
+    name = clickhouse.new_database()
+    url = clickhouse.url(name).replace("@127.0.0.1", f"@127.0.0.1:{free_port()},127.0.0.1")
+    with ClickHouseChest(url) as chest:
+        chest.check()
+        chest.write([record := make_record()])
+        assert rows(chest) == [record.id]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody trusts, with its key, in one file."""
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}.key", "-out", f"{path}.crt",
+        ],
+        check=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    path.write_bytes(Path(f"{path}.key").read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+def test_over_tls_with_a_certificate_of_one_s_own(certificate: Path, clickhouse: ClickHouse) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def handed_on(request: Received) -> Reply:
+        asked = httpx.request(
+            request.method, f"http://127.0.0.1:{clickhouse.port}{request.target}", content=request.body,
+            headers={name: request.headers[name] for name in ("authorization", "content-encoding") if name in request.headers},
+            trust_env=False,
+        )  # fmt: skip
+        return Reply(asked.status_code, {}, asked.content)
+
+    name = clickhouse.new_database()
+    with recording_server(context, handed_on) as server:
+        url = clickhouse.url(name, port=server.port).replace("clickhouse:", "clickhouse+https:")
+        with ClickHouseChest(f"{url}?ca_file={certificate}.crt") as chest:
+            chest.write([record := make_record()])
+            assert rows(chest) == [record.id]
+        with ClickHouseChest(url) as chest, pytest.raises(TLSRefused):
+            chest.check()
+
+
+# -- what stands on it ----------------------------------------------------------------------------------------------------
+
+
+def test_records_are_transferred_into_it_and_out_of_it(url: str, tmp_path: Path) -> None:
+    records = [make_record(variables={"number": number, "dotted.name": None}) for number in range(300)]
+    with open_chest(f"sqlite:///{tmp_path}/source.sqlite3") as source:
+        source.write(records)
+    back = f"sqlite:///{tmp_path}/back.sqlite3"
+    with Transfer(f"sqlite:///{tmp_path}/source.sqlite3", url, batch_records=70) as transfer:
+        assert transfer.run().written == 300
+        assert transfer.run().written == 0
+    with Transfer(url, back, directory=tmp_path, batch_records=70) as transfer:
+        assert transfer.run().written == 300
+    with open_chest(back) as chest:
+        assert isinstance(chest, ReadableChest)
+        assert [stored.record for stored in chest.read(limit=1000)] == records
+
+
+def test_the_commands_and_the_page_ask_it(url: str) -> None:
+    with ClickHouseChest(url) as chest:
+        chest.write(
+            [make_record(variables={"user_id": str(user), "plan": "pro" if user % 2 else "free"}) for user in range(20)]
+        )
+    for command, says in (
+        (["find", url, "user_id=3"], "user_id=3"),
+        (["top", url, "--by", "plan"], "pro"),
+        (["compare", url, "plan=pro", "--all"], "user_id"),
+        (["check", url], "ok"),
+    ):
+        result = CliRunner().invoke(commands, command, prog_name="chest", env={"NO_COLOR": "1"})
+        assert result.exit_code == (command[0] == "compare"), (command, result.output)
+        assert says in result.output, command
+    page = ChestPage(url, allow="everybody", seconds=30)
+    for question in (
+        "top",
+        "heatmap",
+        "over-time",
+        "values",
+        "names",
+        "compare?selection=duration>=0",
+        "new",
+        "records",
+        "health",
+    ):
+        answer = ask(page, f"/api/{question}")
+        assert answer.status == 200, (question, answer.body)
+    assert ask(page, "/api/top?by=plan").json["everything"]["requests"] == 20
+    page.close()
