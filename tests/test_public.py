@@ -42,7 +42,7 @@ PUBLIC = {
         "told_request_id", "tracked_names", "variables_chest", "variables_source",
     ],
     "chest.chests": [
-        "Chest", "CoordinationStore", "Cursor", "HttpChest", "InfluxChest", "LogChest", "LoginRefused", "MemoryChest", "MongoChest",
+        "Chest", "ClickHouseChest", "CoordinationStore", "Cursor", "HttpChest", "InfluxChest", "LogChest", "LoginRefused", "MemoryChest", "MongoChest",
         "NdjsonChest", "Query", "ReadableChest", "RetentionBackend", "SQLChest", "SQLiteChest", "SchemaMismatch", "StoredRecord",
         "TLSRefused", "UnknownDatabase", "UnknownHost", "VersionedValue", "open_chest",
     ],

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.processes import running_python
+from tests.servers.clickhouse import ClickHouse
 from tests.servers.database import DatabaseServer
 from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.servers.process import HOST, Server, accepts, make_data
@@ -32,9 +33,9 @@ _STARTED: str = """
 """
 
 
-@pytest.mark.parametrize("name", ["mongodb", "victoria_metrics", "influxdb", "mongodb_replica_set"])
+@pytest.mark.parametrize("name", ["mongodb", "victoria_metrics", "influxdb", "mongodb_replica_set", "clickhouse"])
 def test_a_server_answers(name: str, request: pytest.FixtureRequest) -> None:
-    server: Server = request.getfixturevalue(name)
+    server: Server | ClickHouse = request.getfixturevalue(name)
     assert accepts(server.port)
 
 

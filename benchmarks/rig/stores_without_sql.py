@@ -1,4 +1,4 @@
-"""More stores of ``bench_chests``: MongoDB, a server that takes InfluxDB's writes, and an HTTP endpoint."""
+"""More stores of ``bench_chests``: MongoDB, ClickHouse, a server that takes InfluxDB's writes, and an HTTP endpoint."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 
 from benchmarks.rig.stores import Batches, Store
 from chest.chests.registry import open_chest
+from chest.record.encoding import encode
 from chest.record.record import Record
 from tests.processes import clean_environment
 from tests.servers.process import HOST
@@ -99,6 +100,45 @@ def influxdb() -> Iterator[Store]:
 
         url = f"influxdb://{HOST}:{server.port}/org/bucket?token=token"
         yield Store(lambda: open_chest(url), bulk, "write of points", 0.7)
+
+
+@contextmanager
+def clickhouse() -> Iterator[Store]:
+    """ClickHouse's engine; an httpx client that inserts rows which are ready as JSON, into a table of the same kind."""
+    import httpx
+
+    from tests.servers.clickhouse import USER, clickhouse
+    from tests.servers.clickhouse_http import PASSWORDS
+
+    with clickhouse() as server:
+        database = server.new_database()
+
+        def bulk(batches: Batches) -> Callable[[], None]:
+            names = ", ".join(("place", *Record._fields))
+            with open_chest(server.url(database, query=f"table={_RIVAL}")) as chest:
+                chest.open()
+            bodies = [
+                b"\n".join(
+                    encode(
+                        record._asdict()
+                        | {"place": place, "variables": encode(record.variables).decode()}
+                        | {"attributes": encode(record.attributes).decode()}
+                    )
+                    for place, record in enumerate(batch)
+                )
+                for batch in batches
+            ]
+            params = {"query": f"INSERT INTO {database}.{_RIVAL} ({names}) FORMAT JSONEachRow"}
+
+            def store() -> None:
+                with httpx.Client(trust_env=False, auth=(USER, PASSWORDS[USER])) as client:
+                    for body in bodies:
+                        url = f"http://{HOST}:{server.port}/"
+                        client.post(url, params=params, content=body, timeout=60).raise_for_status()
+
+            return store
+
+        yield Store(lambda: open_chest(server.url(database)), bulk, "post of JSONEachRow", 0.7)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chest.system.lazy import loaded_on_use
 
 if TYPE_CHECKING:
+    from chest.chests.clickhouse.chest import ClickHouseChest
     from chest.chests.contract import Chest, Cursor, ReadableChest, StoredRecord
     from chest.chests.http.chest import HttpChest
     from chest.chests.influxdb.chest import InfluxChest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Chest",
+    "ClickHouseChest",
     "CoordinationStore",
     "Cursor",
     "HttpChest",
@@ -58,6 +60,7 @@ _HOMES: Final = {
     "open_chest": "chest.chests.registry",
 }
 _SCHEMES: Final = {
+    "ClickHouseChest": "clickhouse",
     "HttpChest": "http",
     "InfluxChest": "influxdb",
     "LogChest": "log",

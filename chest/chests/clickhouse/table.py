@@ -76,7 +76,8 @@ def look_at(server: ClickHouseServer, target: ClickHouseTarget) -> Table | None:
     if not found:
         return None
     columns = server.rows(f"SELECT name FROM system.columns WHERE {where} AND table = {name}")  # noqa: S608
-    return Table(*found[0], frozenset(row[0] for row in columns))
+    engine, definition = found[0]
+    return Table(engine, definition, frozenset(row[0] for row in columns))
 
 
 def make_ready(server: ClickHouseServer, target: ClickHouseTarget) -> Table:
