@@ -38,13 +38,17 @@ class Latest:
 
 
 def latest_by_pieces(store: Pieces, query: Query, before: int | None, limit: int, seconds: float | None) -> Latest:
-    """Stretch after stretch from the end on, each longer than the one before, until there are enough or the budget is over."""
+    """Stretch after stretch from the end on, each longer than the one before, until there are enough or the budget is over.
+
+    The first is so long that it holds a few times as many records as are wanted, if they lie as close there as elsewhere.
+    """
     begin = time.monotonic()
     extent = extent_within(store, query, seconds)
     if extent is None:
         return Latest((), Basis(True, 0, 0, time.monotonic() - begin))
     end = extent.last if before is None else min(extent.last, before - 1)
-    last, size, places = end, max(1, limit * _FIRST_STRETCH), list[int]()
+    places_a_record = max(1, (extent.last - extent.first + 1) // extent.records)
+    last, size, places = end, max(1, limit * _FIRST_STRETCH * places_a_record), list[int]()
     while last >= extent.first and len(places) < limit:
         left, asked_at = seconds_left(begin, seconds), time.monotonic()
         first = max(extent.first, last - size + 1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, Final
 
 from chest.chests.asking.durations import BOUNDARIES_NS
 from chest.chests.asking.pieces import BudgetOver
-from chest.chests.asking.sql.conditions import times_of
+from chest.chests.asking.record_by_record import RecordByRecord
+from chest.chests.asking.sql.conditions import times_of, where_of
 from chest.chests.asking.sql.pieces import SQLPieces
 from chest.chests.asking.sql.words import Part, Words
 from chest.chests.clickhouse.server import ClickHouseServer, StatementFailed, literal
@@ -19,8 +21,10 @@ from chest.chests.query import Query
 from chest.record.encoding import decode
 from chest.record.record import Record
 
-__all__ = ["STORED", "WORDS", "ClickHousePieces", "bound", "stored_of"]
+__all__ = ["SCANNED_AT_ONCE", "WORDS", "ClickHousePieces", "MatchingRecords", "bound"]
 
+SCANNED_AT_ONCE: Final = 10_000
+"""Rows a statement if Python has to compare them: how many will match is not known."""
 _TIMEOUT_EXCEEDED: Final = 159
 _NS_A_SECOND: Final = 10**9
 _LAST: Final = len(BOUNDARIES_NS) - 2
@@ -96,7 +100,7 @@ class _ClickHouseWords(Words):
 
 
 WORDS: Final = _ClickHouseWords()
-STORED: Final = ", ".join(WORDS.field(name) for name in ("seq", *Record._fields, "stored_at"))
+_STORED: Final = ", ".join(WORDS.field(name) for name in ("seq", *Record._fields, "stored_at"))
 """What is read of a record."""
 
 
@@ -107,8 +111,8 @@ def bound(text: str, values: Sequence[Any]) -> str:
     return "".join(piece + literal(value) for piece, value in zip(pieces, values, strict=False)) + pieces[-1]
 
 
-def stored_of(row: Sequence[Any]) -> StoredRecord:
-    """The record of a row of :data:`STORED`; ``seq`` is about the moment at which it was stored."""
+def _stored_of(row: Sequence[Any]) -> StoredRecord:
+    """The record of a row of :data:`_STORED`; ``seq`` is about the moment at which it was stored."""
     moment = datetime.fromtimestamp(row[0] / _NS_A_SECOND, UTC)
     return stored_record((*row[:-1], moment))
 
@@ -118,6 +122,31 @@ class ClickHousePieces(SQLPieces):
 
     def __init__(self, server: ClickHouseServer, table: str) -> None:
         super().__init__(table, WORDS, partial(_rows, server))
+
+    def pages(
+        self, query: Query, first: int, last: int | None, size: int, seconds: float | None = None
+    ) -> Iterator[list[StoredRecord]]:
+        """The records between these places that may match, in their order, so many at a time until there are no more.
+
+        :param last: None: up to the last.
+        :raises BudgetOver: after so many seconds.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        where = where_of(query, WORDS)
+        behind = "" if last is None else f" AND `seq` <= {int(last)}"
+        while True:
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                raise BudgetOver
+            text = (
+                f"SELECT {_STORED} FROM {self._source} WHERE `seq` >= {int(first)}{behind} AND {where.text}"  # noqa: S608
+                f" ORDER BY `seq`, `id` LIMIT {size}"
+            )
+            page = [_stored_of(row) for row in self._rows(text, where.values, left)]
+            yield page
+            if len(page) < size:
+                return
+            first = int(page[-1].cursor) + 1
 
     def time_range(self, query: Query) -> tuple[int, int] | None:
         """Of no rows ClickHouse's ``min`` is 0."""
@@ -131,8 +160,8 @@ class ClickHousePieces(SQLPieces):
         if not places:
             return []
         among = ", ".join(map(str, map(int, places)))
-        found = self._rows(f"SELECT {STORED} FROM {self._source} WHERE `seq` IN ({among})", (), None)  # noqa: S608
-        return [stored_of(row) for row in found]
+        found = self._rows(f"SELECT {_STORED} FROM {self._source} WHERE `seq` IN ({among})", (), None)  # noqa: S608
+        return [_stored_of(row) for row in found]
 
     def drawn(self, first: int, last: int, count: int) -> list[Record]:
         """First the places alone, of columns the smallest."""
@@ -145,6 +174,18 @@ class ClickHousePieces(SQLPieces):
         for start in range(0, len(places), 1000):
             found += self.stored_at(places[start : start + 1000])
         return found
+
+
+class MatchingRecords(RecordByRecord):
+    """What is compared record by record is read in pages: a record has a place for each nanosecond since the one before."""
+
+    def __init__(self, store: ClickHousePieces) -> None:
+        super().__init__(store)
+        self._pages = store.pages
+
+    def _matching(self, query: Query, first: int, last: int, seconds: float | None) -> Iterator[StoredRecord]:
+        for page in self._pages(query, first, last, SCANNED_AT_ONCE, seconds):
+            yield from (stored for stored in page if query.matches(stored.record))
 
 
 def _rows(server: ClickHouseServer, text: str, values: Sequence[Any], seconds: float | None) -> Iterable[Sequence[Any]]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.counting_chest import CountingChest
-from chest.chests.asking.sql.conditions import where_of
+from chest.chests.asking.cube import Basis
+from chest.chests.asking.following import Following
+from chest.chests.asking.pieces import BudgetOver, Pieces
 from chest.chests.asking.sql.pieces import can_count
 from chest.chests.batches import batch_id
-from chest.chests.clickhouse.asking import STORED, WORDS, ClickHousePieces, bound, stored_of
+from chest.chests.clickhouse.asking import SCANNED_AT_ONCE, WORDS, ClickHousePieces, MatchingRecords, bound
 from chest.chests.clickhouse.server import UNKNOWN_TABLE, ClickHouseServer, StatementFailed, literal
 from chest.chests.clickhouse.table import (
     COLUMNS,
@@ -32,8 +36,6 @@ from chest.record.record import Record
 
 __all__ = ["ClickHouseChest"]
 
-_SCANNED_AT_ONCE: Final = 10_000
-"""Rows a statement if Python has to compare them: how many will match is not known."""
 _REMOVED_AT_ONCE: Final = 10_000
 _logger: Final = logging.getLogger("chest.chests.clickhouse")
 _VARIABLES: Final = Record._fields.index("variables")
@@ -116,22 +118,39 @@ class ClickHouseChest(CountingChest):
         self._server.close()
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
-        where = where_of(query, WORDS)
-        size = limit if where.is_exact else max(limit, _SCANNED_AT_ONCE)
+        return list(self._follow(query, after, limit, None).records)
+
+    def following(
+        self,
+        query: Query = EVERYTHING,
+        *,
+        after: Cursor | None = None,
+        limit: int = 100,
+        seconds: float | None = None,
+    ) -> Following:
+        newest = self.newest()  # before it is read: what is stored meanwhile is for the next time
+        found = self._follow(query, after, limit, seconds)
+        if newest is None or len(found.records) == limit or not found.basis.is_exact:
+            return found
+        return replace(found, after=max(int(newest), int(found.after or 0)))
+
+    def _follow(self, query: Query, after: Cursor | None, limit: int, seconds: float | None) -> Following:
+        begin, place, read, is_whole = time.monotonic(), int(after or 0), 0, False
+        size = limit if self._can_count(query) else max(limit, SCANNED_AT_ONCE)
         found: list[StoredRecord] = []
-        seq, is_whole = int(after or 0), False
         # Text that is not Unicode (a byte of a command line) cannot be asked for, and no record has it.
-        with suppress(UnicodeEncodeError), self._reading():
-            while not is_whole and len(found) < limit:
-                text = (
-                    f"SELECT {STORED} FROM {self._target.quoted_table}"  # noqa: S608
-                    f" WHERE `seq` > {seq} AND {where.text} ORDER BY `seq`, `id` LIMIT {size}"
-                )
-                page = [stored_of(row) for row in self._server.rows(bound(text, where.values))]
-                is_whole = len(page) < size
+        with suppress(UnicodeEncodeError, BudgetOver), self._pieces() as pieces:
+            for page in pieces.pages(query, place + 1, None, size, seconds):
+                read += len(page)
                 found += [stored for stored in page if query.matches(stored.record)]
-                seq = int(page[-1].cursor) if page else seq
-        return found[:limit]
+                place = int(page[-1].cursor) if page else place
+                is_whole = len(page) < size
+                if len(found) >= limit:
+                    break
+        found = found[:limit]
+        is_enough = len(found) == limit
+        basis = Basis(is_whole or is_enough, read, read, time.monotonic() - begin)
+        return Following(found, basis, int(found[-1].cursor) if is_enough else place or None)
 
     def newest(self) -> Cursor | None:
         with self._reading():
@@ -161,6 +180,11 @@ class ClickHouseChest(CountingChest):
     def _pieces(self) -> Iterator[ClickHousePieces]:
         with self._reading():
             yield ClickHousePieces(self._server, self._target.quoted_table)
+
+    @contextmanager
+    def _pieces_for(self, query: Query, by: Sequence[Name] = ()) -> Iterator[Pieces]:
+        with self._pieces() as pieces:
+            yield pieces if self._can_count(query, by) else MatchingRecords(pieces)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

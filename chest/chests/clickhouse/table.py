@@ -39,8 +39,8 @@ CREATE TABLE IF NOT EXISTS {table} (
     status Nullable(Int64) CODEC(ZSTD(1)),
     outcome LowCardinality(String),
     error LowCardinality(Nullable(String)),
-    variables String CODEC(ZSTD(1)),
-    attributes String CODEC(ZSTD(1)),
+    variables String DEFAULT '{{}}' CODEC(ZSTD(1)),
+    attributes String DEFAULT '{{}}' CODEC(ZSTD(1)),
     service LowCardinality(String),
     release LowCardinality(String),
     host LowCardinality(String),{json}

@@ -23,6 +23,7 @@ from chest.chests.registry import open_chest
 from chest.cli.main import commands
 from chest.dashboard import ChestPage
 from chest.errors import ChestUnavailable, LoginRefused, RecordRejected, SchemaMismatch, TLSRefused
+from chest.query import parse
 from chest.record.record import Record
 from chest.testing.readable_contract import ReadableChestContract
 from chest.transfer import Transfer
@@ -371,3 +372,34 @@ def test_the_commands_and_the_page_ask_it(url: str) -> None:
         assert answer.status == 200, (question, answer.body)
     assert ask(page, "/api/top?by=plan").json["everything"]["requests"] == 20
     page.close()
+
+
+def test_questions_over_records_that_were_stored_far_apart_look_at_no_nanosecond_between_them(
+    chest: ClickHouseChest, clickhouse: ClickHouse
+) -> None:
+    """Places are moments: two hours are more of them than could be looked at one by one."""
+    records = [make_record(variables={'a"b': place % 2, "plan": "pro"}) for place in range(30)]
+    for start in range(0, 30, 10):
+        chest.write(records[start : start + 10])
+    table, names = (
+        chest._target.quoted_table,
+        "seq, id, request_id, time, duration_ns, method, path, outcome, variables",
+    )
+    later = f"SELECT seq + 7200000000000, replaceOne(id, '1', 'a'), {names[9:]}"
+    clickhouse.run(f"INSERT INTO {table} ({names}) {later} FROM {table}")
+    for text in ("plan=pro", "'a\"b=1'"):
+        query = parse(text.strip("'"))
+        expected = [stored.record for stored in chest.read() if query.matches(stored.record)]
+        assert len(expected) in (30, 60)
+        assert sum(cell.records for cell in chest.cube(query, seconds=60).cells) == len(expected)
+        assert [each.record for each in chest.latest(query, limit=100, seconds=60).records] == expected[::-1]
+        following = chest.following(query, limit=100, seconds=60)
+        assert [each.record for each in following.records] == expected
+        assert following.after == chest.newest()
+        assert sorted(chest.sample(query, seconds=60).records) == sorted(expected)
+
+
+def test_a_budget_ends_a_question(chest: ClickHouseChest) -> None:
+    chest.write([make_record() for _ in range(20)])
+    found = chest.following(parse('a"b=1'), seconds=0)
+    assert (found.records, found.basis.is_exact, found.after) == ([], False, None)
