@@ -107,8 +107,7 @@ def clickhouse() -> Iterator[Store]:
     """ClickHouse's engine; an httpx client that inserts rows which are ready as JSON, into a table of the same kind."""
     import httpx
 
-    from tests.servers.clickhouse import USER, clickhouse
-    from tests.servers.clickhouse_http import PASSWORDS
+    from tests.servers.clickhouse import PASSWORDS, USER, clickhouse
 
     with clickhouse() as server:
         database = server.new_database()

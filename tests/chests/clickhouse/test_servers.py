@@ -30,8 +30,7 @@ from chest.transfer import Transfer
 from tests.chests.server_contract import Place, ServerChestContract
 from tests.dashboard.conftest import ask
 from tests.recording_server import Received, Reply, recording_server
-from tests.servers.clickhouse import USER, ClickHouse
-from tests.servers.clickhouse_http import PASSWORDS
+from tests.servers.clickhouse import PASSWORDS, USER, ClickHouse
 from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.servers.process import free_port
 from tests.support import lose_patience_soon, make_record, wait_until

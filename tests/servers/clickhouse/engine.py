@@ -19,8 +19,8 @@ from typing import Any
 from unittest.mock import MagicMock
 from urllib.parse import parse_qsl, urlsplit
 
-PASSWORDS = {"chest": "chest/p:w@d", "reader": "reader"}
-"""``reader`` may not write."""
+from tests.servers.clickhouse import PASSWORDS
+
 _CODE = re.compile(r"Code: (\d+)\.")
 _STATUS = {516: 403, 497: 403, 164: 500, 60: 404, 81: 404}
 """As ClickHouse's HTTP interface answers; any other error of a statement is 400 or 500."""

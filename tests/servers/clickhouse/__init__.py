@@ -1,4 +1,4 @@
-"""ClickHouse 26.5: its engine, from PyPI's chdb-core-lite, behind the HTTP interface of ``clickhouse_http.py``."""
+"""ClickHouse 26.5: its engine, from PyPI's chdb-core-lite, behind the HTTP interface of ``engine.py``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from tests.servers.clickhouse_http import PASSWORDS
 from tests.servers.http_ready import answers
 from tests.servers.process import HOST, Server, needs, private_directory, running
 
 USER = "chest"
+PASSWORDS = {USER: "chest/p:w@d", "reader": "reader"}
+"""Of each user; ``reader`` may not write."""
 
 
 class ClickHouse:
@@ -70,7 +71,7 @@ def clickhouse() -> Iterator[ClickHouse]:
     with private_directory() as directory:
 
         def command(port: int) -> list[str]:
-            return [sys.executable, "-m", "tests.servers.clickhouse_http", str(port), str(directory / "data")]
+            return [sys.executable, "-m", "tests.servers.clickhouse.engine", str(port), str(directory / "data")]
 
         with running("ClickHouse", command, directory, is_ready=answers("/ping", 200)) as server:
             yield ClickHouse(server)
