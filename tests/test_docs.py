@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ from tests.log_lines import log_texts
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README = ROOT / "README.md"
+DECISIONS = ROOT / "docs" / "decisions"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 """Its blocks are files of one program, and are run together."""
 ASKING = ROOT / "docs" / "asking.md"
@@ -516,7 +518,7 @@ def test_every_dependency_has_its_reason_among_the_decisions_and_no_other_has() 
     }
     of_page = json.loads((ROOT / "ui" / "package.json").read_text())
     needed |= of_page["dependencies"].keys() | of_page["devDependencies"].keys()
-    table = (ROOT / "docs" / "decisions.md").read_text().partition("| package |")[2].partition("\n\n")[0]
+    table = (DECISIONS / "dependencies.md").read_text().partition("| package |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| ([a-z].*?) \|", table, re.MULTILINE)
     explained = {name.split()[0] for row in rows for name in re.sub(r"\(.*\)", "", row).split(", ")}
     assert explained == needed
@@ -602,8 +604,36 @@ def test_the_site_leads_to_every_document() -> None:
     plan = (ROOT / "docs" / "site" / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
     made = {"README.md": "index.md"}
     assert {made.get(document.name, document.name) for document in DOCUMENTS} | {"reference.md"} == set(
-        re.findall(r"[\w-]+\.md", plan)
+        re.findall(r"(?<!decisions/)\b[\w-]+\.md", plan)
     )
+
+
+def test_each_decision_is_a_dated_file_that_the_index_leads_to() -> None:
+    index = (DECISIONS / "README.md").read_text()
+    listed = {
+        path: (day, title) for day, title, path in re.findall(r"^- (\S+): \[(.+)\]\((.+)\)$", index, re.MULTILINE)
+    }
+    written = {}
+    for file in DECISIONS.glob("*/*.md"):
+        title, day, reason = file.read_text().split("\n\n", 2)
+        date.fromisoformat(day)
+        assert reason.strip(), file
+        written[file.relative_to(DECISIONS).as_posix()] = (day, title.removeprefix("# "))
+    assert written == listed
+    assert len(written) > 100
+
+
+def test_links_of_the_decisions_lead_to_what_is_there() -> None:
+    led = [
+        (file, target)
+        for file in DECISIONS.rglob("*.md")
+        for target in _LINK.findall(_prose_of(file))
+        if "://" not in target
+    ]
+    assert led
+    assert [
+        f"{file.name}: {target}" for file, target in led if not (file.parent / target.partition("#")[0]).exists()
+    ] == []
 
 
 def test_files_that_the_documents_name_are_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -31,21 +32,30 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Have links of the repository lead to pages of the site, or be words if what they lead to is no page."""
     made = page.file.src_uri in (*BESIDE, "index.md", "reference.md")
-    return markdown if made else _within_the_site(markdown, ROOT / "docs")
+    return markdown if made else _within_the_site(markdown, (ROOT / "docs" / page.file.src_uri).parent)
 
 
 def _within_the_site(text: str, folder: Path) -> str:
+    """The text with its links changed.
+
+    :param folder: from which links of the text lead.
+    """
+    at = folder.relative_to(ROOT / "docs") if folder.is_relative_to(ROOT / "docs") else "."
+
     def led(found: re.Match[str]) -> str:
         words, target = found.groups()
         path, _, anchor = target.partition("#")
         if not path or "://" in target:
             return found[0]
-        file = (folder / path).resolve()
-        behind = f"#{anchor}" if anchor else ""
-        if file.parent == ROOT / "docs" and file.suffix == ".md":
-            return f"[{words}]({file.name}{behind})"
-        if file == ROOT / "README.md":
-            return f"[{words}](index.md{behind})"
-        return f"[{words}]({file.name}{behind})" if file.parent == ROOT and file.name in BESIDE else words
+        page = _page_of((folder / path).resolve())
+        return f"[{words}]({os.path.relpath(page, at)}{anchor and '#' + anchor})" if page else words
 
     return _LINK.sub(led, text)
+
+
+def _page_of(file: Path) -> str:
+    """The page of the site that a file of the repository is; "" if it is none."""
+    if file.suffix == ".md" and file.is_relative_to(ROOT / "docs"):
+        return str(file.relative_to(ROOT / "docs"))
+    made = {ROOT / name: name for name in BESIDE} | {ROOT / "README.md": "index.md"}
+    return made.get(file, "")
