@@ -49,6 +49,8 @@ class BuildHook(BuildHookInterface[Any]):
         :param version: ``editable`` or ``standard``.
         :param build_data: what goes into the wheel besides what is there; read by hatchling.
         """
+        if is_asked_for(UNWANTED) and is_asked_for(REQUIRED):
+            raise RuntimeError(f"{UNWANTED} and {REQUIRED} are both set: unset the one that is not meant")
         sources = Path(self.root, SOURCES)
         if version == "editable":
             for stale in sources.glob(
@@ -56,8 +58,6 @@ class BuildHook(BuildHookInterface[Any]):
             ):  # not that of another interpreter
                 stale.unlink()
         if is_asked_for(UNWANTED):
-            if is_asked_for(REQUIRED):
-                raise RuntimeError(f"{UNWANTED} and {REQUIRED} are both set: unset the one that is not meant")
             return
         self._place = tempfile.mkdtemp(prefix="chest-build-")
         try:

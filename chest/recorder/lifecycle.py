@@ -6,8 +6,9 @@ import socket
 import time
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from chest.delivery.background import BackgroundDelivery
 from chest.delivery.flush import Delivered
 from chest.delivery.spool.dead_letters import DeadLetterKeeper
 from chest.record.messages import safe_message
@@ -40,6 +41,15 @@ each would pay for another try."""
 _PREPARE_SECONDS: Final = 1.0
 """How long a request waits for another that makes the process ready: a file is made in milliseconds. It may be this very
 thread, interrupted by the signal handler that calls, and must not wait for itself."""
+
+
+class AskedFlush(NamedTuple):
+    """A flush that has begun."""
+
+    delivery: BackgroundDelivery | None
+    """Which was asked; None: nothing delivers."""
+    ticket: int
+    """What it gave."""
 
 
 class Lifecycle:
@@ -147,6 +157,11 @@ class Lifecycle:
         self._lineage = self._lineage.child_of(process) if is_heir else Lineage(process)
 
     @property
+    def is_ready(self) -> bool:
+        """True if requests of this process need not prepare it."""
+        return bool(self.parts.request_side.fork_guard[0])
+
+    @property
     def has_something(self) -> bool:
         """True if this process records, or has offered something before it was ready."""
         check_fork()
@@ -154,31 +169,35 @@ class Lifecycle:
 
     # -- a flush -----------------------------------------------------------------------------------------------------
 
-    def ask_for_flush(self, *, is_exit: bool = False) -> int | None:
-        """Have a flush begin, so that those of several recorders run at the same time; gives a ticket for :meth:`flush`.
+    def ask_for_flush(self, *, is_exit: bool = False) -> AskedFlush:
+        """Have a flush begin, so that those of several recorders run at the same time; then call :meth:`flush`.
 
         :param is_exit: as :meth:`flush` takes it.
         """
         if self.has_something and not self.parts.request_side.fork_guard[0] and not self.is_closed:
             self.prepare()  # what was offered without a middleware; and a thread that died is started again
         delivery = None if self.state is None else self.state.delivery
-        return None if delivery is None or self.is_closed else delivery.ask_for_flush(tries_now=is_exit)
+        if delivery is None or self.is_closed:
+            return AskedFlush(None, 0)
+        return AskedFlush(delivery, delivery.ask_for_flush(tries_now=is_exit))
 
-    def flush(self, deadline: float, *, is_exit: bool = False, ticket: int | None = None) -> bool:
+    def flush(self, deadline: float, *, is_exit: bool = False, asked: AskedFlush | None = None) -> bool:
         """Wait until everything offered before the call is in every chest; False if it is not by then.
 
         :param is_exit: whether the process ends after it: a store that fails now is not waited for.
-        :param ticket: of :meth:`ask_for_flush`: what was offered before that is waited for.
+        :param asked: what :meth:`ask_for_flush` gave: what was offered before that is waited for.
         """
-        if ticket is None:
-            ticket = self.ask_for_flush(is_exit=is_exit)
+        if asked is None:
+            asked = self.ask_for_flush(is_exit=is_exit)
         if self.state is None:
             return not self._ring.has_pre_open_records
         delivery = self.state.delivery
         if self._ring.drains_elsewhere and not self.is_closed:
             return not is_exit and _wait_until_drained(self.state.reader, deadline)
-        if delivery is None or ticket is None or self.is_closed:
+        if delivery is None or self.is_closed:
             return self._is_delivered and not self.state.reader.undelivered_bytes()
+        # Another delivery than the one that was asked, as it was made since, knows nothing of the ticket.
+        ticket = asked.ticket if asked.delivery is delivery else delivery.ask_for_flush(tries_now=is_exit)
         pause_seconds = _FIRST_LOOK_SECONDS
         while not delivery.is_flushed(ticket):
             if time.monotonic() >= deadline or (is_exit and delivery.should_give_up):

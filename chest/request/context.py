@@ -72,7 +72,7 @@ class RequestContext(dict[str, Any]):
     def increment(self, name: str, by: float = 1) -> None:
         """Add ``by`` to the variable ``name``, which begins at 0; a value that is no number is replaced."""
         value = self.get(name)
-        self[name] = value + by if value is not None and isinstance(value, (int, float)) else by
+        self[name] = value + by if value is not None and isinstance(value, (int, float)) else 0 + by
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """As a dict's, but that all is set at once: not in part before the end of the request and in part behind it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from chest import native
@@ -138,14 +139,14 @@ class RecordEmitter:
     def last_word(self, line: bytes) -> bytes | None:
         """What ``before_record`` leaves of a line, which is the line itself if nothing was changed; None if it drops the record."""
         (record,) = records_of([decode(line)], self._process.resource)
-        before = encode((record.variables, record.attributes))  # what else it has cannot be changed
+        before = None
+        with suppress(Exception):  # whatever an encoder raises
+            before = encode((record.variables, record.attributes))  # what else it has cannot be changed
         if not self._is_wanted(record):
             return None
-        try:
-            if encode((record.variables, record.attributes)) == before:
+        with suppress(Exception):
+            if before is not None and encode((record.variables, record.attributes)) == before:
                 return line
-        except Exception:  # noqa: BLE001 - whatever an encoder raises
-            pass
         return self._encoded(row_of(record))
 
     def tell(self, metadata: RequestMetadata, attributes: dict[str, Any]) -> None:
@@ -285,8 +286,7 @@ class RecordEmitter:
             self._offer(line)
 
     def _encoded(self, row: Row) -> bytes | None:
-        line = line_of(row)
-        if line is None:
+        if (line := line_of(row)) is None:
             self._counters.add("dropped.not_encodable")
         return line
 

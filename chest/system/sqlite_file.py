@@ -12,6 +12,7 @@ import logging
 import os
 import shlex
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,10 +55,12 @@ class FileConnection(sqlite3.Connection):
         self.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
         self.log_identity = identity_of(f"{self.path}-wal")
 
-    def __del__(self) -> None:
-        # A chest need not be closed: the interpreter lets go of the file. From Python 3.13 on the base class would warn.
-        with suppress(sqlite3.Error):
-            super().close()
+    if sys.version_info >= (3, 13):
+
+        def __del__(self) -> None:
+            # A chest need not be closed: the interpreter lets go of the file. At this moment the base class would warn.
+            with suppress(sqlite3.Error):
+                super().close()
 
     def close(self) -> None:
         """Let the file go. Raises what SQLite raises; whether the log could be saved is logged."""

@@ -108,7 +108,7 @@ def test_a_typo_in_a_scheme_is_refused_with_the_nearest_scheme(url: str, nearest
 
 
 def test_an_unknown_scheme_is_refused_with_all_there_are_and_without_its_secrets() -> None:
-    with pytest.raises(SettingsError, match=r"There are: http, https, .*memory, .*sqlite\.") as refusal:
+    with pytest.raises(SettingsError, match=r"There are: .*http, https, .*memory, .*sqlite\.") as refusal:
         open_chest("warehouse://user:hunter2@host/db")
     assert "hunter2" not in str(refusal.value)
 

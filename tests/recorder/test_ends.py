@@ -342,6 +342,23 @@ def test_what_a_test_waits_for_is_delivered_by_all_recorders_at_the_same_time(tm
     assert run_python(code, tmp_path) == "True [1, 1]\n"
 
 
+def test_a_flush_that_another_delivery_was_asked_for_is_asked_for_anew(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from chest import Recorder
+        from chest.chests.memory import MemoryChest
+        from chest.recorder.lifecycle import AskedFlush
+        from tests.support import make_record
+        import time
+        recorder = Recorder([chest := MemoryChest()], directory=sys.argv[1], flush_seconds=60.0)
+        recorder.prepare()
+        recorder.offer(make_record(recorder.request_side.record_ids))
+        for asked in (AskedFlush(None, 0), AskedFlush(object(), 10**6)):
+            print(recorder.lifecycle.flush(time.monotonic() + 50, asked=asked), len(chest.records))
+    """
+    assert run_python(code, tmp_path) == "True 1\nTrue 1\n"
+
+
 def test_what_an_exit_loses_with_a_ring_in_memory_is_said(tmp_path: Path) -> None:
     code = """
         import logging, sys

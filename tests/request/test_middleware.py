@@ -551,6 +551,7 @@ def test_current_is_the_requests_context_inside_and_keeps_nothing_outside() -> N
         seen.append(current() is environ["chest.context"])
         current().increment("queries")
         current().increment("queries", 2)
+        current().increment("hits", True)
         with current().timer("render"):
             pass
         with current().timer("render"):
@@ -562,6 +563,8 @@ def test_current_is_the_requests_context_inside_and_keeps_nothing_outside() -> N
     assert seen == [True]
     variables = client.record.variables
     assert variables["queries"] == 3
+    assert variables["hits"] is not True, "a count begins at 0"
+    assert variables["hits"] == 1
     assert variables["render_count"] == 2
     assert variables["render_ms"] > 0
     assert current() is NO_REQUEST

@@ -154,6 +154,17 @@ dispatched(Dispatch *self, Dispatched *found)
     return metadata;
 }
 
+/* Of a call of ours that failed: 0, as the answer is the application's all the same; -1 with an exception that is no Exception. */
+static int
+without_exception(void)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return -1;
+    }
+    PyErr_Clear();
+    return 0;
+}
+
 /* 1, 0, or -1 with an exception that is no Exception. */
 static int
 is_whole(Dispatch *self, PyObject *response, Metadata *metadata)
@@ -168,7 +179,7 @@ is_whole(Dispatch *self, PyObject *response, Metadata *metadata)
     PyErr_Clear(); /* Python finds it out again, and counts */
     PyObject *passed[3] = {NULL, response, (PyObject *)metadata};
     PyObject *answer = PyObject_Vectorcall(self->answers_whole, passed + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    is_complete = answer == NULL ? -1 : answer == Py_True;
+    is_complete = answer == NULL ? without_exception() : answer == Py_True;
     Py_XDECREF(answer);
     return is_complete;
 }
@@ -185,7 +196,7 @@ note_user(Dispatch *self, Metadata *metadata)
     if (is_there < 0) {
         PyErr_Clear(); /* of another name, which compares itself */
     }
-    return is_there == 1 && answer == NULL ? -1 : 0;
+    return is_there == 1 && answer == NULL ? without_exception() : 0;
 }
 
 /* 1 if each name is among the known ones and each value of one of the types, 0 if not; -1 with an exception. Runs no code of an

@@ -122,20 +122,25 @@ whole_chunks(PyObject *whole_kinds, PyObject *response, int *is_stream)
 static PyObject *
 response_of(FastMiddleware *self, PyObject *body)
 {
-    PyObject *known = self->of_werkzeug, *callbacks = PyObject_GetAttr(body, name_callbacks), *response = NULL;
-    if (callbacks != NULL && PyList_CheckExact(callbacks) && PyList_GET_SIZE(callbacks) == 2 && PyList_GET_SIZE(known) == 2
-        && (PyObject *)Py_TYPE(body) == PyList_GET_ITEM(known, 0)) {
+    PyObject *known = self->of_werkzeug, *response = NULL;
+    if (PyList_GET_SIZE(known) != 2 || (PyObject *)Py_TYPE(body) != PyList_GET_ITEM(known, 0)) {
+        return NULL;
+    }
+    PyObject *callbacks = PyObject_GetAttr(body, name_callbacks);
+    if (callbacks != NULL && PyList_CheckExact(callbacks) && PyList_GET_SIZE(callbacks) == 2) {
         PyObject *close_chunks = PyList_GET_ITEM(callbacks, 0), *close = PyList_GET_ITEM(callbacks, 1);
         PyObject *chunks = PyCFunction_Check(close_chunks) ? PyCFunction_GET_SELF(close_chunks) : NULL;
         PyObject *code = chunks != NULL && PyGen_CheckExact(chunks) ? PyObject_GetAttr(chunks, name_gi_code) : NULL;
         response = code != NULL && code == PyList_GET_ITEM(known, 1) && PyMethod_Check(close) ? Py_NewRef(PyMethod_GET_SELF(close)) : NULL;
+        PyObject *function = response != NULL ? Py_NewRef(PyMethod_GET_FUNCTION(close)) : NULL; /* held: a descriptor may run */
         PyObject *own = response != NULL && is_of_kinds(response, self->whole_kinds) == 1
                             ? PyObject_GetAttr((PyObject *)Py_TYPE(response), name_close)
                             : NULL;
-        if (own == NULL || own != PyMethod_GET_FUNCTION(close)) {
+        if (own == NULL || own != function) {
             Py_CLEAR(response);
         }
         Py_XDECREF(own);
+        Py_XDECREF(function);
         Py_XDECREF(code);
     }
     Py_XDECREF(callbacks);

@@ -53,11 +53,12 @@ def flush_at_exit() -> bool:
     """
     check_fork()
     began_at = end_began_at()
-    # All at the same time: no recorder is to have only the time that others have left.
-    tickets = {each: each.ask_for_flush(is_exit=True) for each in list(_lifecycles)}
+    # All at the same time: no recorder is to have only the time that others have left. Those that are yet to be made ready last.
+    in_order = sorted(_lifecycles, key=lambda each: not each.is_ready)
+    asked = {each: each.ask_for_flush(is_exit=True) for each in in_order}
     are_flushed = [
-        each.flush(began_at + each.parts.settings.shutdown_seconds, is_exit=True, ticket=ticket)
-        for each, ticket in tickets.items()
+        each.flush(began_at + each.parts.settings.shutdown_seconds, is_exit=True, asked=flush)
+        for each, flush in asked.items()
     ]
     return all(are_flushed)
 
@@ -69,8 +70,8 @@ def flush_recorders(seconds: float) -> bool:
     """
     check_fork()
     began_at = time.monotonic()
-    tickets = {each: each.ask_for_flush() for each in list(_lifecycles) if each.has_something}
-    are_flushed = [each.flush(began_at + seconds, ticket=ticket) for each, ticket in tickets.items()]
+    asked = {each: each.ask_for_flush() for each in list(_lifecycles) if each.has_something}
+    are_flushed = [each.flush(began_at + seconds, asked=flush) for each, flush in asked.items()]
     wait_for_left_rings(began_at, seconds)
     return all(are_flushed)
 

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, ClassVar, Final
 
@@ -45,7 +46,8 @@ def _until(connection: sqlite3.Connection, text: str, values: Sequence[Any], sec
             raise BudgetOver from None
         raise
     finally:
-        connection.set_progress_handler(None, 0)
+        with suppress(sqlite3.ProgrammingError):  # closed already, if both are forgotten at once
+            connection.set_progress_handler(None, 0)
 
 
 class _SQLiteWords(Words):
