@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from chest.chests.asking.conditions import Condition, Name
 from chest.chests.asking.cube import Basis
-from chest.chests.contract import Cursor, Query, ReadableChest, StoredRecord
+from chest.chests.contract import Cursor, Latest, Query, ReadableChest, StoredRecord
 from chest.dashboard.parameters import ParameterError, Parameters
 from chest.dashboard.reply import Reply, basis_of, milliseconds
 from chest.query.nearby import neighbours, record_with
@@ -33,9 +33,11 @@ def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
     after, before = (_cursor(chest, newest, parameters, name) for name in ("after_id", "before_id"))
     if after is not None:
         came = chest.following(query, after=after, limit=limit, seconds=seconds)
-        rows = [fields_of(stored) for stored in reversed(came.records)]
-        return Reply({"basis": _seen(came.basis, "first"), "records": rows, "next": None, "newest": came.after}, rows)
-    found = chest.latest(query, before=before, limit=limit, seconds=seconds)
+        rows = _first([fields_of(stored) for stored in came.records])
+        newest = came.after if len(rows) == len(came.records) else came.records[len(rows) - 1].cursor
+        rows.reverse()
+        return Reply({"basis": _seen(came.basis, "first"), "records": rows, "next": None, "newest": newest}, rows)
+    found, newest = _latest(chest, query, newest, before, limit, seconds)
     rows = _first([fields_of(stored) for stored in found.records])
     more = rows[-1]["seq"] if len(rows) < len(found.records) else found.before
     return Reply({"basis": _seen(found.basis, "last"), "records": rows, "next": more, "newest": newest}, rows)
@@ -63,6 +65,24 @@ def record(chest: ReadableChest, wanted: str, seconds: float) -> Reply:
             "next": {by: _id_of(each.after) for by, each in around.items()},
         }
     )
+
+
+def _latest(
+    chest: ReadableChest, query: Query, newest: Cursor | None, before: Cursor | None, limit: int, seconds: float
+) -> tuple[Latest, Cursor | None]:
+    """The records stored last, and where to go on: behind that place no record comes that is among these, and none is missed.
+
+    So what was stored since ``newest`` was read is left for later. In MongoDB, that is also what lies behind a batch on its way.
+    """
+    if newest is None:
+        return Latest((), Basis(True, 0, 0, 0.0)), None
+    is_first = before is None
+    if is_first and isinstance(newest, int):
+        before = newest + 1
+    found = chest.latest(query, before=before, limit=limit, seconds=seconds)
+    if is_first and isinstance(newest, str) and found.records and found.basis.is_exact:
+        newest = found.records[0].cursor  # a place that is text names no bound, as there is no next one
+    return found, newest
 
 
 def _is_part(other: Record, record: Record) -> bool:

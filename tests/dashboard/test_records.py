@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chest.chests import NdjsonChest
-from chest.chests.contract import StoredRecord
+from chest.chests.contract import Cursor, StoredRecord
 from chest.chests.memory import MemoryChest
 from chest.dashboard import ChestPage
 from chest.record.record import Record
@@ -152,3 +152,59 @@ def test_a_place_in_a_file_of_lines_is_taken_as_it_was_given(tmp_path: Path, rec
         assert len(_ids(ask(page, "/api/records?after_id=0").json)) == 5
         for place in ("7", "1:2:3", "a:b", "1:"):
             assert ask(page, f"/api/records?after_id={place}").status == 400
+
+
+def _comes_after_newest(monkeypatch: pytest.MonkeyPatch, chest: MemoryChest | NdjsonChest, record: Record) -> None:
+    """The record is stored once ``newest`` is answered, before anything else is."""
+    newest = chest.newest
+
+    def one_comes_then() -> Cursor | None:
+        monkeypatch.setattr(chest, "newest", newest)
+        place = newest()
+        chest.write([record])
+        return place
+
+    monkeypatch.setattr(chest, "newest", one_comes_then)
+
+
+def test_what_comes_while_the_last_are_read_is_answered_once(
+    get: Get, chest: MemoryChest, monkeypatch: pytest.MonkeyPatch, records: list[Record]
+) -> None:
+    _comes_after_newest(monkeypatch, chest, make_record(id="c" * 32))
+    answer = get("/api/records?limit=1").json
+    come = get(f"/api/records?after_id={answer['newest']}").json
+    assert _ids(answer) + _ids(come) == [records[-1].id, "c" * 32]
+
+
+def test_what_comes_while_an_empty_store_is_read_is_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chest = MemoryChest()
+    page = ChestPage(chest, allow="everybody", seconds=30)
+    _comes_after_newest(monkeypatch, chest, make_record(id="c" * 32))
+    answer = ask(page, "/api/records").json
+    assert (answer["records"], answer["newest"], answer["basis"]["exact"]) == ([], None, True)
+    assert _ids(ask(page, "/api/records?after_id=0").json) == ["c" * 32]
+
+
+def test_what_comes_while_a_file_of_lines_is_read_is_answered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: list[Record]
+) -> None:
+    with NdjsonChest(f"ndjson:{tmp_path}/chest.ndjson.gz") as chest:
+        chest.write(records[:3])
+        page = ChestPage(chest, allow="everybody", seconds=30)
+        _comes_after_newest(monkeypatch, chest, records[3])
+        answer = ask(page, "/api/records?limit=4").json
+        come = ask(page, f"/api/records?after_id={answer['newest']}").json
+        assert sorted(_ids(answer) + _ids(come)) == sorted(record.id for record in records[:4])
+
+
+def test_large_records_come_behind_a_place_in_shorter_pages(get: Get, chest: MemoryChest) -> None:
+    large = {f"name_{place}": "x" * 100 for place in range(10_000)}
+    chest.write([make_record(id=f"{5000 + place:032x}", variables=large) for place in range(5)])
+    found: list[str] = []
+    place = 400
+    while place < 405:
+        answer = get(f"/api/records?limit=200&after_id={place}")
+        assert len(answer.body) < 5_000_000
+        found += reversed(_ids(answer.json))
+        place = answer.json["newest"]
+    assert found == [f"{5000 + place:032x}" for place in range(5)]

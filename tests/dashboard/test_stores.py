@@ -5,14 +5,18 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import uuid
 
 import pytest
 
 from chest.chests.contract import ReadableChest
+from chest.chests.mongodb.chest import MongoChest
 from chest.chests.registry import open_chest
 from chest.dashboard import ChestPage
 from chest.record.record import Record
+from chest.testing import make_record
 from tests.dashboard.conftest import ask
+from tests.servers import HOST, Server
 from tests.servers.database import DatabaseServer
 
 
@@ -82,3 +86,17 @@ def test_a_server_that_says_nothing_holds_no_request_for_long_and_no_more_than_i
         assert [status for status, _ in answers] == [503] * 8
         assert max(seconds for _, seconds in answers) < 15, "the store's own time limit is 20 s"
         assert ask(page, "/").status == 200
+
+
+def test_what_mongodb_has_behind_a_batch_on_its_way_is_answered_later_and_once(mongodb: Server) -> None:
+    with MongoChest(f"mongodb://{HOST}:{mongodb.port}/{uuid.uuid4().hex}?timeout_seconds=300") as chest:
+        chest.write([make_record(request_id="before")])
+        order = chest._here().order
+        ticket = order.take(1)
+        chest.write([make_record(request_id="quick")])
+        page = ChestPage(chest, allow="everybody", seconds=30)
+        answer = ask(page, "/api/records").json
+        assert [record["request_id"] for record in answer["records"]] == ["before"]
+        order.settle(ticket, ())
+        come = ask(page, f"/api/records?after_id={answer['newest']}").json
+        assert [record["request_id"] for record in come["records"]] == ["quick"]
