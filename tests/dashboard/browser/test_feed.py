@@ -24,7 +24,7 @@ class _HeldChest(MemoryChest):
         self.may_answer.set()
 
     def read(self, *arguments: Any, **options: Any) -> list[StoredRecord]:
-        if options.get("after") is not None:
+        if options.get("after"):  # 0, too, is no place: the feed's first answer begins there
             self.is_asked.set()
             self.may_answer.wait(PATIENCE_MS / 1000)
         return super().read(*arguments, **options)
@@ -90,6 +90,32 @@ def test_what_is_asked_while_an_answer_is_awaited_shows_no_record_twice(
     _write(chest, "/later")
     reader.look()
     reader.person.see("#records button", "2 new")
+
+
+def test_a_look_that_is_answered_after_all_was_asked_again_shows_no_record_twice(
+    chest: _HeldChest, site: str, opens: Opens
+) -> None:
+    reader = _Reader(opens, site)
+    chest.may_answer.clear()
+    with reader.person.page.expect_response(lambda response: "after_id" in response.url):
+        reader.wait()
+        assert chest.is_asked.wait(PATIENCE_MS / 1000)
+        _write(chest, "/since")
+        reader.find("button", "Ask again").click()
+        reader.person.see("#records .request", "/since")
+        chest.may_answer.set()
+    _write(chest, "/later")
+    reader.look()
+    reader.person.see("#records button", "1 new")
+
+
+def test_it_goes_on_after_the_store_was_emptied(chest: _HeldChest, site: str, opens: Opens) -> None:
+    reader = _Reader(opens, site)
+    chest.clear()
+    reader.look()
+    _write(chest, "/since")
+    reader.look()
+    reader.person.see("#records button", "1 new")
 
 
 def test_what_is_shown_stays_when_it_is_paused(chest: _HeldChest, site: str, opens: Opens) -> None:

@@ -80,17 +80,17 @@ function follow(app: App): void {
 }
 
 async function catchUp(app: App): Promise<void> {
-  const { of } = feed;
+  const { of, newest } = feed;
   const { isLive } = app.look;
   if (feed.waiting.length >= MOST_WAITING) return;
   const { since: _, ...where } = scope(app.place.question);
   const ask = (after: object) => app.asker.once<Records>("records", { ...where, ...after, limit: MOST_AT_ONCE });
   try {
-    // 0: behind nothing, for an empty store.
-    let found = await ask({ after_id: feed.newest ?? feed.shown[0]?.id ?? 0 });
+    // 0: behind nothing, for an empty store. What was shown before it was emptied is no place any more.
+    let found = await ask({ after_id: newest ?? 0 });
     const isTooMany = isLive && found.records.length >= MOST_AT_ONCE;
     if (isTooMany) found = await ask({});
-    if (feed.of !== of) return;
+    if (feed.of !== of || feed.newest !== newest) return; // the same question may have been answered anew
     feed.came += found.records.length;
     feed.newest = found.newest ?? null;
     feed.trouble = "";
