@@ -226,7 +226,7 @@ ${" ".repeat(Math.max(0,s))}^`}</pre>`}
     ${n.map(r=>up(t,r))}
     ${n.length?_:g`<p class="empty">No directory of a recorder on this host: nothing waits here. Where the application runs, <code>chest status</code> tells; <code>CHEST_DIRECTORY</code> names another place.</p>`}
     ${s?cp(s,l):_}`}function cp(t,e){return g`<h3>The recorder of this process</h3>
-    ${e?_:g`<p class="hint">Only this process, one of those that serve the application: <code>metrics=True</code> also counts what the others record, drop and have refused.</p>`}
+    ${e?_:g`<p class="hint">Only this process, one of those that serve the application: <code>metrics=True</code> also counts records of the other processes: stored, dropped, refused.</p>`}
     ${Ns(t)}
     ${e?g`<h3>All processes of the application</h3>${Ns(e)}`:_}`}function up(t,e){let{rings:n,spools:s,set_aside:l}=e;return g`<section aria-label=${`Service ${e.service}`}>
     <h3><bdi>${e.service}</bdi> <small><bdi>${e.directory}</bdi></small></h3>

@@ -33,7 +33,7 @@ function whole(app: App, { store, services, recorder, counts, errors }: Health) 
 
 function recorderHealth(recorder: Fact, counts: Health["counts"]) {
   return html`<h3>The recorder of this process</h3>
-    ${counts ? nothing : html`<p class="hint">Only this process, one of those that serve the application: <code>metrics=True</code> also counts what the others record, drop and have refused.</p>`}
+    ${counts ? nothing : html`<p class="hint">Only this process, one of those that serve the application: <code>metrics=True</code> also counts records of the other processes: stored, dropped, refused.</p>`}
     ${facts(recorder)}
     ${counts ? html`<h3>All processes of the application</h3>${facts(counts)}` : nothing}`;
 }
