@@ -19,6 +19,7 @@ from chest.cli.conditions import Selection, perhaps_meant, selection_options
 from chest.cli.tail import pages
 from chest.errors import ChestError
 from chest.query.nearby import MOST_NEIGHBOURS, neighbours
+from chest.query.question import BUDGET_SECONDS
 from chest.record.messages import printable
 
 _FEWEST_CHARACTERS: Final = 4
@@ -123,8 +124,9 @@ def _search(chest: ReadableChest, wanted: Query, limit: int) -> tuple[list[Store
         if len(few) < _MOST_READ:
             found, count = _last_begun(few, limit)
         else:
-            end, count = _end_of_many(chest, wanted, limit)
-            found, _ = _last_begun(pages(chest, end, None), limit)
+            end, counted = _end_of_many(chest, wanted, limit)
+            found, read = _last_begun(pages(chest, end, None), limit)
+            count = read if counted is None else counted
         return found, count, chest.sample(scope, size=1).basis.of
     seen = Counter[bool]()
 
@@ -148,12 +150,18 @@ def _last_begun(records: Iterable[StoredRecord], limit: int) -> tuple[list[Store
     return [stored for _, _, stored in sorted(found)], count
 
 
-def _end_of_many(chest: ReadableChest, wanted: Query, limit: int) -> tuple[Query, int]:
-    """The query, narrowed to the end of its time range that has so many; and how many there are in all, which the store counts."""
+def _end_of_many(chest: ReadableChest, wanted: Query, limit: int) -> tuple[Query, int | None]:
+    """The query, narrowed to the end of its time range that has so many; and how many there are in all, which the store counts.
+
+    If the store cannot count them within the budget, the query as it is, and None.
+    """
     first_ns, last_ns = chest.time_range(wanted) or (0, 0)
     step = Step(first_ns, (last_ns - first_ns) // _COLUMNS + 1)
     columns: Counter[int] = Counter()
-    for cell in chest.cube(wanted, step=step).cells:
+    cube = chest.cube(wanted, step=step, seconds=BUDGET_SECONDS)
+    if not cube.basis.is_exact:
+        return wanted, None
+    for cell in cube.cells:
         columns[cell.column] += cell.records
     left, begin_ns = limit, first_ns
     for column in sorted(columns, reverse=True):

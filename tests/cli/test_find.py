@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from chest.chests.contract import StoredRecord
+from chest.chests.asking.cube import Cube
+from chest.chests.contract import ReadableChest, StoredRecord
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
 from chest.record.record import Record
@@ -166,6 +168,28 @@ def test_of_very_many_the_last_are_found_without_reading_all(
         assert len(read) < 200
     count = sum(each.time_ns >= 1_000_944_000 * 10**9 for each in made)
     assert result.stderr == f"{count:,} found, the last 30 shown; looked through {count:,} records\n"
+
+
+def test_very_many_that_the_store_cannot_count_within_the_budget_are_read(
+    run: Run, tmp_path: Path, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [record(time_ns=number * 10**9) for number in range(250)]
+    with open_chest(f"sqlite:///{tmp_path}/chest.sqlite3") as chest:
+        chest.write(made)
+    monkeypatch.setattr("chest.cli.find._MOST_READ", 100)
+    cube, budgets = ReadableChest.cube, list[float | None]()
+
+    def estimated(chest: ReadableChest, *arguments: Any, seconds: float | None = None, **options: Any) -> Cube:
+        budgets.append(seconds)
+        counted = cube(chest, *arguments, **options)
+        return replace(counted, cells=counted.cells[:1], basis=counted.basis._replace(is_exact=False))
+
+    monkeypatch.setattr(ReadableChest, "cube", estimated)
+    result = run("find", f"{tmp_path}/chest.sqlite3", "--json", "--limit", "3")
+    assert found(result) == [each.request_id for each in made[-3:]]
+    assert result.stderr == "250 found, the last 3 shown; looked through 250 records\n"
+    assert budgets
+    assert None not in budgets
 
 
 def test_a_mistyped_file_is_an_error_and_is_not_made(run: Run, tmp_path: Path) -> None:
