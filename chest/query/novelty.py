@@ -29,6 +29,8 @@ _COLUMNS: Final = 60
 """Into which the time since then is divided, to tell when a value was seen."""
 _COUNTING_SHARE: Final = 0.8
 """Of the budget, for telling which values are new; the rest is for when they were seen."""
+_COLUMNS_SHARE: Final = 0.5
+"""Of that rest, for the columns in which they were seen."""
 _DAY_NS: Final = 86_400 * 10**9
 
 
@@ -38,7 +40,7 @@ class NewValue(NamedTuple):
     name: str
     value: str
     first_ns: int
-    """When the first request with it began, in Unix time; if the budget ended, to a sixtieth of the time since then."""
+    """When the first request with it began, in Unix time; if the basis is not exact, about when."""
     last_ns: int
     """When the last one began, likewise."""
     requests: float
@@ -50,13 +52,13 @@ class News(Answer):
     """The values first seen since ``since_ns``, the latest first.
 
     If the basis is not exact, not all records before were looked through, so a value may be older; or there were too many values
-    to tell all of them apart, so that a new one of few requests may be missing.
+    to tell all of them apart, so that a new one of few requests may be missing; or there was no time to look up when each was seen.
 
     :param since_ns: new is what was first seen since then.
     :param names: what was looked at, as a person types it.
     :param values: the new ones.
     :param before: how many of the records that were looked through are older than ``since_ns``; with none everything is new.
-    :param left_out: values that may be new and are not among them: they are beyond the limit, or the budget ended before it was told.
+    :param left_out: values that may be new and are not among them: they are beyond the limit, or the budget ended before this was known.
     """
 
     since_ns: int
@@ -108,9 +110,11 @@ def news(
             basis = _with(basis if place else cube.basis, cube.basis._replace(is_exact=is_exact))
             before = max(before, sum(cell.records for cell in cube.cells if cell.column < 1))
             for position, name in enumerate(group_of):
-                seen, left = _seen_of(part, name, _fresh(cube, position), since_ns, limit, is_checked=cube.has_others)
+                fresh = _fresh(cube, position)
+                seen, left, is_seen = _seen_of(part, name, fresh, since_ns, limit, is_checked=cube.has_others)
                 found += seen
                 left_out += left
+                basis = basis._replace(is_exact=basis.is_exact and is_seen)
     found.sort(key=lambda value: value.first_ns, reverse=True)
     labels = tuple(map(label_of, (*_FIELDS, *more)))
     return News(basis, question.begin_ns, question.end_ns, since_ns, labels, tuple(found), before, left_out)
@@ -152,7 +156,7 @@ def releases_of(question: Question, cube: Cube) -> tuple[ReleaseMark, ...]:
         begin_ns = step.begin_ns + columns[release] * step.width_ns
         query = replace(question.query, since_ns=max(begin_ns, question.begin_ns), until_ns=begin_ns + step.width_ns)
         is_over = time.monotonic() >= question.deadline
-        times = [] if is_over else _times(question, query, RELEASE, release)
+        times = [] if is_over else _times(question, query, RELEASE, release)[0]
         marks.append(ReleaseMark(times[0] if times else query.since_ns or begin_ns, release))
     return tuple(sorted(marks)[0 if is_first_new else 1 :])
 
@@ -177,15 +181,15 @@ def _fresh(cube: Cube, position: int) -> list[tuple[str, Counts]]:
 
 def _seen_of(
     question: Question, name: Name, fresh: Sequence[tuple[str, Counts]], since_ns: int, limit: int, *, is_checked: bool
-) -> tuple[list[NewValue], int]:
-    """The new values of one name with their times, and how many are left out.
+) -> tuple[list[NewValue], int, bool]:
+    """The new values of one name with their times, how many are left out, and whether the budget was enough for the times.
 
     One more cube tells in which column of time each was first and last seen; what is then looked at is as short as a column.
 
     :param is_checked: leave out those that were there before: the cube has put groups together, and may have forgotten them.
     """
     found: list[NewValue] = []
-    left_out = max(0, len(fresh) - limit)
+    left_out, is_exact = max(0, len(fresh) - limit), True
     step = Step(since_ns, max(1, -(-(question.end_ns - since_ns) // _COLUMNS)))
     columns = _columns_of(question, name, step) if fresh else {}
     for value, counts in fresh[:limit]:
@@ -194,17 +198,21 @@ def _seen_of(
             left_out += is_over
             continue
         within = (step, *columns[value]) if value in columns else (Step(since_ns, step.width_ns * _COLUMNS), 0, 0)
-        first_ns, last_ns = _seen(question, name, value, *within)
+        first_ns, last_ns, is_seen = _seen(question, name, value, *within)
+        is_exact = is_exact and is_seen
         found.append(NewValue(label_of(name), value, first_ns, last_ns, counts.requests))
-    return found, left_out
+    return found, left_out, is_exact
 
 
 def _columns_of(question: Question, name: Name, step: Step) -> dict[str, tuple[int, int]]:
-    """The first and the last column of time with each value; of values that the cube has put together, none."""
-    cube = replace(question, query=replace(question.query, since_ns=step.begin_ns)).cube((name,), step, _GROUPS)
+    """The first and the last column of time with each value; none if the cube has not told all of them."""
+    since = replace(question, query=replace(question.query, since_ns=step.begin_ns))
+    cube = _part(since, _COLUMNS_SHARE).cube((name,), step, _GROUPS)
     found: dict[str, tuple[int, int]] = {}
+    if cube.has_others or not cube.basis.is_exact:
+        return found
     for cell in cube.cells:
-        if cell.group is not OTHERS and (value := cell.group[0]) is not None:
+        if (value := cell.group[0]) is not None:
             first, last = found.get(value, (cell.column, cell.column))
             found[value] = min(first, cell.column), max(last, cell.column)
     return found
@@ -216,30 +224,31 @@ def _is_old(question: Question, name: Name, value: str, since_ns: int) -> bool:
     return bool(question.chest.latest(query, limit=1, seconds=question.seconds_left()).records)
 
 
-def _seen(question: Question, name: Name, value: str, step: Step, first: int, last: int) -> tuple[int, int]:
-    """When the first and the last request with this value began, of these columns; the columns' ends if the budget is over."""
+def _seen(question: Question, name: Name, value: str, step: Step, first: int, last: int) -> tuple[int, int, bool]:
+    """When the first and the last request with this value began, of these columns; the columns' ends, and False, if the budget is over."""
     begin_ns, end_ns = step.begin_ns + first * step.width_ns, step.begin_ns + (last + 1) * step.width_ns
     times = begin_ns, min(end_ns, question.end_ns) - 1
     if time.monotonic() >= question.deadline:
-        return times
+        return *times, False
     query = _within(question.query, begin_ns, begin_ns + step.width_ns)
-    begun = _times(question, query, name, value)
-    if first == last and len(begun) < _LOOKED_AT:
-        return min(begun, default=times[0]), max(begun, default=times[1])
+    begun, is_exact = _times(question, query, name, value)
+    if first == last and is_exact and len(begun) < _LOOKED_AT:
+        return min(begun, default=times[0]), max(begun, default=times[1]), True
     query = _only(_within(question.query, end_ns - step.width_ns, end_ns), name, value)
     latest = question.chest.latest(query, limit=_LOOKED_AT, seconds=question.seconds_left())
     ended = [stored.record.time_ns for stored in latest.records]
-    return min(begun, default=times[0]), max(ended, default=times[1])
+    is_exact = is_exact and latest.basis.is_exact
+    return min(begun, default=times[0]), max(ended, default=times[1]), is_exact
 
 
 def _within(query: Query, begin_ns: int, end_ns: int) -> Query:
     return replace(query, since_ns=begin_ns, until_ns=end_ns if query.until_ns is None else min(end_ns, query.until_ns))
 
 
-def _times(question: Question, query: Query, name: Name, value: str) -> list[int]:
-    """The times of the requests with this value that were stored first, in their order."""
+def _times(question: Question, query: Query, name: Name, value: str) -> tuple[list[int], bool]:
+    """The times of the requests with this value that were stored first, in their order, and whether the budget was enough."""
     found = question.chest.following(_only(query, name, value), limit=_LOOKED_AT, seconds=question.seconds_left())
-    return sorted(stored.record.time_ns for stored in found.records)
+    return sorted(stored.record.time_ns for stored in found.records), found.basis.is_exact
 
 
 def _only(query: Query, name: Name, value: str) -> Query:

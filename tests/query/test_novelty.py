@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chest.chests.asking.cube import Cube
 from chest.chests.asking.following import Following
 from chest.chests.contract import ReadableChest
 from chest.chests.memory import MemoryChest
+from chest.chests.query import Query
 from chest.chests.registry import open_chest
 from chest.errors import SettingsError
 from chest.query import heatmap, news, over_time
@@ -123,8 +126,33 @@ def test_if_the_budget_ends_all_that_is_new_is_told_with_times_as_exact_as_a_col
     rest = [value for value in answer.values if value not in exact]
     assert exact
     assert rest
+    assert not answer.basis.is_exact
     for value in rest:
         assert value.first_ns <= _time_ns(70.1) <= value.last_ns < value.first_ns + _MINUTE_NS
+
+
+@pytest.mark.parametrize("change", [{"has_others": True}, {"is_exact": False}])
+def test_if_the_columns_were_not_told_apart_a_value_is_looked_for_in_the_whole_range(
+    change: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chest = MemoryChest()
+    chest.write([make_record(time_ns=_time_ns(minute), error="E") for minute in (70, 90, 110)])
+    cube = chest.cube
+
+    def partial(query: Query, **options: Any) -> Cube:
+        """Of the columns only the latest."""
+        whole = cube(query, **options)
+        if len({cell.column for cell in whole.cells}) < 3:
+            return whole
+        cells = [cell for cell in whole.cells if cell.column == max(each.column for each in whole.cells)]
+        basis = whole.basis._replace(is_exact=change.get("is_exact", True))
+        return replace(whole, cells=cells, basis=basis, has_others="has_others" in change)
+
+    monkeypatch.setattr(chest, "cube", partial)
+    answer = news(chest, since=_NEW, seconds=60)
+    (value,) = (value for value in answer.values if value.name == "error")
+    assert (value.first_ns, value.last_ns) == (_time_ns(70), _time_ns(110))
+    assert answer.basis.is_exact
 
 
 def test_a_value_that_was_there_before_is_not_new_however_many_values_there_are() -> None:
