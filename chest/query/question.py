@@ -48,6 +48,7 @@ class Question:
     :param deadline: when the budget ends, by ``time.monotonic()``.
     :param begins_with_record: whether the range begins where it does because of the first record.
     :param ends_with_record: whether it ends where it does because of the last record.
+    :param asked_ns: when it was asked, in Unix time.
     """
 
     chest: ReadableChest
@@ -57,18 +58,18 @@ class Question:
     deadline: float
     begins_with_record: bool = False
     ends_with_record: bool = False
+    asked_ns: int = 0
 
     def per_second(self, requests: float, begin_ns: int, end_ns: int, least_seconds: float = 1.0) -> float:
         """The rate of requests in a part of the range, in which they came.
 
-        A record is no bound of it: a last step that ends with its only record would have a rate of thousands.
+        A record is no bound of it: a last step that ends with its only record would have a rate of thousands. Now is one.
 
         :param least_seconds: the shortest time that a rate is computed over.
         """
         if not self.begins_with_record:
             begin_ns = max(begin_ns, self.begin_ns)
-        if not self.ends_with_record:
-            end_ns = min(end_ns, self.end_ns)
+        end_ns = min(end_ns, max(self.end_ns, self.asked_ns) if self.ends_with_record else self.end_ns)
         return requests / max(least_seconds, seconds_between(begin_ns, end_ns))
 
     def step(self, columns: int) -> Step:
@@ -145,7 +146,7 @@ def asked(source: Source, filter: Filter, seconds: float | None) -> Iterator[Que
         else:
             begins_with_record = ends_with_record = False
         end_ns = max(end_ns, begin_ns + 1)
-        yield Question(chest, query, begin_ns, end_ns, deadline, begins_with_record, ends_with_record)
+        yield Question(chest, query, begin_ns, end_ns, deadline, begins_with_record, ends_with_record, now_ns)
 
 
 def seconds_between(begin_ns: int, end_ns: int) -> float:

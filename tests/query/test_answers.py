@@ -137,6 +137,13 @@ def test_a_record_is_no_bound_of_a_rate_and_a_time_that_is_asked_for_is() -> Non
     assert top(chest, asked).everything.per_second == 2 / 1000
 
 
+def test_the_rate_of_a_step_that_is_not_over_is_that_of_the_time_until_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    chest = MemoryChest()
+    chest.write([make_record(time_ns=_BEGIN_NS + seconds * 10**9) for seconds in (0, 910)])
+    monkeypatch.setattr("time.time_ns", lambda: _BEGIN_NS + 1000 * 10**9)
+    assert [row.per_second for row in over_time(chest, step="15m").rows] == [1 / 900, 1 / 100]
+
+
 def test_a_heatmap_holds_every_request_once(chest: MemoryChest, records: list[Record]) -> None:
     answer = heatmap(chest, columns=12, bands=20)
     assert len(answer.columns) <= 12
