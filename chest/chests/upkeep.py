@@ -96,7 +96,7 @@ class VariableIndex(NamedTuple):
 
 
 class VariableIndexes(ABC):
-    """Indexes on single variables and attributes, made on request only: each makes every write dearer.
+    """Indexes on single variables and attributes, made on request only: each makes every write slower.
 
     A filter that asks for a value (``plan=free``) uses them. A record is written as before, however long its values are.
     """

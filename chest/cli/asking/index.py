@@ -25,7 +25,7 @@ from chest.record.messages import printable
 def index(url: str | None, names: tuple[str, ...], drop: bool, service: str | None) -> None:
     """Make an index on a variable, so that a filter such as plan=free finds its records without looking through all.
 
-    Without --variable the indexes that were made are shown. Each makes every write dearer and takes room. PostgreSQL, MySQL,
+    Without --variable the indexes that were made are shown. Each makes every write slower and takes room. PostgreSQL, MySQL,
     MariaDB and MongoDB make one while records are written. SQLite lets no record be written meanwhile, some seconds for a
     million; the records wait in the ring, and none is lost.
 

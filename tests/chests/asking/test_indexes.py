@@ -201,7 +201,7 @@ def test_mysql_is_told_to_refuse_rather_than_hold_up_writers(kind: str, request:
     changes: list[str] = []
 
     def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if statement.startswith("ALTER"):
+        if statement.startswith(("ALTER", "SET SESSION lock_wait_timeout")):
             changes.append(statement)
 
     with open_chest(request.getfixturevalue(kind).new_url()) as chest:
@@ -214,8 +214,9 @@ def test_mysql_is_told_to_refuse_rather_than_hold_up_writers(kind: str, request:
             indexes.drop(Name("variable", "plan"))
         finally:
             event.remove(Engine, "before_cursor_execute", note)
-    assert len(changes) == 3
-    assert all(change.endswith("ALGORITHM = INPLACE, LOCK = NONE") for change in changes)
+    assert len(changes) == 3 * 3
+    assert all(change == "SET SESSION lock_wait_timeout = 1" for change in changes[::3]), "writers wait behind it"
+    assert all(change.endswith("ALGORITHM = INPLACE, LOCK = NONE") for change in changes[1::3])
 
 
 def _sqlite_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:

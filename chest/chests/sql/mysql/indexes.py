@@ -23,8 +23,8 @@ _LONGEST_SECONDS: Final = 86_400
 _MARK: Final = "chest: index on "
 """Begins the comment on such a column, which says what it is of."""
 _LONGEST_COMMENT: Final = 1024
-_HOLDING_UP_NOBODY: Final = "ALGORITHM = INPLACE, LOCK = NONE"
-"""A server that cannot do it so refuses it."""
+_WHILE_WRITTEN: Final = "ALGORITHM = INPLACE, LOCK = NONE"
+"""A server that cannot do this refuses it."""
 _FOUND: Final = """
     SELECT DISTINCT COLUMN_COMMENT, COLUMN_NAME FROM information_schema.COLUMNS JOIN information_schema.STATISTICS
     USING (TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME)
@@ -90,11 +90,11 @@ class MySQLVariableIndexes(VariableIndexes):
 
     def _alter(self, connection: Connection, change: str) -> None:
         connection.rollback()  # or the reading before would have the change wait
-        connection.exec_driver_sql(f"ALTER TABLE `{self._table}` {change}, {_HOLDING_UP_NOBODY}")
+        self._database.change_schema(connection, f"ALTER TABLE `{self._table}` {change}, {_WHILE_WRITTEN}")
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """A connection that waits as long as making an index takes, and for other transactions as long as any."""
+        """A connection that waits as long as making an index takes."""
         with self._database.explained(), self._database.connect_to_write() as connection:
             driver: Any = connection.connection.driver_connection
             driver._read_timeout = _LONGEST_SECONDS
