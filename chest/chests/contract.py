@@ -208,7 +208,7 @@ class ReadableChest(Chest):
         """
         begin, newest = time.monotonic(), self.newest()
         found = self.read(query, after=after, limit=limit)
-        end = found[-1].cursor if found else newest
+        end = found[-1].cursor if found else after if newest is None else newest
         if found and len(found) < limit and isinstance(newest, int) and isinstance(end, int):
             end = max(newest, end)  # what was looked through is not looked through again, whether it matched or not
         return Following(found, Basis(True, len(found), len(found), time.monotonic() - begin), end)

@@ -36,11 +36,11 @@ def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
         rows = _first([fields_of(stored) for stored in came.records])
         newest = came.after if len(rows) == len(came.records) else came.records[len(rows) - 1].cursor
         rows.reverse()
-        return Reply({"basis": _seen(came.basis, "first"), "records": rows, "next": None, "newest": newest}, rows)
+        return Reply({"basis": basis_of(came.basis), "records": rows, "next": None, "newest": newest}, rows)
     found, newest = _latest(chest, query, newest, before, limit, seconds)
     rows = _first([fields_of(stored) for stored in found.records])
     more = rows[-1]["seq"] if len(rows) < len(found.records) else found.before
-    return Reply({"basis": _seen(found.basis, "last"), "records": rows, "next": more, "newest": newest}, rows)
+    return Reply({"basis": _seen(found.basis), "records": rows, "next": more, "newest": newest}, rows)
 
 
 def record(chest: ReadableChest, wanted: str, seconds: float) -> Reply:
@@ -111,11 +111,11 @@ def _first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _seen(basis: Basis, end: str) -> dict[str, Any]:
-    """Nothing is estimated: there may be more records at the other end."""
+def _seen(basis: Basis) -> dict[str, Any]:
+    """Nothing is estimated: there may be more records before."""
     if basis.is_exact:
         return basis_of(basis)
-    return basis_of(basis) | {"text": f"of the {end} {basis.read:,} of {basis.of:,} records", "complete": False}
+    return basis_of(basis) | {"text": f"of the last {basis.read:,} of {basis.of:,} records", "complete": False}
 
 
 def _with_id(chest: ReadableChest, wanted: str) -> StoredRecord | None:

@@ -136,7 +136,7 @@ def test_the_first_records_of_an_empty_store_come_behind_0() -> None:
     chest = MemoryChest()
     page = ChestPage(chest, allow="everybody", seconds=30)
     answer = ask(page, "/api/records?after_id=0").json
-    assert (answer["records"], answer["next"], answer["newest"]) == ([], None, None)
+    assert (answer["records"], answer["next"], answer["newest"]) == ([], None, 0), "where to go on"
     chest.write([make_record(id="c" * 32)])
     answer = ask(page, "/api/records?after_id=0").json
     assert (_ids(answer), answer["newest"]) == (["c" * 32], 1)

@@ -10,10 +10,11 @@ from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import Basis, Cube, CubeQuestion, Sample
 from chest.chests.asking.following import Following, following_by_pieces
 from chest.chests.asking.latest import Latest, latest_by_pieces
-from chest.chests.asking.pieces import Pieces, cube_by_pieces, sample_by_pieces
+from chest.chests.asking.pieces import BudgetOver, Pieces, cube_by_pieces, sample_by_pieces
 from chest.chests.asking.record_by_record import RecordByRecord
 from chest.chests.contract import Cursor, ReadableChest
 from chest.chests.query import EVERYTHING, Query
+from chest.errors import ChestUnavailable
 
 __all__ = ["CountingChest"]
 
@@ -35,7 +36,7 @@ class CountingChest(ReadableChest):
 
     def sample(self, query: Query = EVERYTHING, *, size: int = 5000, seconds: float | None = None) -> Sample:
         is_exact = self._can_count(query)
-        with self._pieces() as pieces:
+        with self._answering() as pieces:
             return sample_by_pieces(pieces, query, size, seconds, is_exact=is_exact)
 
     def latest(
@@ -59,16 +60,27 @@ class CountingChest(ReadableChest):
     ) -> Following:
         newest = self.newest()
         if newest is None:
-            return Following((), Basis(True, 0, 0, 0.0), None)
+            return Following((), Basis(True, 0, 0, 0.0), after)
         with self._pieces_for(query) as pieces:
-            place = None if after is None else int(after)
+            place = int(after or 0) or None  # before all: there may be no place near 0
             return following_by_pieces(pieces, query, place, int(newest), limit, seconds)
 
     def time_range(self, query: Query = EVERYTHING) -> tuple[int, int] | None:
-        with self._pieces() as pieces:
+        with self._answering() as pieces:
             return pieces.time_range(query)
 
     @contextmanager
     def _pieces_for(self, query: Query, by: Sequence[Name] = ()) -> Iterator[Pieces]:
-        with self._pieces() as pieces:
+        with self._answering() as pieces:
             yield pieces if self._can_count(query, by) else RecordByRecord(pieces)
+
+    @contextmanager
+    def _answering(self) -> Iterator[Pieces]:
+        """A store may have a longest time of its own, which also ends a question without a budget."""
+        try:
+            with self._pieces() as pieces:
+                yield pieces
+        except BudgetOver:
+            raise ChestUnavailable(
+                f"{self.name} did not answer in time: ask about a shorter time range, or give it longer with ?timeout_seconds=."
+            ) from None

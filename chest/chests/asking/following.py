@@ -26,8 +26,9 @@ _GROWS: Final = 8
 class Following:
     """The records stored first behind a place that match, oldest first.
 
-    :param basis: exact if there are none beside them, or as many as were asked for; else how many records were looked through.
-    :param after: where to go on: behind all that was looked through. None: the chest is empty.
+    :param basis: exact if there are none beside them, or as many as were asked for. Its counts are of records that were read:
+        how many a store looked through is not told by their places.
+    :param after: where to go on: behind all that was looked through. If the chest is empty, as it was given.
     """
 
     records: Sequence[StoredRecord]
@@ -53,7 +54,7 @@ def following_by_pieces(
         try:
             if left is not None and left <= 0:
                 break
-            places += sorted(store.places(query, next_, last, left))
+            places += sorted(store.places(query, next_, last, left, limit - len(places)))
         except BudgetOver:
             break
         took, grown = max(1e-3, time.monotonic() - asked_at), size * _GROWS
@@ -61,7 +62,7 @@ def following_by_pieces(
             grown = max(1, min(grown, int((last - next_ + 1) * (left - took) / took)))
         next_, size = last + 1, grown
     is_enough = len(places) >= limit
-    found = sorted(store.stored_at(places[:limit]), key=lambda stored: int(stored.cursor))
-    end = places[limit - 1] if is_enough else next_ - 1
-    basis = Basis(is_enough or end >= newest, max(0, end - after), max(0, newest - after), time.monotonic() - begin)
+    found = sorted(store.stored_at(places), key=lambda stored: int(stored.cursor))
+    end = places[-1] if is_enough else next_ - 1
+    basis = Basis(is_enough or end >= newest, len(found), len(found), time.monotonic() - begin)
     return Following(found, basis, max(after, end))

@@ -75,8 +75,10 @@ class Pieces(Protocol):
     ) -> Iterable[Cell]:
         """The cells of the records between these places that match; one may come more than once."""
 
-    def places(self, query: Query, first: int, last: int, seconds: float | None) -> Sequence[int]:
-        """The places of the records between these that match."""
+    def places(
+        self, query: Query, first: int, last: int, seconds: float | None, limit: int | None = None
+    ) -> Sequence[int]:
+        """The places of the records between these that match; at most so many, the first ones."""
 
     def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
         """The records at these places; at some there may be none."""

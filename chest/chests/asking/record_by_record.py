@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from chest.chests.asking.conditions import Name
@@ -35,13 +36,15 @@ class RecordByRecord:
         for stored in self._matching(query, first, last, seconds):
             yield cell_of(stored.record, by, step)
 
-    def places(self, query: Query, first: int, last: int, seconds: float | None) -> list[int]:
-        return [int(stored.cursor) for stored in self._matching(query, first, last, seconds)]
+    def places(self, query: Query, first: int, last: int, seconds: float | None, limit: int | None = None) -> list[int]:
+        return [int(stored.cursor) for stored in islice(self._matching(query, first, last, seconds), limit)]
 
     def _matching(self, query: Query, first: int, last: int, seconds: float | None) -> Iterator[StoredRecord]:
+        """In the order of places."""
         end = None if seconds is None else time.monotonic() + seconds
         for start in range(first, last + 1, _READ_AT_ONCE):
             if end is not None and time.monotonic() > end:
                 raise BudgetOver
             places = range(start, min(start + _READ_AT_ONCE, last + 1))
-            yield from (stored for stored in self._store.stored_at(places) if query.matches(stored.record))
+            found = sorted(self._store.stored_at(places), key=lambda stored: int(stored.cursor))
+            yield from (stored for stored in found if query.matches(stored.record))

@@ -150,7 +150,7 @@ class ClickHouseChest(CountingChest):
         found = found[:limit]
         is_enough = len(found) == limit
         basis = Basis(is_whole or is_enough, read, read, time.monotonic() - begin)
-        return Following(found, basis, int(found[-1].cursor) if is_enough else place or None)
+        return Following(found, basis, int(found[-1].cursor) if is_enough else place or after)
 
     def newest(self) -> Cursor | None:
         with self._reading():

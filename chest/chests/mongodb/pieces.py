@@ -69,8 +69,9 @@ class MongoPieces:
                 float(found["total"]) * weight, int(found["longest"]),
             )  # fmt: skip
 
-    def places(self, query: Query, first: int, last: int, seconds: float | None) -> list[int]:
-        stages = [{"$match": self._match(query, first, last)}, {"$project": {"_id": 0, "seq": 1}}]
+    def places(self, query: Query, first: int, last: int, seconds: float | None, limit: int | None = None) -> list[int]:
+        ended: list[Document] = [] if limit is None else [{"$sort": {"seq": 1}}, {"$limit": limit}]
+        stages = [{"$match": self._match(query, first, last)}, *ended, {"$project": {"_id": 0, "seq": 1}}]
         return [int(found["seq"]) for found in self._asked(stages, seconds)]
 
     def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from chest.chests.asking.counting_chest import CountingChest
 from chest.chests.asking.cube import Cell, CubeQuestion
 from chest.chests.asking.durations import BOUNDARIES_NS, bounds_ns, bucket_of, percentile_ns
 from chest.chests.asking.following import following_by_pieces
@@ -16,8 +18,10 @@ from chest.chests.asking.latest import latest_by_pieces
 from chest.chests.asking.pieces import BudgetOver, Extent, cube_by_pieces, drawn_from, records_at, sample_by_pieces
 from chest.chests.asking.record_by_record import RecordByRecord
 from chest.chests.asking.tally import cell_of
-from chest.chests.contract import StoredRecord
+from chest.chests.contract import Cursor, ReadableChest, StoredRecord
+from chest.chests.memory import MemoryChest
 from chest.chests.query import EVERYTHING, Query
+from chest.errors import ChestUnavailable
 from chest.record.record import Record
 from chest.testing.records import make_record
 
@@ -33,6 +37,7 @@ class _Store:
     def __init__(self, answers: int) -> None:
         self._answers = answers
         self.asked: list[tuple[int, int]] = []
+        self.fetched = 0
 
     def _count(self) -> None:
         self._answers -= 1
@@ -52,15 +57,59 @@ class _Store:
                 yield cell_of(record, by, step)
         self._count()
 
-    def places(self, query: Query, first: int, last: int, seconds: float | None) -> Sequence[int]:
+    def places(
+        self, query: Query, first: int, last: int, seconds: float | None, limit: int | None = None
+    ) -> Sequence[int]:
         self._count()
-        return [place for place in range(first, last + 1) if query.matches(_RECORDS[place])]
+        found = [place for place in range(first, last + 1) if query.matches(_RECORDS[place])][:limit]
+        self.fetched += len(found)
+        return found
 
     def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
-        return [StoredRecord(place, _NOW, _RECORDS[place]) for place in places]
+        """In any order, as SQL does."""
+        return [StoredRecord(place, _NOW, _RECORDS[place]) for place in reversed(places)]
 
     def drawn(self, first: int, last: int, count: int) -> list[Record]:
         return records_at(self, drawn_from(range(first, last + 1), count))
+
+
+class _SparseStore(_Store):
+    """A place is the microsecond in which a record was stored."""
+
+    @staticmethod
+    def place_of(number: int) -> int:
+        return 1_767_268_800_000_000 + number * 1000
+
+    def extent(self, query: Query, seconds: float | None) -> Extent | None:
+        return Extent(self.place_of(0), self.place_of(len(_RECORDS) - 1), len(_RECORDS))
+
+    def places(
+        self, query: Query, first: int, last: int, seconds: float | None, limit: int | None = None
+    ) -> Sequence[int]:
+        self._count()
+        places = map(self.place_of, range(len(_RECORDS)))
+        return [place for place in places if first <= place <= last][:limit]
+
+    def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
+        return [StoredRecord(place, _NOW, _RECORDS[(place - self.place_of(0)) // 1000]) for place in places]
+
+
+class _Chest(CountingChest, MemoryChest):
+    """Its questions are for such a store."""
+
+    def __init__(self, store: _Store, newest: int | None) -> None:
+        super().__init__()
+        self._store, self._newest = store, newest
+
+    def newest(self) -> Cursor | None:
+        return self._newest
+
+    @contextmanager
+    def _pieces(self) -> Iterator[_Store]:
+        yield self._store
+
+    def _can_count(self, query: Query, by: Sequence[Any] = ()) -> bool:
+        return True
 
 
 def test_within_the_budget_every_piece_is_counted_once_the_newest_first() -> None:
@@ -157,10 +206,23 @@ def test_the_latest_say_where_to_go_on_until_there_are_no_more() -> None:
 
 
 def test_the_following_are_looked_for_from_a_place_on_until_there_are_enough() -> None:
-    found = following_by_pieces(_Store(100), Query(statuses=range(500, 600)), 100, 19_999, 30, 60)
+    store = _Store(100)
+    found = following_by_pieces(store, Query(statuses=range(500, 600)), 100, 19_999, 30, 60)
     assert [int(stored.cursor) for stored in found.records] == list(range(110, 410, 10))
     assert (found.after, found.basis.is_exact) == (400, True)
-    assert found.basis.read == 300
+    assert store.fetched == 30
+
+
+def test_of_the_following_no_more_places_are_fetched_than_are_wanted_however_close_they_come() -> None:
+    store = _Store(100)
+    found = following_by_pieces(store, Query(slower_than_ns=10_000), 0, 19_999, 30, 60)
+    assert [int(stored.cursor) for stored in found.records] == list(range(10_001, 10_031))
+    assert store.fetched == 30
+
+
+def test_the_following_count_records_where_places_are_times() -> None:
+    found = following_by_pieces(_SparseStore(100), EVERYTHING, 0, _SparseStore.place_of(19_999), 30, 60)
+    assert (len(found.records), found.basis[:3]) == (30, (True, 30, 30))
 
 
 def test_if_the_budget_ends_the_following_say_where_to_go_on_so_that_none_is_missed() -> None:
@@ -182,6 +244,8 @@ def test_a_question_that_the_store_cannot_say_is_answered_by_its_records() -> No
     assert (cube.basis.is_exact, sum(cell.records for cell in cube.cells)) == (True, 2000)
     latest = latest_by_pieces(store, query, None, 3, 60)
     assert [int(stored.cursor) for stored in latest.records] == [19_990, 19_980, 19_970]
+    following = following_by_pieces(store, query, 0, 19_999, 3, 60)
+    assert [int(stored.cursor) for stored in following.records] == [10, 20, 30]
 
 
 class _SlowStore(_Store):
@@ -204,3 +268,27 @@ def test_such_a_question_ends_with_its_budget_and_says_so() -> None:
         answer: Any = ask(RecordByRecord(slow))
         assert not answer.basis.is_exact
         assert slow.reads < 15, "to read all of them takes 20"
+
+
+@pytest.mark.parametrize("after", [None, 0])
+def test_from_the_start_on_the_first_stretch_begins_with_the_first_record(after: int | None) -> None:
+    store = _SparseStore(10)
+    found = _Chest(store, store.place_of(19_999)).following(after=after, limit=30, seconds=60)
+    assert [stored.record for stored in found.records] == _RECORDS[:30]
+
+
+@pytest.mark.parametrize("chest", [_Chest(_Store(0), None), MemoryChest()], ids=["counting", "memory"])
+def test_an_empty_chest_says_to_go_on_where_the_question_began(chest: ReadableChest) -> None:
+    assert [chest.following(after=after).after for after in (None, 0, 5)] == [None, 0, 5]
+
+
+class _HangingStore(_Store):
+    def extent(self, query: Query, seconds: float | None) -> Extent | None:
+        raise BudgetOver
+
+
+def test_a_store_that_ends_also_a_question_without_a_budget_is_unavailable() -> None:
+    chest = _Chest(_HangingStore(0), 19_999)
+    for ask in (chest.cube, chest.sample, chest.latest, chest.following):
+        with pytest.raises(ChestUnavailable, match="did not answer in time: ask about a shorter"):
+            ask(seconds=1)

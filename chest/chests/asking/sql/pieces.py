@@ -100,9 +100,11 @@ class SQLPieces:
                 count * weight, float(total_ns) * weight, int(longest_ns),
             )  # fmt: skip
 
-    def places(self, query: Query, first: int, last: int, seconds: float | None) -> list[int]:
+    def places(self, query: Query, first: int, last: int, seconds: float | None, limit: int | None = None) -> list[int]:
         where, values = self._where(query, first, last)
-        text = f"SELECT {self._words.field('seq')} FROM {self._source} WHERE {where}"  # noqa: S608
+        seq = self._words.field("seq")
+        ended = "" if limit is None else f" ORDER BY {seq} LIMIT {int(limit)}"
+        text = f"SELECT {seq} FROM {self._source} WHERE {where}{ended}"  # noqa: S608
         return [int(row[0]) for row in self._rows(text, values, seconds)]
 
     def stored_at(self, places: Sequence[int]) -> list[StoredRecord]:
