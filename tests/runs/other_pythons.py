@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.runs.checked import run_tests
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 _PURE: Final = "WSGI_CHEST_PURE_PYTHON"
 _SAY_VERSION: Final = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
@@ -56,7 +58,7 @@ def environment_of(python: Path) -> Path:
     if not complete.exists():
         subprocess.run([python, "-m", "venv", "--clear", home], check=True)
         _pip(made, "install", "--quiet", "--upgrade", "pip")
-        _pip(made, "install", "--quiet", "--editable", ".[demo]", "--group", "test")
+        _pip(made, "install", "--quiet", "--editable", ".[demo]", "--group", "unit")
         complete.touch()
     return made
 
@@ -72,8 +74,8 @@ def passes(made: Path) -> bool:
     """Run the tests of ``make quick``."""
     environment = {name: value for name, value in os.environ.items() if name != "CI"}  # which wants the compiled part
     environment["QUICK_TESTS"] = "1"
-    command = [made, *"-m pytest -q -m unit -n 2 --dist worksteal -p no:cacheprovider".split()]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
+    arguments = "-q -m unit -n 2 --dist worksteal".split()
+    return run_tests([str(made), "-m", "pytest"], arguments, environment=environment) == 0
 
 
 def _pip(made: Path, *arguments: str, **more: str) -> None:
