@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from chest.counters import Counters
 from chest.delivery.delivery_threads import DeliveryThreads, Seat
@@ -24,6 +24,15 @@ logger = logging.getLogger("chest.delivery")
 _GRACE_SECONDS: Final = 0.25
 """How long the thread may take, at the deadline, to leave everything in order: else its ring would not be let go."""
 _LEAST_GRACE_SECONDS: Final = 0.05
+
+
+class AskedFlush(NamedTuple):
+    """A flush that has begun."""
+
+    delivery: BackgroundDelivery | None
+    """Which was asked; None: nothing delivers."""
+    ticket: int
+    """What it gave."""
 
 
 class BackgroundDelivery:

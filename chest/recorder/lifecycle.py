@@ -6,9 +6,9 @@ import socket
 import time
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from chest.delivery.background import BackgroundDelivery
+from chest.delivery.background import AskedFlush
 from chest.delivery.flush import Delivered
 from chest.delivery.spool.dead_letters import DeadLetterKeeper
 from chest.record.messages import safe_message
@@ -41,15 +41,6 @@ each would pay for another try."""
 _PREPARE_SECONDS: Final = 1.0
 """How long a request waits for another that makes the process ready: a file is made in milliseconds. It may be this very
 thread, interrupted by the signal handler that calls, and must not wait for itself."""
-
-
-class AskedFlush(NamedTuple):
-    """A flush that has begun."""
-
-    delivery: BackgroundDelivery | None
-    """Which was asked; None: nothing delivers."""
-    ticket: int
-    """What it gave."""
 
 
 class Lifecycle:

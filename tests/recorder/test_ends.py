@@ -347,7 +347,7 @@ def test_a_flush_that_another_delivery_was_asked_for_is_asked_for_anew(tmp_path:
         import sys
         from chest import Recorder
         from chest.chests.memory import MemoryChest
-        from chest.recorder.lifecycle import AskedFlush
+        from chest.delivery.background import AskedFlush
         from tests.support import make_record
         import time
         recorder = Recorder([chest := MemoryChest()], directory=sys.argv[1], flush_seconds=60.0)
