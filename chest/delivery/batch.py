@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from chest.record.record import Record
-from chest.ring.segments.batch_notes import BatchNotes, Range
+from chest.ring.segments.batch_notes import MOST_RANGES, BatchNotes, Range, joined
 
 if TYPE_CHECKING:
     from chest.delivery.workers import ChestWorkers
@@ -20,7 +21,7 @@ class Batch:
     """Records, and how many workers have yet to settle them: to write them, spool them, or keep them as dead letters.
 
     :param workers: how many.
-    :param is_fixed: whether a chest may have it already: it was sent before, so its limits stay as they are.
+    :param is_fixed: whether its limits stay as they are: they are noted, or a chest may have it already.
     """
 
     __slots__ = ("_others", "is_fixed", "is_settled", "records")
@@ -57,11 +58,14 @@ class CommitTracker:
         """A piece of the segment, ending there, is in this batch."""
         self._pieces.setdefault(segment, deque()).append((batch, end))
 
-    def commit_settled(self) -> None:
-        """Commit what is settled by now."""
+    def commit_settled(self, held: Container[Batch] = ()) -> None:
+        """Commit what is settled by now.
+
+        :param held: batches that are not to be committed, although they may have been settled meanwhile.
+        """
         for segment in tuple(self._pieces):
             pieces = self._pieces[segment]
-            while pieces and pieces[0][0].is_settled:
+            while pieces and pieces[0][0].is_settled and pieces[0][0] not in held:
                 self._commit(segment, pieces.popleft()[1])
             if not pieces:
                 del self._pieces[segment]
@@ -111,12 +115,12 @@ class Batcher(Generic[T]):
         self._commits = CommitTracker(commit)
         self._batch_records = batch_records
         self._notes = notes
-        self._noted: list[tuple[Batch, BatchNotes, int]] = []
+        self._noted: dict[Batch, tuple[BatchNotes, int]] = {}
         self._chunk: Chunk[T] | None = None
         self._records: list[Record] = []
         self._ranges: list[Range] = []
         self._left: int | None = None
-        """How many more chunks the batch has, if it was sent before; None: it was not."""
+        """0: the batch is whole; more: it was sent before, and has more chunks; None: it was not sent before."""
 
     @property
     def is_begun(self) -> bool:
@@ -130,32 +134,38 @@ class Batcher(Generic[T]):
 
     def fill(self) -> bool:
         """Fill the batch from the ring; True if the ring has no more."""
-        while self._left != 0 and (self._left or len(self._records) < self._batch_records):
+        while self._left or (self._left is None and self._has_room):
             if self._chunk is None:
                 self._chunk = self._take()
             if self._chunk is None:
                 return True
             chunk = self._chunk
             self._records += self._decode(chunk.data)
-            self._ranges.append(Range(chunk.segment, chunk.begin, chunk.end))
+            self._ranges = joined([*self._ranges, Range(chunk.segment, chunk.begin, chunk.end)])
             self._left, self._chunk = chunk.left, None
         return False
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._records) < self._batch_records and len(self._ranges) < MOST_RANGES
 
     def submit_to(self, workers: ChestWorkers) -> int | None:
         """Give the batch to the workers; returns how many records it has; None: no batch."""
         records, ranges = self._records, self._ranges
         if not ranges:
             return None
-        notes = self._notes() if records else None
-        slot = None if notes is None else notes.note(_joined(ranges))
-        batch = workers.submit(records, is_fixed=self._left is not None)
+        notes = slot = None
+        with suppress(Exception):  # a batch that cannot be noted is delivered all the same
+            notes = self._notes() if records else None
+            slot = None if notes is None else notes.note(ranges)
+        batch = workers.submit(records, is_fixed=self._left is not None or slot is not None)
         self._records, self._ranges, self._left = (
             [],
             [],
             None,
         )  # not before: if that raised, another batch would be committed with this one
         if notes is not None and slot is not None:
-            self._noted.append((batch, notes, slot))
+            self._noted[batch] = notes, slot
         for segment, _, end in ranges:
             self._commits.add(batch, segment, end)
         workers.poll()
@@ -163,20 +173,11 @@ class Batcher(Generic[T]):
 
     def commit_settled(self) -> None:
         """Commit what every chest has by now, or has on disk."""
-        if self._commits:
-            settled = [noted for noted in self._noted if noted[0].is_settled]
-            for noted in settled:  # before any segment of it is committed, and used anew
-                noted[1].settle(noted[2])
-                self._noted.remove(noted)
-            self._commits.commit_settled()
-
-
-def _joined(ranges: Sequence[Range]) -> list[Range]:
-    """One range for each segment."""
-    joined: dict[int, Range] = {}
-    for each in ranges:
-        joined[each.segment] = joined.get(each.segment, each)._replace(end=each.end)
-    return list(joined.values())
+        for batch in [batch for batch in self._noted if batch.is_settled]:
+            notes, slot = self._noted.pop(batch)
+            with suppress(ValueError):  # the ring was closed
+                notes.settle(slot)  # before any segment of it is committed, and used anew
+        self._commits.commit_settled(held=self._noted)
 
 
 AnyBatcher = Batcher[Any]

@@ -19,7 +19,15 @@ from chest.ring.line import Lineage, Resource, decode_foreign_lines
 from chest.ring.lock_file import LockFile
 from chest.ring.segments.batch_notes import BatchNotes
 from chest.ring.segments.file import SegmentFile
-from chest.ring.segments.header import IN_FLIGHT, IN_FLIGHT_SLOT_BYTES, IN_FLIGHT_SLOTS, header_of, opened_to_read
+from chest.ring.segments.header import (
+    BATCH_NOTES,
+    BATCH_SLOT_BYTES,
+    IN_FLIGHT,
+    IN_FLIGHT_SLOT_BYTES,
+    IN_FLIGHT_SLOTS,
+    header_of,
+    opened_to_read,
+)
 from chest.ring.segments.lines import is_unfinished_line, next_written, whole_lines
 
 _MOST_BYTES: Final = 4 << 30
@@ -211,16 +219,20 @@ class Wreck:
             if process is None:
                 return None
             description["process"] = process
-        header_bytes, segment_bytes, count = self._lengths or _one_segment(len(content))
+        header_bytes, segment_bytes, count = self._lengths or _one_segment(content)
         file = SegmentFile(header_bytes, segment_bytes, count, description)
         file.fill(content, keeps_header=self._lengths is not None)
         return file
 
 
-def _one_segment(size: int) -> tuple[int, int, int]:
+def _one_segment(content: bytes) -> tuple[int, int, int]:
     """If the header does not say where segments begin, all behind it is one segment: two are separated by NULs or a line's end."""
-    header_bytes = IN_FLIGHT + IN_FLIGHT_SLOTS * IN_FLIGHT_SLOT_BYTES  # of every release
-    return header_bytes, max(_PAGE_BYTES, size - header_bytes), 1
+    header_bytes = IN_FLIGHT + IN_FLIGHT_SLOTS * IN_FLIGHT_SLOT_BYTES
+    if not content.startswith(
+        b'["', header_bytes
+    ):  # else an earlier release has lines where the notes of batches are now
+        header_bytes += BATCH_NOTES * BATCH_SLOT_BYTES
+    return header_bytes, max(_PAGE_BYTES, len(content) - header_bytes), 1
 
 
 def _description(text: bytes) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from chest import native
 from chest.counters import Counters
 from chest.native import IS_NATIVE, Segment
 from chest.ring.line import Resource
-from chest.ring.segments.batch_notes import BatchNotes, SentRange
+from chest.ring.segments.batch_notes import BatchNotes, Range, SentRange
 from chest.ring.segments.file import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 from chest.ring.segments.lines import Hole, hole_at, lines_of, whole_lines
 from chest.ring.segments.pool import SegmentPool
@@ -31,7 +31,7 @@ class Chunk(NamedTuple):
     begin: int
     end: int
     left: int | None = None
-    """How many chunks follow that were in one batch with this one when they were sent before; None: it was in no batch yet."""
+    """0: the last chunk of a batch that was sent before; more: others of the same batch follow; None: it was in no batch yet."""
 
 
 class RingReader:
@@ -135,21 +135,27 @@ class RingReader:
         pool = self._ring.pool
         if pool is None:
             return None
-        chunk = self._take_sent(pool) or self._take_from_round(pool, most_bytes)
+        chunk = self._take_sent(pool, most_bytes) or self._take_from_round(pool, most_bytes)
         if chunk is None:
             in_use = [index for index, state in enumerate(pool.file.states()) if state in (ACTIVE, RETIRED)]
             self._round.extend(sorted(in_use, key=pool.opened.__getitem__))
             chunk = self._take_from_round(pool, most_bytes)
         return chunk
 
-    def _take_sent(self, pool: SegmentPool) -> Chunk | None:
+    def _take_sent(self, pool: SegmentPool, most_bytes: int) -> Chunk | None:
         if not self._sent:
             return None
         (index, begin, end), left, is_settled = self._sent[0]
-        data = b"" if is_settled else pool.file.segments[index][begin:end]
-        self._read[index] = end
+        segment, data, reached = pool.file.segments[index], b"", end
+        if not is_settled:
+            data = whole_lines(segment, begin, most_bytes, end).data or segment[begin:end]
+            reached = begin + len(data)
+        self._read[index] = reached
         self._sent.popleft()
-        return Chunk(data, index, begin, end, left)
+        if reached < end:
+            self._sent.appendleft(SentRange(Range(index, reached, end), left, is_settled))
+            left += 1
+        return Chunk(data, index, begin, reached, left)
 
     def _take_from_round(self, pool: SegmentPool, most_bytes: int) -> Chunk | None:
         while self._round:
@@ -194,7 +200,9 @@ class RingReader:
     def notes(self) -> BatchNotes | None:
         """Where batches are noted before they are sent; None if there is no ring yet."""
         file = self._ring.file
-        if file is not None and (self._notes is None or self._notes.file is not file):
+        if file is None:
+            return None
+        if self._notes is None or self._notes.file is not file:
             self._notes = BatchNotes(file)
         return self._notes
 

@@ -8,7 +8,7 @@ import pytest
 
 from chest.counters import Counters
 from chest.ring.recovery import adopt_orphaned_rings
-from chest.ring.segments.batch_notes import BatchNotes, Range
+from chest.ring.segments.batch_notes import _HEAD, _SENT, MOST_RANGES, BatchNotes, Range
 from chest.ring.segments.file import SegmentFile
 from chest.ring.segments.header import BATCH_NOTES
 from tests.ring.test_recovery import leave_ring
@@ -83,6 +83,62 @@ def test_more_batches_than_there_is_room_for_are_not_noted_and_take_no_other_s_p
         assert notes.note([Range(0, number * 10, number * 10 + 10)]) is not None
     assert notes.note([Range(1, 0, 10)]) is None
     assert len(left(file)) == BATCH_NOTES
+
+
+def test_what_is_settled_behind_a_batch_that_hangs_is_never_forgotten_and_takes_the_room_of_one_note(
+    file: SegmentFile,
+) -> None:
+    notes = BatchNotes(file)
+    first = [Range(0, 0, 10)]
+    notes.note(first)
+    for begin in range(10, 100, 10):
+        slot = notes.note([Range(0, begin, begin + 10), Range(1, begin, begin + 10)])
+        assert slot is not None
+        notes.settle(slot)
+    assert left(file) == [
+        (first, False),
+        ([Range(0, 10, 100)], True),
+        ([Range(1, 0, 10)], False),
+        ([Range(1, 10, 100)], True),
+    ]
+    file.set_committed(0, 50)  # and a kill before the rest
+    assert left(file)[0] == ([Range(0, 50, 100)], True)
+
+
+def test_a_kill_while_notes_are_gathered_does_not_have_anything_sent_again(file: SegmentFile) -> None:
+    notes = BatchNotes(file)
+    for begin in (10, 20):
+        slot = notes.note([Range(0, begin, begin + 10)])
+        assert slot is not None
+        notes._header[notes._begin(slot)] = 2
+    notes._write(5, 2, 0, notes._packed([Range(0, 10, 30)]))
+    assert left(file) == [([Range(0, 0, 10)], False), ([Range(0, 10, 20)], True), ([Range(0, 20, 30)], True)]
+
+
+def test_a_batch_that_begins_in_a_lost_page_is_not_noted_and_such_a_note_is_not_believed(file: SegmentFile) -> None:
+    lost = [Range(2, 0, 100)]
+    notes = BatchNotes(file)
+    assert notes.note(lost) is None
+    notes._write(0, _SENT, 1, notes._packed(lost))
+    assert left(file) == []
+
+
+def test_a_note_with_the_highest_number_is_damaged_and_keeps_no_batch_from_being_noted(file: SegmentFile) -> None:
+    notes = BatchNotes(file)
+    for slot in range(BATCH_NOTES):
+        _HEAD.pack_into(notes._header, notes._begin(slot), _SENT, MOST_RANGES, 0xFFFFFFFF)
+    notes = BatchNotes(file)
+    assert notes.note([Range(0, 0, 20)]) is not None
+    assert left(file) == [([Range(0, 0, 20)], False)]
+
+
+def test_what_was_not_sent_is_cut_at_whole_lines_by_its_place_alone(tmp_path: Path) -> None:
+    file = SegmentFile.create(tmp_path / "long.ring", 16 << 20, DESCRIPTION)
+    for number in range(30_000):
+        file.segments[0].write(b"%09d\n" % number)
+    BatchNotes(file).note([Range(0, 200_000, 200_010)])
+    cut = [(each.begin, each.end) for ranges, _ in left(file) for each in ranges]
+    assert cut == [(0, 65_530), (65_530, 131_060), (131_060, 196_590), (196_590, 200_000), (200_000, 200_010)]
 
 
 def test_a_ring_without_room_for_notes_is_read_as_before(tmp_path: Path) -> None:

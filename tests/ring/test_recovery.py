@@ -22,7 +22,9 @@ from chest.record.record_id import RecordIds
 from chest.ring.line import Resource
 from chest.ring.lock_file import LockFile
 from chest.ring.recovery import adopt_orphaned_rings, look_for_orphaned_rings
+from chest.ring.segments.batch_notes import BatchNotes, Range
 from chest.ring.segments.file import SegmentFile
+from chest.ring.segments.header import BATCH_SLOT_BYTES
 from chest.ring.writer import RingWriter
 from tests.support import examples, make_record, wait_until
 
@@ -213,6 +215,26 @@ def test_a_ring_without_its_header_is_read_line_by_line(tmp_path: Path, lost: sl
     path.write_bytes(content)
     assert [record.id for record in recover(tmp_path)] == [record.id for record in records]
     assert (tmp_path / "main.1.aa.ring.damaged").exists()
+
+
+@pytest.mark.parametrize("is_of_earlier_release", [False, True])
+def test_if_the_header_is_lost_no_note_of_a_batch_is_read_as_a_line(
+    tmp_path: Path, is_of_earlier_release: bool
+) -> None:
+    records = leave_ring(tmp_path)
+    path = tmp_path / "main.1.aa.ring"
+    file = SegmentFile.open(path)
+    _, begin, slots = file.batch_area
+    BatchNotes(file).note([Range(index, 0, 10) for index, segment in enumerate(file.segments) if segment[0]])
+    file.close()
+    content = bytearray(path.read_bytes())
+    content[:64] = bytes(64)
+    if is_of_earlier_release:
+        del content[begin : begin + slots * BATCH_SLOT_BYTES]
+    path.write_bytes(content)
+    counters = Counters()
+    assert [record.id for record in recover(tmp_path, counters)] == [record.id for record in records]
+    assert counters.get("dropped.damaged") == 0
 
 
 def test_a_file_that_is_set_aside_takes_the_place_of_none(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from chest.record.record import Record
 from chest.record.row import line_of, row_of
 from chest.ring.in_flight import InFlight
 from chest.ring.line import Resource, decode_lines
-from chest.ring.reader import RingReader
+from chest.ring.reader import Chunk, RingReader
+from chest.ring.segments.batch_notes import BatchNotes, Range
 from chest.ring.segments.file import ACTIVE, FREE, RETIRED, SegmentFile
 from chest.ring.segments.header import SEGMENTS
 from chest.ring.segments.pool import SegmentPool
@@ -54,6 +55,30 @@ def ring(file: SegmentFile, counters: Counters, guard: bytearray) -> RingWriter:
 @pytest.fixture
 def reader(ring: RingWriter, counters: Counters) -> RingReader:
     return RingReader(ring, counters)
+
+
+def test_what_another_reader_has_sent_is_taken_in_pieces(ring: RingWriter, file: SegmentFile) -> None:
+    records = [make_record() for _ in range(100)]
+    assert all(map(ring.offer, records))
+    [(index, end)] = [(index, segment.tell()) for index, segment in enumerate(file.segments) if segment.tell()]
+    BatchNotes(file).note([Range(index, 0, end)])
+    pool_of(ring).drains_elsewhere = True
+    reader = RingReader(ring, Counters())
+    reader.drain_here()
+    chunks: list[Chunk] = []
+    while (chunk := reader.take(8192)) is not None:
+        chunks.append(chunk)
+    assert len(chunks) > 2
+    assert all(len(chunk.data) <= 8192 for chunk in chunks)
+    assert [bool(chunk.left) for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
+    assert chunks[-1].left == 0, "of one batch"
+    assert [record for chunk in chunks for record in decode_lines(chunk.data, RESOURCE)] == records
+
+
+def test_a_closed_ring_has_no_notes(ring: RingWriter, reader: RingReader) -> None:
+    assert reader.notes is not None
+    ring.close()
+    assert reader.notes is None
 
 
 def drain(reader: RingReader) -> list[Record]:

@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
-from chest.delivery.spool.schema import FORMAT, SCHEMA, add_what_is_missing
+from chest.delivery.spool.schema import FORMAT, SCHEMA, add_what_is_missing, spooled_row
 from chest.record.decoding import record_of_values
-from chest.record.encoding import decode, encode
+from chest.record.encoding import decode
 from chest.record.record import VERSION, Record
 from chest.system.files import identity_of
 from chest.system.fork_safe_connection import ForkSafeConnection
@@ -106,11 +106,13 @@ class SpoolFile:
         """Keep the records. Beyond ``most_bytes`` the oldest are dropped.
 
         :param why: what the chest said, without secrets; shown by ``chest status``.
-        :param pieces: the same records, as they are to be kept together; None: some hundred at a time.
+        :param pieces: the same records, as they are to be kept together, if each is at most a quarter of ``most_bytes``;
+            None: some hundred at a time.
         """
-        if pieces is None:
-            pieces = [records[start : start + _PIECE_RECORDS] for start in range(0, len(records), _PIECE_RECORDS)]
-        rows = [(len(piece), len(lines), lines) for piece in pieces for lines in [encode([each[:] for each in piece])]]
+        rows = [spooled_row(piece) for piece in pieces or ()]
+        if pieces is None or any(row[1] > most_bytes // 4 for row in rows):
+            starts = range(0, len(records), _PIECE_RECORDS)
+            rows = [spooled_row(records[start : start + _PIECE_RECORDS]) for start in starts]
         self.require_free(RESERVE_BYTES + sum(row[1] for row in rows))
         with self.transaction() as connection:
             connection.executemany(

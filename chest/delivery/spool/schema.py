@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
+
+from chest.record.encoding import encode
+from chest.record.record import Record
 
 FORMAT: Final = 1
 SCHEMA: Final = """
@@ -32,6 +36,12 @@ COMMIT;
 _VERSION_COLUMN: Final = "version INTEGER NOT NULL DEFAULT 1"
 """Of the records in a piece or dead letter; those that were written before there was such a column are of version 1."""
 _TROUBLE: Final = "CREATE TABLE IF NOT EXISTS trouble (only INTEGER PRIMARY KEY, why TEXT NOT NULL)"
+
+
+def spooled_row(records: Sequence[Record]) -> tuple[int, int, bytes]:
+    """Values of the columns ``records``, ``bytes`` and ``lines`` of a piece."""
+    lines = encode([each[:] for each in records])
+    return len(records), len(lines), lines
 
 
 def add_what_is_missing(connection: sqlite3.Connection) -> None:

@@ -107,6 +107,18 @@ def test_when_it_is_full_the_oldest_are_dropped_counted_and_that_is_said_once(
     assert spool.path.stat().st_size < 3 * MIB
 
 
+def test_a_batch_that_would_take_much_of_the_room_is_kept_in_pieces(spool: Spool) -> None:
+    records = [make_record(variables={"text": "x" * 1000}) for _ in range(750)]
+    assert spool.add(records[:150], pieces=[records[:150]])
+    assert spool.add(records[150:], pieces=[records[150:]])
+    sizes = []
+    assert spool.begin()
+    while piece := spool.oldest():
+        sizes.append(len(piece.records))
+        spool.remove(piece)
+    assert sizes == [150, 250, 250, 100]
+
+
 def test_space_is_given_back_to_the_disk(spool: Spool) -> None:
     assert spool.add([make_record(variables={"text": "x" * 1000}) for _ in range(900)])
     spool.close()
