@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Processes that the tests run in, for two cores: most tests wait for a server. What is measured is measured alone (tests/plugins/alone.py).
-WORKERS ?= 4
+WORKERS ?= 6
 # Without bytecode each of the many processes would compile each module again. So it goes where no source is.
 ifdef PYTHONDONTWRITEBYTECODE
 unexport PYTHONDONTWRITEBYTECODE
