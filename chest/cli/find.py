@@ -33,13 +33,13 @@ _COLUMNS: Final = 200
 @click.command()
 @selection_options
 @click.option(
-    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most these, the last ones."
+    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="Show at most this many, the latest."
 )
 @click.option(
     "--joined", is_flag=True, help="Also the other records with the same request_id: of jobs, events, services."
 )
-@click.option("--before", metavar="ID", help="What the same user did before this request, instead.")
-@click.option("--after", metavar="ID", help="And after it; both may be given.")
+@click.option("--before", metavar="ID", help="Show what the same user did before this request.")
+@click.option("--after", metavar="ID", help="Show what came after it; may be combined with --before.")
 @click.option(
     "--by", default="user", show_default=True, metavar="user|host|worker|NAME", help="What --before and --after share."
 )
@@ -107,7 +107,7 @@ def _show_around(
     columns = record_text.terminal_columns()
     for stored in (*found.before, found.record, *found.after):
         click.echo(record_text.json_line(stored) if as_json else record_text.line(stored, columns))
-    shared = "it has none" if found.value is None else printable(found.value)
+    shared = "the request has none" if found.value is None else printable(found.value)
     rest = "" if found.basis.is_exact else "; the budget ended, there may be others"
     click.echo(f"{len(found.before):,} before and {len(found.after):,} after; {found.by}: {shared}{rest}", err=True)
 

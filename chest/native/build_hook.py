@@ -50,7 +50,7 @@ class BuildHook(BuildHookInterface[Any]):
         :param build_data: what goes into the wheel besides what is there; read by hatchling.
         """
         if is_asked_for(UNWANTED) and is_asked_for(REQUIRED):
-            raise RuntimeError(f"{UNWANTED} and {REQUIRED} are both set: unset the one that is not meant")
+            raise RuntimeError(f"{UNWANTED} and {REQUIRED} are both set: unset one of them")
         sources = Path(self.root, SOURCES)
         if version == "editable":
             for stale in sources.glob(

@@ -124,7 +124,7 @@ class ClickHouseServer:
         if code in _LOGIN:
             return LoginRefused(f"{name} refused the log-in: check user and password ({said})")
         if code == _DENIED:
-            return LoginRefused(f"{name}: this user may not do that: GRANT it the right ({said})")
+            return LoginRefused(f"{name}: this user lacks a right: GRANT the one that is named here ({said})")
         if code == _UNKNOWN_DATABASE:
             return UnknownDatabase(f"{name}: no such database: check the name, or CREATE DATABASE ({said})")
         return StatementFailed(f"{name}: {said}", code, seconds_to_retry(answer.headers))

@@ -130,8 +130,8 @@ def notices_of(server: ClickHouseServer, target: ClickHouseTarget, table: Table)
     if seconds is not None and seconds < _WINDOW_SECONDS:
         wanted.append(("replicated_deduplication_window_seconds", seconds, "seconds", _WINDOW_SECONDS))
     return [
-        f"the table {target.table} remembers a batch for {found} {unit} only, and the spool may hold one for longer: a batch"
-        f" whose answer was lost could be stored twice. ALTER TABLE {target.quoted_table} MODIFY SETTING {name} = {enough}"
+        f"the table {target.table} remembers a batch for {found} {unit} only. A batch whose answer was lost, and"
+        f" that waits longer in the spool, may be stored twice. Run: ALTER TABLE {target.quoted_table} MODIFY SETTING {name} = {enough}"
         for name, found, unit, enough in wanted
     ]
 

@@ -64,7 +64,9 @@ class ClickHouseTarget(NamedTuple):
         refuse_unknown(options, _OPTIONS, "A ClickHouse chest")
         table = options.get("table", DEFAULT_TABLE)
         if not _NAME.fullmatch(table):
-            raise SettingsError(f"?table={table!r}: a name of letters, digits and _, at most 100.")
+            raise SettingsError(
+                f"?table={table!r}: a name of letters, digits and _, not beginning with a digit, at most 100."
+            )
         shown_login = f"{user}{':***' if password else ''}@" if user else ""
         shown_table = "" if table == DEFAULT_TABLE else f"?table={table}"
         return cls(
@@ -107,4 +109,4 @@ def _ttl_days(text: str | None) -> int | None:
         return None
     if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_TTL_DAYS:
         return int(text)
-    raise SettingsError(f"?ttl_days={text!r}: whole days, 1 to {_MOST_TTL_DAYS}.")
+    raise SettingsError(f"?ttl_days={text!r}: a whole number of days, 1 to {_MOST_TTL_DAYS}.")

@@ -26,8 +26,8 @@ def index(url: str | None, names: tuple[str, ...], drop: bool, service: str | No
     """Make an index on a variable, so that a filter such as plan=free finds its records without looking through all.
 
     Without --variable the indexes that were made are shown. Each makes every write slower and takes room. PostgreSQL, MySQL,
-    MariaDB and MongoDB make one while records are written. SQLite lets no record be written meanwhile, some seconds for a
-    million; the records wait in the ring, and none is lost.
+    MariaDB and MongoDB make one while records are written. SQLite blocks writes while it builds one, some seconds for a
+    million records; records wait in the ring, and none is lost.
 
     \b
     Examples:

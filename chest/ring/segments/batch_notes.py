@@ -63,7 +63,7 @@ class _Note(NamedTuple):
 class BatchNotes:
     """Notes a batch before it is first sent, and that it is settled before its segments are committed.
 
-    What comes after, another reader of the same file, sends what is left in the same batches: see :meth:`left`. A store that
+    The next reader of the file sends the remaining lines in the same batches: see :meth:`left`. A store that
     tells a batch by its records then stores it once. A kill between the two steps of a note leaves no note, and nothing was sent.
 
     :param file: of a ring; one that an earlier release made has no room for notes, and then none are made.
