@@ -94,7 +94,7 @@ def test_a_disk_that_fills_up_later_takes_nothing_from_a_ring_that_is_open(small
         from tests.kill.offering import numbered
 
         disk = Path(sys.argv[1])
-        recorder = Recorder(["memory:"], directory=disk / "rings", service="shop", ring_bytes=2 << 20, flush_seconds=60.0)
+        recorder = Recorder(["memory:"], directory=disk / "rings", service="shop", ring_bytes=2 << 20, flush_seconds=60.0, batch_records=10_000)  # none is delivered
         recorder.prepare()
         with (disk / "filling").open("wb", buffering=0) as file:
             try:
