@@ -18,7 +18,7 @@ import httpx
 
 from chest.chests.http_status import unreachable
 from chest.chests.proxy import Proxy, unusable_proxy
-from chest.errors import ChestUnavailable
+from chest.errors import ChestUnavailable, TLSRefused
 from chest.record.messages import masked
 from chest.system.threads import socket_home
 
@@ -37,8 +37,10 @@ class Answer(NamedTuple):
     """What an endpoint answered."""
 
     status: int
+    content: bytes
+    """As it came: what is read from a store may hold what is a secret elsewhere. Not for messages."""
     said: str
-    """Its text, without secrets."""
+    """Its first 64 KiB as text without secrets, for messages."""
     headers: httpx.Headers
     """Of its headers those of :data:`_KEPT_HEADERS`."""
 
@@ -105,8 +107,8 @@ class HttpClient:
             if location is None:
                 break
             url = location
-        said = self.without_secrets(response.content.decode("utf-8", "replace"))
-        return Answer(response.status_code, said, response.headers)
+        said = self.without_secrets(response.content[:_MOST_ANSWER_BYTES].decode("utf-8", "replace"))
+        return Answer(response.status_code, response.content, said, response.headers)
 
     def prepare(self) -> None:
         """Read the certificates to trust, which takes some milliseconds; connects to nothing."""
@@ -206,7 +208,14 @@ class HttpClient:
         """The certificates to trust; none are read if nothing is encrypted: it takes more time than all else before a request."""
         if self._url.scheme == "http" and (proxy is None or proxy.url.scheme != "https"):
             return False
-        return self._verify if isinstance(self._verify, bool) else ssl.create_default_context(cafile=self._verify)
+        if isinstance(self._verify, bool):
+            return self._verify
+        try:
+            return ssl.create_default_context(cafile=self._verify)
+        except OSError as error:
+            raise TLSRefused(
+                f"{self._name}: the file of certificates {self._verify} cannot be used: {error}."
+            ) from error
 
 
 def _close_own(transports: dict[tuple[int, int], httpx.HTTPTransport]) -> None:

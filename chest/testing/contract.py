@@ -126,7 +126,7 @@ class ChestContract:
 
     def test_text_of_every_plane_comes_back_as_it_was(self, chest: Chest) -> None:
         planes = "".join(chr(plane * 0x10000 + offset) for plane in range(17) for offset in (0x61, 0x3042, 0xFFFD))
-        controls = "".join(map(chr, range(1, 0x20))) + "\x7f\u2028\u2029\ufeff\u202e"
+        controls = "".join(map(chr, range(1, 0x20))) + "\x7f\x85\u2028\u2029\ufeff\u202e"
         record = make_record(
             request_id=planes,
             path="/" + controls + "'\"`;--%?\\{}$.,=",

@@ -145,7 +145,8 @@ def check_rights(server: ClickHouseServer, target: ClickHouseTarget, table: Tabl
     """
     right = "CREATE TABLE" if table is None else "INSERT"
     try:
-        ((is_granted,),) = server.rows(f"CHECK GRANT {right} ON {target.quoted_table}")
+        # Its parser takes no FORMAT.
+        is_granted = server.run(f"CHECK GRANT {right} ON {target.quoted_table}", is_read=True).strip() == "1"
     except StatementFailed as error:
         if error.code != _SYNTAX_ERROR:
             raise
@@ -173,10 +174,13 @@ def _ttl_days(table: Table) -> int | None:
 
 
 def _window(server: ClickHouseServer, table: Table, name: str) -> int | None:
-    """A setting of the table, else of the server; None if the server has no such setting."""
+    """A setting of the table, else of the server; None if the server has no such setting, or this user may not see it."""
     match = re.search(_SETTING.format(name), table.definition)
     if match:
         return int(match[1])
     kind = "replicated_merge_tree_settings" if name.startswith("replicated") else "merge_tree_settings"
-    found = server.rows(f"SELECT value FROM system.{kind} WHERE name = {literal(name)}")  # noqa: S608
+    try:
+        found = server.rows(f"SELECT value FROM system.{kind} WHERE name = {literal(name)}")  # noqa: S608
+    except (LoginRefused, StatementFailed):
+        return None
     return int(found[0][0]) if found else None

@@ -62,6 +62,8 @@ class ClickHouseTarget(NamedTuple):
         options = dict(parse_qsl(query, keep_blank_values=True))
         _refuse_asynchronous(options)
         refuse_unknown(options, _OPTIONS, "A ClickHouse chest")
+        if protocol == "http" and "ca_file" in options:
+            raise SettingsError("?ca_file=: nothing is encrypted over clickhouse://; write clickhouse+https://.")
         table = options.get("table", DEFAULT_TABLE)
         if not _NAME.fullmatch(table):
             raise SettingsError(
