@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from operator import attrgetter
 from typing import ClassVar, Final
 
 from chest.chests.asking.conditions import Name
@@ -15,7 +16,7 @@ from chest.chests.asking.cube import Basis
 from chest.chests.asking.following import Following
 from chest.chests.asking.pieces import BudgetOver, Pieces
 from chest.chests.asking.sql.pieces import can_count
-from chest.chests.batches import batch_id
+from chest.chests.batches import BatchWrite, batch_id
 from chest.chests.clickhouse.asking import SCANNED_AT_ONCE, WORDS, ClickHousePieces, MatchingRecords, bound
 from chest.chests.clickhouse.server import UNKNOWN_TABLE, ClickHouseServer, StatementFailed, literal
 from chest.chests.clickhouse.table import (
@@ -36,7 +37,10 @@ from chest.record.record import Record
 
 __all__ = ["ClickHouseChest"]
 
-_REMOVED_AT_ONCE: Final = 10_000
+_REMOVED_AT_ONCE: Final = 4000
+"""A statement is parsed up to 256 KiB."""
+_HOPELESS_AFTER: Final = 30
+"""Records refused one by one, and none taken: the table refuses everything, and the others need not be tried."""
 _logger: Final = logging.getLogger("chest.chests.clickhouse")
 _VARIABLES: Final = Record._fields.index("variables")
 _TIME: Final = Record._fields.index("time_ns")
@@ -69,6 +73,7 @@ class ClickHouseChest(CountingChest):
         self._notices: Sequence[str] = ()
         self._settings = ""
         self._is_ready = self._is_there = False
+        self._stored_apart: list[str] = []
 
     def open(self) -> None:
         if not self._is_ready:
@@ -84,11 +89,40 @@ class ClickHouseChest(CountingChest):
         if not records:
             return
         self.open()
+        ids = [record.id for record in records]
+        if ids == self._stored_apart:
+            return
+        try:
+            self._insert(records)
+        except RecordRejected as refusal:
+            if refusal.ids or len(records) == 1:
+                raise
+            self._store_apart(records, refusal)
+
+    def _store_apart(self, records: Sequence[Record], refusal: RecordRejected) -> None:
+        """Store what the table takes of a batch that it refuses, by halves.
+
+        :raises RecordRejected: it refuses these records, and has the others: those are not stored again.
+        :raises ChestUnavailable: it took none, so the fault is not a record's.
+        """
+        taken: list[str] = []
+        refused: list[str] = []
+        for result in BatchWrite(records, attrgetter("id")).results(self._insert):
+            (refused if result.refusal else taken).extend(record.id for record in result.records)
+            if not taken and len(refused) in (len(records), _HOPELESS_AFTER):
+                raise ChestUnavailable(f"{self.name} refuses every record, so the fault is the table's: {refusal}")
+        among = set(taken)
+        self._stored_apart = [record.id for record in records if record.id in among]
+        if refused:
+            raise RecordRejected(str(refusal), refused)
+
+    def _insert(self, records: Sequence[Record]) -> None:
         lines = self._lines(records)
         token = literal(batch_id([record.id for record in records]))
         statement = (
             f"INSERT INTO {self._target.quoted_table} ({', '.join(COLUMNS)})"
-            f" SETTINGS async_insert = 0, insert_deduplicate = 1, insert_deduplication_token = {token}{self._settings}"
+            f" SETTINGS async_insert = 0, insert_deduplicate = 1, insert_deduplication_token = {token},"
+            f" max_partitions_per_insert_block = 0{self._settings}"
             " FORMAT JSONCompactEachRow"
         )
         try:
@@ -130,7 +164,7 @@ class ClickHouseChest(CountingChest):
     ) -> Following:
         newest = self.newest()  # before it is read: what is stored meanwhile is for the next time
         found = self._follow(query, after, limit, seconds)
-        if newest is None or len(found.records) == limit or not found.basis.is_exact:
+        if newest is None or len(found.records) >= limit or not found.basis.is_exact:
             return found
         return replace(found, after=max(int(newest), int(found.after or 0)))
 
@@ -144,11 +178,14 @@ class ClickHouseChest(CountingChest):
                 read += len(page)
                 found += [stored for stored in page if query.matches(stored.record)]
                 place = int(page[-1].cursor) if page else place
-                is_whole = len(page) < size
                 if len(found) >= limit:
                     break
-        found = found[:limit]
-        is_enough = len(found) == limit
+            else:
+                is_whole = True
+        is_enough = len(found) >= limit
+        # What was stored in the nanosecond of the last one has its cursor, so nobody could ask for it.
+        end = found[limit - 1].cursor if is_enough else None
+        found = found[:limit] + [stored for stored in found[limit:] if stored.cursor == end]
         basis = Basis(is_whole or is_enough, read, read, time.monotonic() - begin)
         return Following(found, basis, int(found[-1].cursor) if is_enough else place or after)
 
@@ -164,7 +201,7 @@ class ClickHouseChest(CountingChest):
             times = [each.record.time_ns for each in some]
             where = (
                 f"{bound(WORDS.time_bound('>='), [min(times)])} AND {bound(WORDS.time_bound('<='), [max(times)])}"
-                f" AND `seq` IN ({', '.join(str(int(each.cursor)) for each in some)})"
+                f" AND (`seq`, `id`) IN ({', '.join(f'({int(each.cursor)}, {literal(each.record.id)})' for each in some)})"
             )
             table = self._target.quoted_table
             ((count,),) = self._server.rows(f"SELECT count() FROM {table} WHERE {where}")  # noqa: S608

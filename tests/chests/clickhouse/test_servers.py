@@ -240,11 +240,64 @@ def test_a_record_that_the_table_refuses_does_not_keep_the_others_out(
     assert sorted(rows(chest)) == sorted(record.id for record in records if record is not records[5])
 
 
+def test_a_table_that_refuses_every_record_costs_none(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
+    """The rule is at fault, and may be corrected."""
+    chest.open()
+    table = chest._target.quoted_table
+    clickhouse.run(f"ALTER TABLE {table} ADD CONSTRAINT long CHECK length(path) > 1000")
+    batch = BatchWrite(records := [make_record() for _ in range(40)], attrgetter("id"))
+    with pytest.raises(ChestUnavailable, match="the fault is the table's"):
+        list(batch.results(chest.write))
+    clickhouse.run(f"ALTER TABLE {table} DROP CONSTRAINT long")
+    assert [result.refusal for result in batch.results(chest.write)] == [None]
+    assert rows(chest) == [record.id for record in records]
+
+
+def test_a_view_that_fails_costs_no_record(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
+    chest.open()
+    table, view = chest._target.quoted_table, f"{chest._target.database}.view"
+    clickhouse.run(
+        f"CREATE MATERIALIZED VIEW {view} ENGINE = MergeTree ORDER BY n AS SELECT toInt64(path) AS n FROM {table}"
+    )
+    with pytest.raises(ChestUnavailable, match="Cannot parse string"):
+        chest.write([record := make_record()])
+    clickhouse.run(f"DROP TABLE {view}")
+    chest.write([record])
+    assert rows(chest) == [record.id]
+
+
+def test_a_batch_over_more_days_than_the_server_takes_by_itself_is_stored_once(chest: ClickHouseChest) -> None:
+    records = [make_record(time_ns=(20_000 + day) * 86_400 * 10**9) for day in range(150)]
+    for _ in range(2):
+        chest.write(records)
+    assert sorted(rows(chest)) == sorted(record.id for record in records)
+
+
 def test_a_number_beyond_64_bits_is_refused_by_its_id(chest: ClickHouseChest) -> None:
     records = [make_record(), make_record(duration_ns=2**63)]
     with pytest.raises(RecordRejected) as refusal:
         chest.write(records)
     assert refusal.value.ids == (records[1].id,)
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------------
+
+
+def test_records_of_one_nanosecond_are_all_read_and_removed_one_by_one(
+    chest: ClickHouseChest, clickhouse: ClickHouse
+) -> None:
+    chest.write([make_record(), make_record()])
+    table, names = chest._target.quoted_table, "seq, request_id, time, duration_ns, method, path, outcome, variables"
+    clickhouse.run(f"INSERT INTO {table} (id, {names}) SELECT reverse(id), {names} FROM {table}")
+    everything = chest.read()
+    assert len({stored.cursor for stored in everything}) == 2
+    page = chest.read(limit=1)
+    assert [*page, *chest.read(after=page[-1].cursor)] == everything
+    assert len(everything) == 4
+    found = chest.following(limit=1)
+    assert [*found.records, *chest.following(after=found.after).records] == everything
+    assert chest.remove(everything[:1]) == 1
+    assert chest.read() == everything[1:]
 
 
 # -- users, hosts, encryption ---------------------------------------------------------------------------------------------
