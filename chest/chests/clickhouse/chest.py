@@ -85,7 +85,10 @@ class ClickHouseChest(CountingChest):
             self._is_ready = self._is_there = True
 
     def write(self, records: Sequence[Record]) -> None:
-        """As the contract says, but that a batch of several days is stored a day at a time, and completed by the next try."""
+        """As the contract says, but that a batch of several days is stored a day at a time, and completed by the next try.
+
+        If records are refused, the others are stored already: the next call with just those only confirms it.
+        """
         if not records:
             return
         self.open()
