@@ -29,7 +29,8 @@ from tests.support import examples
 if not IS_NATIVE and "CI" not in os.environ:
     pytest.skip("Chest was installed without its compiled part", allow_module_level=True)
 
-from tests.native.test_native import Both, Said  # noqa: E402 - which is skipped, too, and has no names then
+# Not above: it is skipped, too, and has no names then.
+from tests.native.test_native import Both, Said
 
 
 class Plan(Enum):
