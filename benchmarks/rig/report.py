@@ -111,15 +111,18 @@ def commit() -> str:
 
 
 def save(reports: Sequence[Report], here: dict[str, str], remark: str = "", name: str = "") -> Path:
-    """Write the reports to ``results/<date>-<commit><name>.json``.
+    """Write the reports to ``results/<date>-<commit><name>.json``, beside those of other questions that are there.
 
     :param here: what :func:`about` said when the measuring began.
     """
     now = dt.datetime.now(dt.UTC)
     content: dict[str, Any] = {"time": now.isoformat(timespec="seconds"), **here, "remark": remark}
-    content["reports"] = [report.as_json() for report in reports]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%d}-{here['commit'].rstrip('+') or 'unknown'}{name}.json"
+    earlier = json.loads(path.read_text())["reports"] if path.exists() else []
+    asked = {report.question for report in reports}
+    content["reports"] = [each for each in earlier if each["question"] not in asked]
+    content["reports"] += [report.as_json() for report in reports]
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     return path
 
