@@ -159,11 +159,8 @@ class Batcher(Generic[T]):
             notes = self._notes() if records else None
             slot = None if notes is None else notes.note(ranges)
         batch = workers.submit(records, is_fixed=self._left is not None or slot is not None)
-        self._records, self._ranges, self._left = (
-            [],
-            [],
-            None,
-        )  # not before: if that raised, another batch would be committed with this one
+        # Not before: if that raised, another batch would be committed with this one.
+        self._records, self._ranges, self._left = [], [], None
         if notes is not None and slot is not None:
             self._noted[batch] = notes, slot
         for segment, _, end in ranges:

@@ -186,7 +186,7 @@ class ClickHouseChest(CountingChest):
             else:
                 is_whole = True
         is_enough = len(found) >= limit
-        # What was stored in the nanosecond of the last one has its cursor, so nobody could ask for it.
+        # What was stored in the nanosecond of the last one has its cursor, so no later page could ask for it.
         end = found[limit - 1].cursor if is_enough else None
         found = found[:limit] + [stored for stored in found[limit:] if stored.cursor == end]
         basis = Basis(is_whole or is_enough, read, read, time.monotonic() - begin)
