@@ -43,8 +43,8 @@ PUBLIC = {
     ],
     "chest.chests": [
         "Chest", "ClickHouseChest", "CoordinationStore", "Cursor", "HttpChest", "InfluxChest", "LogChest", "LoginRefused", "MemoryChest", "MongoChest",
-        "NdjsonChest", "Query", "ReadableChest", "RetentionBackend", "SQLChest", "SQLiteChest", "SchemaMismatch", "StoredRecord",
-        "TLSRefused", "UnknownDatabase", "UnknownHost", "VersionedValue", "open_chest",
+        "NdjsonChest", "Query", "ReadableChest", "Received", "RetentionBackend", "SQLChest", "SQLiteChest", "SchemaMismatch", "StoredRecord",
+        "StreamChest", "StreamReader", "TLSRefused", "UnknownDatabase", "UnknownHost", "VersionedValue", "open_chest",
     ],
     "chest.dashboard": ["ChestPage"],
     "chest.dockerflow": [

@@ -12,7 +12,7 @@ from chest.system.lazy import loaded_on_use
 
 if TYPE_CHECKING:
     from chest.chests.clickhouse.chest import ClickHouseChest
-    from chest.chests.contract import Chest, Cursor, ReadableChest, StoredRecord
+    from chest.chests.contract import Chest, Cursor, ReadableChest, Received, StoredRecord, StreamChest, StreamReader
     from chest.chests.http.chest import HttpChest
     from chest.chests.influxdb.chest import InfluxChest
     from chest.chests.log import LogChest
@@ -40,11 +40,14 @@ __all__ = [
     "NdjsonChest",
     "Query",
     "ReadableChest",
+    "Received",
     "RetentionBackend",
     "SQLChest",
     "SQLiteChest",
     "SchemaMismatch",
     "StoredRecord",
+    "StreamChest",
+    "StreamReader",
     "TLSRefused",
     "UnknownDatabase",
     "UnknownHost",
@@ -53,7 +56,10 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    **dict.fromkeys(("Chest", "Cursor", "ReadableChest", "StoredRecord"), "chest.chests.contract"),
+    **dict.fromkeys(
+        ("Chest", "Cursor", "ReadableChest", "Received", "StoredRecord", "StreamChest", "StreamReader"),
+        "chest.chests.contract",
+    ),
     **dict.fromkeys(("CoordinationStore", "RetentionBackend", "VersionedValue"), "chest.chests.upkeep"),
     **dict.fromkeys(("LoginRefused", "SchemaMismatch", "TLSRefused", "UnknownDatabase", "UnknownHost"), "chest.errors"),
     "Query": "chest.chests.query",

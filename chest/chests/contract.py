@@ -1,4 +1,4 @@
-"""The contracts every store keeps: ``Chest`` takes records, ``ReadableChest`` gives them back."""
+"""The contracts every store keeps: ``Chest`` takes records, ``ReadableChest`` gives them back, ``StreamChest`` hands them on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import ClassVar, NamedTuple, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import Basis, Cube, CubeQuestion, Sample, Step
@@ -18,7 +18,10 @@ from chest.chests.query import EVERYTHING, Query
 from chest.chests.upkeep import CoordinationStore, RetentionBackend, VariableIndexes
 from chest.record.record import Record
 
-__all__ = ["Chest", "Cube", "Cursor", "Following", "Latest", "Query", "ReadableChest", "Sample", "StoredRecord"]
+__all__ = [
+    "Chest", "Cube", "Cursor", "Following", "Latest", "Query", "ReadableChest", "Received", "Sample", "StoredRecord", "StreamChest",
+    "StreamReader",
+]  # fmt: skip
 
 Cursor: TypeAlias = int | str
 """A place in the order in which a chest stored its records; only that chest can interpret it."""
@@ -239,3 +242,54 @@ class ReadableChest(Chest):
     def variable_indexes(self) -> VariableIndexes | None:
         """How to make an index on one variable; None if this chest has no such indexes."""
         return None
+
+
+class Received(NamedTuple):
+    """What a stream gave at once. It gives the records again, to any of its readers, unless it is told that they are safe."""
+
+    records: Sequence[Record]
+    unreadable: int = 0
+    """Messages that are no record of Chest. They were logged, and are never given again."""
+    receipt: Any = None
+    """What the stream knows them by."""
+
+
+class StreamReader(ABC):
+    """Takes records from a stream for one purpose, in the order of storing. Used by one thread at a time.
+
+    Readers of the same name, in any process on any host, share the work: each record goes to one of them.
+    """
+
+    @abstractmethod
+    def receive(self, limit: int, wait_seconds: float = 0.0) -> Received:
+        """The next records that no reader of this name has, at most ``limit``; none if there are none now.
+
+        :param wait_seconds: how long to wait for the first one.
+        :raises ChestUnavailable: not now; the reader is ready to try again.
+        """
+
+    @abstractmethod
+    def acknowledge(self, received: Received) -> None:
+        """Tell the stream that the records are safe; it has noted that when this returns.
+
+        :raises ChestUnavailable: it may not have, and may give them again.
+        """
+
+    @abstractmethod
+    def pending(self) -> int:
+        """How many records this name has still to take, those that were received and are not acknowledged among them."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let other readers have at once what was received and not acknowledged. Does not raise."""
+
+
+class StreamChest(Chest):
+    """A chest that hands records on: each once to the readers of a name, which acknowledge it. Not for questions."""
+
+    @abstractmethod
+    def reader(self, name: str) -> StreamReader:
+        """A reader that begins with the oldest record, or goes on where readers of this name stopped. Connects to nothing.
+
+        :param name: any text; the same for readers that share the work.
+        """
