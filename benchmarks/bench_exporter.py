@@ -23,10 +23,10 @@ from benchmarks.rig.measure import Requests
 from benchmarks.rig.report import Report, Target, question_of
 from chest.chests.contract import Chest
 from chest.chests.registry import open_chest
-from chest.counters import Counters
 from chest.delivery.background import BackgroundDelivery
 from chest.delivery.loop import POLL_SECONDS
 from chest.delivery.worker import ChestWorker
+from chest.record.counters import Counters
 from chest.record.encoding import encode
 from chest.record.record import Record
 from chest.record.record_id import RecordIds

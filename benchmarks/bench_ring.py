@@ -19,7 +19,7 @@ from typing import Any, Final
 from benchmarks.rig.contenders import sample_record
 from benchmarks.rig.measure import Loop, loops, nothing
 from benchmarks.rig.report import Report, question_of
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.encoding import NEWLINE, encode_line
 from chest.record.row import Row, row_of
 from chest.ring.line import Resource, decode_lines

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from chest.chests.contract import Chest, ReadableChest
 from chest.chests.influxdb.url import influx_url
 from chest.chests.registry import builtin_factory, open_chest, safe_url, variables_chest, variables_source
-from chest.counters import Counters
 from chest.errors import ChestWriteError, MissingDependencyError
 from chest.native import Dispatch
+from chest.record.counters import Counters
 from chest.record.text import storable_text
 from chest.recorder.part_records import PartRecords
+from chest.request.body.whole_body import WHOLE_KINDS, is_whole
 from chest.request.client.user import loaded_user_id
 from chest.request.closed_contexts import NO_REQUEST, current
 from chest.request.context import ENVIRON_KEY
@@ -32,7 +33,7 @@ from chest.request.request_id import MOST_CHARACTERS
 from chest.request.sanitizer.redaction import Redaction
 from chest.request.sanitizer.sanitize import Sanitizer
 from chest.request.sending import asks_for_websocket
-from chest.request.whole_body import WHOLE_KINDS, is_whole
+from chest.request.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 from chest.settings.arguments import Options, ScheduledTransferOptions
 from chest.settings.asgi import refuse_asgi
 from chest.settings.option import PREFIX, Option, Source
@@ -41,7 +42,6 @@ from chest.settings.settings import Settings
 from chest.settings.types import OptionType, tracked_names
 from chest.system.lazy import loaded_on_use
 from chest.transfer.plan import Plan as TransferPlan
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 if TYPE_CHECKING:
     from chest.cli.main import ChestCommands

@@ -14,12 +14,12 @@ from chest.request.closed_contexts import NO_REQUEST
 from chest.request.context import ENVIRON_KEY
 from chest.request.middleware import RequestMiddleware, is_being_recorded
 from chest.request.selection import Selection
+from chest.request.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, put_in
 from chest.settings.arguments import Options
 from chest.settings.asgi import refuse_asgi
 from chest.settings.service_name import DEFAULT_SERVICE, service_of
 from chest.settings.settings import RECORDER_SIDE, Settings
 from chest.settings.trusted_proxies import TrustedProxies
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, put_in
 
 if TYPE_CHECKING:
     from chest.dashboard import ChestPage

@@ -10,7 +10,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
 _METHODS: Final = frozenset(("warning", "error", "exception", "critical", "recovered"))
-_ELSEWHERE: Final = ("chest/demo", "chest/cli", "adapters/pytest_chest")
+_ELSEWHERE: Final = ("chest/cli", "adapters/pytest_chest")
 """Where nothing runs beside an application."""
 
 

@@ -17,7 +17,7 @@ from benchmarks.rig.contenders import DiscardingChest, sample_record
 from benchmarks.rig.measure import Requests
 from chest import ChestMiddleware
 from chest.chests.registry import open_chest
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.request.sanitizer.redaction import Redaction

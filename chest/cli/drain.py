@@ -19,10 +19,10 @@ import click
 
 from chest.chests.registry import open_chest
 from chest.cli.chest_choice import resolve_settings
-from chest.counters import Counters
 from chest.delivery.external import ExternalDelivery, Progress
 from chest.delivery.workers import workers_for
 from chest.errors import SettingsError
+from chest.record.counters import Counters
 from chest.recorder.directory_recovery import cleaned_killed_request
 from chest.recorder.recorder import Recorder
 from chest.recorder.stores_in_use import default_store

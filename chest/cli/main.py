@@ -24,7 +24,9 @@ class PlacedCommand(NamedTuple):
 
 
 COMMANDS: Final[Mapping[str, PlacedCommand]] = {
-    "demo": PlacedCommand("chest.demo.command:demo", "Serve a shop, use it, kill a worker, show what the store has."),
+    "demo": PlacedCommand(
+        "chest.cli.demo.command:demo", "Serve a shop, use it, kill a worker, show what the store has."
+    ),
     "tail": PlacedCommand("chest.cli.tail:tail", "Show the records stored last, then what comes."),
     "find": PlacedCommand("chest.cli.find:find", "Find records by fields, variables and attributes."),
     "show": PlacedCommand("chest.cli.find:show", "Show every record of a request, whole."),

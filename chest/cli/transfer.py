@@ -13,11 +13,11 @@ import click
 from chest.chests.contract import Query, ReadableChest
 from chest.cli.chest_choice import typed_chest
 from chest.cli.conditions import typed
-from chest.counters import Counters
 from chest.delivery.spool.dead_letters import DeadLetterKeeper
 from chest.errors import DirectoryError, SettingsError
 from chest.query.typed import moment_ns
 from chest.query.typed import outcome as known_outcome
+from chest.record.counters import Counters
 from chest.record.messages import safe_message
 from chest.record.record import Record
 from chest.system.directory import state_directory

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from chest.errors import SettingsError
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, text_answer
+from chest.request.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, text_answer
 
 __all__ = ["LoopbackServer"]
 

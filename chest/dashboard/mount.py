@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from chest.dashboard.page import ChestPage
 from chest.request.context import ENVIRON_KEY, RequestContext
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+from chest.request.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["PageMount"]
 

@@ -21,7 +21,7 @@ from chest.dashboard.static_files import FILES, page, static_file
 from chest.errors import ChestError, FilterError, RecordNotFound, SettingsError
 from chest.record.messages import printable
 from chest.recorder.recorder import Recorder
-from chest.wsgi import Answer, StartResponse, WSGIEnvironment, json_answer, status_line, text_answer
+from chest.request.wsgi import Answer, StartResponse, WSGIEnvironment, json_answer, status_line, text_answer
 
 __all__ = ["EVERYBODY", "Allow", "ChestPage"]
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from chest.chests.asking.cube import Basis
-from chest.wsgi import Answer
+from chest.request.wsgi import Answer
 
 __all__ = ["Reply", "basis_of", "milliseconds"]
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from chest.wsgi import Answer, WSGIEnvironment, text_answer
+from chest.request.wsgi import Answer, WSGIEnvironment, text_answer
 
 __all__ = ["FILES", "page", "static_file"]
 

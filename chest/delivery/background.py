@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from chest.counters import Counters
 from chest.delivery.delivery_threads import DeliveryThreads, Seat
 from chest.delivery.loop import POLL_SECONDS, DeliveryLoop
 from chest.delivery.own_ring import OwnRing
 from chest.delivery.worker import ChestWorker
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.ring.line import Lineage
 from chest.ring.orphaned_ring import OrphanedRing

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from chest.counters import Counters
 from chest.delivery.batch import AnyBatcher, Batcher
 from chest.delivery.loop import DeliveryLoop
 from chest.delivery.spool_policy import DUE_SHARE
 from chest.delivery.worker import ChestWorker
+from chest.record.counters import Counters
 from chest.ring.live_ring_reader import LiveRingReader
 from chest.ring.orphaned_ring import OrphanedRing
 from chest.ring.recovery import RingNames

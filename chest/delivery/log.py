@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.messages import safe_message
 
 EVERY_SECONDS: Final = 60.0

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
-from chest.counters import Counters
 from chest.delivery.batch import AnyBatcher
 from chest.delivery.log import DropReporter
 from chest.delivery.orphan_delivery import OrphanDelivery
 from chest.delivery.spool_policy import is_nearly_full
 from chest.delivery.worker import ChestWorker
 from chest.delivery.workers import ChestWorkers
+from chest.record.counters import Counters
 from chest.ring.orphaned_ring import OrphanedRing
 
 POLL_SECONDS: Final = 0.05

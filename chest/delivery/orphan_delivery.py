@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from chest.counters import Counters
 from chest.delivery.batch import CommitTracker
 from chest.delivery.workers import ChestWorkers
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.ring.orphaned_ring import Ends, OrphanedRing
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from chest.counters import Counters
 from chest.delivery.batch import AnyBatcher, Batcher
 from chest.delivery.flush import FlushTickets
 from chest.delivery.spool_policy import DUE_SHARE
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.ring.line import Lineage, decode_lines
 from chest.ring.reader import RingReader

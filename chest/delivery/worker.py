@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chest.chests.contract import Chest
-from chest.counters import Counters
 from chest.delivery.batch import Batch
 from chest.delivery.spool.spool import Spool
 from chest.delivery.spool_policy import WorkerState, should_spool, should_spool_at_once
 from chest.delivery.writer import ChestWriter, batch_write
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.ring.in_flight import has_killed
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from chest.counters import Counters
 from chest.delivery.worker import ChestWorker
+from chest.record.counters import Counters
 from chest.system.threads import Claim, WakeEvent, new_lock, sleep, start_thread
 
 _SHORTEST_SLEEP_SECONDS: Final = 0.01

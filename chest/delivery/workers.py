@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from chest.chests.contract import Chest
-from chest.counters import Counters
 from chest.delivery.batch import Batch
 from chest.delivery.spool.place import spool_path
 from chest.delivery.spool.search import SpoolSearch
@@ -16,6 +15,7 @@ from chest.delivery.spool.spool import Spool
 from chest.delivery.spool_policy import SLOW_WRITE_SECONDS, is_urgent
 from chest.delivery.worker import ChestWorker
 from chest.delivery.worker_thread import WorkerThread
+from chest.record.counters import Counters
 from chest.record.record import Record
 
 _HELD_FOR_ONE: Final = 1

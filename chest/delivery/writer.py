@@ -8,11 +8,11 @@ from operator import attrgetter
 
 from chest.chests.batches import BatchWrite
 from chest.chests.contract import Chest
-from chest.counters import Counters
 from chest.delivery.backoff import Backoff
 from chest.delivery.log import RateLimitedLog
 from chest.delivery.spool_policy import DEADLINE_SLACK_SECONDS
 from chest.errors import ChestUnavailable, RecordRejected
+from chest.record.counters import Counters
 from chest.record.messages import safe_message
 from chest.record.record import Record
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chest.dockerflow.middleware import DockerflowMiddleware
     from chest.dockerflow.options import DockerflowOptions
     from chest.dockerflow.signals import dockerflow_signals, heartbeat_failed, heartbeat_passed
-    from chest.wsgi import Answer
+    from chest.request.wsgi import Answer
 
 __all__ = [
     "Answer",
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Answer": "chest.wsgi",
+    "Answer": "chest.request.wsgi",
     "Dockerflow": "chest.dockerflow.dockerflow",
     "DockerflowMiddleware": "chest.dockerflow.middleware",
     "DockerflowOptions": "chest.dockerflow.options",

@@ -15,8 +15,8 @@ from chest.dockerflow.heartbeat import Heartbeat
 from chest.dockerflow.middleware import DockerflowMiddleware
 from chest.dockerflow.options import DockerflowOptions, environment
 from chest.recorder.recorder import Recorder
+from chest.request.wsgi import Answer, WSGIApplication, json_answer, text_answer
 from chest.settings.settings import Settings
-from chest.wsgi import Answer, WSGIApplication, json_answer, text_answer
 
 __all__ = ["Dockerflow"]
 

@@ -11,9 +11,9 @@ from chest.dockerflow.summary import SummaryAttributes
 from chest.recorder.recorder import Recorder
 from chest.request.context import ENVIRON_KEY, RequestContext
 from chest.request.request_id import accepted
+from chest.request.wsgi import Answer, StartResponse, WSGIApplication, WSGIEnvironment, text_answer, value_in
 from chest.settings.asgi import refuse_asgi
 from chest.settings.settings import Settings
-from chest.wsgi import Answer, StartResponse, WSGIApplication, WSGIEnvironment, text_answer, value_in
 
 if TYPE_CHECKING:
     from chest.dockerflow.dockerflow import Dockerflow

@@ -12,8 +12,8 @@ from chest.request.context import RequestContext
 from chest.request.metadata import copied_metadata
 from chest.request.parts.sub_record import SubRecord
 from chest.request.sanitizer.redaction import Redaction
+from chest.request.wsgi import WSGIEnvironment, value_in
 from chest.settings.settings import Settings
-from chest.wsgi import WSGIEnvironment, value_in
 
 __all__ = ["RequestSummaries", "SummaryAttributes"]
 

@@ -10,8 +10,8 @@ from chest.metrics.recorder_metrics import recorder_metrics
 from chest.metrics.request_metrics import active_requests, flask_metrics, request_metrics
 from chest.recorder.directory_status import DirectoryStatus, status_of
 from chest.recorder.recorder import Recorder
+from chest.request.wsgi import WSGIApplication
 from chest.ring.tally.gathering import Gathered
-from chest.wsgi import WSGIApplication
 
 try:
     from prometheus_client import CollectorRegistry, make_wsgi_app

@@ -2,9 +2,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from mmap import mmap
 from typing import Any, Self, TypeVar
-
-from chest.wsgi import StartResponse as WSGIStartResponse
-from chest.wsgi import WSGIEnvironment
+from wsgiref.types import StartResponse as WSGIStartResponse
+from wsgiref.types import WSGIEnvironment
 
 T = TypeVar("T")
 

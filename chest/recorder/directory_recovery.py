@@ -10,13 +10,13 @@ from typing import Final, NamedTuple
 
 from chest.chests.contract import Chest
 from chest.chests.store_identity import store_identity
-from chest.counters import Counters
 from chest.delivery.spool.place import SUFFIX as SPOOL_SUFFIX
 from chest.delivery.spool.spool import Spool
 from chest.delivery.worker import ChestWorker
 from chest.delivery.workers import workers_for
 from chest.delivery.writer import batch_write
 from chest.errors import DirectoryError
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.row import METHOD_CHARACTERS, PATH_CHARACTERS, utf8_path
 from chest.record.text import storable_text

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.recorder.recorder import Recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.record import Outcome
 from chest.record.record_id import RecordIds
 from chest.request.completion import RequestCompletion

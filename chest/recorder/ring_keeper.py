@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from chest.counters import Counters
 from chest.delivery.log import RateLimitedLog
 from chest.errors import DirectoryError
+from chest.record.counters import Counters
 from chest.ring.lock_file import locks_are_available
 from chest.ring.owned_ring_file import OwnedRingFile
 from chest.ring.reader import RingReader

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final, Self
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.request.context import ENVIRON_KEY, RequestContext, current_context
 from chest.request.metadata import RequestMetadata
-from chest.wsgi import WSGIEnvironment, value_in
+from chest.request.wsgi import WSGIEnvironment, value_in
 
 
 class _Unwritable(RequestContext):

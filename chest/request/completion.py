@@ -6,7 +6,7 @@ import sys
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.record import Outcome
 from chest.record.record_id import RecordIds
 from chest.record.row import has_body, status_code

@@ -9,7 +9,7 @@ from chest.native import agree
 from chest.record.record import Outcome
 from chest.record.row import KNOWN_METHODS, METHOD_CHARACTERS, code_of, outcome_of_code, utf8_path
 from chest.record.text import storable_text
-from chest.wsgi import WSGIEnvironment, value_in
+from chest.request.wsgi import WSGIEnvironment, value_in
 
 ROUTE_CHARACTERS: Final = 512
 STATUS_CHARACTERS: Final = 128

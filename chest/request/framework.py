@@ -19,7 +19,7 @@ from chest.request.client.user import loaded_user_id
 from chest.request.context import ENVIRON_KEY, RequestContext
 from chest.request.fields import ROUTE_CHARACTERS, mounted
 from chest.request.metadata import RequestMetadata
-from chest.wsgi import WSGIEnvironment, value_in
+from chest.request.wsgi import WSGIEnvironment, value_in
 
 WERKZEUG_REQUEST: Final = "werkzeug.request"
 """Under this key Werkzeug's request is in ``environ``; Flask's knows its rule. Flask takes it out before it returns."""

@@ -11,6 +11,9 @@ from chest import native
 from chest.native import IS_NATIVE, FastMiddleware
 from chest.record.encoding import encode
 from chest.record.record import Outcome
+from chest.request.body.response import SIZED_STREAM, STREAM, returned
+from chest.request.body.served_file import said_length
+from chest.request.body.whole_body import OF_WERKZEUG, WHOLE_KINDS, whole_bytes
 from chest.request.closed_contexts import UnrecordedContext
 from chest.request.completion import Process, RequestCompletion
 from chest.request.context import ENVIRON_KEY, RequestContext, current_context
@@ -19,14 +22,11 @@ from chest.request.framework import read_left_by
 from chest.request.metadata import RequestMetadata, trace_of
 from chest.request.record_emitter import RecordEmitter
 from chest.request.request_id import MOST_CHARACTERS, accepted, generated, is_echoable
-from chest.request.response import SIZED_STREAM, STREAM, returned
 from chest.request.sanitizer.conversion import SCALARS
 from chest.request.selection import Selection
 from chest.request.sending import asks_for_websocket, is_end_of_a_websocket
 from chest.request.served import echoing_context, served_context
-from chest.request.served_file import said_length
-from chest.request.whole_body import OF_WERKZEUG, WHOLE_KINDS, whole_bytes
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, put_in, value_in
+from chest.request.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, put_in, value_in
 
 _COMPLETE: Final = frozenset((list, tuple))
 Known: TypeAlias = tuple[RequestContext, str, str, str, str, int, int]

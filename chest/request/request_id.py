@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from chest.counters import Counters
 from chest.native import IS_NATIVE, RandomIds, agree
+from chest.record.counters import Counters
 
 MOST_CHARACTERS: Final = 255
 agree(ID_CHARACTERS=MOST_CHARACTERS)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chest.record.record import Outcome
 from chest.request.fields import class_name, class_names
-from chest.wsgi import WSGIEnvironment, value_in
+from chest.request.wsgi import WSGIEnvironment, value_in
 
 _ERRORS_OF_A_CONNECTION: Final = frozenset(
     (

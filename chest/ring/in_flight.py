@@ -29,7 +29,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from chest import native
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.decoding import completed, has_types
 from chest.record.encoding import NEWLINE, decode, encode_line
 from chest.record.record import Outcome, Record

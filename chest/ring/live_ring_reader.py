@@ -12,7 +12,7 @@ from collections import deque
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.ring.line import Lineage, Resource, decode_foreign_lines
 from chest.ring.lock_file import DRAIN, OWNER, LockFile

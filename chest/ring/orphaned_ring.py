@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.encoding import decode
 from chest.record.record import Record
 from chest.ring.in_flight import clear_killed_requests, killed_requests

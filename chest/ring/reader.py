@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from chest import native
-from chest.counters import Counters
 from chest.native import IS_NATIVE, Segment
+from chest.record.counters import Counters
 from chest.ring.line import Resource
 from chest.ring.segments.batch_notes import BatchNotes, Range, SentRange
 from chest.ring.segments.file import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile

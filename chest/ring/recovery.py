@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.ring.lock_file import DRAIN, OWNER, LockFile, locks_are_available
 from chest.ring.orphaned_ring import Clean, OrphanedRing, Wreck, set_aside
 from chest.ring.segments.file import SegmentFile

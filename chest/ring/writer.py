@@ -23,8 +23,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from chest.counters import Counters
 from chest.native import IS_NATIVE, FastRing
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.row import line_of, row_of
 from chest.ring.in_flight import InFlight, clear_killed_requests

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from chest.counters import Counters
 from chest.delivery.spool.place import spool_path
 from chest.delivery.spool.spool import Spool
+from chest.record.counters import Counters
 from chest.record.record import Record
 
 Run = Callable[..., Result]

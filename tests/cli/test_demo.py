@@ -21,9 +21,9 @@ from click.testing import CliRunner, Result
 
 from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
-from chest.demo import run
-from chest.demo.command import demo
-from chest.demo.tally import Tally
+from chest.cli.demo import run
+from chest.cli.demo.command import demo
+from chest.cli.demo.tally import Tally
 from chest.record.record import Record
 
 LIMIT_SECONDS = 60

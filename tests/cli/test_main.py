@@ -68,7 +68,7 @@ def test_python_m_chest_is_the_same_command() -> None:
 _RECORDS_REQUESTS = "chest.middleware chest.recorder.recorder chest.request chest.ring chest.delivery"
 _SLOW_TO_LOAD = (
     "chest.record.secret_names chest.record.secret_text importlib.metadata email platformdirs hashlib difflib tempfile"
-    " asyncio subprocess rich.console rich.table sqlalchemy pymongo httpx duckdb apscheduler chest.demo"
+    " asyncio subprocess rich.console rich.table sqlalchemy pymongo httpx duckdb apscheduler chest.cli.demo"
 )
 _COMMANDS = " ".join(command.place.partition(":")[0] for command in COMMANDS.values())
 

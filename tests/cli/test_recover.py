@@ -14,9 +14,9 @@ from click.testing import Result
 
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import sqlite_url
-from chest.counters import Counters
 from chest.delivery.spool.place import spool_path
 from chest.delivery.spool.spool import Spool
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.recorder.recorder import Recorder
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from chest.counters import Counters
 from chest.delivery.background import BackgroundDelivery
 from chest.delivery.batch import Batch
 from chest.delivery.delivery_threads import DeliveryThreads
@@ -17,6 +16,7 @@ from chest.delivery.loop import DeliveryLoop
 from chest.delivery.worker import ChestWorker
 from chest.delivery.workers import ChestWorkers
 from chest.errors import ChestUnavailable
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.ring.line import Lineage, Resource
 from chest.ring.reader import RingReader

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chest.counters import Counters
 from chest.delivery.external import ExternalDelivery
 from chest.delivery.worker import ChestWorker
+from chest.record.counters import Counters
 from chest.record.record import Record
 from tests.delivery.test_worker import ScriptedChest
 from tests.processes import running_python

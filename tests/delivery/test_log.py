@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chest.counters import Counters
 from chest.delivery.log import DropReporter, RateLimitedLog
+from chest.record.counters import Counters
 from tests.delivery.test_worker import Clock
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import pytest
 
 from chest.chests.contract import Chest
-from chest.counters import Counters
 from chest.delivery.backoff import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
 from chest.delivery.batch import Batch
 from chest.delivery.worker import ChestWorker
 from chest.delivery.writer import ChestWriter, batch_write
 from chest.errors import ChestUnavailable, RecordRejected
+from chest.record.counters import Counters
 from chest.record.record import Record
 from tests.support import make_record
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from chest import ChestMiddleware
-from chest.wsgi import StartResponse, WSGIEnvironment
+from chest.request.wsgi import StartResponse, WSGIEnvironment
 
 
 def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.ring.recovery import adopt_orphaned_rings
 from tests.kill.offering import Tally, text_of
 from tests.processes import clean_environment

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from chest import Recorder
 from chest.chests.registry import sqlite_url
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.ring.line import Resource

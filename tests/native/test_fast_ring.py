@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chest.counters import Counters
 from chest.native import IS_NATIVE
+from chest.record.counters import Counters
 from chest.record.encoding import decode
 from chest.ring.line import Resource
 from chest.ring.reader import RingReader

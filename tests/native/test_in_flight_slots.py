@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from chest.counters import Counters
 from chest.native import IS_NATIVE
+from chest.record.counters import Counters
 from chest.record.record_id import RecordIds
 from chest.ring.in_flight import InFlight, Slot, killed_requests
 from chest.ring.line import Resource

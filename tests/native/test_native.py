@@ -24,7 +24,8 @@ from chest.middleware import ChestMiddleware
 from chest.native import IS_NATIVE
 from chest.record.record import Record
 from chest.recorder.recorder import Recorder
-from chest.request import middleware, response, served
+from chest.request import middleware, served
+from chest.request.body import response
 from tests.request.test_middleware import Client
 from tests.support import examples
 

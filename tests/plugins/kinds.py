@@ -46,7 +46,6 @@ _OF_FOLDERS: Final = {
     "tests/dashboard/test_built_files.py": "slow",
     "tests/dashboard/test_stores.py": "server",
     "tests/delivery": "unit",
-    "tests/demo": "unit",
     "tests/dockerflow": "unit",
     "tests/field": "slow",
     "tests/kill": "kill",
@@ -67,11 +66,10 @@ _OF_FOLDERS: Final = {
     "tests/transfer/test_failing_sources.py": "server",
     "tests/transfer/test_leadership.py": "server",
     "tests/test_servers.py": "server",
-    "tests/test_wsgi.py": "unit",
 }
 """The longest path that a test lies under decides. A file in ``tests/`` itself that is not here guards the house: ``slow``."""
 
-_NOT_QUICK: Final = [ROOT / name for name in ("tests/cli/test_demo.py", "tests/demo/test_serve.py")]
+_NOT_QUICK: Final = [ROOT / name for name in ("tests/cli/test_demo.py", "tests/cli/demo/test_serve.py")]
 """They start gunicorn. They are ``unit`` all the same, so that each Python and the wheel has them, and ``make quick`` leaves them out."""
 
 _SERVERS: Final = frozenset(

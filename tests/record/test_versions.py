@@ -16,11 +16,11 @@ from bson.json_util import loads
 from chest.chests.mongodb.documents import documents_of, stored_record_of
 from chest.chests.ndjson.chest import NdjsonChest
 from chest.chests.sql.sqlite.chest import SQLiteChest
-from chest.counters import Counters
 from chest.delivery.spool.dead_letters import DeadLetters
 from chest.delivery.spool.file import SpoolFile
 from chest.delivery.spool.salvage import records_in
 from chest.delivery.spool.spool import Spool
+from chest.record.counters import Counters
 from chest.record.encoding import decode, encode
 from chest.record.record import VERSION, Record
 from chest.record.record_id import RecordIds

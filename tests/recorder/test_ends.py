@@ -17,8 +17,8 @@ import pytest
 from chest import ChestError, ChestMiddleware, ChestUnavailable, Recorder, RecordRejected
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import sqlite_url
-from chest.counters import Counters
 from chest.delivery.writer import ChestWriter, batch_write
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.recorder.directory_recovery import recover_directory
 from tests.delivery.test_worker import ScriptedChest

@@ -12,9 +12,9 @@ import pytest
 
 from chest.chests.influxdb.bucket import OVERFLOW, Bucket
 from chest.chests.memory import MemoryChest
-from chest.counters import Counters
 from chest.delivery.log import RateLimitedLog
 from chest.delivery.writer import ChestWriter, batch_write
+from chest.record.counters import Counters
 from chest.record.record import Record
 from tests.delivery.test_worker import Clock
 from tests.growing import CHOICES, COUNT, FIRST

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.ring.recovery import adopt_orphaned_rings
 from chest.ring.segments.batch_notes import _HEAD, _SENT, MOST_RANGES, BatchNotes, Range
 from chest.ring.segments.file import SegmentFile

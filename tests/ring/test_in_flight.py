@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chest.chests.memory import MemoryChest
-from chest.counters import Counters
 from chest.delivery.workers import workers_for
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.recorder.directory_recovery import cleaned_killed_request, recover_directory

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.ring.line import Resource

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chest.counters import Counters
 from chest.native import IS_NATIVE
+from chest.record.counters import Counters
 from chest.ring.line import Resource
 from chest.ring.owned_ring_file import OwnedRingFile
 from chest.ring.recovery import adopt_orphaned_rings

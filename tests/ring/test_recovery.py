@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.ring.line import Resource
@@ -332,7 +332,7 @@ def test_two_processes_that_recover_one_directory_share_the_rings(tmp_path: Path
     code = """
         import sys
         from pathlib import Path
-        from chest.counters import Counters
+        from chest.record.counters import Counters
         from chest.ring.recovery import adopt_orphaned_rings, look_for_orphaned_rings
         sys.stdin.readline()
         for ring in adopt_orphaned_rings(Path(sys.argv[1]), Counters()):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chest import native
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.row import line_of, row_of
 from chest.ring.in_flight import InFlight

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chest.counters import Counters
+from chest.record.counters import Counters
 from chest.ring.in_flight import InFlight
 from chest.ring.line import Resource
 from chest.ring.recovery import adopt_orphaned_rings

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 
 from chest import ChestMiddleware, Record, Recorder
+from chest.request.wsgi import StartResponse, WSGIEnvironment
 from chest.transfer import ScheduledTransfer
-from chest.wsgi import StartResponse, WSGIEnvironment
 
 INTERVAL_SECONDS = 1
 

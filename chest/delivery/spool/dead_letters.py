@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from chest.counters import Counters
 from chest.delivery.spool.place import spool_path
 from chest.errors import DirectoryError
+from chest.record.counters import Counters
 from chest.record.decoding import record_of_values
 from chest.record.encoding import encode
 from chest.record.messages import safe_message

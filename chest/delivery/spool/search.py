@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from chest.chests.store_identity import store_identity
-from chest.counters import Counters
 from chest.delivery.spool.place import SUFFIX, is_locked_by_others
 from chest.delivery.worker import ChestWorker
+from chest.record.counters import Counters
 
 _MOST_AT_A_LOOK: Final = 20
 """The most files opened in one turn: thousands of junk files must not hold delivery up."""

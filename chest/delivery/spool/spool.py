@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from chest.counters import Counters
 from chest.delivery.log import RateLimitedLog
 from chest.delivery.spool.dead_letters import DEAD_LETTER_BYTES, DeadLetters
 from chest.delivery.spool.place import lock_spool
+from chest.record.counters import Counters
 from chest.record.messages import safe_message
 from chest.record.record import VERSION, Record
 from chest.ring.lock_file import LockFile

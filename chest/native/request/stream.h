@@ -1,6 +1,6 @@
 /* Stream: a body of which more is to come, handed through chunk for chunk, until `close()` ends the request.
  *
- * `chest/request/response.py` is the same in Python, and the class that is made of both ends whatever did not end well.
+ * `chest/request/body/response.py` is the same in Python, and the class that is made of both ends whatever did not end well.
  */
 #ifndef CHEST_STREAM_H
 #define CHEST_STREAM_H
@@ -256,7 +256,7 @@ static PyMemberDef stream_members[] = {
 };
 
 static PyType_Slot stream_slots[] = {
-    {Py_tp_doc, PyDoc_STR("A body of which more is to come; see chest.request.response.")},
+    {Py_tp_doc, PyDoc_STR("A body of which more is to come; see chest.request.body.response.")},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_dealloc, stream_dealloc},
     {Py_tp_finalize, stream_finalize},

@@ -6,8 +6,8 @@ import logging
 import time
 from typing import Final
 
-from chest.counters import Counters
 from chest.delivery.background import BackgroundDelivery
+from chest.record.counters import Counters
 from chest.recorder.stores_in_use import forget_group
 from chest.ring.owned_ring_file import OwnedRingFile
 from chest.ring.reader import RingReader

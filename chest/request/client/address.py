@@ -10,8 +10,8 @@ from typing import Final
 
 from chest.errors import SettingsError
 from chest.request.context import ENVIRON_KEY, RequestContext
+from chest.request.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, value_in
 from chest.settings.trusted_proxies import Address, Given, TrustedProxies
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment, value_in
 
 ADDRESS: Final = "client.address"
 """OpenTelemetry's name, and the attribute of the record."""

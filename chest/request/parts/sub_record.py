@@ -12,7 +12,7 @@ from chest.request.fields import mounted, scheme_of
 from chest.request.metadata import RequestMetadata
 from chest.request.record_emitter import RecordEmitter
 from chest.request.sending import handled_here
-from chest.wsgi import WSGIEnvironment, value_in
+from chest.request.wsgi import WSGIEnvironment, value_in
 
 
 class SubRecord(RequestCompletion):

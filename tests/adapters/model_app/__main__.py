@@ -7,7 +7,7 @@ import signal
 import tempfile
 from pathlib import Path
 
-from chest.demo.report import typed_command
+from chest.cli.demo.report import typed_command
 from tests.adapters.model_app.running_shop import running_shop
 from tests.servers import HOST
 from tests.servers.postgresql import postgresql

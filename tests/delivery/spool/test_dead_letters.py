@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from chest.counters import Counters
 from chest.delivery.spool.dead_letters import DeadLetter, DeadLetterKeeper, DeadLetters
 from chest.delivery.spool.file import SpoolFile
 from chest.delivery.spool.place import spool_path
 from chest.errors import DirectoryError
+from chest.record.counters import Counters
 from tests.support import make_record
 
 LABEL = "postgresql://shop@db/records"

@@ -11,12 +11,12 @@ import pytest
 
 from chest import Recorder
 from chest.chests.memory import MemoryChest
-from chest.counters import Counters
 from chest.delivery.spool.dead_letters import DeadLetters
 from chest.delivery.spool.file import SpoolFile
 from chest.delivery.spool.place import spool_path
 from chest.delivery.spool.salvage import records_in, salvaged
 from chest.delivery.spool.spool import Spool
+from chest.record.counters import Counters
 from chest.record.encoding import encode
 from chest.record.record import Record
 from chest.recorder.directory_recovery import recover_directory

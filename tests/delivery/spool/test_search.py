@@ -12,11 +12,11 @@ import pytest
 
 from chest import Recorder
 from chest.chests.memory import MemoryChest
-from chest.counters import Counters
 from chest.delivery.spool.file import SpoolFile
 from chest.delivery.spool.place import spool_path
 from chest.delivery.spool.search import SpoolSearch
 from chest.delivery.workers import workers_for
+from chest.record.counters import Counters
 from tests.processes import run_python
 from tests.recording_server import Reply, recording_server
 from tests.support import make_record, wait_until

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from chest.counters import Counters
 from chest.delivery.batch import Batch
 from chest.delivery.spool.contents import look_into
 from chest.delivery.spool.dead_letters import DeadLetters
@@ -20,6 +19,7 @@ from chest.delivery.spool.file import SpoolError, SpoolFile
 from chest.delivery.spool.place import spool_path
 from chest.delivery.spool.spool import Spool
 from chest.delivery.worker import ChestWorker
+from chest.record.counters import Counters
 from chest.record.record import Outcome, Record
 from tests.delivery.test_worker import ScriptedChest
 from tests.processes import running_python
@@ -77,7 +77,7 @@ def test_it_survives_the_process_that_put_it_there(tmp_path: Path, counters: Cou
     code = """
         import sys, os
         from pathlib import Path
-        from chest.counters import Counters
+        from chest.record.counters import Counters
         from chest.delivery.spool.spool import Spool
         from tests.support import make_record
         spool = Spool(Path(sys.argv[1]), sys.argv[2], 1 << 20, Counters())
@@ -133,7 +133,7 @@ def test_only_one_process_delivers_it_at_a_time(spool: Spool) -> None:
     code = """
         import sys
         from pathlib import Path
-        from chest.counters import Counters
+        from chest.record.counters import Counters
         from chest.delivery.spool.spool import Spool
         spool = Spool(Path(sys.argv[1]), sys.argv[2], 1 << 20, Counters())
         print(spool.begin(), flush=True)

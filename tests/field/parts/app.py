@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chest import ChestMiddleware
-from chest.wsgi import StartResponse, WSGIEnvironment
+from chest.request.wsgi import StartResponse, WSGIEnvironment
 from tests.field.parts import impatience  # noqa: F401 - it is done by the import
 from tests.field.plan import STATS
 from tests.field.witness import tell_stacks_when_asked

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from chest.chests.sql.chest import SQLChest
-from chest.counters import Counters
 from chest.delivery.writer import ChestWriter, batch_write
 from chest.errors import ChestUnavailable, LoginRefused, RecordRejected, SchemaMismatch
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.testing.records import make_record
 from tests.servers.database import DatabaseServer

@@ -11,10 +11,10 @@ from typing import Any, Final
 from chest import native
 from chest.native import IS_NATIVE, Stream
 from chest.record.record import Outcome
+from chest.request.body.served_file import is_served_file, watch_file
 from chest.request.completion import NO_BYTES, CompletionHandler, RequestCompletion
 from chest.request.context import RequestContext, current_context
-from chest.request.served_file import is_served_file, watch_file
-from chest.wsgi import WSGIEnvironment, value_in
+from chest.request.wsgi import WSGIEnvironment, value_in
 
 _get_current = current_context.get
 _set_current = current_context.set

@@ -10,8 +10,8 @@ import pytest
 from werkzeug.test import Client, create_environ
 
 from chest.chests.memory import MemoryChest
-from chest.demo.exchange import WORKER_HEADER
-from chest.demo.shop import PaymentProviderError, make_app
+from chest.cli.demo.exchange import WORKER_HEADER
+from chest.cli.demo.shop import PaymentProviderError, make_app
 from chest.record.record import Outcome, Record
 
 

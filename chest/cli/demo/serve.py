@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final
 
 import chest
-from chest.demo.workspace import Workspace
+from chest.cli.demo.workspace import Workspace
 from chest.errors import ChestError, SettingsError
 
 HOST: Final = "127.0.0.1"
@@ -116,8 +116,8 @@ class ShopServer:
 
     def _start(self) -> subprocess.Popen[bytes]:
         workspace, descriptor = self._workspace, self._socket.fileno()
-        application = f"chest.demo.shop:make_app({workspace.store_url!r}, {str(workspace.ring_directory)!r})"
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:chest.demo.gunicorn_conf"]
+        application = f"chest.cli.demo.shop:make_app({workspace.store_url!r}, {str(workspace.ring_directory)!r})"
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:chest.cli.demo.gunicorn_conf"]
         with workspace.log_path.open("ab") as log:
             return subprocess.Popen(
                 [*command, "--bind", f"fd://{descriptor}", application],

@@ -12,8 +12,8 @@ from flask import Blueprint, Flask, Response, abort, request, stream_with_contex
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from chest import ChestMiddleware, current
-from chest.demo.exchange import WORKER_HEADER
-from chest.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+from chest.cli.demo.exchange import WORKER_HEADER
+from chest.request.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SERVICE: Final = "shop"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chest.chests.registry import open_chest
-from chest.demo.workspace import Workspace
+from chest.cli.demo.workspace import Workspace
 from chest.errors import DirectoryError
 
 

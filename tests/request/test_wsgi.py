@@ -8,7 +8,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from chest.wsgi import Answer, json_answer, text_answer
+from chest.request.wsgi import Answer, json_answer, text_answer
 
 
 def asked(answer: Answer, method: str = "GET") -> tuple[str, dict[str, str], bytes]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 from werkzeug.serving import make_server
 
-from chest.demo.exchange import CLIENT_LEFT, CONNECTION_LOST, Exchange
-from chest.demo.traffic import Traffic
-from chest.wsgi import StartResponse, WSGIEnvironment
+from chest.cli.demo.exchange import CLIENT_LEFT, CONNECTION_LOST, Exchange
+from chest.cli.demo.traffic import Traffic
+from chest.request.wsgi import StartResponse, WSGIEnvironment
 
 Address = tuple[str, int]
 

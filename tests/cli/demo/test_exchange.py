@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chest.demo.exchange import CLIENT_LEFT, CONNECTION_LOST, STREAM_CUT, Client
+from chest.cli.demo.exchange import CLIENT_LEFT, CONNECTION_LOST, STREAM_CUT, Client
 
 Serve = Callable[[bytes], tuple[tuple[str, int], Callable[[], bytes]]]
 

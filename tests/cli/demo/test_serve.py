@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from chest.demo import serve
-from chest.demo.exchange import WORKER_HEADER, Client
-from chest.demo.serve import ShopServer
-from chest.demo.workspace import Workspace
+from chest.cli.demo import serve
+from chest.cli.demo.exchange import WORKER_HEADER, Client
+from chest.cli.demo.serve import ShopServer
+from chest.cli.demo.workspace import Workspace
 from chest.errors import ChestError, SettingsError
 from tests.support import wait_until
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chest.demo.exchange import Exchange
+from chest.cli.demo.exchange import Exchange
 from chest.record.record import Record
 
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from rich.console import Console
 
+from chest.cli.demo.tally import Tally
 from chest.cli.main import commands
-from chest.demo.tally import Tally
 from chest.record.record import Record
 
 _NAMED_IDS: Final = 5

@@ -98,7 +98,7 @@ def test_of_a_release_that_has_no_such_iterator_each_body_is_a_stream(monkeypatc
 
 
 def test_of_classes_made_for_each_response_a_bounded_number_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chest.request.whole_body.WHOLE_KINDS", kinds := set[type]())
+    monkeypatch.setattr("chest.request.body.whole_body.WHOLE_KINDS", kinds := set[type]())
     for number in range(300):
         client = Client(type(f"Response{number}", (Response,), {})("hello"))
         body = client.open()

@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from chest.chests.registry import open_chest
-from chest.demo import report
-from chest.demo.tally import Tally
+from chest.cli.demo import report
+from chest.cli.demo.tally import Tally
 from chest.record.record import Outcome, Record
 from chest.testing import make_record
 

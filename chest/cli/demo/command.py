@@ -70,8 +70,8 @@ def demo(port: int, directory: Path | None, opens_page: bool, browser: bool) -> 
 
 def _run(port: int, directory: Path | None, *, opens_page: bool, opens_browser: bool) -> bool:
     _require_packages()
-    from chest.demo.run import Demonstration
-    from chest.demo.workspace import Workspace
+    from chest.cli.demo.run import Demonstration
+    from chest.cli.demo.workspace import Workspace
 
     workspace = Workspace.temporary() if directory is None else Workspace(directory)
     is_complete = Demonstration(workspace, Console(), port=port).run().is_complete

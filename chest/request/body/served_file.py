@@ -8,7 +8,7 @@ from typing import Any, Final
 from chest.record.record import Outcome
 from chest.request.completion import RequestCompletion
 from chest.request.context import RequestContext
-from chest.wsgi import WSGIEnvironment, value_in
+from chest.request.wsgi import WSGIEnvironment, value_in
 
 _MOST_DIGITS: Final = 18
 """Of a length that can be counted in 64 bits."""

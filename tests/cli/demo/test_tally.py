@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chest.demo.exchange import CLIENT_LEFT, CONNECTION_LOST, Exchange
-from chest.demo.tally import Tally
+from chest.cli.demo.exchange import CLIENT_LEFT, CONNECTION_LOST, Exchange
+from chest.cli.demo.tally import Tally
 from chest.record.record import Outcome, Record
 
 

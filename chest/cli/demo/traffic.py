@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from chest.demo.exchange import Client, Exchange
+from chest.cli.demo.exchange import Client, Exchange
 
 USERS: Final = ("ada", "grace", "linus", "guido", "barbara", "ken", "edsger", "margaret")
 """One client thread each."""

@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from chest.chests.contract import Cursor, Query, ReadableChest
 from chest.chests.registry import open_chest
-from chest.demo import report
-from chest.demo.exchange import WORKER_HEADER, Client, Exchange
-from chest.demo.serve import ShopServer
-from chest.demo.tally import Tally
-from chest.demo.traffic import USERS, Traffic
-from chest.demo.workspace import Workspace
+from chest.cli.demo import report
+from chest.cli.demo.exchange import WORKER_HEADER, Client, Exchange
+from chest.cli.demo.serve import ShopServer
+from chest.cli.demo.tally import Tally
+from chest.cli.demo.traffic import USERS, Traffic
+from chest.cli.demo.workspace import Workspace
 from chest.errors import ChestError
 from chest.record.record import Record
 from chest.recorder.directory_recovery import recover_directory
