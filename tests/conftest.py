@@ -20,6 +20,7 @@ native_build.load_build()  # before Chest is imported
 from tests.plugins import alone, implementations, kinds  # noqa: E402
 from tests.servers.clickhouse import ClickHouse  # noqa: E402
 from tests.servers.database import DatabaseServer  # noqa: E402
+from tests.servers.nats import Nats  # noqa: E402
 from tests.servers.process import Server  # noqa: E402
 from tests.support import examples  # noqa: E402
 
@@ -114,6 +115,15 @@ def clickhouse() -> Iterator[ClickHouse]:
     from tests.servers.clickhouse import clickhouse
 
     with clickhouse() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nats() -> Iterator[Nats]:
+    """NATS with JetStream; ``nats.new_url()`` is the chest URL of a stream that is not there."""
+    from tests.servers.nats import nats
+
+    with nats() as server:
         yield server
 
 

@@ -43,6 +43,7 @@ DRIVERS_AND_FRAMEWORKS = (
     "apscheduler",
     "blinker",
     "prometheus_client",
+    "nacl",
 )
 
 

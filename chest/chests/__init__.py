@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chest.chests.log import LogChest
     from chest.chests.memory import MemoryChest
     from chest.chests.mongodb.chest import MongoChest
+    from chest.chests.nats.chest import NatsChest
     from chest.chests.ndjson.chest import NdjsonChest
     from chest.chests.query import Query
     from chest.chests.registry import open_chest
@@ -37,6 +38,7 @@ __all__ = [
     "LoginRefused",
     "MemoryChest",
     "MongoChest",
+    "NatsChest",
     "NdjsonChest",
     "Query",
     "ReadableChest",
@@ -72,6 +74,7 @@ _SCHEMES: Final = {
     "LogChest": "log",
     "MemoryChest": "memory",
     "MongoChest": "mongodb",
+    "NatsChest": "nats",
     "NdjsonChest": "ndjson",
     "SQLChest": "postgresql",
     "SQLiteChest": "sqlite",

@@ -26,6 +26,7 @@ _POSTGRESQL: Final = _Kind("postgresql", 5432, {"table": "chest_records"})
 _MYSQL: Final = _Kind("mysql", 3306, {"table": "chest_records"})
 _INFLUXDB: Final = _Kind("influxdb", 8086, {"shape": "request"})
 _CLICKHOUSE: Final = _Kind("clickhouse", 8123, {"table": "chest_records"})
+_NATS: Final = _Kind("nats", 4222, {"subject": "*"})
 _MONGODB_PARTS: Final = {"collection": "chest_records"}
 _KINDS: Final = {
     "postgresql": _POSTGRESQL,
@@ -35,6 +36,8 @@ _KINDS: Final = {
     "mongodb": _Kind("mongodb", 27017, _MONGODB_PARTS),
     "mongodb+srv": _Kind("mongodb+srv", None, _MONGODB_PARTS),
     "influxdb": _INFLUXDB,
+    "nats": _NATS,
+    "nats+tls": _NATS,
     "clickhouse": _CLICKHOUSE,
     "clickhouse+https": _CLICKHOUSE._replace(port=8443),
 }

@@ -38,6 +38,8 @@ BUILTIN: Final = {
     "mongodb+srv": _Builtin("chest.chests.mongodb.chest:MongoChest", "wsgi-chest[mongo]"),
     "mysql": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),
     "mysql+pymysql": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),
+    "nats": _Builtin("chest.chests.nats.chest:NatsChest", "wsgi-chest[nats]"),
+    "nats+tls": _Builtin("chest.chests.nats.chest:NatsChest", "wsgi-chest[nats]"),
     "ndjson": _Builtin("chest.chests.ndjson.chest:NdjsonChest", "wsgi-chest"),
     "postgres": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),
     "postgresql": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),

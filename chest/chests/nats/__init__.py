@@ -1,0 +1,1 @@
+"""NATS JetStream, over a socket."""

@@ -1,0 +1,179 @@
+"""``NatsChest``: a message a request in a stream of NATS JetStream, for a fleet whose records go on from there."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final
+
+from chest.chests.contract import StreamChest
+from chest.chests.nats.connection import NatsConnection, NoResponders
+from chest.chests.nats.reader import NatsReader
+from chest.chests.nats.stream import look_at, make_ready, notices_of, publish, require_fit, takes_atomic
+from chest.chests.nats.url import NatsTarget
+from chest.errors import LoginRefused, RecordRejected
+from chest.record.encoding import encode
+from chest.record.record import VERSION, Record, record_key
+from chest.system.threads import socket_home
+
+__all__ = ["NatsChest"]
+
+_MOST_KEPT: Final = 4
+"""Connections kept for the next call."""
+_HEADERS_BYTES: Final = 300
+"""More than the headers of a message ever take."""
+_logger: Final = logging.getLogger("chest.chests.nats")
+
+
+class NatsChest(StreamChest):
+    """One message a request in a stream of NATS JetStream. Not for questions: ``chest transfer`` takes records on to a store.
+
+    Each message has the record's id as ``Nats-Msg-Id``, and the stream drops one that it remembers: a record that comes again
+    within the stream's ``duplicate_window`` is stored once, one that comes later twice. The note of a killed request is a message of its own,
+    so that the target of a transfer can replace it.
+
+    All messages of a batch are sent, and then every answer is awaited; when ``write`` returns, the stream has each of them. A
+    missing stream is made, and keeps records until ``max_age_days``. A user who may only publish is enough if there is the
+    stream.
+
+    :param url: ``nats://user:password@host:4222/stream``, with a token in the place of user and password, or ``nats+tls://``;
+        several hosts of one cluster as ``host1,host2``; after a ``?``: ``subject=stream.records``; ``credentials=/path`` of a
+        file with JWT and nkey; ``duplicate_window_seconds=3600``, ``max_age_days=7`` and ``replicas=3`` of a stream that is made;
+        ``atomic=1`` to store up to 1,000 messages as a whole; ``ca_file=/path`` of certificates to trust, ``cert_file=/path`` of
+        the client's own with its key, ``tls_first=1``; ``timeout_seconds=10`` for a whole call.
+    :raises SettingsError: invalid chest URL, or a file of credentials that cannot be used.
+    :raises MissingDependencyError: credentials need PyNaCl.
+    """
+
+    is_write_checked: ClassVar[bool] = False
+
+    def __init__(self, url: str) -> None:
+        self._target = NatsTarget.of(url)
+        self.name = self._target.name
+        self._seconds = self._target.timeout_seconds
+        self._kept: dict[tuple[int, int], list[NatsConnection]] = {}
+        self._notices: Sequence[str] = ()
+        self._is_ready = self._is_atomic = False
+        # A socket that is collected open is warned of.
+        weakref.finalize(self, _close_own, self._kept).atexit = False
+
+    def open(self) -> None:
+        if not self._is_ready:
+            with self._connection() as connection:
+                self._prepare(connection)
+
+    def write(self, records: Sequence[Record]) -> None:
+        """As the contract says, but that without ``atomic=1`` a write that fails may have stored some of the records."""
+        if not records:
+            return
+        messages = [(record_key(record).replace(" ", "-"), line) for record, line in self._lines(records)]
+        with self._connection() as connection:
+            if not self._is_ready:
+                self._prepare(connection)
+            self._require_size(records, messages, connection.most_bytes)
+            try:
+                publish(connection, self._target, messages, is_atomic=self._is_atomic)
+            except NoResponders:  # deleted since it was opened
+                self._is_ready = False
+                raise
+
+    def check(self) -> None:
+        with self._connection() as connection:
+            config = look_at(connection, self._target)
+        if config is not None:
+            require_fit(config, self._target)
+            self._notices = notices_of(config, self._target)
+
+    def notices(self) -> Sequence[str]:
+        return self._notices
+
+    def reader(self, name: str) -> NatsReader:
+        return NatsReader(self._target, name)
+
+    def wait_at_most(self, seconds: float) -> bool:
+        self._seconds = min(self._seconds, seconds)
+        return True
+
+    def close(self) -> None:
+        for connection in self._kept.pop(socket_home(), ()):
+            connection.close()
+
+    def _prepare(self, connection: NatsConnection) -> None:
+        config: dict[str, Any] | None
+        try:
+            config = make_ready(connection, self._target)
+        except LoginRefused:
+            connection.settle()
+            config = None  # it may only publish; whether there is a stream, the answers will tell
+        self._is_atomic = self._target.is_atomic and config is not None and takes_atomic(config)
+        self._notices = [] if config is None else notices_of(config, self._target)
+        for notice in self._notices:
+            _logger.warning("chest: %s: %s", self.name, notice)
+        self._is_ready = True
+
+    @contextmanager
+    def _connection(self) -> Iterator[NatsConnection]:
+        """A connection for the block, of this process; given up after an error."""
+        home = socket_home()
+        if home not in self._kept:
+            _leave_parent(self._kept)
+        kept = self._kept.setdefault(home, [])
+        connection = None
+        while connection is None and kept:
+            connection = kept.pop()
+            connection.begin(self._seconds)
+            if connection.is_lost():
+                connection.close()
+                connection = None
+        if connection is None:
+            connection = NatsConnection(self._target, self._seconds)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if len(kept) < _MOST_KEPT:
+            kept.append(connection)
+        else:
+            connection.close()
+
+    def _lines(self, records: Sequence[Record]) -> list[tuple[Record, bytes]]:
+        """Each record as the line that an ``ndjson:`` chest writes, but for the time of storing, which the stream has."""
+        lines, refused = [], []
+        for record in records:
+            try:
+                lines.append((record, encode({**record._asdict(), "version": VERSION})))
+            except (TypeError, ValueError, OverflowError):
+                refused.append(record.id)
+        if refused:
+            raise RecordRejected(f"{self.name} cannot hold a record: it is not JSON.", refused)
+        return lines
+
+    def _require_size(self, records: Sequence[Record], messages: Sequence[tuple[str, bytes]], most_bytes: int) -> None:
+        too_large = [
+            record.id
+            for record, (_, line) in zip(records, messages, strict=True)
+            if len(line) + _HEADERS_BYTES > most_bytes
+        ]
+        if too_large:
+            raise RecordRejected(
+                f"{self.name}: a record is larger than the server takes, {most_bytes:,} bytes (max_payload).", too_large
+            )
+
+
+def _close_own(kept: dict[tuple[int, int], list[NatsConnection]]) -> None:
+    own_pid, _ = socket_home()
+    for (pid, _), connections in kept.items():
+        if pid == own_pid:
+            for connection in connections:
+                connection.close()
+
+
+def _leave_parent(kept: dict[tuple[int, int], list[NatsConnection]]) -> None:
+    """In a forked child: close the descriptors that came with the fork. Those of a hub of gevent's stay as they are."""
+    own_pid, thread = socket_home()
+    for home in [home for home in kept if home[0] != own_pid and not thread]:
+        for connection in kept.pop(home):
+            connection.close()

@@ -1,0 +1,203 @@
+"""``NatsReader``: a durable pull consumer, which gives records again until they are acknowledged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from typing import Any, Final
+
+from chest.chests.contract import Received, StreamReader
+from chest.chests.nats.connection import Message, NatsConnection, NoResponders
+from chest.chests.nats.stream import APIError, ask
+from chest.chests.nats.url import NatsTarget
+from chest.errors import ChestError, ChestUnavailable, SchemaMismatch
+from chest.record.decoding import FIELD_TYPES, has_types, record_of_fields
+from chest.record.encoding import decode
+from chest.record.record import Record
+
+__all__ = ["NatsReader"]
+
+_CONSUMER_NOT_FOUND: Final = 10014
+_ACK_WAIT_SECONDS: Final = 60
+"""After which the records of a reader that was killed are given to another: longer than a target takes for a batch."""
+_MOST_UNACKNOWLEDGED: Final = 100_000
+"""Of all readers of a name."""
+_ENDS_WITH: Final = frozenset((404, 408))
+"""No more messages now; the time is over."""
+_IDLE: Final = 100
+_TYPES: Final = tuple(FIELD_TYPES.values())
+_logger: Final = logging.getLogger("chest.chests.nats")
+
+
+class NatsReader(StreamReader):
+    """See :class:`~chest.chests.contract.StreamReader`.
+
+    :param target: where the stream is.
+    :param name: the consumer's; characters that NATS does not take are replaced, and a hash tells such names apart.
+    """
+
+    def __init__(self, target: NatsTarget, name: str) -> None:
+        self._target = target
+        self._consumer = _consumer_name(name)
+        self._connection: NatsConnection | None = None
+        self._is_ready = False
+        self._held: list[bytes] = []
+        """The places to acknowledge what was received."""
+
+    def receive(self, limit: int, wait_seconds: float = 0.0) -> Received:
+        asked: dict[str, Any] = {"batch": limit, "no_wait": True}
+        if wait_seconds > 0:
+            asked["expires"] = int(wait_seconds * 10**9)
+        with self._connected(wait_seconds) as connection:
+            self._make_ready(connection)
+            inbox = connection.new_inbox()
+            body = json.dumps(asked).encode()
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._target.stream}.{self._consumer}".encode()
+            connection.send([b"PUB %b %b %d\r\n%b\r\n" % (subject, inbox, len(body), body)])
+            messages = list(self._messages(connection, inbox, limit))
+            return self._received(connection, messages)
+
+    def acknowledge(self, received: Received) -> None:
+        places: Sequence[bytes] = received.receipt or ()
+        if not places:
+            return
+        with self._connected() as connection:
+            inbox = connection.new_inbox()
+            # The last is answered, and the server takes them in their order.
+            connection.send(
+                [
+                    *(b"PUB %b 4\r\n+ACK\r\n" % place for place in places[:-1]),
+                    b"PUB %b %b 4\r\n+ACK\r\n" % (places[-1], inbox),
+                ]
+            )
+            while (message := connection.receive()).subject != inbox:
+                pass
+            if message.status:
+                raise NoResponders(f"{self._target.name}: the consumer {self._consumer} is gone.")
+        done = set(places)
+        self._held = [place for place in self._held if place not in done]
+
+    def pending(self) -> int:
+        with self._connected() as connection:
+            try:
+                info = ask(connection, self._target, f"CONSUMER.INFO.{self._target.stream}.{self._consumer}")
+            except APIError as error:
+                if error.code != _CONSUMER_NOT_FOUND:
+                    raise
+                state = ask(connection, self._target, f"STREAM.INFO.{self._target.stream}")["state"]
+                return int(state["messages"])
+        return int(info["num_pending"]) + int(info["num_ack_pending"])
+
+    def close(self) -> None:
+        connection, self._connection, held, self._held = self._connection, None, self._held, []
+        if connection is not None:
+            with suppress(ChestError):
+                if held:
+                    connection.begin(1.0)
+                    connection.send([b"PUB %b 4\r\n-NAK\r\n" % place for place in held])
+                    connection.settle()
+            connection.close()
+
+    def _make_ready(self, connection: NatsConnection) -> None:
+        """Make the consumer if there is none; one that an operator made is used as it is."""
+        if self._is_ready:
+            return
+        target = self._target
+        place = f"{target.stream}.{self._consumer}"
+        try:
+            config = ask(connection, target, f"CONSUMER.INFO.{place}")["config"]
+        except APIError as error:
+            if error.code != _CONSUMER_NOT_FOUND:
+                raise
+            wanted = {
+                "durable_name": self._consumer, "ack_policy": "explicit", "deliver_policy": "all", "max_deliver": -1,
+                "ack_wait": _ACK_WAIT_SECONDS * 10**9, "max_ack_pending": _MOST_UNACKNOWLEDGED, "filter_subject": target.subject,
+            }  # fmt: skip
+            body = {"stream_name": target.stream, "config": wanted}
+            config = ask(connection, target, f"CONSUMER.CREATE.{place}", body)["config"]
+        if config.get("deliver_subject") or config.get("ack_policy") != "explicit":
+            raise SchemaMismatch(
+                f"{target.name}: the consumer {self._consumer} is not a pull consumer with explicit acknowledgement: give this"
+                " transfer another name."
+            )
+        self._is_ready = True
+
+    def _messages(self, connection: NatsConnection, inbox: bytes, limit: int) -> Iterator[Message]:
+        """What one request brings."""
+        count = 0
+        while count < limit:
+            message = connection.receive()
+            if message.reply.startswith(b"$JS.ACK."):
+                count += 1
+                yield message
+            elif message.subject != inbox or message.status == _IDLE:
+                continue
+            elif message.status in _ENDS_WITH:
+                return
+            elif message.status:
+                said = message.said.decode("utf-8", "replace")
+                if "MaxAckPending" in said or "Max Ack Pending" in said:
+                    return
+                self._is_ready = False
+                raise ChestUnavailable(f"{self._target.name}: the consumer {self._consumer} gives nothing: {said}.")
+
+    def _received(self, connection: NatsConnection, messages: Sequence[Message]) -> Received:
+        records: list[Record] = []
+        places: list[bytes] = []
+        unreadable: list[bytes] = []
+        for message in messages:
+            record = _record_of(message.payload)
+            if record is None:
+                unreadable.append(message.reply)
+            else:
+                records.append(record)
+                places.append(message.reply)
+        self._held += places
+        if unreadable:
+            connection.send([b"PUB %b 5\r\n+TERM\r\n" % place for place in unreadable])
+            _logger.error(
+                "chest: %s: %d messages are no records of Chest, and are passed over; the first is %s of the stream",
+                self._target.name,
+                len(unreadable),
+                _sequence_of(unreadable[0]),
+            )
+        return Received(records, len(unreadable), places)
+
+    @contextmanager
+    def _connected(self, more_seconds: float = 0.0) -> Iterator[NatsConnection]:
+        """The connection for the block; given up after an error, with what was received over it."""
+        seconds = self._target.timeout_seconds + more_seconds
+        if self._connection is None:
+            self._connection = NatsConnection(self._target, seconds)
+        connection = self._connection
+        connection.begin(seconds)
+        try:
+            yield connection
+        except BaseException:
+            self.close()
+            self._is_ready = False
+            raise
+
+
+def _consumer_name(name: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:60]
+    return name if plain == name else f"{plain}-{blake2b(name.encode(), digest_size=4).hexdigest()}"
+
+
+def _record_of(payload: bytes) -> Record | None:
+    """The record that any release wrote; None if it is none."""
+    try:
+        record = record_of_fields(decode(payload))
+    except (ValueError, KeyError, TypeError):
+        return None
+    return record if has_types(record, _TYPES) else None
+
+
+def _sequence_of(place: bytes) -> str:
+    """``$JS.ACK.stream.consumer.deliveries.sequence…``; later servers put a domain and an account behind ``ACK``."""
+    parts = place.decode("ascii", "replace").split(".")
+    return parts[5] if len(parts) < 11 else parts[7]

@@ -1,0 +1,129 @@
+"""``NatsTarget``: what the URL of a NATS chest says, checked: hosts, log-in, stream and options."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple, Self
+from urllib.parse import parse_qsl, quote, unquote
+
+from chest.chests.nats.credentials import Credentials
+from chest.chests.registry import refuse_ambiguous_login, safe_url
+from chest.chests.url_options import refuse_unknown, timeout_seconds_of, yes_no_of
+from chest.errors import SettingsError
+
+__all__ = ["NatsTarget"]
+
+_DEFAULT_STREAM: Final = "chest"
+_PORT: Final = 4222
+_OPTIONS: Final = (
+    "atomic", "ca_file", "cert_file", "credentials", "duplicate_window_seconds", "max_age_days", "replicas", "subject",
+    "timeout_seconds", "tls_first",
+)  # fmt: skip
+_OF_TLS: Final = ("ca_file", "cert_file", "tls_first")
+_STREAM: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_SUBJECT: Final = re.compile(r"[^\s.*>$\x00-\x20\x7f][^\s.*>\x00-\x20\x7f]*(\.[^\s.*>\x00-\x20\x7f]+)*")
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(?::([0-9]{1,5}))?")
+_DEFAULT_WINDOW_SECONDS: Final = 3600
+_MOST_SECONDS: Final = 366 * 86_400
+
+
+class NatsTarget(NamedTuple):
+    """Where a NATS chest writes."""
+
+    name: str
+    """A label for messages, without secrets."""
+    hosts: tuple[tuple[str, int], ...]
+    """The first that answers is used."""
+    is_encrypted: bool
+    is_tls_first: bool
+    """The server speaks TLS from the first byte on (``handshake_first``)."""
+    ca_file: str | None
+    """Certificates to trust in the place of the system's."""
+    cert_file: str | None
+    """The client's own certificate, with its key in the same file."""
+    user: str
+    password: str
+    """Empty with a user: that is a token."""
+    credentials: Credentials | None
+    stream: str
+    subject: str
+    is_atomic: bool
+    duplicate_window_seconds: int
+    max_age_days: int | None
+    replicas: int
+    timeout_seconds: float
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """What the URL says; the file of credentials is read.
+
+        :raises SettingsError: invalid chest URL, or a file of credentials that cannot be used.
+        :raises MissingDependencyError: credentials are to be signed with, and PyNaCl is not installed.
+        """
+        refuse_ambiguous_login(text)
+        scheme, _, rest = text.partition("://")
+        place, _, query = rest.partition("?")
+        authority, _, stream = place.partition("/")
+        login, _, hosts = authority.rpartition("@")
+        user, _, password = login.partition(":")
+        is_encrypted = scheme.lower().endswith("+tls")
+        stream = stream.rstrip("/") or _DEFAULT_STREAM
+        if not rest or "#" in text or not _STREAM.fullmatch(stream):
+            raise SettingsError(_no_url(text))
+        places = [_place_of(host, text) for host in hosts.split(",")]
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        refuse_unknown(options, _OPTIONS, "A NATS chest")
+        for name in _OF_TLS:
+            if name in options and not is_encrypted:
+                raise SettingsError(f"?{name}=: nothing is encrypted over nats://; write nats+tls://.")
+        subject = options.get("subject", f"{stream}.records")
+        if not _SUBJECT.fullmatch(subject) or len(subject) > 255:
+            raise SettingsError(f"?subject={subject!r}: names with dots between them, without wildcards: shop.records")
+        if user and "credentials" in options:
+            raise SettingsError("?credentials=: the URL has a user, too; leave one of them out.")
+        shown_login = ("" if not user else f"{user}:***@" if password else "***@")  # fmt: skip
+        shown_hosts = ",".join(f"{host}:{port}" for host, port in places)
+        shown_subject = "" if subject == f"{stream}.records" else f"?subject={quote(subject)}"
+        return cls(
+            name=f"{scheme.lower()}://{shown_login}{shown_hosts}/{stream}{shown_subject}",
+            hosts=tuple(places),
+            is_encrypted=is_encrypted,
+            is_tls_first=yes_no_of("tls_first", options.get("tls_first")),
+            ca_file=options.get("ca_file"),
+            cert_file=options.get("cert_file"),
+            user=unquote(user),
+            password=unquote(password),
+            credentials=Credentials.of_file(options["credentials"]) if "credentials" in options else None,
+            stream=stream,
+            subject=subject,
+            is_atomic=yes_no_of("atomic", options.get("atomic")),
+            duplicate_window_seconds=_number(options, "duplicate_window_seconds", _MOST_SECONDS)
+            or _DEFAULT_WINDOW_SECONDS,
+            max_age_days=_number(options, "max_age_days", 36_500),
+            replicas=_number(options, "replicas", 5) or 1,
+            timeout_seconds=timeout_seconds_of(options.get("timeout_seconds")),
+        )
+
+
+def _place_of(host: str, text: str) -> tuple[str, int]:
+    match = _HOST.fullmatch(host)
+    port = int(match[2] or _PORT) if match else 0
+    if match is None or not 0 < port < 2**16:
+        raise SettingsError(_no_url(text))
+    return match[1], port
+
+
+def _no_url(text: str) -> str:
+    return (
+        f"{safe_url(text)!r} names no stream: write nats://user:password@host:4222/stream, or nats+tls://, several hosts with"
+        " commas between them. The name of a stream has letters, digits, _ and - only."
+    )
+
+
+def _number(options: dict[str, str], name: str, most: int) -> int | None:
+    text = options.get(name)
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and 1 <= int(text[:12]) <= most:
+        return int(text)
+    raise SettingsError(f"?{name}={text!r}: a whole number, 1 to {most}.")
