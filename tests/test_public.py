@@ -70,7 +70,7 @@ PUBLIC = {
     ],
     "chest.testing": ["ChestContract", "ReadableChestContract", "TestRecords", "make_record"],
     "chest.transfer": [
-        "Retention", "RetentionResult", "ScheduledRetention", "ScheduledTask", "ScheduledTransfer", "Transfer", "TransferResult",
+        "Retention", "RetentionResult", "ScheduledRetention", "ScheduledTask", "ScheduledTransfer", "StreamTransfer", "Transfer", "TransferResult",
         "start_in_every_process",
     ],
     "flask_chest": [

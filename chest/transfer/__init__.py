@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chest.transfer.retention import Retention, RetentionResult
     from chest.transfer.scheduled_task import ScheduledTask
     from chest.transfer.scheduled_transfer import ScheduledRetention, ScheduledTransfer
+    from chest.transfer.streams.stream_transfer import StreamTransfer
     from chest.transfer.transfer import Transfer
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ScheduledRetention",
     "ScheduledTask",
     "ScheduledTransfer",
+    "StreamTransfer",
     "Transfer",
     "TransferResult",
     "start_in_every_process",
@@ -32,6 +34,7 @@ _HOMES: Final = {
     "ScheduledTransfer": "chest.transfer.scheduled_transfer",
     "ScheduledRetention": "chest.transfer.scheduled_transfer",
     "ScheduledTask": "chest.transfer.scheduled_task",
+    "StreamTransfer": "chest.transfer.streams.stream_transfer",
     "Transfer": "chest.transfer.transfer",
     "TransferResult": "chest.transfer.result",
     "start_in_every_process": "chest.transfer.every_process",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 __all__ = ["TaskStats", "TransferResult"]
 
@@ -18,9 +18,21 @@ class TransferResult:
     """Records that the target has taken."""
     rejected: int = 0
     """Records that the target will never take."""
+    unreadable: int = 0
+    """Messages of a stream that are no records of Chest, and were passed over."""
     seconds: float = 0.0
     is_complete: bool = False
     """True if it came to the end of the source; not when it was stopped or came to its limit."""
+
+    def __iadd__(self, more: TransferResult) -> Self:
+        """Add what another run did after this one."""
+        self.read += more.read
+        self.written += more.written
+        self.rejected += more.rejected
+        self.unreadable += more.unreadable
+        self.seconds += more.seconds
+        self.is_complete = more.is_complete
+        return self
 
 
 class _State(TypedDict):

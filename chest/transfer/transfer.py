@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from chest.chests.batches import BatchWrite, WriteResult
-from chest.chests.contract import Chest, Cursor, ReadableChest, StoredRecord
+from chest.chests.contract import Chest, Cursor, ReadableChest, StoredRecord, StreamChest
 from chest.chests.encoded import EncodedRecord, EncodedSource, EncodedTarget, records_of
 from chest.chests.query import EVERYTHING, Query
 from chest.chests.registry import open_chest
-from chest.errors import SettingsError
+from chest.errors import RecordRejected, SettingsError
 from chest.record.messages import safe_message
 from chest.record.record import Record
 from chest.transfer.journal import Journal, coordination_of
@@ -24,7 +24,7 @@ from chest.transfer.position import Position
 from chest.transfer.read_ahead import Page, pages_ahead
 from chest.transfer.result import TransferResult
 
-__all__ = ["BATCH_RECORDS", "Transfer"]
+__all__ = ["BATCH_RECORDS", "Change", "Reject", "Transfer", "tell_refused"]
 
 logger = logging.getLogger("chest.transfer")
 
@@ -229,23 +229,26 @@ class Transfer:
                 self.source.remove(written.records)
             return
         for stored in written.records:
-            if self._reject is not None:
-                record = stored.record
-                self._reject(record.decoded() if isinstance(record, EncodedRecord) else record, str(written.refusal))
-            elif not result.rejected:
-                logger.error(
-                    "chest: %s refused record %s for good: %s",
-                    self.target.name,
-                    stored.record.id,
-                    safe_message(written.refusal),
-                )
-            result.rejected += 1
+            tell_refused(stored.record, written.refusal, self.target.name, self._reject, result)
+
+
+def tell_refused(
+    record: Record, refusal: RecordRejected, target: str, reject: Reject | None, result: TransferResult
+) -> None:
+    """Count a record that the target will never take, and tell it to ``reject``; without one, the first of a run is logged."""
+    if reject is not None:
+        reject(record.decoded() if isinstance(record, EncodedRecord) else record, str(refusal))
+    elif not result.rejected:
+        logger.error("chest: %s refused record %s for good: %s", target, record.id, safe_message(refusal))
+    result.rejected += 1
 
 
 def require_readable(chest: Chest) -> ReadableChest:
     """The chest, which has to be one that can be read."""
     if isinstance(chest, ReadableChest):
         return chest
+    if isinstance(chest, StreamChest):
+        raise SettingsError(f"{chest.name} is a stream: take it on with StreamTransfer, or with chest transfer.")
     raise SettingsError(f"{chest.name} can only be written: name a chest that can be read as the source.")
 
 

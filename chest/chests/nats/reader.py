@@ -47,18 +47,24 @@ class NatsReader(StreamReader):
         self._is_ready = False
         self._held: list[bytes] = []
         """The places to acknowledge what was received."""
+        self._ahead: list[Message] = []
+        """Received, and not given yet."""
 
     def receive(self, limit: int, wait_seconds: float = 0.0) -> Received:
+        """As the contract says; what the stream gives again comes alone, so that it is most often the batch that it was before."""
         asked: dict[str, Any] = {"batch": limit, "no_wait": True}
         if wait_seconds > 0:
             asked["expires"] = int(wait_seconds * 10**9)
         with self._connected(wait_seconds) as connection:
-            self._make_ready(connection)
-            inbox = connection.new_inbox()
-            body = json.dumps(asked).encode()
-            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._target.stream}.{self._consumer}".encode()
-            connection.send([b"PUB %b %b %d\r\n%b\r\n" % (subject, inbox, len(body), body)])
-            messages = list(self._messages(connection, inbox, limit))
+            if not self._ahead:
+                self._make_ready(connection)
+                inbox = connection.new_inbox()
+                body = json.dumps(asked).encode()
+                subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._target.stream}.{self._consumer}".encode()
+                connection.send([b"PUB %b %b %d\r\n%b\r\n" % (subject, inbox, len(body), body)])
+                self._ahead = list(self._messages(connection, inbox, limit))
+            count = _alike(self._ahead[:limit])
+            messages, self._ahead = self._ahead[:count], self._ahead[count:]
             return self._received(connection, messages)
 
     def acknowledge(self, received: Received) -> None:
@@ -93,7 +99,9 @@ class NatsReader(StreamReader):
         return int(info["num_pending"]) + int(info["num_ack_pending"])
 
     def close(self) -> None:
-        connection, self._connection, held, self._held = self._connection, None, self._held, []
+        connection, self._connection = self._connection, None
+        held = self._held + [message.reply for message in self._ahead]
+        self._held, self._ahead = [], []
         if connection is not None:
             with suppress(ChestError):
                 if held:
@@ -163,7 +171,7 @@ class NatsReader(StreamReader):
                 "chest: %s: %d messages are no records of Chest, and are passed over; the first is %s of the stream",
                 self._target.name,
                 len(unreadable),
-                _sequence_of(unreadable[0]),
+                _fields_of(unreadable[0])[1],
             )
         return Received(records, len(unreadable), places)
 
@@ -197,7 +205,22 @@ def _record_of(payload: bytes) -> Record | None:
     return record if has_types(record, _TYPES) else None
 
 
-def _sequence_of(place: bytes) -> str:
-    """``$JS.ACK.stream.consumer.deliveries.sequence…``; later servers put a domain and an account behind ``ACK``."""
+def _alike(messages: Sequence[Message]) -> int:
+    """How many at the beginning are given again, or are not."""
+    count = 0
+    while count < len(messages) and _is_again(messages[count]) == _is_again(messages[0]):
+        count += 1
+    return count
+
+
+def _is_again(message: Message) -> bool:
+    return _fields_of(message.reply)[0] != "1"
+
+
+def _fields_of(place: bytes) -> list[str]:
+    """Deliveries and sequence, of ``$JS.ACK.stream.consumer.deliveries.sequence…``.
+
+    Later servers put a domain and an account behind ``ACK``.
+    """
     parts = place.decode("ascii", "replace").split(".")
-    return parts[5] if len(parts) < 11 else parts[7]
+    return parts[4:6] if len(parts) < 11 else parts[6:8]

@@ -1,0 +1,1 @@
+"""Records of a stream, taken on to a chest."""
