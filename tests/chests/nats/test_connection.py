@@ -1,0 +1,194 @@
+"""What a connection to NATS does with what a server sends, line by line; the server is made up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from chest.chests.nats.connection import NatsConnection, NoResponders
+from chest.chests.nats.url import NatsTarget
+from chest.errors import ChestUnavailable, LoginRefused
+
+_INFO = b'INFO {"headers":true,"version":"2.15.1","max_payload":1000}\r\n'
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket, self._file = connection, connection.makefile("rb")
+
+    def line(self) -> bytes:
+        return self._file.readline().rstrip(b"\r\n")
+
+    def let_in(self) -> None:
+        self.send(_INFO)
+        assert self.line().startswith(b"CONNECT {")
+        assert self.line() == b"PING"
+        self.send(b"PONG\r\n")
+        assert self.line().startswith(b"SUB _INBOX.")
+
+    def send(self, content: bytes) -> None:
+        self._socket.sendall(content)
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+Serve = Callable[[Callable[[Peer], object]], NatsTarget]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves one connection in a thread, as the function says, and gives where."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    threads: list[threading.Thread] = []
+
+    def start(act: Callable[[Peer], object]) -> NatsTarget:
+        def run() -> None:
+            peer = Peer(listener.accept()[0])
+            with suppress(OSError):
+                act(peer)
+            peer.close()
+
+        threads.append(threading.Thread(target=run, daemon=True))
+        threads[-1].start()
+        return NatsTarget.of(f"nats://127.0.0.1:{listener.getsockname()[1]}/shop")
+
+    yield start
+    listener.close()
+    for thread in threads:
+        thread.join(60)
+
+
+def test_a_ping_that_came_while_it_was_idle_is_answered(serve: Serve) -> None:
+    said: list[bytes] = []
+    sent = threading.Event()
+
+    def act(peer: Peer) -> None:
+        peer.let_in()
+        peer.send(b"PING\r\nINFO {}\r\n+OK\r\nPI")
+        sent.set()
+        said.append(peer.line())
+        peer.send(b"NG\r\n")
+        said.append(peer.line())
+
+    connection = NatsConnection(serve(act), 60)
+    assert sent.wait(60)
+    deadline = time.monotonic() + 60
+    while len(said) < 2 and time.monotonic() < deadline:
+        lost = connection.is_lost()
+        time.sleep(0.01)
+        if lost:
+            break
+    connection.close()
+    assert said == [b"PONG", b"PONG"]
+
+
+def test_an_end_that_came_while_it_was_idle_is_noticed(serve: Serve) -> None:
+    closed = threading.Event()
+
+    def act(peer: Peer) -> None:
+        peer.let_in()
+        peer.close()
+        closed.set()
+
+    connection = NatsConnection(serve(act), 60)
+    assert closed.wait(60)
+    deadline = time.monotonic() + 60
+    while not connection.is_lost() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert connection.is_lost()
+    connection.close()
+
+
+def test_an_answer_in_small_pieces_and_one_that_nothing_waits_for(serve: Serve) -> None:
+    def act(peer: Peer) -> None:
+        peer.let_in()
+        inbox = peer.line().split()[2]
+        peer.line()
+        whole = b"MSG another 1 2\r\nhi\r\nHMSG %b 1 12 14\r\nNATS/1.0\r\n\r\nok\r\n" % inbox
+        for place in range(len(whole)):
+            peer.send(whole[place : place + 1])
+            time.sleep(0.001)
+
+    connection = NatsConnection(serve(act), 60)
+    message = connection.request("question", b"body")
+    connection.close()
+    assert (message.payload, message.status, message.reply) == (b"ok", 0, b"")
+
+
+def test_a_question_that_nothing_takes(serve: Serve) -> None:
+    def act(peer: Peer) -> None:
+        peer.let_in()
+        inbox = peer.line().split()[2]
+        peer.line()
+        peer.send(b"HMSG %b 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n" % inbox)
+
+    connection = NatsConnection(serve(act), 60)
+    with pytest.raises(NoResponders, match="nothing answers to question"):
+        connection.request("question")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        (b"-ERR 'Permissions Violation for Publish to \"x\"'\r\n", LoginRefused),
+        (b"-ERR 'User Authentication Expired'\r\n", LoginRefused),
+        (b"-ERR 'Maximum Payload Violation'\r\n", ChestUnavailable),
+        (b"-ERR 'Slow Consumer'\r\n", ChestUnavailable),
+        (b"MSG x y z\r\n", ChestUnavailable),
+        (b"HELLO\r\n", ChestUnavailable),
+        (b"x" * (1 << 20) + b"y" * 100, ChestUnavailable),
+        (b"", ChestUnavailable),
+    ],
+)
+def test_what_a_server_sends_in_the_place_of_an_answer(serve: Serve, sent: bytes, kind: type[Exception]) -> None:
+    def act(peer: Peer) -> None:
+        peer.let_in()
+        peer.line()
+        peer.send(sent)
+
+    connection = NatsConnection(serve(act), 60)
+    with pytest.raises(ChestUnavailable) as failure:
+        connection.request("question")
+    connection.close()
+    assert type(failure.value) is kind
+
+
+def test_an_answer_that_comes_byte_by_byte_is_waited_for_only_as_long_as_said(serve: Serve) -> None:
+    def act(peer: Peer) -> None:
+        peer.let_in()
+        for _ in range(600):
+            peer.send(b"x")
+            time.sleep(0.05)
+
+    connection = NatsConnection(serve(act), 60)
+    connection.begin(0.5)
+    begin = time.monotonic()
+    with pytest.raises(ChestUnavailable, match=r"did not answer within 0\.5 s"):
+        connection.request("question")
+    connection.close()
+    assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize(
+    ("info", "says"),
+    [
+        (b"INFO no json\r\n", "JSONDecodeError"),
+        (b'INFO {"version":"2.1"}\r\n', "knows no headers"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "is no NATS server: it began with .*HTTP"),
+    ],
+)
+def test_what_is_no_server_of_now(serve: Serve, info: bytes, says: str) -> None:
+    target: Any = serve(lambda peer: peer.send(info))
+    with pytest.raises(ChestUnavailable, match=says):
+        NatsConnection(target, 60)
