@@ -41,7 +41,7 @@ TO_NOTHING: Final = "Chest, ring to a chest that discards"
 SQLITE_ALONE: Final = "sqlite3.executemany, rows ready"
 
 _RING_BYTES: Final = 16 * 1024 * 1024
-_LINE_BYTES: Final = 300
+LINE_BYTES: Final = 300
 """A little more than a line of the sample takes, as what is left at the end of a segment is not used."""
 _RESOURCE: Final = Resource("bench", "", "host")
 _IDLE_SECONDS: Final = 11.0
@@ -61,19 +61,20 @@ def measure(rounds: int = 5, ring_bytes: int = _RING_BYTES) -> dict[str, Speed]:
     found: dict[str, list[Speed]] = {}
     with tempfile.TemporaryDirectory(prefix="chest-bench-") as directory:
         place = Path(directory)
-        records = _copies(sample_record(place), ring_bytes // _LINE_BYTES)
+        records = copies(sample_record(place), ring_bytes // LINE_BYTES)
         for number in range(rounds):
             url = f"sqlite:///{place / f'{number}.sqlite3'}"
             for name, speed in (
-                (TO_SQLITE, _exporter_speed(place / "ring", ring_bytes, records, open_chest(url))),
-                (TO_NOTHING, _exporter_speed(place / "ring", ring_bytes, records, DiscardingChest())),
+                (TO_SQLITE, exporter_speed(place / "ring", ring_bytes, records, open_chest(url))),
+                (TO_NOTHING, exporter_speed(place / "ring", ring_bytes, records, DiscardingChest())),
                 (SQLITE_ALONE, _sqlite_speed(place / f"{number}.rival.sqlite3", records)),
             ):
                 found.setdefault(name, []).append(speed)
     return {name: Speed(*map(statistics.median, zip(*speeds, strict=True))) for name, speeds in found.items()}
 
 
-def _exporter_speed(path: Path, ring_bytes: int, records: Sequence[Record], chest: Chest) -> Speed:
+def exporter_speed(path: Path, ring_bytes: int, records: Sequence[Record], chest: Chest) -> Speed:
+    """Of one exporter that brings the records from a ring file of this size into the chest."""
     counters, settings = Counters(), Settings()
     ring = RingWriter(counters, bytearray(b"\1"))
     ring.open(SegmentFile.create(path, ring_bytes, {}), _RESOURCE)
@@ -91,7 +92,7 @@ def _exporter_speed(path: Path, ring_bytes: int, records: Sequence[Record], ches
         batch_records=settings.batch_records,
         lineage=Lineage(""),
     )
-    speed = _timed(len(records), lambda: exporter.stop(time.monotonic() + 60, is_durable=False))
+    speed = timed(len(records), lambda: exporter.stop(time.monotonic() + 60, is_durable=False))
     ring.close()
     chest.close()
     path.unlink()
@@ -120,16 +121,18 @@ def _sqlite_speed(path: Path, records: Sequence[Record]) -> Speed:
                     connection.executemany(insert, rows[start : start + batch])
             return True
 
-        return _timed(len(rows), write)
+        return timed(len(rows), write)
 
 
-def _copies(sample: Record, count: int) -> Sequence[Record]:
+def copies(sample: Record, count: int) -> Sequence[Record]:
+    """So many records that differ in time and id."""
     ids = RecordIds()
     times = range(sample.time_ns, sample.time_ns + count)
     return [sample._replace(id=ids.new(time_ns), time_ns=time_ns) for time_ns in times]
 
 
-def _timed(count: int, work: Callable[[], bool]) -> Speed:
+def timed(count: int, work: Callable[[], bool]) -> Speed:
+    """Of work that deals with so many records, and returns True if it did."""
     begin, cpu_begin = time.perf_counter(), time.process_time_ns()
     if not work():
         raise RuntimeError("not everything was delivered")
