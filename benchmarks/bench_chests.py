@@ -22,7 +22,7 @@ import pytest
 from benchmarks.rig.contenders import sample_record
 from benchmarks.rig.report import Report, Target, question_of
 from benchmarks.rig.stores import Batches, Store, mariadb, mysql57, postgresql, sqlite
-from benchmarks.rig.stores_without_sql import clickhouse, http, influxdb, mongodb
+from benchmarks.rig.stores_without_sql import clickhouse, http, influxdb, mongodb, otlp
 from chest.chests.contract import Chest
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
@@ -37,6 +37,7 @@ STORES: Final[dict[str, Callable[[], AbstractContextManager[Store]]]] = {
     "ClickHouse": clickhouse,
     "InfluxDB's protocol": influxdb,
     "HTTP": http,
+    "OTLP": otlp,
 }
 
 _BATCHES: Final = 10
@@ -135,7 +136,8 @@ def report() -> Report:
         ],
         notes=[
             "The driver's own: SQLite and MySQL executemany, PostgreSQL COPY, MongoDB an unordered insert_many, InfluxDB's"
-            " protocol influxdb-client's synchronous write of points (into VictoriaMetrics), ClickHouse and HTTP httpx's post of JSON."
+            " protocol influxdb-client's synchronous write of points (into VictoriaMetrics), ClickHouse and HTTP httpx's post of JSON,"
+            " OTLP httpx's post of spans as opentelemetry-proto's constructors make them."
         ],
     )
 

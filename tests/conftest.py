@@ -9,6 +9,7 @@ import signal
 import ssl
 import tempfile
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -23,6 +24,9 @@ from tests.servers.database import DatabaseServer  # noqa: E402
 from tests.servers.nats import Nats  # noqa: E402
 from tests.servers.process import Server  # noqa: E402
 from tests.support import examples  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.servers.otlp import Collector  # with protobuf behind it
 
 _home: list[str] = []
 
@@ -125,6 +129,15 @@ def nats() -> Iterator[Nats]:
 
     with nats() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def rotel() -> Iterator[Collector]:
+    """A collector of OpenTelemetry's data; what is sent to it arrives in ``rotel.sink``."""
+    from tests.servers.otlp import rotel
+
+    with rotel() as collector:
+        yield collector
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ import pytest
 from flask_chest.app_settings import G_OPTION
 
 from chest.chests.influxdb.chest import InfluxChest
+from chest.chests.otlp.chest import OtlpChest
 from chest.cli.main import COMMANDS, commands
 from chest.record.record import Outcome, Record
 from chest.recorder.stats import RecorderStats
@@ -462,7 +463,8 @@ def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
     files = [path for package in packages for path in package.rglob("*.py") if "cli" not in path.parts]
     code = "\n".join(path.read_text() for path in files)
     counted = set(re.findall(r'ounters\.add\(\s*f?"([a-z_.]+)', code)) | set(re.findall(r'"(dropped\.[a-z_]+)"', code))
-    counted |= {f"{reason}." for reason in InfluxChest("influxdb://host/org/bucket").counts()}
+    for chest in (InfluxChest("influxdb://host/org/bucket"), OtlpChest("otlp://host")):
+        counted |= {f"{reason}." for reason in chest.counts()}
     section = HOW_IT_WORKS.read_text().partition("is the state of this process")[2].partition("A count that is 0")[0]
     explained = set(
         re.findall(r"`([a-z_.]+)(?:<chest>)?`", "\n".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE)))

@@ -44,6 +44,7 @@ DRIVERS_AND_FRAMEWORKS = (
     "blinker",
     "prometheus_client",
     "nacl",
+    "google.protobuf",
 )
 
 

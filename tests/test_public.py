@@ -43,7 +43,7 @@ PUBLIC = {
     ],
     "chest.chests": [
         "Chest", "ClickHouseChest", "CoordinationStore", "Cursor", "HttpChest", "InfluxChest", "LogChest", "LoginRefused", "MemoryChest", "MongoChest",
-        "NatsChest", "NdjsonChest", "Query", "ReadableChest", "Received", "RetentionBackend", "SQLChest", "SQLiteChest", "SchemaMismatch", "StoredRecord",
+        "NatsChest", "NdjsonChest", "OtlpChest", "Query", "ReadableChest", "Received", "RetentionBackend", "SQLChest", "SQLiteChest", "SchemaMismatch", "StoredRecord",
         "StreamChest", "StreamReader", "TLSRefused", "UnknownDatabase", "UnknownHost", "VersionedValue", "open_chest",
     ],
     "chest.dashboard": ["ChestPage"],

@@ -1,4 +1,4 @@
-"""More stores of ``bench_chests``: MongoDB, ClickHouse, a server that takes InfluxDB's writes, and an HTTP endpoint."""
+"""More stores of ``bench_chests``: MongoDB, ClickHouse, a server that takes InfluxDB's writes, an HTTP endpoint, and a collector's."""
 
 from __future__ import annotations
 
@@ -145,22 +145,71 @@ def http() -> Iterator[Store]:
     """An endpoint that reads and forgets; an httpx client that posts the same records as JSON."""
     import httpx
 
+    with _sink() as port:
+        url = f"http://{HOST}:{port}/records"
+
+        def bulk(batches: Batches) -> Callable[[], None]:
+            objects = [[record._asdict() for record in batch] for batch in batches]
+
+            def store() -> None:
+                with httpx.Client(trust_env=False) as client:
+                    for batch in objects:
+                        client.post(url, json=batch).raise_for_status()
+
+            return store
+
+        yield Store(lambda: open_chest(url), bulk, "post of JSON", 0.7)
+
+
+@contextmanager
+def otlp() -> Iterator[Store]:
+    """An endpoint that reads and forgets; an httpx client that makes spans as opentelemetry-proto's constructors do, and posts them."""
+    import httpx
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+    from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+
+    fields = {str: "string_value", bool: "bool_value", int: "int_value", float: "double_value"}
+
+    def span_of(record: Record) -> Span:
+        values = {
+            **record.attributes,
+            **record.variables,
+            "http.request.method": record.method,
+            "url.path": record.path,
+        }
+        values |= {"http.response.status_code": record.status, "id": record.id, "request_id": record.request_id}
+        return Span(
+            trace_id=bytes.fromhex(record.id), span_id=bytes.fromhex(record.id[16:]), name=record.method, kind=2,
+            start_time_unix_nano=record.time_ns, end_time_unix_nano=record.time_ns + record.duration_ns,
+            attributes=[
+                KeyValue(key=name, value=AnyValue(**{fields[type(value)]: value})) for name, value in values.items()
+            ],
+        )  # fmt: skip
+
+    with _sink() as port:
+        url = f"http://{HOST}:{port}/v1/traces"
+
+        def bulk(batches: Batches) -> Callable[[], None]:
+            def store() -> None:
+                with httpx.Client(trust_env=False) as client:
+                    for batch in batches:
+                        scoped = ScopeSpans(spans=map(span_of, batch))
+                        body = ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[scoped])])
+                        client.post(url, content=body.SerializeToString()).raise_for_status()
+
+            return store
+
+        yield Store(lambda: open_chest(f"otlp://{HOST}:{port}"), bulk, "post of spans", 0.7)
+
+
+@contextmanager
+def _sink() -> Iterator[int]:
+    """A process that reads requests and forgets them; gives its port."""
     command = [sys.executable, "-c", _SINK]
     with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True) as sink:
         try:
             assert sink.stdout is not None
-            url = f"http://{HOST}:{int(sink.stdout.readline())}/records"
-
-            def bulk(batches: Batches) -> Callable[[], None]:
-                objects = [[record._asdict() for record in batch] for batch in batches]
-
-                def store() -> None:
-                    with httpx.Client(trust_env=False) as client:
-                        for batch in objects:
-                            client.post(url, json=batch).raise_for_status()
-
-                return store
-
-            yield Store(lambda: open_chest(url), bulk, "post of JSON", 0.7)
+            yield int(sink.stdout.readline())
         finally:
             sink.kill()

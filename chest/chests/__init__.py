@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chest.chests.mongodb.chest import MongoChest
     from chest.chests.nats.chest import NatsChest
     from chest.chests.ndjson.chest import NdjsonChest
+    from chest.chests.otlp.chest import OtlpChest
     from chest.chests.query import Query
     from chest.chests.registry import open_chest
     from chest.chests.sql.chest import SQLChest
@@ -40,6 +41,7 @@ __all__ = [
     "MongoChest",
     "NatsChest",
     "NdjsonChest",
+    "OtlpChest",
     "Query",
     "ReadableChest",
     "Received",
@@ -76,6 +78,7 @@ _SCHEMES: Final = {
     "MongoChest": "mongodb",
     "NatsChest": "nats",
     "NdjsonChest": "ndjson",
+    "OtlpChest": "otlp",
     "SQLChest": "postgresql",
     "SQLiteChest": "sqlite",
 }

@@ -6,20 +6,25 @@ URL with the token that may be in it.
 
 from __future__ import annotations
 
+import base64
 import ssl
 import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 import httpcore  # noqa: F401 - httpx loads it with its first transport, which each forked child of a server would do anew
 import httpx
 
 from chest.chests.http_status import unreachable
 from chest.chests.proxy import Proxy, unusable_proxy
-from chest.errors import ChestUnavailable, TLSRefused
+from chest.errors import ChestUnavailable, SettingsError, TLSRefused
 from chest.record.messages import masked
+from chest.record.secret_names import sounds_secret
 from chest.system.threads import socket_home
 
 _CONNECT_SECONDS: Final = 5.0
@@ -225,3 +230,43 @@ def _close_own(transports: dict[tuple[int, int], httpx.HTTPTransport]) -> None:
         if pid == own_pid:
             with suppress(Exception):
                 transport.close()
+
+
+def basic_authorization(url: httpx.URL) -> str | None:
+    """The header for the log-in of a URL (RFC 7617)."""
+    if not url.userinfo:
+        return None
+    login = f"{unquote(url.username)}:{unquote(url.password)}"
+    return "Basic " + base64.b64encode(login.encode()).decode()
+
+
+def request_headers(authorization: str | None, headers: Mapping[str, str]) -> httpx.Headers:
+    """What is sent with every request.
+
+    :param headers: the user's, which win.
+    :raises SettingsError: a value is not ASCII text.
+    """
+    made = httpx.Headers({"User-Agent": f"wsgi-chest/{chest_version()}".rstrip("/"), "Accept": "*/*"})
+    made["Accept-Encoding"] = "identity"
+    if authorization is not None:
+        made["Authorization"] = authorization
+    for name, value in headers.items():
+        if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+            raise SettingsError(f"headers: the value of {name!r} has to be ASCII text without a line end.")
+        made[name] = value
+    return made
+
+
+def secret_headers(headers: httpx.Headers) -> list[str]:
+    """The values that are a secret, and their parts: of ``Bearer abc`` an endpoint may repeat ``abc`` alone."""
+    values = [value for name, value in headers.items() if name in ("authorization", "cookie") or sounds_secret(name)]
+    return [part for value in values for part in (value, *value.split()[1:])]
+
+
+@cache
+def chest_version() -> str:
+    """The release of Chest; "" if it is run from a checkout."""
+    try:
+        return version("wsgi-chest")
+    except PackageNotFoundError:
+        return ""

@@ -27,6 +27,7 @@ _MYSQL: Final = _Kind("mysql", 3306, {"table": "chest_records"})
 _INFLUXDB: Final = _Kind("influxdb", 8086, {"shape": "request"})
 _CLICKHOUSE: Final = _Kind("clickhouse", 8123, {"table": "chest_records"})
 _NATS: Final = _Kind("nats", 4222, {"subject": "*"})
+_OTLP: Final = _Kind("otlp", 4318, {"signal": "traces"})
 _MONGODB_PARTS: Final = {"collection": "chest_records"}
 _KINDS: Final = {
     "postgresql": _POSTGRESQL,
@@ -38,6 +39,8 @@ _KINDS: Final = {
     "influxdb": _INFLUXDB,
     "nats": _NATS,
     "nats+tls": _NATS,
+    "otlp": _OTLP,
+    "otlp+https": _OTLP,
     "clickhouse": _CLICKHOUSE,
     "clickhouse+https": _CLICKHOUSE._replace(port=8443),
 }

@@ -23,6 +23,10 @@ _BY_CHEST: Final = {
         "Records that this chest refused for good, and that are kept as dead letters.",
     ),
     "type_conflicts": ("chest_type_conflicts", "Variables that did not fit into a column of this chest."),
+    "rejected_by_collector": (
+        "chest_rejected_by_collector",
+        "Records that a collector rejected of a batch that it took.",
+    ),
     "overflows": ("chest_overflows", "Records that this chest had no room for."),
 }
 _ALONE: Final = {

@@ -48,6 +48,7 @@ class RecorderStats(_State, total=False):
     dead_letters: dict[str, int]
     type_conflicts: dict[str, int]
     overflows: dict[str, int]
+    rejected_by_collector: dict[str, int]
     spool_failed: int
     late_writes: int
     bypassed: int

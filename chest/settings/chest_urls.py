@@ -41,6 +41,8 @@ BUILTIN: Final = {
     "nats": _Builtin("chest.chests.nats.chest:NatsChest", "wsgi-chest[nats]"),
     "nats+tls": _Builtin("chest.chests.nats.chest:NatsChest", "wsgi-chest[nats]"),
     "ndjson": _Builtin("chest.chests.ndjson.chest:NdjsonChest", "wsgi-chest"),
+    "otlp": _Builtin("chest.chests.otlp.chest:OtlpChest", "wsgi-chest[otlp]"),
+    "otlp+https": _Builtin("chest.chests.otlp.chest:OtlpChest", "wsgi-chest[otlp]"),
     "postgres": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),
     "postgresql": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),
     "postgresql+psycopg": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),

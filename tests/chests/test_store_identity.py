@@ -27,6 +27,7 @@ SAME = [
         "https://***@h/in?gzip=1&tenant=5&timeout_seconds=30",
         "https://H:443/in?token=***&tenant=5&format=ndjson",
     ],
+    ["otlp://h", "otlp+https://***@H:4318/", "otlp://h?signal=traces&headers_env=VENDOR&gzip=0"],
     ["http://h", "http://h/", "http://h:80/#part"],
     ["http://[::1]/x", "http://[::1]:80/x"],
     ["sqlite:///shop.sqlite3", "sqlite:///./shop.sqlite3?table=chest_records&busy_timeout_ms=5"],
@@ -40,7 +41,7 @@ DIFFERENT = [
     "mongodb://db,db2/shop", "influxdb://db/org/shop", "influxdb://db/org/shop?shape=variable", "http://db/shop",
     "https://db/shop", "http://db/shop/", "http://db/shop?tenant=1", "http://db/shop?tenant=2", "sqlite:///shop",
     "sqlite:///shop?table=more", "sqlite:///shop%3F", "log:", "log:shop", "ndjson:shop", "memory:shop", "memory",
-    "FlaskChestSQLite(sqlite:///shop)", "guest://db/shop", "lines:shop", "a label of the user's",
+    "otlp://db", "otlp://db?signal=logs", "otlp://db/shop", "FlaskChestSQLite(sqlite:///shop)", "guest://db/shop", "lines:shop", "a label of the user's",
 ]  # fmt: skip
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Final
 
 import httpx
@@ -13,12 +11,11 @@ from chest.chests.batches import batch_id
 from chest.chests.contract import Chest
 from chest.chests.http.payload import Payload, of_records, of_value
 from chest.chests.http.url import HttpTarget, format_of
-from chest.chests.http_client import HttpClient
+from chest.chests.http_client import HttpClient, request_headers, secret_headers
 from chest.chests.http_status import error_of
 from chest.chests.url_options import timeout_seconds_of
-from chest.errors import RecordRejected, SettingsError
+from chest.errors import RecordRejected
 from chest.record.record import Record
-from chest.record.secret_names import sounds_secret
 
 __all__ = ["HttpChest"]
 
@@ -81,7 +78,7 @@ class HttpChest(Chest):
         name: str | None = None,
     ) -> None:
         target = HttpTarget.of(url, params or {})
-        sent = _headers(target.authorization, headers or {})
+        sent = request_headers(target.authorization, headers or {})
         self.name = name or target.name
         self._format = format_of(format or target.format)
         self._is_gzipped = target.is_gzipped if gzip is None else gzip
@@ -95,7 +92,7 @@ class HttpChest(Chest):
             proxy=target.proxy(proxies),
             verify=verify,
             timeout_seconds=timeout_seconds_of(target.timeout_seconds if timeout_seconds is None else timeout_seconds),
-            secrets=(*target.secrets, *_secret_headers(sent)),
+            secrets=(*target.secrets, *secret_headers(sent)),
         )
 
     def open(self) -> None:
@@ -169,29 +166,3 @@ class HttpChest(Chest):
         if 200 <= answer.status < 300:
             raise RecordRejected(f"{self.name} answered {answer.status}, which is not among success_status_codes.")
         raise error_of(self.name, answer.status, answer.said, answer.headers)
-
-
-def _headers(authorization: str | None, headers: Mapping[str, str]) -> httpx.Headers:
-    """What is sent with every request."""
-    made = httpx.Headers({"User-Agent": _user_agent(), "Accept": "*/*", "Accept-Encoding": "identity"})
-    if authorization is not None:
-        made["Authorization"] = authorization
-    for name, value in headers.items():
-        if not (isinstance(value, str) and value.isascii() and value.isprintable()):
-            raise SettingsError(f"headers: the value of {name!r} has to be ASCII text without a line end.")
-        made[name] = value
-    return made
-
-
-def _secret_headers(headers: httpx.Headers) -> list[str]:
-    """The values that are a secret, and their parts: of ``Bearer abc`` an endpoint may repeat ``abc`` alone."""
-    values = [value for name, value in headers.items() if name in ("authorization", "cookie") or sounds_secret(name)]
-    return [part for value in values for part in (value, *value.split()[1:])]
-
-
-@cache
-def _user_agent() -> str:
-    try:
-        return f"wsgi-chest/{version('wsgi-chest')}"
-    except PackageNotFoundError:  # run from a checkout
-        return "wsgi-chest"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
-from urllib.parse import unquote
 
 import httpx
 
+from chest.chests.http_client import basic_authorization
 from chest.chests.proxy import Proxy
 from chest.chests.registry import refuse_ambiguous_login, safe_url
 from chest.chests.url_options import timeout_seconds_of, yes_no_of
@@ -48,7 +47,7 @@ class HttpTarget(NamedTuple):
         return cls(
             name=safe_url(text),
             url=bare.copy_with(params=sent) if sent else bare,
-            authorization=_authorization(url),
+            authorization=basic_authorization(url),
             format=format_of(own["format"]),
             is_gzipped=yes_no_of("gzip", own["gzip"]),
             timeout_seconds=timeout_seconds_of(own["timeout_seconds"]),
@@ -81,10 +80,3 @@ def _parsed(text: str) -> httpx.URL:
         f"{safe_url(str(text))!r} is not an address to send records to: it looks like https://host/path; a character of a"
         " password that means something in URLs is written as its %-code."
     )
-
-
-def _authorization(url: httpx.URL) -> str | None:
-    if not url.userinfo:
-        return None
-    login = f"{unquote(url.username)}:{unquote(url.password)}"
-    return "Basic " + base64.b64encode(login.encode()).decode()

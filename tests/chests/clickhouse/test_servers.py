@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from operator import attrgetter
@@ -337,21 +336,6 @@ def test_the_next_host_is_asked_if_one_does_not_answer(clickhouse: ClickHouse) -
         chest.check()
         chest.write([record := make_record()])
         assert rows(chest) == [record.id]
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody trusts, with its key, in one file."""
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}.key", "-out", f"{path}.crt",
-        ],
-        check=True, capture_output=True, timeout=300,
-    )  # fmt: skip
-    path.write_bytes(Path(f"{path}.key").read_bytes() + Path(f"{path}.crt").read_bytes())
-    return path
 
 
 def test_over_tls_with_a_certificate_of_one_s_own(certificate: Path, clickhouse: ClickHouse) -> None:

@@ -7,7 +7,6 @@ import json
 import logging
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -520,21 +519,6 @@ def test_a_connection_cut_without_an_answer_is_unavailable(chest: HttpChest, ser
     with pytest.raises(ChestUnavailable):
         chest.write([make_record()])
     chest.write([make_record()])
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1, with its key, in one file."""
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}.key", "-out", f"{path}.crt",
-        ],
-        check=True, capture_output=True, timeout=300,
-    )  # fmt: skip
-    path.write_bytes(Path(f"{path}.key").read_bytes() + Path(f"{path}.crt").read_bytes())
-    return path
 
 
 def test_an_untrusted_certificate_is_refused_unless_told_to_trust_it(certificate: Path) -> None:

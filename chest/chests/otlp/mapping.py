@@ -1,0 +1,162 @@
+"""A record as a span or as a log record, under the names of OpenTelemetry's semantic conventions 1.44."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from chest.chests.asking.cube import FAILED
+from chest.chests.otlp.values import key_values
+from chest.record.record import Outcome, Record
+from chest.record.row import KNOWN_METHODS
+from chest.record.text import storable
+
+__all__ = ["SCHEMA_URL", "log_of", "resource_of", "span_of"]
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+
+_INTERNAL, _SERVER, _CONSUMER = 1, 2, 5
+_STATUS_ERROR: Final = 2
+_INFO, _WARN, _ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
+
+_KNOWN_NAMES: Final = ("user.", "session.", "feature_flag.")
+"""What names of the conventions begin with that an application may have said itself."""
+_TRACE: Final = frozenset(("trace_id", "parent_span_id", "span_id"))
+"""Attributes of a record that have fields of their own in a span."""
+_TYPE, _MESSAGE, _STACK = "exception.type", "exception.message", "exception.stacktrace"
+_ORDINARY: Final = frozenset((Outcome.OK, Outcome.UPGRADED, Outcome.SENT_BY_SERVER))
+_JOB: Final = "JOB"
+
+
+class Place(NamedTuple):
+    """Where a record stands in a trace; no bytes for what is not known."""
+
+    trace_id: bytes
+    span_id: bytes
+    """Its own."""
+    parent_id: bytes
+    tracers_id: bytes
+    """The span that the application's own tracer made of this request."""
+
+
+def place_of(record: Record) -> Place:
+    """The trace of its ``traceparent``, else one of its own; its span is told by the second half of its id."""
+    own = _bytes_of(record.id, 16)
+    if not any(own[8:]):  # no id that Chest made
+        own = sha256(storable(record.id).encode()).digest()[:16]
+    known = record.attributes
+    trace_id = _bytes_of(known.get("trace_id"), 16)
+    if not trace_id:
+        return Place(own, own[8:], b"", b"")
+    return Place(trace_id, own[8:], _bytes_of(known.get("parent_span_id"), 8), _bytes_of(known.get("span_id"), 8))
+
+
+def resource_of(record: Record) -> tuple[str, str, str, str]:
+    """What the records of one process have in common: service, release, host, and the process part of their ids."""
+    return record.service, record.release, record.host, record.id[16:24]
+
+
+def span_of(record: Record) -> dict[str, Any]:
+    """The fields of a ``Span``."""
+    place, attributes = place_of(record), _attributes_of(record)
+    attributes["chest.record_id"] = record.id
+    exception = {name: attributes.pop(name) for name in (_TYPE, _MESSAGE, _STACK) if name in attributes}
+    end_ns = record.time_ns + record.duration_ns
+    span = {
+        "trace_id": place.trace_id,
+        "span_id": place.span_id,
+        "parent_span_id": place.parent_id,
+        "name": storable(_name_of(record)),
+        "kind": _SERVER if is_request(record) else _CONSUMER if record.method == _JOB else _INTERNAL,
+        "start_time_unix_nano": record.time_ns,
+        "end_time_unix_nano": end_ns,
+        "attributes": key_values(attributes.items()),
+    }
+    if place.tracers_id:
+        span["links"] = [{"trace_id": place.trace_id, "span_id": place.tracers_id}]
+    if exception:
+        span["events"] = [{"name": "exception", "time_unix_nano": end_ns, "attributes": key_values(exception.items())}]
+    if record.outcome in FAILED:
+        span["status"] = {"code": _STATUS_ERROR, "message": storable(str(exception.get(_MESSAGE, "")))}
+    return span
+
+
+def log_of(record: Record) -> dict[str, Any]:
+    """The fields of a ``LogRecord``, which names the application's own span of the request if there is one."""
+    place, attributes = place_of(record), _attributes_of(record)
+    attributes["log.record.uid"] = record.id
+    attributes["chest.duration_ns"] = record.duration_ns
+    number, text = _severity_of(record)
+    status = "" if record.status is None else f" {record.status}"
+    return {
+        "time_unix_nano": record.time_ns,
+        "observed_time_unix_nano": record.time_ns + record.duration_ns,
+        "severity_number": number,
+        "severity_text": text,
+        "event_name": "chest.request" if is_request(record) else "chest.work",
+        "body": {"string_value": storable(f"{record.method} {record.path}{status} {record.outcome}")},
+        "attributes": key_values(attributes.items()),
+        "trace_id": place.trace_id,
+        "span_id": place.tracers_id or place.span_id,
+    }
+
+
+def is_request(record: Record) -> bool:
+    """False for a job, a command or other work: its method is its kind, and its path a name."""
+    return record.method in KNOWN_METHODS or record.path.startswith("/")
+
+
+def _attributes_of(record: Record) -> dict[str, Any]:
+    made = {name: value for name, value in record.attributes.items() if name not in _TRACE}
+    for name, value in record.variables.items():
+        made[name if str(name).startswith(_KNOWN_NAMES) else f"app.{name}"] = value
+    made["chest.request_id"], made["chest.outcome"] = record.request_id, record.outcome
+    if is_request(record):
+        _add_http(record, made)
+    else:
+        made["chest.work.kind"], made["chest.work.name"] = record.method, record.path
+    if record.outcome in FAILED:
+        made["error.type"] = _error_type_of(record)
+    if record.error is not None:
+        made[_TYPE] = record.error
+    return made
+
+
+def _add_http(record: Record, made: dict[str, Any]) -> None:
+    if record.method in KNOWN_METHODS:
+        made["http.request.method"] = record.method
+    else:
+        made["http.request.method"], made["http.request.method_original"] = "_OTHER", record.method
+    made["url.path"] = record.path
+    if record.route is not None:
+        made["http.route"] = record.route
+    if record.status is not None:
+        made["http.response.status_code"] = record.status
+
+
+def _name_of(record: Record) -> str:
+    if not is_request(record):
+        return record.path
+    method = record.method if record.method in KNOWN_METHODS else "HTTP"
+    return method if record.route is None else f"{method} {record.route}"
+
+
+def _error_type_of(record: Record) -> str:
+    if record.error is not None:
+        return record.error
+    return str(record.status) if record.status is not None and record.status >= 500 else record.outcome
+
+
+def _severity_of(record: Record) -> tuple[int, str]:
+    if record.outcome in FAILED:
+        return _ERROR
+    return _WARN if (record.status or 0) >= 400 or record.outcome not in _ORDINARY else _INFO
+
+
+def _bytes_of(digits: Any, length: int) -> bytes:
+    """The bytes of an id in hex; none if that is no id, or the one that means "none"."""
+    try:
+        made = bytes.fromhex(digits) if isinstance(digits, str) else b""
+    except ValueError:
+        return b""
+    return made if len(made) == length and any(made) else b""
