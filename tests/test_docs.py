@@ -467,7 +467,7 @@ def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
         counted |= {f"{reason}." for reason in chest.counts()}
     section = HOW_IT_WORKS.read_text().partition("is the state of this process")[2].partition("A count that is 0")[0]
     explained = set(
-        re.findall(r"`([a-z_.]+)(?:<chest>)?`", "\n".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE)))
+        re.findall(r"`([a-z_.]+)(?:<[a-z]+>)?`", "\n".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE)))
     )
     beside = {
         "ring.is_durable", "ring.capacity_bytes", "ring.pending_bytes", "delivery_is_running", "scheduled_transfers", "in_flight",
@@ -502,7 +502,7 @@ def test_the_page_for_the_operator_has_each_count_that_may_grow() -> None:
         "last_error",
         "last_error_time",
     }
-    named = {name.removesuffix(".<chest>") for name in re.findall(r"`([a-z_.]+(?:\.<chest>)?)`", cells)}
+    named = set(re.findall(r"`([a-z_.]+?)(?:\.<[a-z]+>)?`", cells))
     assert _first_cells(counts) == {name for name in named if name not in states and not name.startswith("ring.")}
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from chest.counters import Counters
+from chest.delivery.log import RateLimitedLog
 from chest.record.record import Record
 from chest.ring.segments.batch_notes import MOST_RANGES, BatchNotes, Range, joined
 
@@ -99,6 +101,7 @@ class Batcher(Generic[T]):
     :param decode: gives the records of a chunk.
     :param commit: told the segment and the end of each chunk that is settled, in order.
     :param batch_records: about how many records make a batch.
+    :param counters: ``batches_unnoted``, by the class of what was raised.
     :param notes: gives what notes batches in the ring's file; None: nothing does.
     """
 
@@ -108,12 +111,15 @@ class Batcher(Generic[T]):
         decode: Callable[[T], list[Record]],
         commit: Callable[[int, int], None],
         batch_records: int,
+        counters: Counters,
         notes: Callable[[], BatchNotes | None] = lambda: None,
     ) -> None:
         self._take = take
         self._decode = decode
         self._commits = CommitTracker(commit)
         self._batch_records = batch_records
+        self._counters = counters
+        self._trouble = RateLimitedLog(counters)
         self._notes = notes
         self._noted: dict[Batch, tuple[BatchNotes, int]] = {}
         self._chunk: Chunk[T] | None = None
@@ -154,10 +160,7 @@ class Batcher(Generic[T]):
         records, ranges = self._records, self._ranges
         if not ranges:
             return None
-        notes = slot = None
-        with suppress(Exception):  # a batch that cannot be noted is delivered all the same
-            notes = self._notes() if records else None
-            slot = None if notes is None else notes.note(ranges)
+        notes, slot = self._noted_as(ranges) if records else (None, None)
         batch = workers.submit(records, is_fixed=self._left is not None or slot is not None)
         # Not before: if that raised, another batch would be committed with this one.
         self._records, self._ranges, self._left = [], [], None
@@ -167,6 +170,19 @@ class Batcher(Generic[T]):
             self._commits.add(batch, segment, end)
         workers.poll()
         return len(records)
+
+    def _noted_as(self, ranges: Sequence[Range]) -> tuple[BatchNotes | None, int | None]:
+        """What notes this batch, and the slot of its note. A batch that cannot be noted is delivered all the same."""
+        try:
+            notes = self._notes()
+            return notes, None if notes is None else notes.note(ranges)
+        except Exception as error:  # noqa: BLE001 - a batch is worth more than its note
+            self._counters.add(f"batches_unnoted.{type(error).__name__}")
+            self._trouble.error(
+                "a batch could not be noted in its ring's file: after a kill it may be sent again, divided in another way",
+                error,
+            )
+            return None, None
 
     def commit_settled(self) -> None:
         """Commit what every chest has by now, or has on disk."""

@@ -204,7 +204,10 @@ class OtherRings:
             if ring is not None:
                 take = partial(ring.take, _CHUNK_BYTES)
                 notes = partial(getattr, ring, "notes")
-                self._rings[path] = ring, Batcher(take, list, ring.commit_to, self._batch_records, notes)
+                self._rings[path] = (
+                    ring,
+                    Batcher(take, list, ring.commit_to, self._batch_records, self._counters, notes),
+                )
                 return True
         return False
 

@@ -52,7 +52,7 @@ class OwnRing:
         self._flush_seconds = flush_seconds
         self._observe = observe
         self._batcher = Batcher(
-            lambda: ring.take(_CHUNK_BYTES), self._decoded, ring.commit_to, batch_records, lambda: ring.notes
+            lambda: ring.take(_CHUNK_BYTES), self._decoded, ring.commit_to, batch_records, counters, lambda: ring.notes
         )
         self._pending_since: float | None = None
         self._empty_at = time.monotonic()

@@ -50,6 +50,7 @@ class RecorderStats(_State, total=False):
     overflows: dict[str, int]
     rejected_by_collector: dict[str, int]
     spool_failed: int
+    batches_unnoted: dict[str, int]
     late_writes: int
     bypassed: int
     in_flight_skipped: int

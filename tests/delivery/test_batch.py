@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from chest.counters import Counters
 from chest.delivery.batch import Batch, Batcher
 from chest.delivery.workers import ChestWorkers
 from chest.record.record import Record
@@ -52,6 +53,7 @@ def submitted(
     commit: Callable[[int, int], None] | None = None,
     notes: Callable[[], BatchNotes] | None = None,
     batch_records: int = 1000,
+    counters: Counters | None = None,
 ) -> Batcher[bytes]:
     """What has taken these lines, and submitted them."""
     chunks = iter([Chunk(file.segments[segment][begin:end], segment, begin, end) for segment, begin, end in ranges])
@@ -61,6 +63,7 @@ def submitted(
         lambda data: [make_record() for _ in data.splitlines()],
         commit or file.set_committed,
         batch_records,
+        counters or Counters(),
         notes or (lambda: kept),
     )
     while not batcher.fill():
@@ -105,12 +108,20 @@ def test_a_batch_that_is_settled_while_others_are_committed_is_committed_when_it
     assert commits == [(0, 10), (1, 10)]
 
 
-def test_a_batch_that_cannot_be_noted_is_delivered(workers: Workers, file: SegmentFile) -> None:
+def test_a_batch_that_cannot_be_noted_is_delivered_counted_and_logged_once(
+    workers: Workers, file: SegmentFile, caplog: pytest.LogCaptureFixture
+) -> None:
     def notes() -> BatchNotes:
-        raise ValueError("of a ring that was closed")
+        raise OSError("the page is gone")
 
-    submitted(workers, file, [Range(0, 0, 10)], notes=notes)
-    assert [batch.is_fixed for batch in workers.batches] == [False]
+    counters = Counters()
+    ranges = [Range(0, begin, begin + 10) for begin in (0, 10, 20)]
+    submitted(workers, file, ranges, notes=notes, batch_records=1, counters=counters)
+    assert [batch.is_fixed for batch in workers.batches] == [False] * 3
+    assert counters.snapshot()["batches_unnoted"] == {"OSError": 3}
+    (line,) = caplog.messages
+    assert "could not be noted" in line
+    assert "the page is gone" in line
 
 
 def test_a_batch_is_settled_although_its_ring_was_closed_meanwhile(workers: Workers, file: SegmentFile) -> None:
