@@ -21,6 +21,7 @@ native_build.load_build()  # before Chest is imported
 from tests.plugins import alone, implementations, kinds  # noqa: E402
 from tests.servers.clickhouse import ClickHouse  # noqa: E402
 from tests.servers.database import DatabaseServer  # noqa: E402
+from tests.servers.kafka import Broker  # noqa: E402
 from tests.servers.nats import Nats  # noqa: E402
 from tests.servers.process import Server  # noqa: E402
 from tests.support import examples  # noqa: E402
@@ -119,6 +120,15 @@ def clickhouse() -> Iterator[ClickHouse]:
     from tests.servers.clickhouse import clickhouse
 
     with clickhouse() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    """A broker that speaks Kafka's protocol; ``kafka.new_url()`` is the chest URL of a topic that is not there."""
+    from tests.servers.kafka import kafka
+
+    with kafka() as server:
         yield server
 
 

@@ -36,6 +36,7 @@ DRIVERS_AND_FRAMEWORKS = (
     "gunicorn",
     "click",
     "rich",
+    "confluent_kafka",
     "pymongo",
     "bson",
     "influxdb_client",

@@ -42,7 +42,7 @@ PUBLIC = {
         "told_request_id", "tracked_names", "variables_chest", "variables_source",
     ],
     "chest.chests": [
-        "Chest", "ClickHouseChest", "CoordinationStore", "Cursor", "HttpChest", "InfluxChest", "LogChest", "LoginRefused", "MemoryChest", "MongoChest",
+        "Chest", "ClickHouseChest", "CoordinationStore", "Cursor", "HttpChest", "InfluxChest", "KafkaChest", "LogChest", "LoginRefused", "MemoryChest", "MongoChest",
         "NatsChest", "NdjsonChest", "OtlpChest", "Query", "ReadableChest", "Received", "RetentionBackend", "SQLChest", "SQLiteChest", "SchemaMismatch", "StoredRecord",
         "StreamChest", "StreamReader", "TLSRefused", "UnknownDatabase", "UnknownHost", "VersionedValue", "open_chest",
     ],

@@ -33,7 +33,9 @@ _STARTED: str = """
 """
 
 
-@pytest.mark.parametrize("name", ["mongodb", "victoria_metrics", "influxdb", "mongodb_replica_set", "clickhouse"])
+@pytest.mark.parametrize(
+    "name", ["mongodb", "victoria_metrics", "influxdb", "mongodb_replica_set", "clickhouse", "kafka"]
+)
 def test_a_server_answers(name: str, request: pytest.FixtureRequest) -> None:
     server: Server | ClickHouse = request.getfixturevalue(name)
     assert accepts(server.port)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chest.chests.contract import Chest, Cursor, ReadableChest, Received, StoredRecord, StreamChest, StreamReader
     from chest.chests.http.chest import HttpChest
     from chest.chests.influxdb.chest import InfluxChest
+    from chest.chests.kafka.chest import KafkaChest
     from chest.chests.log import LogChest
     from chest.chests.memory import MemoryChest
     from chest.chests.mongodb.chest import MongoChest
@@ -35,6 +36,7 @@ __all__ = [
     "Cursor",
     "HttpChest",
     "InfluxChest",
+    "KafkaChest",
     "LogChest",
     "LoginRefused",
     "MemoryChest",
@@ -73,6 +75,7 @@ _SCHEMES: Final = {
     "ClickHouseChest": "clickhouse",
     "HttpChest": "http",
     "InfluxChest": "influxdb",
+    "KafkaChest": "kafka",
     "LogChest": "log",
     "MemoryChest": "memory",
     "MongoChest": "mongodb",

@@ -26,6 +26,7 @@ _POSTGRESQL: Final = _Kind("postgresql", 5432, {"table": "chest_records"})
 _MYSQL: Final = _Kind("mysql", 3306, {"table": "chest_records"})
 _INFLUXDB: Final = _Kind("influxdb", 8086, {"shape": "request"})
 _CLICKHOUSE: Final = _Kind("clickhouse", 8123, {"table": "chest_records"})
+_KAFKA: Final = _Kind("kafka", 9092)
 _NATS: Final = _Kind("nats", 4222, {"subject": "*"})
 _OTLP: Final = _Kind("otlp", 4318, {"signal": "traces"})
 _MONGODB_PARTS: Final = {"collection": "chest_records"}
@@ -37,6 +38,8 @@ _KINDS: Final = {
     "mongodb": _Kind("mongodb", 27017, _MONGODB_PARTS),
     "mongodb+srv": _Kind("mongodb+srv", None, _MONGODB_PARTS),
     "influxdb": _INFLUXDB,
+    "kafka": _KAFKA,
+    "kafka+ssl": _KAFKA,
     "nats": _NATS,
     "nats+tls": _NATS,
     "otlp": _OTLP,

@@ -31,6 +31,8 @@ BUILTIN: Final = {
     "https": _Builtin("chest.chests.http.chest:HttpChest", "wsgi-chest[http]"),
     "influxdb": _Builtin("chest.chests.influxdb.chest:InfluxChest", "wsgi-chest[influx]"),
     "influxdb+https": _Builtin("chest.chests.influxdb.chest:InfluxChest", "wsgi-chest[influx]"),
+    "kafka": _Builtin("chest.chests.kafka.chest:KafkaChest", "wsgi-chest[kafka]"),
+    "kafka+ssl": _Builtin("chest.chests.kafka.chest:KafkaChest", "wsgi-chest[kafka]"),
     "log": _Builtin("chest.chests.log:LogChest", "wsgi-chest"),
     "mariadb": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),

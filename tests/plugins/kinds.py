@@ -73,7 +73,7 @@ _NOT_QUICK: Final = [ROOT / name for name in ("tests/cli/test_demo.py", "tests/c
 """They start gunicorn. They are ``unit`` all the same, so that each Python and the wheel has them, and ``make quick`` leaves them out."""
 
 _SERVERS: Final = frozenset(
-    "clickhouse influxdb mariadb mongodb mongodb_replica_set mysql57 nats postgresql redis rotel victoria_metrics wire".split()
+    "clickhouse influxdb kafka mariadb mongodb mongodb_replica_set mysql57 nats postgresql redis rotel victoria_metrics wire".split()
 )
 """Fixtures that are servers."""
 

@@ -75,6 +75,8 @@ class FaultProxy:
         """How often a connection was cut by ``CUT_BEFORE`` or ``REPLY_LOST``."""
         self.connections = 0
         """How many connections came."""
+        self.change_answer: Callable[[bytes], bytes] = bytes
+        """What is done to what the server answers, of which each piece keeps its length."""
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -156,7 +158,7 @@ class FaultProxy:
             if link.is_reply_unwanted:
                 link.cut()
                 return
-            link.client.sendall(answer)
+            link.client.sendall(self.change_answer(answer))
 
     def _takes(self, fault: Fault, seen: bytes) -> bool:
         with self._changed:

@@ -1,0 +1,78 @@
+"""``OwnHandle``: a client of librdkafka, which lives in the process that made it and in no child.
+
+A client is threads, sockets and locks in C. In a forked child the threads are gone: a client that came through the fork hangs
+there or ends the process with a signal, also when nothing but the interpreter's end lets go of it. So the child never touches
+it and never lets go of it, and whoever has something to send there makes another.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, Generic, TypeVar
+
+from confluent_kafka import KafkaError
+
+from chest.chests.kafka.url import KafkaTarget
+from chest.system.fork_guard import process_generation
+
+logger: Final = logging.getLogger("chest.chests.kafka")
+
+_KEPT_ERRORS: Final = 50
+
+C = TypeVar("C")
+
+
+class OwnHandle(Generic[C]):
+    """One client, until :meth:`release`.
+
+    :param target: what the URL says.
+    :param make: the class of the client.
+    :param configuration: what it is told.
+    """
+
+    def __init__(self, target: KafkaTarget, make: Callable[..., C], configuration: dict[str, Any]) -> None:
+        self.errors: deque[KafkaError] = deque(maxlen=_KEPT_ERRORS)
+        """What the client reported since this was cleared, oldest first: it goes on trying by itself."""
+        self._generation = process_generation()
+        self._client: C | None = make({**configuration, "error_cb": self.errors.append}, logger=_Log(target))
+        # One reference that nothing lets go of, neither the garbage collector nor the interpreter's end in a forked child.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._client))
+
+    @property
+    def is_ours(self) -> bool:
+        """False in a process that was forked since."""
+        return self._generation == process_generation()
+
+    @property
+    def client(self) -> C:
+        """The client; only in the process that made it."""
+        assert self._client is not None
+        return self._client
+
+    def release(self) -> None:
+        """Have the client end, once no thread uses it; nothing in a forked child. Twice does nothing."""
+        if self.is_ours:
+            client, self._client = self._client, None
+            if client is not None:
+                with suppress(Exception):  # of a callback
+                    ctypes.pythonapi.Py_DecRef(ctypes.py_object(client))
+
+
+class _Log:
+    """Takes librdkafka's log lines when the client is polled, for the log ``chest.chests.kafka``, level ``DEBUG``.
+
+    Of a failure that matters the chest raises an error, which delivery logs once; librdkafka has a line for each of its tries,
+    ten a second while a broker is down.
+    """
+
+    def __init__(self, target: KafkaTarget) -> None:
+        self._target = target
+
+    def log(self, level: int, message: str, *values: object) -> None:
+        """As ``Logger.log``."""
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("librdkafka: %s", self._target.without_secrets(message % values))

@@ -1,0 +1,194 @@
+"""``BatchProducer``: sends batches to a topic, and waits for what became of each message."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple, TypeAlias
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from chest.chests.kafka.failures import NO_TOPIC, error_of, no_topic
+from chest.chests.kafka.handle import OwnHandle
+from chest.chests.kafka.url import KafkaTarget
+from chest.system.threads import sleep
+
+_STEP_SECONDS: Final = 0.25
+"""After which what the client reported meanwhile is looked at."""
+_FIRST_STEP_SECONDS: Final = 0.1
+_TRIES: Final = 4
+"""Failures for each broker of the URL before all are taken for down: a name may have several addresses, tried in turn."""
+_PURGE_SECONDS: Final = 1.0
+
+
+Headers: TypeAlias = list[tuple[str, str | bytes | None]]
+
+
+class KafkaMessage(NamedTuple):
+    """A record on its way."""
+
+    key: str
+    """Its ``id``."""
+    value: bytes
+    headers: Headers
+
+
+class _Reports:
+    """What became of the messages of one batch, told to the thread that polls."""
+
+    def __init__(self, expected: int) -> None:
+        self.left = expected
+        self.failed: dict[str, KafkaError] = {}
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        self.left -= 1
+        if error is not None:
+            self.failed[(message.key() or b"").decode()] = error
+
+
+class BatchProducer:
+    """A producer of this process. Any number of threads may send.
+
+    :param target: what the URL says.
+    """
+
+    def __init__(self, target: KafkaTarget) -> None:
+        self._target = target
+        self._handle = OwnHandle(target, Producer, target.producer_configuration())
+
+    @property
+    def is_ours(self) -> bool:
+        """False in a process that was forked since: it needs another one."""
+        return self._handle.is_ours
+
+    def require_topic(self, deadline: float, *, may_create: bool) -> None:
+        """See that a broker answers and has the topic, and make it if the URL says of how many partitions.
+
+        :param deadline: on the monotonic clock.
+        :param may_create: False: a missing topic that the URL would have made is no failure.
+        :raises ChestUnavailable: no broker answers, or there is no topic.
+        """
+        is_created = False
+        while (error := self._topic_error(deadline)) is not None:
+            if error.code() in NO_TOPIC and not is_created:
+                if self._target.partitions is None:
+                    raise no_topic(self._target)
+                if not may_create:
+                    return
+                self._create_topic(deadline)
+                is_created = True
+            elif not (is_created or error.retriable()) or time.monotonic() > deadline:
+                raise error_of(self._target, [error])
+            else:
+                sleep(0.05)  # it has no leader yet
+
+    def send(self, messages: Sequence[KafkaMessage], deadline: float) -> dict[str, KafkaError]:
+        """Send messages, and wait until each is stored or is not; what was not stored, by its key.
+
+        What is still on its way at the deadline is taken back. Of what a broker has been sent by then it may have stored some.
+
+        :param deadline: on the monotonic clock.
+        """
+        self._handle.errors.clear()
+        producer, reports = self._handle.client, _Reports(len(messages))
+        sent = 0
+        while sent < len(messages):
+            message = messages[sent]
+            try:
+                producer.produce(
+                    self._target.topic, message.value, message.key, on_delivery=reports, headers=message.headers
+                )
+                sent += 1
+            except BufferError:  # more than its queue holds
+                if time.monotonic() > deadline:
+                    break
+                producer.poll(_STEP_SECONDS)
+            except KafkaException as refusal:
+                reports.left -= 1
+                reports.failed[message.key] = refusal.args[0]
+                sent += 1
+        reports.left -= len(messages) - sent
+        try:
+            while reports.left > 0 and (seconds := deadline - time.monotonic()) > 0:
+                producer.flush(min(_STEP_SECONDS, seconds))
+        except KafkaException as failure:  # from which librdkafka says that it cannot recover
+            self._handle.errors.append(failure.args[0])
+        is_late = reports.left > 0
+        if is_late:
+            self._take_back()
+        never_sent = {message.key: KafkaError(KafkaError._TIMED_OUT_QUEUE) for message in messages[sent:]}
+        if is_late and reports.left > 0:  # of these nothing will be heard: take all for unknown
+            return {message.key: KafkaError(KafkaError._TIMED_OUT) for message in messages}
+        return never_sent | reports.failed
+
+    @property
+    def errors(self) -> list[KafkaError]:
+        """What the client reported during the last :meth:`send`."""
+        return list(self._handle.errors)
+
+    @property
+    def is_usable(self) -> bool:
+        """False after an error from which librdkafka says that it cannot recover."""
+        return not any(error.fatal() for error in self._handle.errors)
+
+    def close(self) -> None:
+        """Take back what is on its way, and end."""
+        if self.is_ours:
+            self._take_back()
+        self._handle.release()
+
+    def _take_back(self) -> None:
+        producer = self._handle.client
+        producer.purge(in_queue=True, in_flight=True, blocking=True)
+        deadline = time.monotonic() + _PURGE_SECONDS
+        with suppress(KafkaException):
+            while len(producer) and time.monotonic() < deadline:
+                producer.poll(0.02)
+
+    def _topic_error(self, deadline: float) -> KafkaError | None:
+        """What a broker says is wrong with the topic; None: nothing is.
+
+        :raises ChestUnavailable: no broker answers.
+        """
+        errors, step = self._handle.errors, _FIRST_STEP_SECONDS
+        errors.clear()
+        while True:
+            try:
+                seconds = max(0.01, min(step, deadline - time.monotonic()))
+                known = self._handle.client.list_topics(self._target.topic, seconds)
+            except KafkaException as failure:
+                self._handle.client.poll(0)
+                is_down = any(error.code() == KafkaError._ALL_BROKERS_DOWN for error in errors)
+                has_tried = len(errors) > min(_TRIES * len(self._target.brokers), errors.maxlen or 0)
+                if (is_down and has_tried) or time.monotonic() >= deadline:
+                    raise error_of(self._target, [failure.args[0], *errors]) from None
+                step = _FIRST_STEP_SECONDS if is_down else 2 * step  # a slow answer needs a longer one
+            else:
+                error: KafkaError | None = known.topics[self._target.topic].error
+                return error
+
+    def _create_topic(self, deadline: float) -> None:
+        assert self._target.partitions is not None
+        handle = OwnHandle(self._target, AdminClient, self._target.configuration())
+        try:
+            topic = NewTopic(
+                self._target.topic,
+                num_partitions=self._target.partitions,
+                replication_factor=self._target.replication,
+            )
+            created = handle.client.create_topics([topic])[self._target.topic]
+            # Not by waiting for it: under gevent its lock is a greenlet's, and a thread of librdkafka's lets go of it.
+            while not created.done() and time.monotonic() < deadline:
+                handle.client.poll(0)
+                sleep(0.02)
+            failure = created.exception(0) if created.done() else None
+        finally:
+            handle.release()
+        if failure is None:
+            return
+        error = failure.args[0] if isinstance(failure, KafkaException) else KafkaError(KafkaError._FAIL)
+        if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise error_of(self._target, [error])
