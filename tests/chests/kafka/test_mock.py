@@ -12,7 +12,7 @@ from chest.chests.batches import BatchWrite
 from chest.chests.kafka.chest import KafkaChest
 from chest.errors import ChestUnavailable, LoginRefused, RecordRejected
 from chest.record.record import Record
-from tests.servers.kafka import INIT_PRODUCER_ID, PRODUCE, MockCluster, mock_cluster
+from tests.servers.kafka.mock import INIT_PRODUCER_ID, PRODUCE, MockCluster, mock_cluster
 from tests.support import make_record, wait_until
 
 TOO_LARGE = 10

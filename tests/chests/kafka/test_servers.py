@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
+import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from chest.chests.contract import Chest
 from chest.chests.kafka.chest import KafkaChest
-from chest.errors import ChestUnavailable
+from chest.errors import ChestUnavailable, LoginRefused, TLSRefused, UnknownDatabase
 from chest.record.record import Record
 from chest.testing.contract import ChestContract
 from chest.testing.records import make_record
-from tests.chests.server_contract import Place, ServerChestContract
+from tests.chests.server_contract import SECRET, Place, ServerChestContract
 from tests.servers.fault_proxy import Fault, FaultProxy
-from tests.servers.kafka import Broker, KafkaProxy
+from tests.servers.kafka import Broker, KafkaProxy, tansu
 from tests.servers.process import HOST
 
 
@@ -42,8 +48,8 @@ class TestServer(ServerChestContract):
     # Without compression a request can be told by what stands in it.
     write_marker = commit_marker = b'"request_id"'
     tls_query = "tls"
-    impatient_query = "timeout_seconds=3"
-    has_login = has_databases = False  # of this broker; see test_log_in.py and test_mock.py
+    impatient_query = "timeout_seconds=2"
+    has_login = has_databases = False  # of this broker: see below
 
     @pytest.fixture
     def proxy(self, place: Place) -> Iterator[FaultProxy]:
@@ -98,3 +104,75 @@ class TestServer(ServerChestContract):
 
 def _batch() -> list[Record]:
     return [make_record() for _ in range(20)]
+
+
+# -- topics --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_topic_is_not_made_unless_the_url_says_of_how_many_partitions(kafka: Broker) -> None:
+    topic = kafka.new_topic()
+    with KafkaChest(kafka.url(topic, "")) as chest:
+        for act in (chest.open, chest.check, lambda: chest.write([make_record()])):
+            with pytest.raises(UnknownDatabase, match=f"no topic {topic}"):
+                act()
+    with KafkaChest(kafka.url(topic, "partitions=5")) as chest:
+        chest.check()
+        assert kafka.partitions(topic) == 0, "a check makes nothing"
+        chest.write(records := [make_record() for _ in range(20)])
+    assert kafka.partitions(topic) == 5
+    with KafkaChest(kafka.url(topic, "partitions=7")) as chest:
+        chest.write(more := [make_record()])
+    assert kafka.partitions(topic) == 5, "one that is there stays as it is"
+    assert sorted(kafka.records(topic)) == sorted([*records, *more])
+
+
+# -- who may write, and over what ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "SCRAM-SHA-256"])
+def test_a_log_in_that_is_refused_is_told_and_the_password_shown_nowhere(
+    mechanism: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    password = quote(SECRET, safe="")
+    with tansu("--authentication") as topics:
+        url = f"kafka://ada:{password}@{topics.brokers}/shop?sasl={mechanism}&partitions=1&timeout_seconds=20"
+        with KafkaChest(url) as chest:
+            for act in (chest.check, lambda: chest.write([make_record()])):
+                with pytest.raises(LoginRefused, match="log-in") as refusal:
+                    act()
+                told = f"{refusal.value} {refusal.value.__cause__} {chest!r} {caplog.text} {capfd.readouterr()}"
+                assert "s3cr3t" not in told
+
+
+def test_another_broker_takes_records_too() -> None:
+    with tansu() as topics, KafkaChest(topics.new_url()) as chest:
+        chest.write(records := [make_record() for _ in range(100)])
+        assert sorted(topics.records(chest.name.rpartition("/")[2])) == sorted(records)
+
+
+def test_over_tls_with_a_certificate_of_ones_own(kafka: Broker, certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    topic = kafka.new_topic()
+    with closing(KafkaProxy(kafka.port, context)) as proxy:
+        url = f"kafka+ssl://{HOST}:{proxy.port}/{topic}?partitions=1&timeout_seconds=20"
+        with KafkaChest(f"{url}&ca_file={certificate}") as chest:
+            chest.write([record := make_record()])
+        with KafkaChest(url) as chest, pytest.raises(TLSRefused):
+            chest.write([make_record()])
+    assert kafka.records(topic) == [record]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1, its key beside it."""
+    path = tmp_path_factory.mktemp("certificate") / "server.crt"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={HOST}",
+            "-addext", f"subjectAltName=IP:{HOST}", "-keyout", path.with_suffix(".key"), "-out", path,
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return path
