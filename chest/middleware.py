@@ -90,7 +90,7 @@ class ChestMiddleware(RequestMiddleware):
         if dockerflow is not None:
             app = dockerflow.wrap(app, self.recorder if settings.enabled else None, settings)
         if ui is not None and settings.enabled:
-            from chest.dashboard.mount import PageMount  # it asks what most applications need not
+            from chest.dashboard.page import PageMount  # it asks what most applications need not
 
             app = PageMount(app, ui.of(self.recorder), settings.ui_path)
         self.app = app

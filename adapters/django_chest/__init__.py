@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
-from chest.adapter import Bypass, MissingDependencyError, record_answered, record_route, record_user
+from chest.adapter import Bypass, MissingDependencyError, RecordsWork, record_answered, record_route, record_user
 
 try:
     from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+    from django.core.management.base import BaseCommand
     from django.core.signals import got_request_exception
     from django.http import Http404, HttpRequest, HttpResponseBase
     from django.http.multipartparser import MultiPartParserError
@@ -18,8 +20,6 @@ except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "django":
         raise
     raise MissingDependencyError("django_chest needs Django: pip install 'wsgi-chest[django]'") from error
-
-from django_chest.commands import record_commands
 
 __all__ = ["DjangoRecorder", "record_commands"]
 
@@ -31,6 +31,8 @@ _STATUSES: Final[dict[type[Exception], int]] = {
     Http404: 404, PermissionDenied: 403, BadRequest: 400, SuspiciousOperation: 400, MultiPartParserError: 400,
 }  # fmt: skip
 """What Django answers these with."""
+SERVING: Final = frozenset({"runserver", "testserver", "shell", "dbshell", "test"})
+"""Commands that serve, or that a person sits at: their duration says nothing."""
 
 
 class DjangoRecorder:
@@ -87,3 +89,28 @@ def _loaded_user(request: HttpRequest) -> object:
     """The user; None if it was not loaded: ``request.user`` loads it when it is first looked at."""
     user = vars(request).get("user")
     return None if isinstance(user, LazyObject) and user._wrapped is empty else user
+
+
+def record_commands(recorder: RecordsWork) -> None:
+    """Leave a record of each management command that this process runs, with the name that is typed and the kind ``COMMAND``.
+
+    Also of one that another calls by ``call_command``; not of :data:`SERVING`. Call it once, in ``manage.py`` or in the ``ready`` of
+    an ``AppConfig``.
+
+    Example::
+
+        record_commands(Recorder(service="mysite"))
+
+    :param recorder: a ``chest.Recorder``.
+    """
+    execute = BaseCommand.execute
+
+    @wraps(execute)
+    def execute_recorded(self: BaseCommand, *args: Any, **options: Any) -> Any:
+        name = type(self).__module__.rpartition(".")[2]  # as Django finds the command
+        if name in SERVING:
+            return execute(self, *args, **options)
+        with recorder.work(name, kind="command"):
+            return execute(self, *args, **options)
+
+    BaseCommand.execute = execute_recorded

@@ -1,4 +1,4 @@
-"""``ChestPage``: a WSGI application that shows what is in a chest."""
+"""``ChestPage``: a WSGI application that shows what is in a chest; ``PageMount`` puts it before another."""
 
 from __future__ import annotations
 
@@ -21,9 +21,18 @@ from chest.dashboard.static_files import FILES, page, static_file
 from chest.errors import ChestError, FilterError, RecordNotFound, SettingsError
 from chest.record.messages import printable
 from chest.recorder.recorder import Recorder
-from chest.request.wsgi import Answer, StartResponse, WSGIEnvironment, json_answer, status_line, text_answer
+from chest.request.context import ENVIRON_KEY, RequestContext
+from chest.request.wsgi import (
+    Answer,
+    StartResponse,
+    WSGIApplication,
+    WSGIEnvironment,
+    json_answer,
+    status_line,
+    text_answer,
+)
 
-__all__ = ["EVERYBODY", "Allow", "ChestPage"]
+__all__ = ["EVERYBODY", "Allow", "ChestPage", "PageMount"]
 
 EVERYBODY: Final = "everybody"
 Allow: TypeAlias = Callable[[WSGIEnvironment], object] | Literal["everybody"]
@@ -218,3 +227,24 @@ def _problem(status: int, error: str, *, retry_after: float | None = None, **mor
     if retry_after is not None:
         headers["Retry-After"] = str(max(1, round(retry_after)))
     return json_answer(status, {"error": error, **more}, headers)
+
+
+class PageMount:
+    """Answers every path below one with the page, without a record, and passes other requests to the application.
+
+    :param path: with a slash at the begin and at the end.
+    """
+
+    def __init__(self, app: WSGIApplication, page: ChestPage, path: str) -> None:
+        self.app, self._page, self._path = app, page, path.rstrip("/")
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        rest = path[len(self._path) :]
+        if not path.startswith(self._path) or (rest and rest[0] != "/"):
+            return self.app(environ, start_response)
+        context = environ.get(ENVIRON_KEY)
+        if isinstance(context, RequestContext):
+            context.exclude()
+        below = {**environ, "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + self._path, "PATH_INFO": rest}
+        return self._page(below, start_response)

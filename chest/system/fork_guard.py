@@ -1,6 +1,6 @@
 """The fork guard: notices that this process is a forked child, and tells the objects that have to begin anew in one.
 
-The one place that compares processes. A child that is forked with Python's hooks tells its objects at once. A server may fork
+No object compares process ids by itself to begin anew: it subscribes here. A child that is forked with Python's hooks tells its objects at once. A server may fork
 without them (uWSGI does): then the first object that calls :func:`check` finds that the kernel has wiped a byte, and all are told
 before it goes on. What is called in a child only forgets: it neither logs nor waits nor makes a file, a thread or a connection,
 as the child may serve no request ever, and was perhaps forked while another thread held any lock.

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chest import current
 from chest.native import IS_NATIVE
 from chest.record.record import Record
 from chest.request.client.user import UserIds
@@ -88,6 +89,12 @@ class Shape(Said):
         how = self.how
         if how == "route":
             context.route = "/<it>"
+        if how == "counts":
+            current().increment("db_queries")
+            current().increment("db_queries", 2.5)
+            with context.timer("render"):
+                pass
+            context.update(render_ms=0.0)  # the time itself differs
         if how == "odd route":
             context.route = "/login?token=abc\0" + "r" * 600
         if how == "error":
@@ -149,12 +156,13 @@ _environ = st.fixed_dictionaries(
     optional={
         "HTTP_X_REQUEST_ID": st.sampled_from(["order-42", "Root=1-67891233", "no good", "a" * 129]),
         "HTTP_TRACEPARENT": st.sampled_from(["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "x", ""]),
+        "SCRIPT_NAME": st.sampled_from(["", "/shop", "/caf\xc3\xa9", "/token=abc"]),
         "wsgi.file_wrapper": st.just(FileWrapper),
     },
 )  # fmt: skip
 _shapes = st.builds(
     Shape, _environ, _variables,
-    st.sampled_from(["usually", "close", "close raises", "sized", "iter", "map", "sequence", "again", "odd chunks", "bytes", "empty", "file",
+    st.sampled_from(["usually", "tuple", "nothing", "says more", "counts", "close", "close raises", "sized", "iter", "map", "sequence", "again", "odd chunks", "bytes", "empty", "file",
                      "function's file", "route", "odd route", "error", "attributes", "id", "writes", "raises", "is excluded", "streams",
                      *USERS, "user and attributes", "user as attribute"]),
     st.sampled_from(["200 OK", "500 Oh", "odd"]),

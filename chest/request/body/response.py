@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextvars import Context
-from sys import exc_info
 from types import GeneratorType
 from typing import Any, Final
 
@@ -46,16 +45,7 @@ class StreamedResponse(RequestCompletion):
         time_ns: int,
         begin_ns: int,
     ) -> None:
-        # The same as in RequestCompletion, without the call.
-        self.emitter = emitter
-        self.context = context
-        self.tail = tail
-        self.request_id = request_id
-        self.method = method
-        self.path = path
-        self.time_ns = time_ns
-        self.begin_ns = begin_ns
-        self.handled = id(exc_info()[1])
+        super().__init__(emitter, context, tail, request_id, method, path, time_ns, begin_ns)
         self._body = body
 
     def __iter__(self) -> Iterator[bytes]:
