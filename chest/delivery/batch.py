@@ -7,8 +7,8 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from chest.counters import Counters
 from chest.delivery.log import RateLimitedLog
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.ring.segments.batch_notes import MOST_RANGES, BatchNotes, Range, joined
 

@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from chest.counters import Counters
 from chest.delivery.batch import Batch, Batcher
 from chest.delivery.workers import ChestWorkers
+from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.ring.reader import Chunk
 from chest.ring.segments.batch_notes import MOST_RANGES, BatchNotes, Range
