@@ -21,6 +21,7 @@ from tests.processes import running_python
 from tests.servers.clickhouse import ClickHouse
 from tests.servers.database import DatabaseServer
 from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
+from tests.servers.nats import Nats
 from tests.servers.process import HOST, Server, accepts, make_data
 from tests.support import wait_until
 
@@ -34,10 +35,10 @@ _STARTED: str = """
 
 
 @pytest.mark.parametrize(
-    "name", ["mongodb", "victoria_metrics", "influxdb", "mongodb_replica_set", "clickhouse", "kafka"]
+    "name", ["mongodb", "victoria_metrics", "influxdb", "mongodb_replica_set", "clickhouse", "kafka", "nats"]
 )
 def test_a_server_answers(name: str, request: pytest.FixtureRequest) -> None:
-    server: Server | ClickHouse = request.getfixturevalue(name)
+    server: Server | ClickHouse | Nats = request.getfixturevalue(name)
     assert accepts(server.port)
 
 

@@ -81,7 +81,11 @@ class NatsChest(StreamChest):
 
     def check(self) -> None:
         with self._connection() as connection:
-            config = look_at(connection, self._target)
+            try:
+                config = look_at(connection, self._target)
+            except LoginRefused:  # it may only publish, and the log-in is known
+                connection.settle()
+                config = None
         if config is not None:
             require_fit(config, self._target)
             self._notices = notices_of(config, self._target)

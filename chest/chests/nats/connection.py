@@ -151,11 +151,14 @@ class NatsConnection:
 
     def _connect_to_any(self) -> dict[str, Any]:
         failures: list[ChestUnavailable] = []
-        share = (self._deadline - time.monotonic()) / len(self._target.hosts)
-        for host, port in self._target.hosts:
-            self._deadline = time.monotonic() + share
+        end, hosts = self._deadline, self._target.hosts
+        share = (end - time.monotonic()) / len(hosts)
+        for host, port in hosts:
+            self._deadline = min(end, time.monotonic() + share)
             try:
-                return self._connect(host, port)
+                info = self._connect(host, port)
+                self._deadline = end
+                return info
             except (OSError, ValueError, ChestUnavailable) as error:
                 self.close()
                 failures.append(error if isinstance(error, ChestUnavailable) else self._failure(error))

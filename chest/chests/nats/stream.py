@@ -125,6 +125,11 @@ def notices_of(config: dict[str, Any], target: NatsTarget) -> Sequence[str]:
             f"the stream {target.stream} has a bound ({', '.join(bounds)}) and removes the oldest records for new ones, also those"
             f" that no reader has taken. Run: nats stream edit {target.stream} --discard=new, and records wait in the spool instead"
         )
+    if config.get("retention") == "interest":
+        notices.append(
+            f"the stream {target.stream} keeps a record only for readers that are there when it comes, and drops it if there is none"
+            " (retention: interest). Run chest transfer once before, or make the stream with --retention=limits"
+        )
     return notices
 
 
@@ -210,7 +215,9 @@ def _frame(subject: bytes, inbox: bytes, headers: bytes, payload: bytes) -> byte
 def _refusal_of(message: Message, target: NatsTarget) -> ChestUnavailable | None:
     """Why a message was not stored; None if it was, now or before."""
     if message.status:
-        return NoResponders(f"{target.name}: no stream takes the subject {target.subject}: it was deleted or edited.")
+        return NoResponders(
+            f"{target.name}: no stream takes the subject {target.subject} now: it was deleted or edited, or has no leader."
+        )
     if b'"error"' not in message.payload:
         return None
     return _error_of(_decoded(message, target).get("error") or {}, target)

@@ -14,6 +14,7 @@ import pytest
 from chest.chests.nats.connection import NatsConnection, NoResponders
 from chest.chests.nats.url import NatsTarget
 from chest.errors import ChestUnavailable, LoginRefused
+from tests.servers.process import free_port
 
 _INFO = b'INFO {"headers":true,"version":"2.15.1","max_payload":1000}\r\n'
 
@@ -178,6 +179,14 @@ def test_an_answer_that_comes_byte_by_byte_is_waited_for_only_as_long_as_said(se
         connection.request("question")
     connection.close()
     assert time.monotonic() - begin < 20
+
+
+def test_a_host_that_did_not_answer_leaves_the_others_the_time_that_there_is(serve: Serve) -> None:
+    there = serve(lambda peer: peer.let_in())
+    target = there._replace(hosts=(("127.0.0.1", free_port()), *there.hosts))
+    connection = NatsConnection(target, 600)
+    connection.close()
+    assert connection._left() > 500
 
 
 @pytest.mark.parametrize(

@@ -52,15 +52,14 @@ def test_a_user_who_may_only_publish_is_enough_if_there_is_the_stream(users: Nat
         _written_and_checked(f"nats://admin:pw@{address}")
         for _ in range(3):
             chest.write([make_record()])
-        with pytest.raises(LoginRefused, match=r"Permissions Violation.*STREAM\.INFO\.shop"):
-            chest.check()
+        chest.check()
 
 
 def test_a_user_who_may_not_publish_is_told(users: Nats) -> None:
     with NatsChest(f"nats://nobody:pw@{HOST}:{users.port}/shop") as chest:
-        for act in (chest.check, lambda: chest.write([make_record()])):
-            with pytest.raises(LoginRefused, match="Permissions Violation for Publish"):
-                act()
+        chest.check()  # it does not tell: see is_write_checked
+        with pytest.raises(LoginRefused, match="Permissions Violation for Publish"):
+            chest.write([make_record()])
 
 
 def test_an_nkey_signs_what_the_server_asks_for(users: Nats, tmp_path: Path) -> None:
@@ -196,14 +195,16 @@ def test_what_a_server_says_before_it_is_encrypted_is_not_believed(certificate: 
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(f"{certificate}.both")
                 with context.wrap_socket(connection, server_side=True) as encrypted:
-                    seen.append(encrypted.recv(65536))
+                    while piece := encrypted.recv(65536):
+                        seen.append(piece)
 
     with socket.create_server((HOST, 0)) as listener:
         thread = threading.Thread(target=serve, args=(listener,), daemon=True)
         thread.start()
-        url = f"nats+tls://{HOST}:{listener.getsockname()[1]}/shop?ca_file={certificate}.crt&timeout_seconds=5"
+        url = f"nats+tls://{HOST}:{listener.getsockname()[1]}/shop?ca_file={certificate}.crt&timeout_seconds=2"
         with pytest.raises(ChestUnavailable):
             _written_and_checked(url)
         thread.join(60)
-    assert seen
-    assert seen[0].startswith(b"CONNECT ")
+    said = b"".join(seen)
+    assert said.startswith(b"CONNECT ")
+    assert b"SUB " not in said, "it took the PONG that came before for an answer"

@@ -237,6 +237,15 @@ def test_a_bound_that_removes_what_no_reader_has_taken_is_told(nats: Nats) -> No
         assert "--discard=new" in notice
 
 
+def test_a_stream_that_keeps_nothing_without_readers_is_told(nats: Nats) -> None:
+    stream = nats.new_stream()
+    _make(nats, stream, retention="interest")
+    with NatsChest(nats.url(stream)) as chest:
+        chest.check()
+        (notice,) = chest.notices()
+        assert "retention: interest" in notice
+
+
 @pytest.mark.parametrize("query", ["", "atomic=1"])
 def test_a_full_stream_makes_records_wait(nats: Nats, query: str) -> None:
     stream = nats.new_stream()

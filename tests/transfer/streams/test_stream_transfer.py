@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from chest.chests.contract import StreamChest
+from chest.chests.contract import ReadableChest, Received, StreamChest
 from chest.chests.memory import MemoryChest
 from chest.chests.nats.chest import NatsChest
+from chest.chests.nats.reader import NatsReader
 from chest.chests.registry import open_chest
 from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.errors import ChestUnavailable, RecordRejected, SchemaMismatch, SettingsError
@@ -20,6 +21,7 @@ from chest.record.encoding import encode
 from chest.record.record import Outcome, Record
 from chest.transfer import StreamTransfer, Transfer
 from tests.processes import running_python
+from tests.servers.clickhouse import ClickHouse
 from tests.servers.fault_proxy import Fault, fault_proxy
 from tests.servers.nats import Nats
 from tests.support import make_record, wait_until
@@ -162,6 +164,49 @@ def test_a_transfer_that_is_killed_before_it_acknowledges_loses_and_doubles_noth
     assert again == 200, "what was stored and not acknowledged came again"
     with SQLiteChest(target) as chest:
         assert sorted(stored.record for stored in chest.read(limit=1000)) == sorted(records)
+
+
+def test_a_batch_that_clickhouse_has_and_the_stream_does_not_know_of_is_stored_once(
+    nats: Nats, stream: str, clickhouse: ClickHouse
+) -> None:
+    """ClickHouse tells batches, and not records: what is given again has to be cut as it was."""
+    records = _fill(nats, stream, 250)
+    _impatient_consumer(nats, stream, "shop")
+    target = clickhouse.new_url()
+
+    def transfer(chest: NatsChest) -> StreamTransfer:
+        return StreamTransfer(chest, target, name="shop", batch_records=100)
+
+    with NatsChest(nats.url(stream)) as chest:
+        with pytest.raises(KeyboardInterrupt):  # after the last, shorter one was stored
+            transfer(_Interrupted(nats.url(stream), at=3)).run()
+        more = _fill(nats, stream, 250)
+        wait_until(lambda: transfer(chest).run().is_complete, 60)
+    with open_chest(target) as stored:
+        assert isinstance(stored, ReadableChest)
+        ids = [each.record.id for each in stored.read(limit=1000)]
+    assert sorted(ids) == sorted(record.id for record in records + more)
+
+
+class _Interrupted(NatsChest):
+    """Its reader ends without a word in the place of an acknowledgement, as if the process was killed."""
+
+    def __init__(self, url: str, at: int) -> None:
+        super().__init__(url)
+        self.left = at
+
+    def reader(self, name: str) -> NatsReader:
+        reader, acknowledge = super().reader(name), NatsReader.acknowledge
+
+        def interrupted(received: Received) -> None:
+            self.left -= 1
+            if not self.left:
+                reader._held = []
+                raise KeyboardInterrupt
+            acknowledge(reader, received)
+
+        reader.acknowledge = interrupted  # type: ignore[method-assign]
+        return reader
 
 
 def test_an_acknowledgement_whose_answer_is_lost_doubles_nothing(nats: Nats, stream: str, tmp_path: Path) -> None:
