@@ -7,15 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-import psycopg
-from psycopg.errors import (
-    DataError,
-    InsufficientPrivilege,
-    IntegrityError,
-    NotNullViolation,
-    QueryCanceled,
-    UniqueViolation,
-)
+from psycopg.errors import InsufficientPrivilege, QueryCanceled, UniqueViolation
 from sqlalchemy import BigInteger, Column, Computed, Integer, Table, Text, event
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.engine import Connection, Engine
@@ -25,23 +17,12 @@ from chest.chests.sql.columns import STORED_COLUMNS
 from chest.chests.sql.dialect import ColumnTypes
 from chest.chests.sql.postgresql.asking import POSTGRESQL_WORDS
 from chest.chests.sql.postgresql.connection import BoundedConnection
+from chest.chests.sql.postgresql.failure import diagnosis_of, is_passing
 from chest.chests.sql.postgresql.indexes import PostgreSQLVariableIndexes
-from chest.chests.sql.postgresql.refusal import kind_of_refusal
 from chest.chests.sql.postgresql.rows import array_text, insert_text, same_columns
 from chest.chests.sql.rows import finished_rows
 from chest.chests.sql.server import CURES, Diagnosis, ServerDatabase
-from chest.errors import (
-    ChestUnavailable,
-    LoginRefused,
-    RecordRejected,
-    SchemaMismatch,
-    UnknownDatabase,
-)
-
-_LOGIN_STATES: Final = ("28", "42501")
-_UNKNOWN_DATABASE_STATE: Final = "3D000"
-_LIMIT_STATES: Final = "54"
-"""Class of errors for values that are too large, such as for an index."""
+from chest.errors import ChestUnavailable, LoginRefused
 
 _SESSION: Final = "SET LOCAL datestyle = 'ISO'; SET LOCAL array_nulls = on; SET LOCAL quote_all_identifiers = off"
 """Settings that what is sent and read depends on, and that a role or database may change: texts of moments, arrays and names of
@@ -63,12 +44,6 @@ _IS_KEY_OF_ID: Final = """
     SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
         WHERE indrelid = to_regclass(quote_ident(%s)) AND relname = %s AND attname = 'id' AND indnkeyatts = 1"""
-
-_PASSING_STATES: Final = ("08", "25", "28", "40", "53", "55", "57", "58", "F0", "XX001", "XX002")
-"""Classes of errors that no row causes: the connection, a read-only server, log-in, serialization, resources, locks,
-shutdown, the system, a damaged file. https://www.postgresql.org/docs/current/errcodes-appendix.html"""
-_RAISED_BY_USER: Final = "exec_stmt_raise"
-"""The function of the server that carries out the RAISE of a PL/pgSQL function; it may give any code."""
 
 _KEEPALIVE_SECONDS: Final = 60
 _LOCK_CLASS: Final = 0x43686573
@@ -254,33 +229,10 @@ class PostgreSQLDatabase(ServerDatabase):
         connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
     def is_passing(self, error: DBAPIError) -> bool:
-        cause: Any = error.orig
-        if not cause.sqlstate:
-            return True
-        if cause.diag.source_function == _RAISED_BY_USER:
-            return False
-        return cause.sqlstate.startswith(_PASSING_STATES) or self._is_sequence_behind(cause)
-
-    def _is_sequence_behind(self, cause: Any) -> bool:
-        """True if ``seq`` got a number that is there: after a restore, say. Each try takes the next one."""
-        return isinstance(cause, UniqueViolation) and cause.diag.constraint_name == f"{self.target.table}_pkey"
+        return is_passing(error.orig, self.target.table)
 
     def diagnose(self, error: Any) -> Diagnosis:
-        state = error.sqlstate or ""
-        if self._is_sequence_behind(error):
-            return Diagnosis(ChestUnavailable, "the sequence of seq is behind the table; setval() moves it on")
-        if isinstance(error, NotNullViolation) and error.diag.column_name not in STORED_COLUMNS:
-            return Diagnosis(SchemaMismatch, str(error.diag.message_primary))
-        if isinstance(error, (DataError, IntegrityError)) or state.startswith(_LIMIT_STATES):
-            return Diagnosis(RecordRejected, _told_of_record(error, state))
-        told = error.diag.message_primary or " ".join(str(error).split())
-        if state.startswith(_LOGIN_STATES):
-            return Diagnosis(LoginRefused, told)
-        if state == _UNKNOWN_DATABASE_STATE:
-            return Diagnosis(UnknownDatabase, told)
-        if isinstance(error, psycopg.OperationalError) and not state:
-            return Diagnosis(kind_of_refusal(told), told)
-        return Diagnosis(ChestUnavailable, told)
+        return diagnosis_of(error, self.target.table)
 
 
 def _pin_settings(connection: Connection) -> None:
@@ -291,10 +243,3 @@ def _pin_settings(connection: Connection) -> None:
 def _identity(table: str) -> str:
     """SQL for the identity of a table: its oid, which is the same whatever the ``search_path``; until it is made, its place."""
     return f"coalesce(to_regclass('\"{table}\"')::oid::text, current_schema() || '.{table}')"
-
-
-def _told_of_record(error: Any, state: str) -> str:
-    """What is wrong with a record: of a broken rule all but the row, of a value only the kind of mistake."""
-    if isinstance(error, IntegrityError) and error.diag.message_primary:
-        return str(error.diag.message_primary)
-    return f"{type(error).__name__} {state}".strip()
