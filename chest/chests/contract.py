@@ -15,7 +15,7 @@ from chest.chests.asking.following import Following
 from chest.chests.asking.latest import Latest, latest_by_reading
 from chest.chests.asking.tally import cube_by_reading, sample_by_reading, time_range_by_reading
 from chest.chests.query import EVERYTHING, Query
-from chest.chests.upkeep import CoordinationStore, RetentionBackend, VariableIndexes
+from chest.chests.upkeep import CoordinationStore, Partitions, RetentionBackend, VariableIndexes
 from chest.record.record import Record
 
 __all__ = [
@@ -241,6 +241,10 @@ class ReadableChest(Chest):
 
     def variable_indexes(self) -> VariableIndexes | None:
         """How to make an index on one variable; None if this chest has no such indexes."""
+        return None
+
+    def partitions(self) -> Partitions | None:
+        """How to divide this chest's table by day; None if the store does so itself, or cannot."""
         return None
 
 

@@ -1,15 +1,16 @@
-"""What a readable chest may offer beside reading: a ``CoordinationStore``, a ``RetentionBackend``, and ``VariableIndexes``."""
+"""What a readable chest may offer beside reading: ``CoordinationStore``, ``RetentionBackend``, ``VariableIndexes``, ``Partitions``."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import date
 from typing import ClassVar, NamedTuple
 
 from chest.chests.asking.conditions import Name
 
-__all__ = ["CoordinationStore", "RetentionBackend", "VariableIndex", "VariableIndexes", "VersionedValue"]
+__all__ = ["CoordinationStore", "Partitions", "RetentionBackend", "VariableIndex", "VariableIndexes", "VersionedValue"]
 
 
 class VersionedValue(NamedTuple):
@@ -78,6 +79,16 @@ class RetentionBackend(ABC):
         :param before_ns: only requests that began before this Unix time in nanoseconds.
         """
 
+    def remove_at_once(self, most: float, before_ns: int | None = None) -> int:
+        """Remove many old records by a way that costs the store little, such as a whole partition; returns how many.
+
+        0: there are no such records, so :meth:`remove_oldest` goes on.
+
+        :param most: the most to remove; may be infinite.
+        :param before_ns: as of :meth:`remove_oldest`.
+        """
+        return 0
+
     @abstractmethod
     def reclaim(self, limit_bytes: int) -> int:
         """Give free room back to the file system, in one short step; returns the bytes given back; 0: no more to give."""
@@ -85,6 +96,24 @@ class RetentionBackend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the connection to the store; the next call opens it again."""
+
+
+class Partitions(ABC):
+    """A table with a partition for each day in UTC, so that a retention removes a whole day at once."""
+
+    @abstractmethod
+    def missing(self, days: Sequence[date]) -> Sequence[str]:
+        """The SQL that makes what is missing: the table, and a partition for each of these days. Empty: nothing is missing.
+
+        :raises SchemaMismatch: the table is there, and cannot get such a partition.
+        """
+
+    @abstractmethod
+    def make(self, days: Sequence[date]) -> Sequence[str]:
+        """Run that SQL, all of it or none, and return it.
+
+        :raises ChestUnavailable: not now: somebody reads the table.
+        """
 
 
 class VariableIndex(NamedTuple):

@@ -41,6 +41,9 @@ COMMANDS: Final[Mapping[str, PlacedCommand]] = {
     "watch": PlacedCommand("chest.cli.asking.watch:watch", "The table of top, again and again."),
     "sql": PlacedCommand("chest.cli.asking.sql:sql", "Columns and ready queries of a SQL chest, or its shell."),
     "index": PlacedCommand("chest.cli.asking.index:index", "Make a filter on one variable quick, by an index."),
+    "partition": PlacedCommand(
+        "chest.cli.partition:partition", "Divide a PostgreSQL table by day, and add the next days."
+    ),
     "ui": PlacedCommand("chest.cli.ui:ui", "Serve the page about a chest to you, on this machine."),
     "settings": PlacedCommand("chest.cli.settings:settings", "Show every option, its value and its origin."),
     "check": PlacedCommand("chest.cli.check:check", "Tell whether each chest could take records."),

@@ -14,6 +14,7 @@ from chest.native import IS_NATIVE
 from chest.record.decoding import FIELD_TYPES, Types, completed, has_types
 from chest.record.encoding import NEWLINE, encode_line
 from chest.record.record import Outcome, Record
+from chest.record.record_id import first_id
 from chest.record.text import storable_text
 
 Row: TypeAlias = tuple[Any, ...]
@@ -114,7 +115,7 @@ def record_of(row: Sequence[Any], resource: tuple[str, str, str]) -> Record:
     return _new(
         Record,
         (
-            f"{time_ns:016x}{tail}", request_id, time_ns, duration_ns, method, path, route, code, outcome, error,
+            first_id(time_ns) + tail, request_id, time_ns, duration_ns, method, path, route, code, outcome, error,
             variables, attributes, *resource, *added,
         ),
     )  # fmt: skip

@@ -33,7 +33,7 @@ from chest.record.counters import Counters
 from chest.record.decoding import completed, has_types
 from chest.record.encoding import NEWLINE, decode, encode_line
 from chest.record.record import Outcome, Record
-from chest.record.record_id import is_tail
+from chest.record.record_id import first_id, is_tail
 from chest.record.row import CHECK
 from chest.ring.line import Resource
 from chest.ring.segments.file import SegmentFile
@@ -244,5 +244,5 @@ def _record_of(row: list[Any], resource: Resource, process: str) -> Record | Non
     if time_ns < 0 or time_ns.bit_length() > _TIME_BITS or time_ns % CHECK != check or not is_tail(tail, process):
         return None
     return Record(
-        f"{time_ns:016x}{tail}", request_id, time_ns, 0, method, path, None, None, Outcome.KILLED, None, {}, {}, *resource
+        first_id(time_ns) + tail, request_id, time_ns, 0, method, path, None, None, Outcome.KILLED, None, {}, {}, *resource
     )  # fmt: skip

@@ -45,7 +45,8 @@ class Retention:
     """Removes the oldest records of a chest until the bounds hold.
 
     A chunk is a short transaction, and after each the store is left alone for as long as the chunk took: those that write,
-    read and transfer go on. In SQLite the room is then given back to the file system, in steps of 1 MiB.
+    read and transfer go on. In SQLite the room is then given back to the file system, in steps of 1 MiB. Of a table that has
+    partitions, those that are too old are dropped whole.
 
     A clock that is days ahead would make every record too old. So nothing is removed for its age, and the run fails, if the newest
     record is itself older than ``max_age``, or began more than a day from now.
@@ -151,7 +152,9 @@ class Retention:
     ) -> None:
         while excess > 0 and not stop():
             began = time.monotonic()
-            removed = chest.remove_oldest(int(min(excess, self._chunk_records)), before_ns)
+            removed = chest.remove_at_once(excess, before_ns) or chest.remove_oldest(
+                int(min(excess, self._chunk_records)), before_ns
+            )
             if not removed:
                 return
             excess -= removed

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
+from wsgiref.util import setup_testing_defaults
 
-from chest.record.record_id import RecordIds, is_tail
+from chest import ChestMiddleware
+from chest.chests import MemoryChest
+from chest.record.record_id import RecordIds, first_id, is_tail
+from chest.testing.recorded import TestRecords
 
 
 def test_an_id_is_32_hex_characters_in_order_of_time() -> None:
@@ -40,3 +45,19 @@ def test_any_changed_digit_of_the_second_half_is_noticed() -> None:
             for digit in "0123456789abcdefg":
                 changed = tail[:at] + digit + tail[at + 1 :]
                 assert is_tail(changed, ids.process) == (changed == tail)
+
+
+def test_the_id_of_a_request_begins_with_the_time_at_which_it_began() -> None:
+    """By this a table is divided into days."""
+    with TestRecords() as records:
+        app = ChestMiddleware(
+            lambda environ, start_response: start_response("200 OK", []) and [b""], chests=[MemoryChest()]
+        )
+        environ: dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        b"".join(app(environ, lambda *_: lambda data: None))
+        app.recorder.flush(60)
+        (record,) = records
+        app.recorder.close()
+    assert record.id.startswith(first_id(record.time_ns))
+    assert first_id(record.time_ns) > first_id(record.time_ns - 1)

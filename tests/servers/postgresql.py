@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
+from chest.chests.contract import ReadableChest
+from chest.chests.registry import open_chest
 from tests.servers.database import PASSWORD, USER, DatabaseServer
 from tests.servers.process import HOST, certificate_for, make_data, needs_program, private_directory, running
 
@@ -41,6 +44,20 @@ def postgresql(certificate: Path | None = None) -> Iterator[DatabaseServer]:
                     connection.execute(sql.SQL(statement))  # type: ignore[arg-type]
 
             yield DatabaseServer("postgresql", server, execute)
+
+
+def partitioned(url: str, days: Iterable[int] = range(-1, 3)) -> str:
+    """The URL, whose table has partitions now.
+
+    :param days: which days have one; 0 is today.
+    """
+    today = datetime.now(UTC).date()
+    with open_chest(url) as chest:
+        assert isinstance(chest, ReadableChest)
+        partitions = chest.partitions()
+        assert partitions is not None
+        partitions.make([today + timedelta(days=day) for day in days])
+    return url
 
 
 def _initdb(program: str, place: Path) -> list[str]:

@@ -38,7 +38,7 @@ from chest.chests.sql.schema import (
 )
 from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.chests.sql.url import SQLTarget
-from chest.chests.upkeep import VariableIndexes
+from chest.chests.upkeep import Partitions, VariableIndexes
 from chest.errors import ChestUnavailable, RecordRejected
 from chest.record.record import Record
 from chest.system.fork_safe_connection import ForkSafeConnection
@@ -93,6 +93,7 @@ class SQLChest(CountingChest):
         self._has_looked_at_index = not target.has_request_id_index
         """Once a process: it takes as long as the server may, and must not come before each batch."""
         self._missing = MissingColumns(self.name, self._table.name)
+        self._notices: Sequence[str] = ()
         self._read_from: FromClause = self._table
         """The table, or what stands for one that lacks columns; of the connection that reads."""
         self._known_good: Record | None = None
@@ -148,10 +149,11 @@ class SQLChest(CountingChest):
                     if inspect(connection).has_table(self._table.name):
                         require_fit(connection, self._table, self._database)
                         note_missing(connection, self._table, self._database, self._missing)
+                        self._notices = self._database.notices_on(connection, self._table)
                     require_rights(connection, self._table, self._database, self._missing)
 
     def notices(self) -> Sequence[str]:
-        return self._missing.notices
+        return [*self._missing.notices, *self._notices]
 
     def wait_at_most(self, seconds: float) -> bool:
         self.writing.close()  # the next connection waits no longer
@@ -222,10 +224,15 @@ class SQLChest(CountingChest):
         return SQLCoordinationStore(self._database, self._table.name)
 
     def retention(self) -> SQLRetentionBackend:
-        return SQLRetentionBackend(self._database, self._table)
+        kind: type[SQLRetentionBackend] = self._database.retention_kind or SQLRetentionBackend
+        return kind(self._database, self._table)
 
     def variable_indexes(self) -> VariableIndexes | None:
         kind = type(self._database).variable_index_kind
+        return None if kind is None else kind(self._database, self._table.name)
+
+    def partitions(self) -> Partitions | None:
+        kind = type(self._database).partitions_kind
         return None if kind is None else kind(self._database, self._table.name)
 
     def _refused(self, records: Sequence[Record]) -> list[str]:

@@ -54,6 +54,10 @@ class Database(ABC):
     """How it says a question."""
     variable_index_kind: ClassVar[type[Any] | None] = None
     """A class of ``VariableIndexes`` that takes this database and the name of a table; None if there are no such indexes."""
+    retention_kind: ClassVar[type[Any] | None] = None
+    """A class of ``SQLRetentionBackend`` that takes this database and the table; None: that class itself."""
+    partitions_kind: ClassVar[type[Any] | None] = None
+    """A class of ``Partitions`` that takes this database and the name of a table; None if there are no partitions."""
     checks_json: ClassVar[bool]
     """True if the database refuses text that is not JSON."""
 
@@ -135,12 +139,16 @@ class Database(ABC):
         :param rows: the values of these columns, as :meth:`rows` gives them; at least one row.
         """
 
+    def notices_on(self, connection: Connection, table: Table) -> Sequence[str]:
+        """What an operator should know about the table; for ``chest check``."""
+        return ()
+
     @abstractmethod
     def table_bytes(self, connection: Connection, table: Table) -> int:
         """About how large the table is, without its indexes."""
 
     @abstractmethod
-    def online_index_text(self, index: str, table: str) -> str:
+    def online_index_text(self, connection: Connection, index: str, table: str) -> str:
         """SQL that makes an index on ``request_id`` while others write."""
 
     def fills_columns(self, connection: Connection, table: Table, columns: Sequence[str]) -> bool:

@@ -33,10 +33,11 @@ def make_asked_index(connection: Connection, table: Table, database: Database) -
     index = next(filter(is_asked_for, table.indexes), None)
     if index is None:
         return
-    reason = "the table is large, and making the index would hold up all writers"
+    reason, text = "the table is large, and making the index would hold up all writers", ""
     try:
         if _is_there(connection, table):
             return
+        text = f" Run once: {database.online_index_text(connection, str(index.name), table.name)}"
         if database.table_bytes(connection, table) <= LARGEST_BYTES_CHANGED:
             connection.rollback()
             with database.exclusive_write(connection, table.name):
@@ -48,8 +49,8 @@ def make_asked_index(connection: Connection, table: Table, database: Database) -
         reason = str(database.explain(error))
     _log.warning(
         "chest: %s: the index on request_id is missing, so finding an id reads the whole table of %s; records are stored. Reason:"
-        " %s. Run once: %s",
-        database.name, table.name, reason.removesuffix("."), database.online_index_text(str(index.name), table.name),
+        " %s.%s",
+        database.name, table.name, reason.removesuffix("."), text,
     )  # fmt: skip
 
 

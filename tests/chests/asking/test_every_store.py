@@ -26,9 +26,11 @@ from tests.chests.asking.made_up import (
     made_up,
     texts_of_filters,
 )
+from tests.servers.postgresql import partitioned
 from tests.support import examples
 
-STORES = ["memory", "sqlite", "postgresql", "mariadb", "mysql57", "mongodb", "clickhouse"]
+PARTITIONED = pytest.param("partitioned", marks=pytest.mark.server)
+STORES = ["memory", "sqlite", "postgresql", PARTITIONED, "mariadb", "mysql57", "mongodb", "clickhouse"]
 STEP = Step(BEGIN_NS, 5 * MINUTE_NS)
 RECORDS = made_up()
 BYS = [
@@ -56,6 +58,8 @@ def chest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def _url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path_factory.mktemp('asking')}/chest.sqlite3"
+    if request.param == "partitioned":
+        return partitioned(request.getfixturevalue("postgresql").new_url())
     server = request.getfixturevalue(request.param)
     if request.param == "mongodb":
         return f"mongodb://127.0.0.1:{server.port}/asking?collection=records_{random.getrandbits(32)}"

@@ -28,6 +28,7 @@ from chest.chests.upkeep import VariableIndexes
 from chest.errors import SettingsError
 from chest.query import name_of, parse
 from chest.testing.records import make_record
+from tests.servers.postgresql import partitioned
 
 RECORDS = [
     make_record(
@@ -81,23 +82,26 @@ TYPED: Final = [
     "\ttrue",
     "4.20e+1",
 ]
+PARTITIONED = pytest.param("partitioned", marks=pytest.mark.server)
 NAMES = ["plan", "user_id", "attr.enduser.id"]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb", "mysql57", "mongodb"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", PARTITIONED, "mariadb", "mysql57", "mongodb"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The kind of a store, and the URL of a chest that holds the records."""
     kind = request.param
     if kind == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('indexes')}/chest.sqlite3"
     else:
-        server = request.getfixturevalue(kind)
+        server = request.getfixturevalue("postgresql" if kind == "partitioned" else kind)
         collection = f"records_{random.getrandbits(32)}"
         url = (
             f"mongodb://127.0.0.1:{server.port}/indexes?collection={collection}"
             if kind == "mongodb"
             else server.new_url()
         )
+    if kind == "partitioned":
+        partitioned(url)
     with open_chest(url) as chest:
         chest.write(RECORDS)
     return kind, url
@@ -263,6 +267,7 @@ def _mongodb_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
 _EXPLAINED: dict[str, Callable[[ReadableChest, str, Query], bool]] = {
     "sqlite": _sqlite_takes_it,
     "postgresql": _postgresql_takes_it,
+    "partitioned": _postgresql_takes_it,
     "mariadb": _mysql_takes_it,
     "mysql57": _mysql_takes_it,
     "mongodb": _mongodb_takes_it,

@@ -169,7 +169,7 @@ class MySQLDatabase(ServerDatabase):
         found = "SELECT data_length FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s"
         return int(connection.exec_driver_sql(found, (table.name,)).scalar() or 0)
 
-    def online_index_text(self, index: str, table: str) -> str:
+    def online_index_text(self, connection: Connection, index: str, table: str) -> str:
         return f"CREATE INDEX `{index}` ON `{table}` (request_id) ALGORITHM = INPLACE LOCK = NONE"
 
     def view_text(self, table: Table, view: str) -> str:

@@ -19,6 +19,8 @@ from chest.chests.sql.postgresql.asking import POSTGRESQL_WORDS
 from chest.chests.sql.postgresql.connection import BoundedConnection
 from chest.chests.sql.postgresql.failure import diagnosis_of, is_passing
 from chest.chests.sql.postgresql.indexes import PostgreSQLVariableIndexes
+from chest.chests.sql.postgresql.partitions import PostgreSQLPartitions, is_partitioned, notices_of
+from chest.chests.sql.postgresql.retention import PartitionedRetentionBackend
 from chest.chests.sql.postgresql.rows import array_text, insert_text, same_columns
 from chest.chests.sql.rows import finished_rows
 from chest.chests.sql.server import CURES, Diagnosis, ServerDatabase
@@ -43,7 +45,11 @@ _MAY_DELETE: Final = """
 _IS_KEY_OF_ID: Final = """
     SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
-        WHERE indrelid = to_regclass(quote_ident(%s)) AND relname = %s AND attname = 'id' AND indnkeyatts = 1"""
+        WHERE indrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) AND relname = %s AND attname = 'id' AND indnkeyatts = 1"""
+_TABLE_BYTES: Final = """
+    SELECT pg_table_size(t) + (SELECT coalesce(sum(pg_table_size(inhrelid)), 0) FROM pg_inherits WHERE inhparent = t)
+        FROM to_regclass(%s) AS t"""
+"""With its partitions."""
 
 _KEEPALIVE_SECONDS: Final = 60
 _LOCK_CLASS: Final = 0x43686573
@@ -59,6 +65,8 @@ class PostgreSQLDatabase(ServerDatabase):
     driver = "postgresql+psycopg"
     words = POSTGRESQL_WORDS
     variable_index_kind = PostgreSQLVariableIndexes
+    partitions_kind = PostgreSQLPartitions
+    retention_kind = PartitionedRetentionBackend
     types: ClassVar[ColumnTypes] = ColumnTypes(
         counter=BigInteger(), id=Text(), short_text=Text(), text=Text(), json=JSONB(), moment=TIMESTAMP(timezone=True)
     )
@@ -172,7 +180,11 @@ class PostgreSQLDatabase(ServerDatabase):
                 self.insert(connection, table, columns, part)
             return
         cause: Any = violation.orig
-        key = (table.name, cause.diag.constraint_name)
+        key = (
+            cause.diag.schema_name,
+            cause.diag.table_name,
+            cause.diag.constraint_name,
+        )  # of the partition, if it has some
         if connection.exec_driver_sql(_IS_KEY_OF_ID, key).scalar() is None:
             raise violation
 
@@ -195,11 +207,18 @@ class PostgreSQLDatabase(ServerDatabase):
     def _lacks(self, right: str) -> LoginRefused:
         return LoginRefused(f"{self.name} {CURES[LoginRefused]} (the user lacks the right {right}).")
 
-    def table_bytes(self, connection: Connection, table: Table) -> int:
-        size = connection.exec_driver_sql("SELECT pg_table_size(to_regclass(%s))", (f'"{table.name}"',)).scalar()
-        return int(size or 0)
+    def notices_on(self, connection: Connection, table: Table) -> Sequence[str]:
+        return notices_of(self.name, connection, table.name)
 
-    def online_index_text(self, index: str, table: str) -> str:
+    def table_bytes(self, connection: Connection, table: Table) -> int:
+        return int(connection.exec_driver_sql(_TABLE_BYTES, (f'"{table.name}"',)).scalar() or 0)
+
+    def online_index_text(self, connection: Connection, index: str, table: str) -> str:
+        if is_partitioned(connection, table):
+            return (
+                f'CREATE INDEX "{index}" ON ONLY "{table}" (request_id); then for each partition: CREATE INDEX CONCURRENTLY'
+                f' part ON partition (request_id); ALTER INDEX "{index}" ATTACH PARTITION part'
+            )
         return f'CREATE INDEX CONCURRENTLY "{index}" ON "{table}" (request_id)'
 
     def view_text(self, table: Table, view: str) -> str:

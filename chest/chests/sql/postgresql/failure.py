@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import psycopg
-from psycopg.errors import DataError, IntegrityError, NotNullViolation, UniqueViolation
+from psycopg.errors import CheckViolation, DataError, IntegrityError, NotNullViolation, UniqueViolation
 
 from chest.chests.sql.columns import STORED_COLUMNS
 from chest.chests.sql.postgresql.refusal import kind_of_refusal
@@ -24,6 +24,8 @@ _PASSING_STATES: Final = ("08", "25", "28", "40", "53", "55", "57", "58", "F0", 
 shutdown, the system, a damaged file. https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 _RAISED_BY_USER: Final = "exec_stmt_raise"
 """The function of the server that carries out the RAISE of a PL/pgSQL function; it may give any code."""
+_FINDS_PARTITION: Final = "ExecFindPartition"
+"""The function of the server that looks for the partition of a row."""
 
 
 def is_passing(error: Any, table: str) -> bool:
@@ -35,7 +37,8 @@ def is_passing(error: Any, table: str) -> bool:
         return True
     if error.diag.source_function == _RAISED_BY_USER:
         return False
-    return error.sqlstate.startswith(_PASSING_STATES) or _is_sequence_behind(error, table)
+    is_of_server = error.sqlstate.startswith(_PASSING_STATES) or _has_no_partition(error)
+    return is_of_server or _is_sequence_behind(error, table)
 
 
 def diagnosis_of(error: Any, table: str) -> Diagnosis:
@@ -43,6 +46,9 @@ def diagnosis_of(error: Any, table: str) -> Diagnosis:
     state = error.sqlstate or ""
     if _is_sequence_behind(error, table):
         return Diagnosis(ChestUnavailable, "the sequence of seq is behind the table; setval() moves it on")
+    if _has_no_partition(error):
+        told = "no partition takes a record: run chest partition --apply as the owner of the table"
+        return Diagnosis(ChestUnavailable, told)
     if isinstance(error, NotNullViolation) and error.diag.column_name not in STORED_COLUMNS:
         return Diagnosis(SchemaMismatch, str(error.diag.message_primary))
     if isinstance(error, (DataError, IntegrityError)) or state.startswith(_LIMIT_STATES):
@@ -55,6 +61,11 @@ def diagnosis_of(error: Any, table: str) -> Diagnosis:
     if isinstance(error, psycopg.OperationalError) and not state:
         return Diagnosis(kind_of_refusal(told), told)
     return Diagnosis(ChestUnavailable, told)
+
+
+def _has_no_partition(error: Any) -> bool:
+    """True if the table is partitioned, and lacks a partition for a row. The record is as good as any."""
+    return isinstance(error, CheckViolation) and error.diag.source_function == _FINDS_PARTITION
 
 
 def _is_sequence_behind(error: Any, table: str) -> bool:

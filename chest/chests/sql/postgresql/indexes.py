@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from chest.chests.asking.conditions import Name
 from chest.chests.sql.postgresql.asking import POSTGRESQL_WORDS
+from chest.chests.sql.postgresql.partitions import is_partitioned
 from chest.chests.upkeep import VariableIndex, VariableIndexes
 from chest.errors import SettingsError
 
@@ -22,9 +23,16 @@ __all__ = ["PostgreSQLVariableIndexes"]
 _LONGEST_SECONDS: Final = 86_400.0
 _MARK: Final = "chest: index on "
 """Begins the comment on an index, which says what it is on."""
+_PARTITIONS: Final = """
+    SELECT c.oid, c.oid::regclass::text FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid
+    WHERE inhparent = to_regclass(%s) AND NOT EXISTS (
+        SELECT 1 FROM pg_index JOIN pg_inherits AS i ON i.inhrelid = indexrelid
+        WHERE indrelid = c.oid AND i.inhparent = to_regclass(%s))"""
+"""The partitions of a table that lack an index which its parent has."""
 _FOUND: Final = """
-    SELECT obj_description(i.indexrelid), sum(pg_relation_size(i.indexrelid)) FROM pg_index AS i
-    WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND starts_with(obj_description(i.indexrelid), %s) GROUP BY 1 ORDER BY 1"""
+    SELECT obj_description(i.indexrelid), sum(pg_relation_size(i.indexrelid)
+        + (SELECT coalesce(sum(pg_relation_size(inhrelid)), 0) FROM pg_inherits WHERE inhparent = i.indexrelid))
+    FROM pg_index AS i WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND starts_with(obj_description(i.indexrelid), %s) GROUP BY 1 ORDER BY 1"""
 
 
 class PostgreSQLVariableIndexes(VariableIndexes):
@@ -32,6 +40,9 @@ class PostgreSQLVariableIndexes(VariableIndexes):
 
     Not on whole texts: PostgreSQL refuses a row of which an index would have to hold more than 2,704 bytes. And of no hash, as
     each write would walk along all rows that have the same value.
+
+    A partitioned table cannot have one made while it is written. So its partitions get theirs one by one; that of the table is
+    used as soon as all have it.
 
     :param database: the chest's.
     :param table: the chest's.
@@ -57,28 +68,50 @@ class PostgreSQLVariableIndexes(VariableIndexes):
             raise SettingsError(f"{self._database.name} cannot have an index on {name.name!r}.")
         head, number = POSTGRESQL_WORDS.head_of(POSTGRESQL_WORDS.text_of(json)), POSTGRESQL_WORDS.number_of(json)
         with self._connected() as connection:
+            make = self._make_on_partitions if is_partitioned(connection, self._table) else self._make
             for index, expression in zip(self._names(name), (head, number), strict=True):
-                _run(connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{index}"') if not _is_valid(
-                    connection, index
-                ) else None
+                if not _is_valid(connection, index):
+                    self._drop(connection, index)
                 try:
-                    _run(
-                        connection,
-                        f'CREATE INDEX CONCURRENTLY IF NOT EXISTS "{index}" ON "{self._table}" (({expression}))',
-                    )
+                    make(connection, index, expression)
                 except DBAPIError:
-                    _run(
-                        connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{index}"'
-                    )  # what is left is not used, and costs
+                    self._drop(connection, index)  # what is left is not used, and costs
                     raise
                 said = f"{_MARK}{name.place} {name.name}".replace("'", "''")
                 _run(connection, f"COMMENT ON INDEX \"{index}\" IS '{said}'")
+
+    def _make(self, connection: Connection, index: str, expression: str) -> None:
+        _run(connection, f'CREATE INDEX CONCURRENTLY IF NOT EXISTS "{index}" ON "{self._table}" (({expression}))')
+
+    def _make_on_partitions(self, connection: Connection, index: str, expression: str) -> None:
+        self._run_briefly(connection, f'CREATE INDEX IF NOT EXISTS "{index}" ON ONLY "{self._table}" (({expression}))')
+        names = f'"{self._table}"', f'"{index}"'
+        for number, partition in connection.exec_driver_sql(_PARTITIONS, names).fetchall():
+            part = f"{index}_{number}"
+            _run(connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{part}"')
+            try:
+                _run(connection, f'CREATE INDEX CONCURRENTLY "{part}" ON {partition} (({expression}))')
+                self._run_briefly(connection, f'ALTER INDEX "{index}" ATTACH PARTITION "{part}"')
+            except DBAPIError:
+                _run(connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{part}"')
+                raise
+
+    def _drop(self, connection: Connection, index: str) -> None:
+        """That of a partitioned table goes at once, with those of the partitions, as soon as nobody uses the table."""
+        if is_partitioned(connection, self._table):
+            self._run_briefly(connection, f'DROP INDEX IF EXISTS "{index}"')
+        else:
+            _run(connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{index}"')
+
+    def _run_briefly(self, connection: Connection, text: str) -> None:
+        """For what has all others wait; it waits a second itself."""
+        _run(connection, f"SET lock_timeout = '1s'; {text}; SET lock_timeout = 0")
 
     def drop(self, name: Name) -> bool:
         is_there = name in [index.name for index in self.found()]
         with self._connected() as connection:
             for index in self._names(name):
-                _run(connection, f'DROP INDEX CONCURRENTLY IF EXISTS "{index}"')
+                self._drop(connection, index)
         return is_there
 
     def close(self) -> None:

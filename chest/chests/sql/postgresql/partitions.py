@@ -1,0 +1,198 @@
+"""``PostgreSQLPartitions``: a table that is partitioned by ``id``, whose ids begin with the time: a partition a day."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import Text
+from sqlalchemy.engine import Connection
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
+
+from chest.chests.sql.columns import view_name
+from chest.chests.sql.schema import record_table
+from chest.chests.upkeep import Partitions
+from chest.errors import SchemaMismatch
+from chest.record.record_id import first_id
+
+if TYPE_CHECKING:
+    from chest.chests.sql.postgresql.dialect import PostgreSQLDatabase
+
+__all__ = ["Partition", "PostgreSQLPartitions", "is_partitioned", "notices_of", "partitions_of"]
+
+_IS_PARTITIONED: Final = "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)"
+_KEY: Final = "RANGE (id)"
+_KEY_OF: Final = "SELECT pg_get_partkeydef(t), t IS NOT NULL FROM to_regclass(%s) AS t"
+_PARTITIONS: Final = """
+    SELECT c.oid::regclass::text, pg_get_expr(c.relpartbound, c.oid), pg_has_role(c.relowner, 'USAGE')
+    FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid WHERE inhparent = to_regclass(%s) AND c.relispartition"""
+_COLUMNS: Final = """
+    SELECT quote_ident(attname) FROM pg_attribute
+    WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"""
+_BOUND: Final = re.compile(r"FOR VALUES FROM \((MINVALUE|'[^']*')\) TO \((MAXVALUE|'[^']*')\)")
+_ABOVE_ALL: Final = "g"
+"""Greater than each id, which is hexadecimal."""
+_LONGEST_NAME: Final = 63
+_TOLD_BEFORE: Final = timedelta(days=3)
+_DAY: Final = timedelta(days=1)
+_ONE_S_NS: Final = 10**9
+_LONGEST_SECONDS: Final = 86_400.0
+
+
+class Partition(NamedTuple):
+    """A partition of the table."""
+
+    name: str
+    """As SQL writes it."""
+    first: str | None
+    """Where its ids begin; None: it is the default partition, or of another kind."""
+    end: str
+    """The first id that is not its own."""
+    is_ours: bool
+    """True if this user owns it, and so may drop it."""
+
+    @property
+    def is_default(self) -> bool:
+        """True if it has what no other partition takes."""
+        return self.first is None
+
+
+def is_partitioned(connection: Connection, table: str) -> bool:
+    """True if the table has partitions, by whatever key."""
+    return bool(connection.exec_driver_sql(_IS_PARTITIONED, (f'"{table}"',)).scalar())
+
+
+def partitions_of(connection: Connection, table: str) -> list[Partition]:
+    """The partitions of a table, the oldest first; empty if it has none."""
+    rows = connection.exec_driver_sql(_PARTITIONS, (f'"{table}"',)).fetchall()
+    return sorted((_partition(*row) for row in rows), key=lambda partition: partition.end)
+
+
+def _partition(name: str, bound: str, is_ours: bool) -> Partition:
+    match = _BOUND.fullmatch(bound)
+    if match is None:
+        return Partition(name, None, _ABOVE_ALL, is_ours)
+    first = "" if match[1] == "MINVALUE" else match[1].strip("'")
+    return Partition(name, first, _ABOVE_ALL if match[2] == "MAXVALUE" else match[2].strip("'"), is_ours)
+
+
+def notices_of(chest: str, connection: Connection, table: str) -> list[str]:
+    """What an operator should know of the partitions of a table; empty if it has none.
+
+    :param chest: the chest's label.
+    """
+    key, _ = connection.exec_driver_sql(_KEY_OF, (f'"{table}"',)).one()
+    if key != _KEY:
+        return []
+    found = partitions_of(connection, table)
+    has_default = any(partition.is_default for partition in found)
+    end = max((partition.end for partition in found if not partition.is_default), default="")
+    later = "are kept in the default partition" if has_default else "wait on their hosts"
+    said = []
+    if end < first_id(_ns_of(datetime.now(UTC) + _TOLD_BEFORE)):
+        ends = f"ends at {_moment_text(end)}" if end else "has yet to be made"
+        said.append(
+            f"{chest}: the last partition of the table {table} {ends}; later records {later}. Run as the owner of the table:"
+            " chest partition --apply"
+        )
+    if not has_default:
+        said.append(
+            f"{chest}: the table {table} has no default partition, so a record that no partition takes holds up all that come"
+            " after it. Run as the owner of the table: chest partition --apply"
+        )
+    return said
+
+
+class PostgreSQLPartitions(Partitions):
+    """Days in UTC, and a default partition for all other ids, so that there is a place for every record.
+
+    :param database: the chest's.
+    :param table: the chest's.
+    """
+
+    def __init__(self, database: PostgreSQLDatabase, table: str) -> None:
+        self._database, self._table = database, table
+
+    def missing(self, days: Sequence[date]) -> Sequence[str]:
+        with self._database.explained(), self._database.connect_to_write() as connection:
+            return self._statements(connection, days)
+
+    def make(self, days: Sequence[date]) -> Sequence[str]:
+        with self._database.explained(), self._database.connect_to_write() as connection:
+            if not self._statements(connection, days):
+                return ()
+            connection.rollback()
+            driver: Any = connection.connection.driver_connection
+            driver.answer_seconds = _LONGEST_SECONDS  # rows may have to move
+            with self._database.exclusive_write(connection, self._table):
+                # Again: what a record of the meantime went to is known only now.
+                statements = self._statements(connection, days)
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                for statement in statements:
+                    self._database.change_schema(connection, statement)
+                connection.commit()
+        return statements
+
+    def _statements(self, connection: Connection, days: Sequence[date]) -> list[str]:
+        name = f'"{self._table}"'
+        key, is_there = connection.exec_driver_sql(_KEY_OF, (name,)).one()
+        if is_there and key != _KEY:
+            raise SchemaMismatch(
+                f"{self._database.name}: the table {self._table} is {f'partitioned by {key}' if key else 'not partitioned'}, and"
+                f" {_KEY} is needed. Make another one with ?table=, and move the records with chest transfer."
+            )
+        statements = [] if is_there else self._new_table(connection)
+        found = partitions_of(connection, self._table)
+        default = next((partition.name for partition in found if partition.is_default), None)
+        if default is None:
+            statements.append(f"CREATE TABLE {self._name('default')} PARTITION OF {name} DEFAULT")
+        for day in days:
+            first, end = _first_id_of(day), _first_id_of(day + _DAY)
+            if not any(each.first is not None and each.first < end and first < each.end for each in found):
+                statements += self._new_partition(connection, default, f"{day:%Y%m%d}", first, end)
+        return statements
+
+    def _new_table(self, connection: Connection) -> list[str]:
+        database = self._database
+        options = {"postgresql_partition_by": _KEY}
+        table = record_table(self._table, database, has_request_id_index=False, partitioned_options=options)
+        table.c.id.type = Text(collation="C")  # as it is compared here
+        made: list[ExecutableDDLElement] = [CreateTable(table), *map(CreateIndex, table.indexes)]
+        view = database.view_text(table, view_name(self._table)).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1)
+        return [*(str(each.compile(dialect=connection.dialect)).strip() for each in made), view]
+
+    def _new_partition(
+        self, connection: Connection, default: str | None, suffix: str, first: str, end: str
+    ) -> list[str]:
+        parent, name, bounds = f'"{self._table}"', self._name(suffix), f"FOR VALUES FROM ('{first}') TO ('{end}')"
+        within = f"id >= '{first}' AND id < '{end}'"
+        has_some = default and connection.exec_driver_sql(f"SELECT 1 FROM {default} WHERE {within} LIMIT 1").first()  # noqa: S608
+        if not has_some:
+            return [f"CREATE TABLE {name} PARTITION OF {parent} {bounds}"]
+        columns = ", ".join(connection.exec_driver_sql(_COLUMNS, (parent,)).scalars())
+        return [
+            f"CREATE TABLE {name} (LIKE {parent} INCLUDING ALL)",
+            f"WITH moved AS (DELETE FROM {default} WHERE {within} RETURNING {columns})"  # noqa: S608
+            f" INSERT INTO {name} ({columns}) SELECT {columns} FROM moved",
+            f"ALTER TABLE {parent} ATTACH PARTITION {name} {bounds}",
+        ]
+
+    def _name(self, suffix: str) -> str:
+        return f'"{self._table[: _LONGEST_NAME - len(suffix) - 1]}_{suffix}"'
+
+
+def _first_id_of(day: date) -> str:
+    return first_id(_ns_of(datetime(day.year, day.month, day.day, tzinfo=UTC)))
+
+
+def _ns_of(moment: datetime) -> int:
+    return int(moment.timestamp()) * _ONE_S_NS
+
+
+def _moment_text(first: str) -> str:
+    """The moment at which an id begins, of however many characters."""
+    if first == _ABOVE_ALL:
+        return "no time"
+    return f"{datetime.fromtimestamp(int(first[:16].ljust(16, '0'), 16) / _ONE_S_NS, UTC):%Y-%m-%d %H:%M} UTC"
