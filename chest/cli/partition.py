@@ -38,7 +38,7 @@ def partition(url: str | None, days: int, since: int | None, is_applied: bool, s
     Examples:
       chest partition postgresql://owner@db/shop
       chest partition postgresql://owner@db/shop --apply
-      chest partition 'postgresql://owner@db/shop?table=by_day' --since 30d --apply
+      chest partition 'postgresql://owner@db/shop?table=days' --since 30d --apply
     """
     today = datetime.now(UTC).date()
     first = today if since is None else min(today, datetime.fromtimestamp(since / 1e9, UTC).date())

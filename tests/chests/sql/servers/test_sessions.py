@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import make_url
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, make_url
 
 from chest.chests.sql.chest import SQLChest
 from chest.chests.sql.dialect import database_of
 from chest.chests.sql.url import SQLTarget
 from chest.errors import ChestUnavailable
+from chest.query import name_of, parse
 from chest.testing.records import make_record
 from tests.servers.database import DatabaseServer
 
@@ -135,3 +138,38 @@ def test_no_function_is_asked_for_that_mysql_9_lacks(
     asked = " ".join(statements).upper()
     assert "GET_LOCK" in asked
     assert [name for name in ("MD5(", "SHA1(", "SHA(", "PASSWORD(", "FOUND_ROWS") if name in asked] == []
+
+
+@on_mysql
+def test_no_statement_asks_the_server_for_a_hash(chest: SQLChest) -> None:
+    """MySQL 9 has no ``MD5()`` and no ``SHA1()`` any more."""
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        records = [make_record(), make_record(outcome="killed")]
+        chest.check()
+        chest.write(records)
+        chest.write([records[1]._replace(outcome="ok")])
+        chest.read(parse("plan=premium status=200"))
+        chest.cube(by=[name_of("plan")])
+        chest.sample(parse("plan=premium"))
+        indexes, coordination, retention = chest.variable_indexes(), chest.coordination(), chest.retention()
+        assert indexes is not None
+        indexes.make(name_of("plan"))
+        indexes.drop(name_of("plan"))
+        coordination.compare_and_set("n", "text", None)
+        with coordination.lock("n") as is_ours:
+            assert is_ours
+        retention.remove_oldest(1)
+        for each in (indexes, coordination, retention):
+            each.close()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    locks = [statement for statement in statements if "GET_LOCK" in statement]
+    assert len({re.sub(r"GET_LOCK\((%s|'chest:[0-9a-f]{32}'), \d+\)", "", lock) for lock in locks}) == 1, locks
+    assert len(locks) >= 3
+    assert not [statement for statement in statements if re.search(r"(?i)\b(md5|sha1?|password)\s*\(", statement)]
