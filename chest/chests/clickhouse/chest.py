@@ -18,6 +18,7 @@ from chest.chests.asking.pieces import BudgetOver, Pieces
 from chest.chests.asking.sql.pieces import can_count
 from chest.chests.batches import BatchWrite, batch_id
 from chest.chests.clickhouse.asking import SCANNED_AT_ONCE, WORDS, ClickHousePieces, MatchingRecords, bound
+from chest.chests.clickhouse.retention import ClickHouseRetentionBackend
 from chest.chests.clickhouse.server import UNKNOWN_TABLE, ClickHouseServer, StatementFailed, literal
 from chest.chests.clickhouse.table import (
     COLUMNS,
@@ -212,6 +213,9 @@ class ClickHouseChest(CountingChest):
                 self._server.run(f"DELETE FROM {table} WHERE {where}")  # noqa: S608
             removed += count
         return removed
+
+    def retention(self) -> ClickHouseRetentionBackend:
+        return ClickHouseRetentionBackend(self._server, self._target)
 
     def _can_count(self, query: Query, by: Sequence[Name] = ()) -> bool:
         return can_count(query, by, WORDS)

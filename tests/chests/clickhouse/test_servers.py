@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from click.testing import CliRunner
 from chest import Recorder
 from chest.chests.batches import BatchWrite
 from chest.chests.clickhouse.chest import ClickHouseChest
+from chest.chests.clickhouse.server import ClickHouseServer
 from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
 from chest.cli.main import commands
@@ -25,7 +29,7 @@ from chest.errors import ChestUnavailable, LoginRefused, RecordRejected, SchemaM
 from chest.query import parse
 from chest.record.record import Record
 from chest.testing.readable_contract import ReadableChestContract
-from chest.transfer import Transfer
+from chest.transfer import Retention, Transfer
 from tests.chests.server_contract import Place, ServerChestContract
 from tests.dashboard.conftest import ask
 from tests.recording_server import Received, Reply, recording_server
@@ -439,3 +443,99 @@ def test_a_budget_ends_a_question(chest: ClickHouseChest) -> None:
     chest.write([make_record() for _ in range(20)])
     found = chest.following(parse('a"b=1'), seconds=0)
     assert (found.records, found.basis.is_exact, found.after) == ([], False, None)
+
+
+# -- retention ------------------------------------------------------------------------------------------------------------
+
+
+def _aged(*days: float) -> list[Record]:
+    """Records of so many days ago, at the middle of the day."""
+    day_ns = 86_400 * 10**9
+    noon_ns = time.time_ns() // day_ns * day_ns + day_ns // 2
+    return [make_record(path=str(day), time_ns=noon_ns - int(day * day_ns)) for day in days]
+
+
+def _paths(chest: ClickHouseChest) -> list[str]:
+    return [stored.record.path for stored in chest.read(limit=100_000)]
+
+
+def _statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that change the table, from now on."""
+    seen: list[str] = []
+    run = ClickHouseServer.run
+
+    def note(server: ClickHouseServer, statement: str, **rest: Any) -> str:
+        seen.extend([statement] if statement.startswith(("ALTER", "DELETE")) else [])
+        return run(server, statement, **rest)
+
+    monkeypatch.setattr(ClickHouseServer, "run", note)
+    return seen
+
+
+def test_retention_drops_whole_days_and_deletes_the_rest_at_once(
+    chest: ClickHouseChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chest.write(_aged(*[5] * 600, *[4] * 40, *[3.1] * 20, 2.9, 1, 0))
+    seen = _statements(monkeypatch)
+    noon_ns = _aged(3)[0].time_ns
+    age = timedelta(microseconds=(time.time_ns() - noon_ns) // 1000)
+    result = Retention(chest, max_age=age, chunk_records=10).run()
+    assert (result.removed, result.is_complete) == (660, True)
+    assert _paths(chest) == ["2.9", "1", "0"]
+    assert [statement.partition(" ")[0] for statement in seen] == ["ALTER", "ALTER", "DELETE"]
+
+
+def test_retention_by_number_removes_those_stored_first_and_drops_never_today(
+    chest: ClickHouseChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chest.write(_aged(*[5] * 3, *[4] * 3))
+    chest.write(_aged(0, 0))
+    seen = _statements(monkeypatch)
+    assert Retention(chest, max_rows=4).run().removed == 4
+    assert _paths(chest) == ["4", "4", "0", "0"]
+    assert [statement.partition(" ")[0] for statement in seen] == ["ALTER", "DELETE"]
+    assert Retention(chest, max_rows=0).run().removed == 4
+    assert [statement.partition(" ")[0] for statement in seen[2:]] == ["ALTER", "DELETE"]
+
+
+def test_of_a_table_that_is_not_divided_by_day_rows_are_deleted(
+    chest: ClickHouseChest, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chest.open()
+    table = chest._target.quoted_table
+    made = clickhouse.run(f"SHOW CREATE TABLE {table} FORMAT TSVRaw").replace("PARTITION BY toDate(time)\n", "")
+    clickhouse.run(f"DROP TABLE {table}")
+    clickhouse.run(made)
+    chest.write(_aged(5, 5, 0))
+    seen = _statements(monkeypatch)
+    assert Retention(chest, max_age=timedelta(days=3)).run().removed == 2
+    assert _paths(chest) == ["0"]
+    assert [statement.partition(" ")[0] for statement in seen] == ["DELETE"]
+
+
+def test_a_store_is_kept_within_its_bytes_also_before_deleted_rows_are_merged(chest: ClickHouseChest) -> None:
+    chest.write([make_record(path=str(place), variables={"text": os.urandom(1500).hex()}) for place in range(2000)])
+    retention = chest.retention()
+    assert retention.used_bytes() > 3 * 2**20
+    assert 300 < Retention(chest, max_bytes=2 * 2**20).run().removed < 1600
+    assert retention.used_bytes() <= 2 * 2**20
+    assert retention.newest_ns() == chest.read(limit=5000)[-1].record.time_ns
+
+
+def test_records_are_drawn_evenly_without_sorting_and_none_twice(
+    chest: ClickHouseChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in range(0, 20_000, 5000):
+        chest.write([make_record(duration_ns=start + place) for place in range(5000)])
+    first, last = chest.read(limit=1)[0].cursor, chest.newest()
+    statements: list[str] = []
+    rows = ClickHouseServer.rows
+    monkeypatch.setattr(ClickHouseServer, "rows", lambda self, text: statements.append(text) or rows(self, text))
+    with chest._pieces() as pieces:
+        draws = [[record.duration_ns for record in pieces.drawn(first, last, 1000)] for _ in range(3)]
+        assert sorted(record.duration_ns for record in pieces.drawn(first, last, 30_000)) == list(range(20_000))
+    assert not [text for text in statements if "ORDER BY" in text or " IN (" in text]
+    assert all(len(set(draw)) == len(draw) == 1000 for draw in draws)
+    assert len(set(draws[0]) & set(draws[1])) < 200, "each time others"
+    for draw in draws:
+        assert all(150 < sum(start <= each < start + 5000 for each in draw) < 350 for start in range(0, 20_000, 5000))
