@@ -33,11 +33,12 @@ def make_asked_index(connection: Connection, table: Table, database: Database) -
     index = next(filter(is_asked_for, table.indexes), None)
     if index is None:
         return
-    reason, text = "the table is large, and making the index would hold up all writers", ""
+    reason = "the table is large, and making the index would hold up all writers"
+    text = f"CREATE INDEX on request_id of {table.name}"
     try:
         if _is_there(connection, table):
             return
-        text = f" Run once: {database.online_index_text(connection, str(index.name), table.name)}"
+        text = database.online_index_text(connection, str(index.name), table.name)
         if database.table_bytes(connection, table) <= LARGEST_BYTES_CHANGED:
             connection.rollback()
             with database.exclusive_write(connection, table.name):
@@ -49,7 +50,7 @@ def make_asked_index(connection: Connection, table: Table, database: Database) -
         reason = str(database.explain(error))
     _log.warning(
         "chest: %s: the index on request_id is missing, so finding an id reads the whole table of %s; records are stored. Reason:"
-        " %s.%s",
+        " %s. Run once: %s",
         database.name, table.name, reason.removesuffix("."), text,
     )  # fmt: skip
 
