@@ -40,9 +40,9 @@ COMMANDS: Final[Mapping[str, PlacedCommand]] = {
     "new": PlacedCommand("chest.cli.asking.new:new", "Errors, releases and values that were first seen lately."),
     "watch": PlacedCommand("chest.cli.asking.watch:watch", "The table of top, again and again."),
     "sql": PlacedCommand("chest.cli.asking.sql:sql", "Columns and ready queries of a SQL chest, or its shell."),
-    "index": PlacedCommand("chest.cli.asking.index:index", "Make a filter on one variable quick, by an index."),
+    "index": PlacedCommand("chest.cli.upkeep.index:index", "Make a filter on one variable quick, by an index."),
     "partition": PlacedCommand(
-        "chest.cli.partition:partition", "Divide a PostgreSQL table by day, and add the next days."
+        "chest.cli.upkeep.partition:partition", "Divide a PostgreSQL table by day, and add the next days."
     ),
     "ui": PlacedCommand("chest.cli.ui:ui", "Serve the page about a chest to you, on this machine."),
     "settings": PlacedCommand("chest.cli.settings:settings", "Show every option, its value and its origin."),
