@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import shutil
 import signal
 import ssl
 import tempfile
 from collections.abc import Iterator
+from functools import partialmethod
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from click.testing import CliRunner
 
 from tests.plugins import native_build
 
@@ -44,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("chest")
     # Each connection of PyMySQL's reads the system's certificates, which takes longer than to connect; no server of a test has one of them.
     ssl.SSLContext.load_default_certs = lambda *_: None  # type: ignore[method-assign]
+    if "mix_stderr" in inspect.signature(CliRunner).parameters:  # click before 8.2; since then nothing is mixed
+        CliRunner.__init__ = partialmethod(CliRunner.__init__, mix_stderr=False)  # type: ignore[assignment,method-assign]
     os.environ.pop("COLUMNS", None)  # of pytest-xdist's workers, as if they had a terminal
     # What a test leaves where a user's files are goes with the run, also what a process leaves that a test starts.
     _home.append(tempfile.mkdtemp(prefix="chest-tests-home-"))

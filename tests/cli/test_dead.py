@@ -77,7 +77,7 @@ def test_the_dead_letters_have_to_be_named(
 ) -> None:
     done = run("dead", "drop", "--directory", str(tmp_path), *arguments)
     assert done.exit_code == 2
-    assert "--all" in done.output
+    assert "--all" in done.stderr
 
 
 def test_an_id_that_is_not_there_changes_nothing(run: Run, tmp_path: Path, refused: list[Record]) -> None:
@@ -90,4 +90,4 @@ def test_a_file_that_cannot_be_read_is_said(run: Run, tmp_path: Path) -> None:
     (tmp_path / "broken-1.spool").write_text("no database" * 100)
     done = run("dead", "list", "--directory", str(tmp_path))
     assert done.exit_code == 1
-    assert "cannot be read" in done.output
+    assert "cannot be read" in done.stderr

@@ -7,6 +7,7 @@ import contextvars
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from typing import Any
 
 import flask
@@ -101,6 +102,9 @@ def test_async_views_of_requests_at_the_same_time_keep_their_variables_apart() -
 
 # -- hooks of frameworks are no source of truth ------------------------------------------------------------------------------
 
+# Before Flask 3.1 a stream goes on with the view's own context, which ends with it.
+_AT_THE_VIEWS_END = [] if version("flask").startswith(("2.", "3.0.")) else ["teardown NoneType"]
+
 
 def _flask(hooks: list[str]) -> flask.Flask:
     application = flask.Flask(__name__)
@@ -142,7 +146,7 @@ def _flask(hooks: list[str]) -> flask.Flask:
     ("path", "status", "error", "hooks"),
     [
         ("/raises", 500, "LookupError", ["teardown LookupError"]),  # after_request is skipped
-        ("/streams", 200, "LookupError", ["after", "teardown NoneType", "teardown LookupError"]),
+        ("/streams", 200, "LookupError", ["after", *_AT_THE_VIEWS_END, "teardown LookupError"]),
         ("/spawns", 200, None, ["teardown NoneType", "after", "teardown NoneType"]),
     ],
 )

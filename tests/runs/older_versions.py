@@ -7,6 +7,7 @@ time: most of their tests wait for a server.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -73,8 +74,10 @@ def oldest() -> Older:
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
     bounds = {re.sub(r">=([\w.]+).*", r"==\1", each.partition(";")[0].strip()) for texts in lists for each in texts}
     lowered = sorted(each for each in bounds if re.split(r"[^\w-]", each)[0] not in _NOT_LOWERED)
+    # The oldest Flask-Limiter wants an older rich than the commands do; the newest works with Flask 2.3.
+    of_flask = [each for each in VERSIONS["flask-2.3"].requirements[1:] if not each.startswith("flask-limiter")]
     # The newest platformdirs, of the environment below, names a plug-in of pytest's that the oldest has not.
-    return Older((*lowered, *VERSIONS["flask-2.3"].requirements[1:]), ("-m", "unit", "-p", "no:platformdirs"))
+    return Older((*lowered, *of_flask), ("-m", "unit", "-p", "no:platformdirs"))
 
 
 def main(names: list[str]) -> int:
@@ -111,7 +114,12 @@ def _started(python: str, older: Older) -> subprocess.Popen[str]:
     code = f"from importlib.metadata import version as v; assert v({package!r}).startswith({release.rstrip('*')!r}), v({package!r})"
     subprocess.run([python, "-c", code], check=True)
     pytest = [python, "-m", "tests.runs.checked", "-q", "-n", "2", "--dist", "worksteal", *older.tests]
-    return subprocess.Popen(pytest, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    path = os.pathsep.join(
+        (sysconfig.get_path("scripts"), os.environ["PATH"])
+    )  # commands, too, are those of the one below
+    return subprocess.Popen(
+        pytest, cwd=ROOT, env=os.environ | {"PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 if __name__ == "__main__":
