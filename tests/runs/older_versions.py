@@ -76,8 +76,7 @@ def oldest() -> Older:
     lowered = sorted(each for each in bounds if re.split(r"[^\w-]", each)[0] not in _NOT_LOWERED)
     # The oldest Flask-Limiter wants an older rich than the commands do; the newest works with Flask 2.3.
     of_flask = [each for each in VERSIONS["flask-2.3"].requirements[1:] if not each.startswith("flask-limiter")]
-    # The newest platformdirs, of the environment below, names a plug-in of pytest's that the oldest has not.
-    return Older((*lowered, *of_flask), ("-m", "unit", "-p", "no:platformdirs"))
+    return Older((*lowered, *of_flask), ("-m", "unit"))
 
 
 def main(names: list[str]) -> int:
@@ -114,11 +113,14 @@ def _started(python: str, older: Older) -> subprocess.Popen[str]:
     code = f"from importlib.metadata import version as v; assert v({package!r}).startswith({release.rstrip('*')!r}), v({package!r})"
     subprocess.run([python, "-c", code], check=True)
     pytest = [python, "-m", "tests.runs.checked", "-q", "-n", "2", "--dist", "worksteal", *older.tests]
-    path = os.pathsep.join(
-        (sysconfig.get_path("scripts"), os.environ["PATH"])
-    )  # commands, too, are those of the one below
+    environment = os.environ | {
+        # The newest platformdirs, of the environment below, names a plug-in of pytest's that the oldest has not.
+        "PYTEST_ADDOPTS": "-p no:platformdirs",
+        # Commands, too, are those of the environment below.
+        "PATH": os.pathsep.join((sysconfig.get_path("scripts"), os.environ["PATH"])),
+    }
     return subprocess.Popen(
-        pytest, cwd=ROOT, env=os.environ | {"PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        pytest, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 

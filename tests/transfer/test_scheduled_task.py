@@ -153,6 +153,7 @@ def test_retention_is_put_on_a_timetable_the_same_way(url: str, source: SQLiteCh
     started.callback(old.shutdown)
     wait_until(lambda: len(source.read()) == 1)
     wait_until(lambda: old.stats().get("removed") == 2)
+    old.shutdown()  # while it is at its work, no other is
     assert ScheduledRetention(url, "0 3 * * *", max_age=timedelta(days=1)).run_now().removed == 0
 
 
