@@ -72,15 +72,15 @@ check: $(VENV)/dev.stamp ## What CI runs: format, lint, types, import floors, te
 check-older: $(VENV)/dev.stamp ## Tests with older releases of Flask, the other frameworks, job queues and SQLAlchemy
 	$(BIN)/python -m tests.runs.older_versions
 
-check-pythons: $(VENV)/dev.stamp ## The quick tests on other interpreters (PYTHONS="3.12 3.13"), without the compiled part and with it
-	$(BIN)/python -m tests.runs.other_pythons $(or $(PYTHONS),3.12 3.13)
+check-pythons: $(VENV)/dev.stamp ## The quick tests on other interpreters (PYTHONS="3.12 3.13", ROOTS=/folder), without the compiled part and with it
+	$(BIN)/python -m tests.runs.other_pythons $(or $(PYTHONS),3.12 3.13) $(ROOTS)
 
 check-oldest: $(VENV)/dev.stamp ## The unit tests with the oldest release of each dependency that Chest promises to work with
 	$(BIN)/python -m tests.runs.older_versions oldest
 
-wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/, and run the quick tests on the wheel where there is no compiler
-	$(BIN)/python -m pip install --quiet --group release
-	$(BIN)/python -m tests.runs.wheel
+wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/ (GLIBC=2.17: for older systems than this one), and run the quick tests on the wheel where there is no compiler
+	$(BIN)/python -m pip install --quiet --group release $(if $(GLIBC),--group older-glibc)
+	$(BIN)/python -m tests.runs.wheel $(addprefix --glibc ,$(GLIBC))
 
 docs: $(VENV)/dev.stamp ## The site of the documentation, in build/site; a broken link is an error
 	$(BIN)/python -m pip install --quiet --group docs

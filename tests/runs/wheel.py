@@ -1,12 +1,14 @@
 """``python -m tests.runs.wheel``: build what a release uploads into ``dist/``, and run the tests of ``make quick`` on it.
 
 A user has no compiler: the tests run in a fresh environment, in a copy of the tests beside which there is no source of Chest.
-``--no-tests`` only builds and looks into what was built.
+``--no-tests`` only builds and looks into what was built. ``--glibc 2.17`` compiles for systems with this C library or a newer one;
+else they need the one of this machine. That takes another compiler (``ziglang``, from the package index), not another source.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -31,6 +33,8 @@ def main(arguments: list[str]) -> int:
     """Build, look, install, test; 0 if all is as it should be."""
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
+    if "--glibc" in arguments:
+        os.environ.update(compiler_for(arguments[arguments.index("--glibc") + 1]))
     compiled, pure, sdist = built(dist)
     for wheel in (compiled, pure):
         look_into_wheel(wheel, is_compiled=wheel == compiled)
@@ -38,6 +42,15 @@ def main(arguments: list[str]) -> int:
     _run("twine", "check", "--strict", *dist.glob("*.*"))
     print(*sorted(path.name for path in dist.iterdir()), sep="\n", flush=True)
     return 0 if "--no-tests" in arguments else tested(compiled, sdist)
+
+
+def compiler_for(glibc: str) -> dict[str, str]:
+    """The environment in which the compiled part is built for this C library, and its wheel is required to need no newer one."""
+    machine = platform.machine()
+    # Without its sanitizer, which would stop a process where gcc's code goes on.
+    compiler = f"{sys.executable} -m ziglang cc -target {machine}-linux-gnu.{glibc} -fno-sanitize=undefined"
+    tag = f"manylinux_{glibc.replace('.', '_')}_{machine}"
+    return {"CC": compiler, "LDSHARED": f"{compiler} -shared", "AUDITWHEEL_PLAT": tag}
 
 
 def built(dist: Path) -> tuple[Path, Path, Path]:
