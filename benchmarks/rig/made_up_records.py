@@ -24,13 +24,13 @@ _SHARDS: Final = ["eu-1", "eu-2", "eu-3", "us-1", "us-2", "us-3"]
 _RELEASES: Final = ["2.4.0", "2.4.0", "2.4.0", "2.4.1"]
 
 
-def made_up_records(count: int, end_ns: int, seed: int = 17) -> Iterator[Record]:
-    """Records of the day before this moment, in the order of time, evenly."""
+def made_up_records(count: int, end_ns: int, seed: int = 17, span_ns: int = DAY_NS) -> Iterator[Record]:
+    """Records of the time before this moment, a day unless said otherwise, in the order of time, evenly."""
     chance = random.Random(seed)
     routes, weights = list(_ROUTES), [share for share, _ in _ROUTES.values()]
-    begin_ns = end_ns - DAY_NS
+    begin_ns = end_ns - span_ns
     for place in range(count):
-        time_ns = begin_ns + place * DAY_NS // count
+        time_ns = begin_ns + place * span_ns // count
         route = chance.choices(routes, weights)[0]
         shard, release = chance.choice(_SHARDS), chance.choice(_RELEASES)
         slow = 8.0 if {"shard": shard, "release": release} == PLANTED else 1.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import click
@@ -55,6 +57,10 @@ COMMANDS: Final[Mapping[str, PlacedCommand]] = {
     "forget": PlacedCommand("chest.cli.forget:forget", "Remove the records of a person, or of a filter."),
 }
 """A command loads no other, and ``chest --help`` none, so that each answers at once."""
+
+_ASKING: Final = frozenset("tail find show top compare values over-time heatmap new watch".split())
+_NICENESS: Final = 10
+"""Of these commands: they may take a core for seconds, beside workers that answer requests."""
 
 EXIT_TROUBLE: Final = 1
 EXIT_USAGE: Final = 2
@@ -131,6 +137,15 @@ def commands(ctx: click.Context) -> None:
         ctx.color = False
 
 
+def give_way() -> None:
+    """Let this process have only what others leave of a core that they want too, if the system has such a thing."""
+    if hasattr(os, "nice"):
+        with suppress(OSError):
+            os.nice(_NICENESS)
+
+
 def main() -> None:
-    """The entry point ``chest``."""
+    """The entry point ``chest``. Only here is a process the command's own, and not an application's or a test's."""
+    if next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "") in _ASKING:
+        give_way()
     commands(prog_name="chest")

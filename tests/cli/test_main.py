@@ -16,6 +16,7 @@ from chest.cli import find
 from chest.cli.main import COMMANDS
 from chest.errors import ChestUnavailable, SettingsError
 from chest.testing import make_record
+from tests.processes import run_python
 
 Run = Callable[..., Result]
 
@@ -127,3 +128,20 @@ def test_a_shell_completes_commands(shell: str) -> None:
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert "_CHEST_COMPLETE" in script.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="no niceness here")
+@pytest.mark.parametrize(("name", "more"), [("top", 10), ("--help", 0), ("check", 0)])
+def test_a_command_that_asks_leaves_the_cores_to_those_who_serve(name: str, more: int) -> None:
+    code = """
+import os, sys
+from chest.cli.main import main
+before = os.nice(0)
+sys.argv = ["chest", sys.argv[1], "--help"]
+try:
+    main()
+except SystemExit:
+    print(before, os.nice(0))
+"""
+    before, after = run_python(code, name).split()[-2:]
+    assert int(after) == min(19, int(before) + more)
