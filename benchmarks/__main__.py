@@ -25,6 +25,7 @@ from benchmarks import (
     bench_page,
     bench_peers,
     bench_ring,
+    bench_scaling,
     bench_shapes,
     bench_transfer,
 )
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "memory": bench_memory,
     "transfer": bench_transfer,
     "outage": bench_outage,
+    "scaling": bench_scaling,
     "end_to_end": bench_end_to_end,
     "flask": bench_flask,
     "frameworks": bench_frameworks,
