@@ -7,10 +7,6 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-<<<<<<< Updated upstream
-=======
-from chest.record.counters import Counters
->>>>>>> Stashed changes
 
 from chest.delivery.batch import Batch, Batcher
 from chest.delivery.workers import ChestWorkers
