@@ -159,7 +159,7 @@ class ChestPage:
         )
 
     def _answer(self, environ: WSGIEnvironment) -> Answer:
-        if not self._is_allowed(environ):
+        if not self._ask_allow(environ):
             return text_answer(404, "Not Found")
         if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
             return text_answer(405, "GET or HEAD", {"Allow": "GET, HEAD"})
@@ -175,7 +175,7 @@ class ChestPage:
             return page(environ, depth=1)
         return page(environ, depth=0) if room in _VIEWS and not rest else text_answer(404, "Not Found")
 
-    def _is_allowed(self, environ: WSGIEnvironment) -> bool:
+    def _ask_allow(self, environ: WSGIEnvironment) -> bool:
         if isinstance(self._allow, str):
             return True
         try:

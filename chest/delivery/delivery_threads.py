@@ -105,8 +105,8 @@ class DeliveryThreads:
             if len(seat.thread.seats) > 1:
                 self._move([seat], _DeliveryThread(self))
 
-    def may_end(self, thread: _DeliveryThread) -> bool:
-        """True if nothing is left for this thread to do; then it is no longer one of them."""
+    def end_if_idle(self, thread: _DeliveryThread) -> bool:
+        """Take the thread out if nothing is left for it to do; True if it was taken out, and is to end."""
         if thread.seats:
             return False
         with self._locked():
@@ -229,7 +229,7 @@ class _DeliveryThread:
         for seat in tuple(self.seats):
             if (seat.is_woken or time.monotonic() >= seat.due_at) and seat.thread is self and seat.take():
                 self._step(seat)
-        if self.threads.may_end(self):
+        if self.threads.end_if_idle(self):
             return True
         if time.monotonic() - self._was_late_at > _APART_SECONDS:
             self.threads.join_others(self)

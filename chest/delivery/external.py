@@ -141,7 +141,7 @@ class OtherRings:
     def look_around(self) -> None:
         """Nothing else is to be looked at."""
 
-    def is_due(self) -> bool:
+    def look_if_due(self) -> bool:
         """True if the records may be old enough, or a ring fills up."""
         return time.monotonic() >= self._round_at or self.fill() > DUE_SHARE
 

@@ -36,7 +36,7 @@ class Source(Protocol):
     def fill(self) -> float: ...
     def prepare(self) -> bool: ...
     def look_around(self) -> None: ...
-    def is_due(self) -> bool: ...
+    def look_if_due(self) -> bool: ...
     def longest_rest(self, seconds: float) -> float: ...
     def begin_round(self) -> None: ...
     def end_round(self, is_complete: bool) -> None: ...
@@ -127,13 +127,15 @@ class DeliveryLoop:
         if self.workers.is_holding:
             self.workers.poll()
             self.workers.spool_late(self._source.fill())
-        if self._source.is_due() or self._source.is_asked:
+        if self._source.look_if_due() or self._source.is_asked:
             self._submit_batches()
         if self.stop_by is not None:
             return
         if time.monotonic() >= self._look_at:
             self._look_around()
-        while self._orphans.has_work and not self._source.is_due() and self.stop_by is None and self._orphans.step():
+        while (
+            self._orphans.has_work and not self._source.look_if_due() and self.stop_by is None and self._orphans.step()
+        ):
             pass
 
     def _look_around(self) -> None:

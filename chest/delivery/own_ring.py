@@ -81,8 +81,8 @@ class OwnRing:
         self._look_after_file()
         self._ring.reclaim()
 
-    def is_due(self) -> bool:
-        """True if a batch is begun, the ring fills up, or its oldest record is old enough."""
+    def look_if_due(self) -> bool:
+        """Look whether records wait, and since when; True if a batch is begun, the ring fills up, or its oldest record is old enough."""
         if self._batcher.is_begun or self._is_backlogged:
             return True
         pending = self._ring.pending_bytes()

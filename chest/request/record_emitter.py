@@ -142,7 +142,7 @@ class RecordEmitter:
         before = None
         with suppress(Exception):  # whatever an encoder raises
             before = encode((record.variables, record.attributes))  # what else it has cannot be changed
-        if not self._is_wanted(record):
+        if not self._ask_before_record(record):
             return None
         with suppress(Exception):
             if before is not None and encode((record.variables, record.attributes)) == before:
@@ -278,7 +278,7 @@ class RecordEmitter:
                 if rate is None:
                     return
                 record.attributes[SAMPLE_RATE] = rate
-            if not self._is_wanted(record):
+            if not self._ask_before_record(record):
                 return
             row = row_of(record)
         line = self._encoded(row)
@@ -290,8 +290,8 @@ class RecordEmitter:
             self._counters.add("dropped.not_encodable")
         return line
 
-    def _is_wanted(self, record: Record) -> bool:
-        """The user's last word: False, and only False, drops the record."""
+    def _ask_before_record(self, record: Record) -> bool:
+        """Call the user's ``before_record``: False, and only False, drops the record. A failure is counted."""
         try:
             return self._selection.before_record is None or self._selection.before_record(record) is not False
         except Exception as error:  # noqa: BLE001 - the user's code must not fail the request, nor lose its record

@@ -75,18 +75,18 @@ def look_for_orphaned_rings(
     # First of all rings, as the delivery of one may take long: a store is down, and processes are killed one after another.
     for name in names.locked:
         _give_back_unused_room(directory / name)
-        if pause.is_due():
+        if pause.begin_if_due():
             yield None
     for name in itertools.chain(names.locked, names.others):
         ring = _adopt(directory / name, counters, clean, is_wanted)
         if ring is not None:
             yield ring
             pause.begin()
-        elif pause.is_due():
+        elif pause.begin_if_due():
             yield None
     for name in names.locks:
         _sweep(directory / name)
-        if pause.is_due():
+        if pause.begin_if_due():
             yield None
 
 
@@ -106,8 +106,8 @@ class _Pause:
     def begin(self) -> None:
         self._at = time.monotonic() + _LOOK_SECONDS
 
-    def is_due(self) -> bool:
-        """True if it is; then the next begins."""
+    def begin_if_due(self) -> bool:
+        """Begin the next if it is due; True if it was."""
         if time.monotonic() < self._at:
             return False
         self.begin()

@@ -24,7 +24,7 @@ from chest.chests.sql.columns import MissingColumns, values_of
 from chest.chests.sql.coordination import SQLCoordinationStore
 from chest.chests.sql.dialect import Database, database_of
 from chest.chests.sql.index import make_asked_index
-from chest.chests.sql.postgresql.copying import copied
+from chest.chests.sql.postgresql.copying import copy_rows
 from chest.chests.sql.reading import encoded_pages, pages, rows_within, source_text
 from chest.chests.sql.retention import SQLRetentionBackend
 from chest.chests.sql.schema import (
@@ -135,7 +135,7 @@ class SQLChest(CountingChest):
             rows = self._database.rows(records, datetime.now(UTC))
             with self._database.exclusive_write(connection, self._table.name):
                 columns = self._missing.written
-                if copied(connection, self._table.name, columns, values_of(rows, columns), meanwhile):
+                if copy_rows(connection, self._table.name, columns, values_of(rows, columns), meanwhile):
                     connection.commit()
                     return True
                 connection.rollback()

@@ -196,11 +196,11 @@ def require_rights(connection: Connection, table: Table, database: Database, mis
         needed = tuple(name for name in missing.written if name not in NULLABLE_COLUMNS)
         database.require_rights(connection, table, needed)
         optional = [name for name in missing.written if name in NULLABLE_COLUMNS]
-        denied = [name for name in optional if not _may_write(connection, table, database, (*needed, name))]
+        denied = [name for name in optional if not _try_rights(connection, table, database, (*needed, name))]
         missing.note_denied(denied, _reason(database, refusal))
 
 
-def _may_write(connection: Connection, table: Table, database: Database, columns: tuple[str, ...]) -> bool:
+def _try_rights(connection: Connection, table: Table, database: Database, columns: tuple[str, ...]) -> bool:
     try:
         database.require_rights(connection, table, columns)
     except DBAPIError:

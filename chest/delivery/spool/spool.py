@@ -139,8 +139,8 @@ class Spool:
     def begin(self) -> bool:
         """Become the one that delivers what is here, until :meth:`end`; False when another process is, or nothing is here."""
         if self._lock is None:
-            damaged = [path for path in self._damaged() if self._is_ours(path)]
-            if damaged or self._is_ours(self.path):
+            damaged = [path for path in self._damaged() if self._check_ours(path)]
+            if damaged or self._check_ours(self.path):
                 self._lock = self._lock_file()
             if self._lock is not None:
                 for path in damaged:
@@ -269,8 +269,11 @@ class Spool:
         self._unusable.recovered(f"Records for {self._chest} are spooled to disk again")
         return done
 
-    def _is_ours(self, path: Path) -> bool:
-        """True if it is there and this user's own: root, looking into a worker's directory, is to leave nothing in its way."""
+    def _check_ours(self, path: Path) -> bool:
+        """True if the file exists and is this user's own; another user's is logged.
+
+        Root may look into a worker's directory, and is to leave nothing in the worker's way.
+        """
         try:
             found = os.lstat(path)
         except OSError:
@@ -284,7 +287,7 @@ class Spool:
 
     def _lock_file(self) -> LockFile | None:
         try:
-            return lock_spool(self.path, self._is_ours)
+            return lock_spool(self.path, self._check_ours)
         except OSError as error:
             self._unusable.error(f"The spool of {self._chest} cannot be locked, and is not delivered", error)
             return None

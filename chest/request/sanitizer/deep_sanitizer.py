@@ -164,7 +164,7 @@ class DeepSanitizer:
     def _entry(self, name: object, value: Any) -> Any:
         kind = type(value)
         if kind is str:
-            if self._is_plain(value):
+            if self._pay_if_plain(value):
                 return value
         elif kind is int:
             if -LARGEST_CARD < value < SMALLEST_CARD:
@@ -230,15 +230,15 @@ class DeepSanitizer:
                 break
         return free
 
-    def _is_plain(self, text: str) -> bool:
-        """True if the text needs no second look, and fits; then it is paid for."""
+    def _pay_if_plain(self, text: str) -> bool:
+        """Pay for a text that needs no second look, and fits; False, and nothing is paid, for any other."""
         if len(text) <= self._left and text.isascii() and "\0" not in text and not may_hold_secret(text):
             self._left -= len(text)
             return True
         return False
 
     def _text(self, text: str) -> str:
-        if self._is_plain(text):
+        if self._pay_if_plain(text):
             return text
         part = text[: self._limits.window]
         fit = storable(part)

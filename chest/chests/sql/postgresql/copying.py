@@ -1,4 +1,4 @@
-"""``copied``: many new rows into PostgreSQL by COPY, which costs the server half of an insert that knows of conflicts."""
+"""``copy_rows``: many new rows into PostgreSQL by COPY, which costs the server half of an insert that knows of conflicts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-__all__ = ["copied"]
+__all__ = ["copy_rows"]
 
 
-def copied(
+def copy_rows(
     connection: Connection,
     table: str,
     columns: Sequence[str],
     rows: Sequence[tuple[Any, ...]],
     meanwhile: Callable[[], object],
 ) -> bool:
-    """True if all rows are stored, and the transaction is still good; False: one was stored before, or is refused.
+    """Send the rows by COPY; True if all are stored. False if one was stored before, or is refused.
 
     :param connection: to PostgreSQL, in a transaction, which has to be rolled back after False.
     :param table: a checked name.
