@@ -1,7 +1,8 @@
 """How many records a second reach each engine for many hosts from a full ring, beside the plainest loop over its client?
 
 Both get the same records, in batches of the same size, into the same server, one after the other in every round; the loop has them
-ready as objects, encodes them as JSON as a user would, and waits for the answers of each batch. For a stream also: how many records a second does
+ready as objects, encodes them as a user would, and waits for the answers of each batch. ``chest drain`` gets as many from the rings of
+several processes. For a stream also: how many records a second does
 a transfer take from it, acknowledged, into a chest that discards them?
 """
 
@@ -12,6 +13,8 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
@@ -19,6 +22,7 @@ import pytest
 
 from benchmarks.bench_exporter import LINE_BYTES, Speed, copies, exporter_speed, timed
 from benchmarks.rig.contenders import DiscardingChest, sample_record
+from benchmarks.rig.fan_in import PROCESSES, drain_speed
 from benchmarks.rig.report import Report, Target, question_of
 from chest.chests.contract import StreamChest
 from chest.chests.registry import open_chest
@@ -49,6 +53,8 @@ class Found(NamedTuple):
     """Of one engine: the medians of the rounds."""
 
     ours: Speed
+    drained: Speed
+    """By ``chest drain``, of several processes."""
     theirs: Speed
     taken_on: Speed | None
     """By a transfer out of it, if it is a stream."""
@@ -86,7 +92,69 @@ def nats() -> Iterator[Engine]:
         )
 
 
-ENGINES: Final[dict[str, Callable[[], AbstractContextManager[Engine]]]] = {"NATS JetStream": nats}
+@contextmanager
+def clickhouse() -> Iterator[Engine]:
+    """ClickHouse's engine; httpx's post of the records as JSON, a batch a request."""
+    import httpx
+
+    from tests.servers.clickhouse import PASSWORDS, USER, clickhouse
+    from tests.servers.process import HOST
+
+    with clickhouse() as server:
+
+        def post(batches: Batches) -> None:
+            database, names = server.new_database(), ", ".join(Record._fields)
+            with open_chest(server.url(database)) as chest:
+                chest.open()
+            query = f"INSERT INTO {database}.chest_records ({names}) FORMAT JSONEachRow"
+            with httpx.Client(trust_env=False, auth=(USER, PASSWORDS[USER])) as client:
+                for batch in batches:
+                    body = b"\n".join(encode(record._asdict() | _json_texts(record)) for record in batch)
+                    url = f"http://{HOST}:{server.port}/"
+                    client.post(url, params={"query": query}, content=body, timeout=60).raise_for_status()
+
+        yield Engine(server.new_url, post, "httpx, post of JSONEachRow", 100_000)
+
+
+@contextmanager
+def postgresql(*, is_partitioned: bool = False) -> Iterator[Engine]:
+    """PostgreSQL; psycopg's COPY, a batch a transaction, into a table with the same keys, indexes and partitions."""
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    from tests.servers.postgresql import partitioned, postgresql
+
+    with postgresql() as server:
+
+        def new_url() -> str:
+            url = server.new_url()
+            return partitioned(url, range(30)) if is_partitioned else url
+
+        def copy(batches: Batches) -> None:
+            url = new_url()
+            with open_chest(url) as chest:
+                chest.open()
+            columns, stored_at = ", ".join((*Record._fields, "stored_at")), datetime.now(UTC)
+            with psycopg.connect(make_url(url).render_as_string(hide_password=False)) as connection:
+                for batch in batches:
+                    with connection.cursor().copy(f"COPY chest_records ({columns}) FROM STDIN") as copying:
+                        for record in batch:
+                            copying.write_row((*(record._asdict() | _json_texts(record)).values(), stored_at))
+                    connection.commit()
+
+        yield Engine(new_url, copy, "psycopg, COPY", 20_000)
+
+
+def _json_texts(record: Record) -> dict[str, str]:
+    return {"variables": encode(record.variables).decode(), "attributes": encode(record.attributes).decode()}
+
+
+ENGINES: Final[dict[str, Callable[[], AbstractContextManager[Engine]]]] = {
+    "NATS JetStream": nats,
+    "ClickHouse": clickhouse,
+    "PostgreSQL": postgresql,
+    "PostgreSQL, partitioned by day": partial(postgresql, is_partitioned=True),
+}
 
 
 def measure(
@@ -109,7 +177,7 @@ def measure(
 def _found(engine: Engine, ring: Path, ring_bytes: int, records: Sequence[Record], rounds: int) -> Found:
     size = Settings().batch_records
     batches = [records[start : start + size] for start in range(0, len(records), size)]
-    ours, theirs, taken_on = [], [], []
+    ours, drained, theirs, taken_on = [], [], [], []
     for _ in range(rounds):
         url = engine.new_url()
         with open_chest(url) as chest:
@@ -118,8 +186,10 @@ def _found(engine: Engine, ring: Path, ring_bytes: int, records: Sequence[Record
             if isinstance(chest, StreamChest):
                 transfer = StreamTransfer(chest, DiscardingChest())
                 taken_on.append(timed(len(records), lambda: transfer.run().written == len(records)))  # noqa: B023
+        drained.append(drain_speed(engine.new_url(), ring_bytes // PROCESSES))
         theirs.append(timed(len(records), lambda: engine.loop(batches) is None))
-    return Found(_median(ours), _median(theirs), _median(taken_on) if taken_on else None, engine.aim, engine.loop_name)
+    taken = _median(taken_on) if taken_on else None
+    return Found(_median(ours), _median(drained), _median(theirs), taken, engine.aim, engine.loop_name)
 
 
 def _median(speeds: Sequence[Speed]) -> Speed:
@@ -135,6 +205,9 @@ def report() -> Report:
             (f"{name}: Chest, ring to the engine", each.ours.records_per_second, each.ours.cpu_ns_per_record / 1e3)
         )
         rows.append((f"{name}: {each.loop_name}", each.theirs.records_per_second, each.theirs.cpu_ns_per_record / 1e3))
+        drained = each.drained
+        label = f"{name}: chest drain, of {PROCESSES} processes"
+        rows.append((label, drained.records_per_second, drained.cpu_ns_per_record / 1e3))
         if each.taken_on is not None:
             taken = each.taken_on
             rows.append((f"{name}: a transfer out of it", taken.records_per_second, taken.cpu_ns_per_record / 1e3))
