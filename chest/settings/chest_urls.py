@@ -35,6 +35,7 @@ BUILTIN: Final = {
     "kafka+ssl": _Builtin("chest.chests.kafka.chest:KafkaChest", "wsgi-chest[kafka]"),
     "log": _Builtin("chest.chests.log:LogChest", "wsgi-chest"),
     "mariadb": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),
+    "mariadb+pymysql": _Builtin("chest.chests.sql.chest:SQLChest", "wsgi-chest[sql]"),
     "memory": _Builtin("chest.chests.memory:MemoryChest", "wsgi-chest"),
     "mongodb": _Builtin("chest.chests.mongodb.chest:MongoChest", "wsgi-chest[mongo]"),
     "mongodb+srv": _Builtin("chest.chests.mongodb.chest:MongoChest", "wsgi-chest[mongo]"),

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import click
 
-from chest.chests.sql.columns import DEFAULT_TABLE, INTEGER_COLUMNS, JSON_COLUMNS, STORED_COLUMNS, table_of
+from chest.chests.sql.columns import INTEGER_COLUMNS, JSON_COLUMNS, STORED_COLUMNS
+from chest.chests.sql.shell import shell_of, sql_target_of
 from chest.chests.sql.sqlite.target import SQLiteTarget
+from chest.cli import record_text
 from chest.cli.chest_choice import label_of, resolve_chests, service_option
 from chest.errors import SettingsError
 
@@ -51,11 +52,13 @@ _FAILED: Final = "SUM(CASE WHEN outcome = 'error' THEN 1 ELSE 0 END)"
 @click.command()
 @click.argument("url", required=False)
 @click.option("--shell/--no-shell", default=True, help="On a terminal, open the store's shell below (the default).")
+@click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object; opens no shell.")
 @service_option
-def sql(url: str | None, shell: bool, service: str | None) -> None:
+def sql(url: str | None, shell: bool, as_json: bool, service: str | None) -> None:
     """Show the columns of a SQL chest's table and five queries, and open the store's own shell, which only reads.
 
-    The shell is sqlite3, psql, mariadb or mysql, if it is installed. It opens on a terminal only; in a pipe the command shows how to open it.
+    The shell is sqlite3, psql, mariadb or mysql, if it is installed. It connects as the URL says, and checks a certificate if the
+    chest does. It opens on a terminal only; in a pipe the command shows how to open it.
 
     \b
     Examples:
@@ -64,25 +67,29 @@ def sql(url: str | None, shell: bool, service: str | None) -> None:
       chest sql postgresql://shop@db/shop
     """
     meant = resolve_chests(url, service, only_reads=True)[0]
-    scheme = meant.partition(":")[0].lower() if isinstance(meant, str) else ""
-    scheme = {"mariadb": "mysql"}.get(scheme, scheme)
-    if not isinstance(meant, str) or scheme not in _WORDS:
+    target = sql_target_of(meant) if isinstance(meant, str) else None
+    if target is None:
         raise SettingsError(
             f"{label_of(meant)} is not a SQL chest; chest top, chest compare and chest values work with every chest"
         )
-    table = table_of(parse_qs(urlsplit(meant).query).get("table", [DEFAULT_TABLE])[0])
-    click.echo(f"{click.style(table, bold=True)}: seq (integer), {', '.join(map(_column, STORED_COLUMNS))}")
-    for title, query in queries(scheme, table).items():
+    arguments, environment = shell_of(target)
+    table, backend = target.table, "sqlite" if isinstance(target, SQLiteTarget) else target.backend
+    if as_json:
+        columns = [{"name": name, "type": _type(name)} for name in ("seq", *STORED_COLUMNS)]
+        plain = {"table": table, "columns": columns, "queries": queries(backend, table), "shell": arguments}
+        click.echo(record_text.json_text(plain))
+        return
+    click.echo(f"{click.style(table, bold=True)}: {', '.join(map(_column, ('seq', *STORED_COLUMNS)))}")
+    for title, query in queries(backend, table).items():
         click.echo(f"\n{click.style(f'-- {title}', dim=True)}\n{query};")
-    arguments, environment = shell_of(scheme, meant)
     click.echo(f"\nThe store's shell: {shlex.join(arguments)}")
     if shell and sys.stdin.isatty() and sys.stdout.isatty() and shutil.which(arguments[0]):
         subprocess.run(arguments, env=os.environ | environment, check=False)
 
 
-def queries(scheme: str, table: str) -> dict[str, str]:
+def queries(backend: str, table: str) -> dict[str, str]:
     """Five queries to start with, by what they show."""
-    words = _WORDS[scheme]
+    words = _WORDS[backend]
     last_hour = f"WHERE time_ns >= ({words.now} - 3600) * 1000000000"
     parts = {
         "the last requests": (
@@ -110,23 +117,11 @@ def queries(scheme: str, table: str) -> dict[str, str]:
 
 
 def _column(name: str) -> str:
-    kind = " (JSON)" if name in JSON_COLUMNS else " (integer)" if name in INTEGER_COLUMNS else ""
-    return f"{name}{kind}"
+    kind = _type(name)
+    return name if kind == "text" else f"{name} ({kind})"
 
 
-def shell_of(scheme: str, url: str) -> tuple[list[str], dict[str, str]]:
-    """The command that opens the store's shell, and the environment that it needs: a password stands in no argument."""
-    if scheme == "sqlite":
-        return ["sqlite3", "-readonly", str(SQLiteTarget.of(url).path)], {}
-    parts = urlsplit(url)
-    where = {"-h": parts.hostname, "-p": parts.port, "-P": parts.port, "-U": parts.username, "-u": parts.username}
-    given = {option: unquote(str(value)) for option, value in where.items() if value}
-    database, password = unquote(parts.path.lstrip("/")), unquote(parts.password or "")
-    options = ("-h", "-p", "-U") if scheme == "postgresql" else ("-h", "-P", "-u")
-    place = [word for option in options if option in given for word in (option, given[option])]
-    if scheme == "postgresql":
-        secret = {"PGPASSWORD": password} if password else {}
-        return ["psql", *place, database], {"PGOPTIONS": "-c default_transaction_read_only=on", **secret}
-    tool = "mariadb" if shutil.which("mariadb") else "mysql"
-    only_reads = "--init-command=SET SESSION TRANSACTION READ ONLY"
-    return [tool, *place, only_reads, database], {"MYSQL_PWD": password} if password else {}
+def _type(name: str) -> str:
+    if name in JSON_COLUMNS or name == "stored_at":
+        return "time" if name == "stored_at" else "JSON"
+    return "integer" if name == "seq" or name in INTEGER_COLUMNS else "text"

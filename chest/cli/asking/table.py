@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import click
@@ -58,12 +58,7 @@ def print_rows(answer: Answer, *, as_csv: bool, **more: Any) -> None:
     rows = answer.table()
     if as_csv:
         print_basis(answer)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if rows:
-            writer.writerow(map(_cell, rows[0]))
-            writer.writerows([_cell(value) for value in row.values()] for row in rows)
-        click.echo(text.getvalue(), nl=False)
+        print_csv(rows)
         return
     click.echo(
         json_text(
@@ -76,6 +71,16 @@ def print_rows(answer: Answer, *, as_csv: bool, **more: Any) -> None:
             }
         )
     )
+
+
+def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The rows as CSV, with a heading. A value that is a mapping or a list is JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if rows:
+        writer.writerow(map(_cell, rows[0]))
+        writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    click.echo(text.getvalue(), nl=False)
 
 
 def print_basis(answer: Answer, said: str = "") -> None:
@@ -113,4 +118,6 @@ def _line(
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return json_text(value)
     return printable(value) if isinstance(value, str) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,3 +62,15 @@ def test_an_index_that_is_not_there_afterwards_is_an_error(
     assert made.exit_code
     assert not made.stdout
     assert "there is no index on 'plan' now" in made.stderr
+
+
+def test_the_indexes_are_shown_as_json_and_csv(run: Run, path: str) -> None:
+    assert json.loads(run("index", path, "--json").stdout) == {"indexes": []}
+    (made,) = json.loads(run("index", path, "--variable", "plan", "--json").stdout)["indexes"]
+    assert made.keys() == {"name", "size_bytes", "made_seconds"}
+    assert (made["name"], made["made_seconds"] > 0) == ("plan", True)
+    (found,) = json.loads(run("index", path, "--json").stdout)["indexes"]
+    assert found == {"name": "plan", "size_bytes": made["size_bytes"]}
+    assert run("index", path, "--csv").stdout == f"name,size_bytes\nplan,{made['size_bytes'] or ''}\n"
+    dropped = json.loads(run("index", path, "--variable", "plan", "--drop", "--json").stdout)
+    assert dropped == {"indexes": [{"name": "plan", "is_removed": True}]}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 from click.testing import Result
 
 from chest.chests.registry import open_chest
+from chest.chests.sql.shell import shell_of, sql_target_of
 from chest.cli.asking.sql import queries
 from chest.testing.records import make_record
 
@@ -51,12 +54,73 @@ def test_the_columns_and_the_shell_are_named_and_in_a_pipe_no_shell_opens(run: R
     assert last == f"The store's shell: sqlite3 -readonly {file}"
 
 
-@pytest.mark.parametrize("url", ["postgresql://ada:s%2Fcret@db:5433/shop", "mysql://ada:s%2Fcret@db:3307/shop?table=t"])
-def test_a_password_is_not_shown(run: Run, url: str) -> None:
-    output = run("sql", url).output
-    assert "cret" not in output
-    assert output.splitlines()[-1].endswith(" shop")
-    assert ("FROM t " in output) == ("table=t" in url)
+@pytest.mark.parametrize(
+    ("url", "arguments"),
+    [
+        ("postgresql://ada:s%2Fcret@db:5433/shop", ["psql", "host=db dbname=shop user=ada port=5433"]),
+        ("postgres://ada:s%2Fcret@db/shop?table=t", ["psql", "host=db dbname=shop user=ada"]),
+        ("postgresql+psycopg://ada@db/shop", ["psql", "host=db dbname=shop user=ada"]),
+        (
+            "postgresql://ada@db/shop?sslmode=verify-full&sslrootcert=/etc/db.pem&host=a,b&port=1,2",
+            ["psql", "host=a,b dbname=shop user=ada sslmode=verify-full sslrootcert=/etc/db.pem port=1,2"],
+        ),
+        ("postgresql:///shop?host=/run/pg", ["psql", "dbname=shop host=/run/pg"]),
+        ("mysql://ada:s%2Fcret@db:3307/shop?table=t", ["-h", "db", "-P", "3307", "--protocol=TCP", "-u", "ada"]),
+        ("mariadb+pymysql://ada:s%2Fcret@localhost/shop", ["-h", "localhost", "-P", "3306", "--protocol=TCP", "-u", "ada"]),
+        ("mysql+pymysql://db/shop?ssl_mode=DISABLED", ["-h", "db", "-P", "3306", "--protocol=TCP", "--skip-ssl"]),
+        (
+            "mariadb://ada@/shop?unix_socket=/run/my.sock&ssl-ca=/etc/ca.pem",
+            ["--socket=/run/my.sock", "--protocol=SOCKET", "-u", "ada", "--ssl-verify-server-cert", "--ssl-ca=/etc/ca.pem"],
+        ),
+    ],
+)  # fmt: skip
+def test_the_shell_connects_as_the_chest_does_and_no_argument_holds_a_password(
+    run: Run, monkeypatch: pytest.MonkeyPatch, url: str, arguments: list[str]
+) -> None:
+    monkeypatch.setattr("chest.chests.sql.shell.shutil.which", lambda tool: tool if tool == "mariadb" else None)
+    told = json.loads(run("sql", url, "--json").stdout)
+    expected = (
+        arguments
+        if arguments[0] == "psql"
+        else ["mariadb", *arguments, "--init-command=SET SESSION TRANSACTION READ ONLY", "shop"]
+    )
+    assert told["shell"] == expected
+    printed = run("sql", url)
+    assert printed.stdout.splitlines()[-1] == f"The store's shell: {shlex.join(expected)}"
+    assert "cret" not in printed.output + json.dumps(told)
+    assert ("FROM t " in printed.output) == (told["table"] == "t") == ("table=t" in url)
+    target = sql_target_of(url)
+    assert target is not None
+    assert ("s/cret" in shell_of(target).environment.values()) == ("cret" in url)
+
+
+def test_the_shell_of_mysql_is_given_the_mode_of_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chest.chests.sql.shell.shutil.which", lambda tool: None)
+    for option, expected in (
+        ("ssl_mode=required", ["--ssl-mode=REQUIRED"]),
+        ("ssl_mode=DISABLED", ["--ssl-mode=DISABLED"]),
+        ("ssl_ca=/ca.pem&ssl_key=/k", ["--ssl-mode=VERIFY_IDENTITY", "--ssl-ca=/ca.pem", "--ssl-key=/k"]),
+        ("timeout_seconds=3", []),
+    ):
+        target = sql_target_of(f"mysql://ada@db/shop?{option}")
+        assert target is not None
+        arguments = shell_of(target).arguments
+        assert (arguments[0], arguments[8:-2]) == ("mysql", expected)
+
+
+def test_an_option_that_the_chest_would_refuse_is_refused(run: Run) -> None:
+    result = run("sql", "postgresql://db/shop?sslmod=require")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "sslmod" in result.stderr
+
+
+def test_json_has_the_table_its_columns_and_the_queries(run: Run, file: Path) -> None:
+    told = json.loads(run("sql", str(file), "--json").stdout)
+    assert told["table"] == "chest_records"
+    assert {"name": "seq", "type": "integer"} in told["columns"]
+    assert {"name": "variables", "type": "JSON"} in told["columns"]
+    assert {"name": "route", "type": "text"} in told["columns"]
+    assert told["queries"] == queries("sqlite", "chest_records")
 
 
 def test_a_chest_without_sql_is_an_error_that_names_the_commands_that_ask_it(run: Run) -> None:

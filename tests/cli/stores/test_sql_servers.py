@@ -11,7 +11,9 @@ import pytest
 from click.testing import Result
 
 from chest.chests.sql.chest import SQLChest
-from chest.cli.asking.sql import queries, shell_of
+from chest.chests.sql.shell import shell_of, sql_target_of
+from chest.chests.sql.url import SQLTarget
+from chest.cli.asking.sql import queries
 from chest.testing.records import make_record
 from tests.servers.database import DatabaseServer
 
@@ -54,8 +56,9 @@ def test_the_queries_that_chest_sql_prints_run_in_the_shell_that_it_opens_which_
     url = server.new_url()
     with SQLChest(url) as chest:
         chest.write([make_record(outcome="error"), make_record()])
-    scheme = url.partition(":")[0]
-    arguments, environment = shell_of(scheme, url)
+    target = sql_target_of(url)
+    assert isinstance(target, SQLTarget)
+    arguments, environment = shell_of(target)
     if shutil.which(arguments[0]) is None:
         pytest.skip(f"{arguments[0]} is not installed")
 
@@ -66,7 +69,23 @@ def test_the_queries_that_chest_sql_prints_run_in_the_shell_that_it_opens_which_
         )  # fmt: skip
         return done.stdout, done.stderr
 
-    output, errors = said(list(queries(scheme, "chest_records").values()))
+    output, errors = said(list(queries(target.backend, "chest_records").values()))
     assert errors == ""
     assert output.count("/items/") == 5  # the last requests, one route, and the slowest requests
     assert "read" in said(["DELETE FROM chest_records"])[1].lower()
+
+
+def test_the_shell_refuses_a_connection_without_the_encryption_that_the_url_asks_for(server: DatabaseServer) -> None:
+    url = server.new_url()
+    is_postgresql = url.startswith("postgresql")
+    option = "sslmode=require" if is_postgresql else "ssl_mode=REQUIRED"
+    target = sql_target_of(f"{url}{'&' if '?' in url else '?'}{option}")
+    assert target is not None
+    arguments, environment = shell_of(target)
+    if shutil.which(arguments[0]) is None:
+        pytest.skip(f"{arguments[0]} is not installed")
+    done = subprocess.run(
+        arguments, input="SELECT 1;\n", capture_output=True, text=True, env=os.environ | environment, timeout=300
+    )
+    assert done.returncode != 0
+    assert "SSL" in done.stderr

@@ -62,7 +62,7 @@ class MySQLDatabase(ServerDatabase):
 
     def __init__(self, target: SQLTarget) -> None:
         super().__init__(target)
-        self._ssl_mode = _ssl_mode(target)
+        self._ssl_mode = ssl_mode_of(target)
 
     def connect_driver(self, arguments: dict[str, Any]) -> Any:
         seconds = self.target.timeout_seconds
@@ -239,7 +239,7 @@ class MySQLDatabase(ServerDatabase):
         return context
 
 
-def _ssl_mode(target: SQLTarget) -> str:
+def ssl_mode_of(target: SQLTarget) -> str:
     """The modes of the mysql command; if ``ssl_ca`` is given, the certificate is verified."""
     given = target.driver_options.get("ssl_mode")
     if given is None:
