@@ -306,6 +306,26 @@ def test_the_log_grows_no_further_than_some_checkpoints(chest: SQLiteChest, path
     assert path.with_name(path.name + "-wal").stat().st_size < 32 * 1024 * 1024
 
 
+@pytest.mark.slow  # it writes a hundred megabytes
+def test_the_log_grows_while_a_question_reads_and_is_cut_back_once_it_ended(chest: SQLiteChest, path: Path) -> None:
+    log, limit = path.with_name(path.name + "-wal"), 64 * 1024 * 1024
+
+    def write(batches: int) -> None:
+        for _ in range(batches):
+            chest.write([make_record(path="/" + "x" * 50_000) for _ in range(100)])
+
+    chest.write([make_record()])
+    with closing(sqlite3.connect(path, isolation_level=None)) as question:
+        question.execute("BEGIN")
+        assert question.execute("SELECT count(*) FROM chest_records").fetchone() == (1,)
+        write(16)
+        assert log.stat().st_size > limit + 8 * 1024 * 1024
+        assert question.execute("SELECT count(*) FROM chest_records").fetchone() == (1,)
+    write(2)
+    assert log.stat().st_size <= limit
+    assert len(chest.read(limit=10_000)) == 1801
+
+
 def test_a_file_system_over_a_network_is_warned_of_once(
     chest: SQLiteChest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
