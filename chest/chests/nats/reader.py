@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 from chest.chests.contract import Received, StreamReader
 from chest.chests.nats.connection import Message, NatsConnection, NoResponders
@@ -26,6 +26,7 @@ _ACK_WAIT_SECONDS: Final = 60
 """After which the records of a reader that was killed are given to another: longer than a target takes for a batch."""
 _MOST_UNACKNOWLEDGED: Final = 100_000
 """Of all readers of a name."""
+_SHORTEST_WAIT_SECONDS: Final = 0.1
 _ENDS_WITH: Final = frozenset((404, 408))
 """No more messages now; the time is over."""
 _IDLE: Final = 100
@@ -45,6 +46,7 @@ class NatsReader(StreamReader):
         self._consumer = _consumer_name(name)
         self._connection: NatsConnection | None = None
         self._is_ready = False
+        self._most = _MOST_UNACKNOWLEDGED
         self._held: list[bytes] = []
         """The places to acknowledge what was received."""
         self._ahead: list[Message] = []
@@ -52,14 +54,14 @@ class NatsReader(StreamReader):
 
     def receive(self, limit: int, wait_seconds: float = 0.0) -> Received:
         """As the contract says; what the stream gives again comes alone, so that it is most often the batch that it was before."""
-        asked: dict[str, Any] = {"batch": limit, "no_wait": True}
-        if wait_seconds > 0:
-            asked["expires"] = int(wait_seconds * 10**9)
         with self._connected(wait_seconds) as connection:
             if not self._ahead:
                 self._make_ready(connection)
                 inbox = connection.new_inbox()
-                body = json.dumps(asked).encode()
+                limit = min(limit, self._most)
+                # The server answers with the first, and else when this has expired, also while others have all that may be unacknowledged.
+                expires = int(max(wait_seconds, _SHORTEST_WAIT_SECONDS) * 10**9)
+                body = json.dumps({"batch": limit, "no_wait": True, "expires": expires}).encode()
                 subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._target.stream}.{self._consumer}".encode()
                 connection.send([b"PUB %b %b %d\r\n%b\r\n" % (subject, inbox, len(body), body)])
                 self._ahead = list(self._messages(connection, inbox, limit))
@@ -132,6 +134,8 @@ class NatsReader(StreamReader):
                 f"{target.name}: the consumer {self._consumer} is not a pull consumer with explicit acknowledgement: give this"
                 " transfer another name."
             )
+        most = int(config.get("max_ack_pending") or 0)
+        self._most = most if most > 0 else _MOST_UNACKNOWLEDGED
         self._is_ready = True
 
     def _messages(self, connection: NatsConnection, inbox: bytes, limit: int) -> Iterator[Message]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -310,6 +312,24 @@ def test_chests_of_the_wrong_kind_are_refused_with_what_to_use(nats: Nats, strea
         StreamTransfer(nats.url(stream), nats.url(stream))
     with pytest.raises(SettingsError, match="at least 1"):
         StreamTransfer(nats.url(stream), MemoryChest(), limit=0)
+
+
+def test_a_consumer_that_allows_few_unacknowledged_records_is_waited_for(nats: Nats, stream: str) -> None:
+    """NATS's default is 1000, fewer than a batch has."""
+    records, target = _fill(nats, stream, 20), MemoryChest()
+    config = {"durable_name": "shop", "ack_policy": "explicit", "max_ack_pending": 5}
+    nats.ask(stream, f"CONSUMER.CREATE.{stream}.shop", {"stream_name": stream, "config": config})
+    transfer = StreamTransfer(nats.url(stream, query="timeout_seconds=20"), target, name="shop")
+    begin = time.monotonic()
+    assert transfer.run(wait_seconds=1).written == 20
+    assert target.records == records
+    assert time.monotonic() - begin < 15, "it waited once, when there was no more"
+    _fill(nats, stream, 7)
+    with NatsChest(nats.url(stream)) as chest, closing(chest.reader("shop")) as other:
+        other.receive(5)
+        result = transfer.run()
+        assert (result.read, result.is_complete) == (0, False)
+    assert transfer.run().written == 7
 
 
 def test_a_consumer_that_acknowledges_otherwise_is_refused(nats: Nats, stream: str) -> None:
