@@ -12,7 +12,7 @@ endif
 IN_PARALLEL = -n $(WORKERS) --dist worksteal
 PYTEST = $(BIN)/python -m pytest $(IN_PARALLEL)
 
-.PHONY: help demo model-app test-model-app quick test coverage check check-older check-pythons check-oldest wheel docs bench bench-peers sanitize stress soak field servers clean
+.PHONY: help demo model-app test-model-app quick test coverage check check-older check-pythons check-oldest wheel docs bench bench-peers sanitize stress soak fleet field servers clean
 .DEFAULT_GOAL := help
 
 help: ## Show these commands
@@ -100,6 +100,9 @@ stress: $(VENV)/dev.stamp ## Kill, fork and interrupt for a minute, and count wh
 
 soak: $(VENV)/dev.stamp ## For ten minutes (SECONDS=600), a store that goes up and down: memory, disk, and what arrives
 	$(BIN)/python -m benchmarks.endurance.soak --seconds $(or $(SECONDS),600) $(if $(SAVE),--save)
+
+fleet: $(VENV)/dev.stamp ## For five minutes each (SECONDS=300), 8 hosts (HOSTS, RATE) send to an engine that restarts and is cut off; ENGINE=nats for one
+	$(BIN)/python -m benchmarks.endurance.fleet --seconds $(or $(SECONDS),300) --hosts $(or $(HOSTS),8) --rate $(or $(RATE),2000) $(addprefix --engine ,$(ENGINE)) $(if $(SAVE),--save)
 
 field: $(VENV)/dev.stamp ## For ten minutes (SECONDS=600), servers, stores and trouble combined at random; SEED=123 repeats one
 	$(BIN)/python -m tests.field --seconds $(or $(SECONDS),600) $(addprefix --seed ,$(SEED))

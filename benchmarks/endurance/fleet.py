@@ -1,0 +1,261 @@
+"""Is a record lost or doubled while several hosts send to one engine that restarts, is cut off and comes back, and a host is killed?
+
+``python -m benchmarks.endurance.fleet [--engine NAME] [--hosts N] [--rate R] [--seconds S] [--save]``. A host is a process with a directory of its own, which
+offers so many records a second to a recorder, whose delivery writes to the engine through a proxy. The engine is stopped and started again; then the
+network swallows everything for a fifth of the time (a minute at most), and meanwhile the first host is killed with SIGKILL and, as a supervisor would,
+started again. At the end each record that a host's ring has accepted is looked for in the engine. It ends with 1 if one is lost, or if one is there twice in an engine that tells records by ``id``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import struct
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from benchmarks.rig.report import Report, Target, about, question_of, save
+from chest.chests.contract import Chest, ReadableChest, StreamChest
+from chest.chests.registry import open_chest
+from chest.record.record import Record
+from tests.processes import run_python, running_python
+from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
+from tests.servers.process import Server
+
+_LONGEST_CUT_SECONDS: Final = 60.0
+_SETTLE_SECONDS: Final = 300.0
+_PAGE: Final = 5000
+_COUNTS: Final = struct.Struct("<QQ")
+"""Of one life of a host, in a file that outlives it: how many records the ring accepted, and how many it refused as it was full."""
+_HOST: Final = """
+    import mmap, select, struct, sys, time
+    from pathlib import Path
+    from chest import Recorder
+    from chest.testing.records import make_record
+
+    url, place, host, life, rate = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4], float(sys.argv[5])
+    file = open(place / f"{host}-{life}.counts", "w+b")
+    file.truncate(16)
+    counts = mmap.mmap(file.fileno(), 16)
+    recorder = Recorder([url], directory=place / f"host-{host}", service="fleet", flush_seconds=0.2)
+    recorder.prepare()
+    ids, variables = recorder.request_side.record_ids, {"host": host, "life": life}
+    accepted = refused = 0
+    begin, is_over = time.monotonic(), False
+    print("ready", flush=True)
+    while not is_over:
+        for _ in range(int((time.monotonic() - begin) * rate) - accepted - refused):
+            time_ns = time.time_ns()
+            record = make_record(id=ids.new(time_ns), time_ns=time_ns, host=host, variables={**variables, "n": accepted})
+            if recorder.offer(record):
+                accepted += 1
+            else:
+                refused += 1
+            struct.pack_into("<QQ", counts, 0, accepted, refused)
+        is_over = bool(select.select([sys.stdin], [], [], 0.005)[0])
+    recorder.close(float(sys.argv[6]))
+    print("over", flush=True)
+"""
+_DRAIN: Final = """
+    import sys
+    from chest.cli.main import commands
+
+    commands(["drain", "--once", "--to", sys.argv[1], sys.argv[2]], standalone_mode=False)
+"""
+
+MakeUrl = Callable[[int], str]
+"""The chest URL of the place in the engine, at this port."""
+
+
+class Engine(NamedTuple):
+    """An engine that runs."""
+
+    server: Server
+    url: MakeUrl
+
+
+@contextmanager
+def _postgresql(*, is_partitioned: bool = False) -> Iterator[Engine]:
+    from tests.servers.postgresql import partitioned, postgresql
+
+    with postgresql() as server:
+        database = server.new_database()
+        if is_partitioned:
+            partitioned(server.url(database))
+        yield Engine(server.server, lambda port: server.url(database, port=port))
+
+
+@contextmanager
+def _clickhouse() -> Iterator[Engine]:
+    from tests.servers.clickhouse import clickhouse
+
+    with clickhouse() as server:
+        database = server.new_database()
+        yield Engine(server.server, lambda port: server.url(database, port=port))
+
+
+@contextmanager
+def _nats() -> Iterator[Engine]:
+    from tests.servers.nats import nats
+
+    with nats() as server:
+        stream = server.new_stream()
+        yield Engine(server.server, lambda port: server.url(stream, port=port))
+
+
+ENGINES: Final[dict[str, Callable[[], AbstractContextManager[Engine]]]] = {
+    "postgresql": _postgresql,
+    "partitioned": partial(_postgresql, is_partitioned=True),
+    "clickhouse": _clickhouse,
+    "nats": _nats,
+}
+
+
+class Found(NamedTuple):
+    """What became of the records."""
+
+    accepted: int
+    """By the rings of all hosts."""
+    refused: int
+    """As a ring was full: told to the host, and counted by its recorder."""
+    stored: int
+    lost: int
+    """Accepted, and not in the engine."""
+    doubled: int
+    """Those that are more than once in the engine."""
+    unknown: int
+    """In the engine, and no host has offered them."""
+    may_double: bool
+    """The engine does not tell records by ``id``."""
+
+
+def fleet(directory: Path, name: str, hosts: int, rate: float, seconds: float) -> Found:
+    """Run, and count what is in the engine."""
+    with ENGINES[name]() as engine, fault_proxy(engine.server.port) as proxy, ExitStack() as stack:
+        url = engine.url(proxy.port)
+        with open_chest(engine.url(engine.server.port)) as chest:
+            chest.open()
+
+        def start(host: int, life: int) -> Any:
+            arguments = (url, directory, host, life, rate, _SETTLE_SECONDS)
+            process = stack.enter_context(running_python(_HOST, *arguments))
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            return process
+
+        processes = [start(host, 0) for host in range(hosts)]
+        _trouble(engine, proxy, seconds, partial(_kill_and_start, processes, start))
+        for process in processes:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        for process in processes:
+            assert process.stdout.readline() == "over\n"
+        for host in range(hosts):
+            run_python(_DRAIN, url, directory / f"host-{host}", seconds=2 * _SETTLE_SECONDS)
+        with open_chest(engine.url(engine.server.port)) as chest:
+            return _found(chest, directory)
+
+
+def _kill_and_start(processes: list[Any], start: Callable[[int, int], Any]) -> None:
+    processes[0].kill()
+    processes[0].wait()
+    processes[0] = start(0, 1)
+
+
+def _trouble(engine: Engine, proxy: FaultProxy, seconds: float, kill: Callable[[], None]) -> None:
+    """What happens to the engine, the network and a host within so many seconds."""
+    begin = time.monotonic()
+
+    def until(share: float) -> None:
+        time.sleep(max(0.0, begin + share * seconds - time.monotonic()))
+
+    until(0.2)
+    engine.server.stop()
+    until(0.3)
+    engine.server.start()
+    until(0.5)
+    proxy.set(Fault.BLACKHOLE)
+    cut = min(0.2, _LONGEST_CUT_SECONDS / seconds)
+    until(0.5 + cut / 2)
+    kill()
+    until(0.5 + cut)
+    proxy.set(Fault.RESET)
+    proxy.heal()
+    until(1)
+
+
+def _found(chest: Chest, directory: Path) -> Found:
+    counts = {path.stem: _COUNTS.unpack(path.read_bytes()) for path in directory.glob("*.counts")}
+    seen: dict[str, Counter[int]] = {life: Counter() for life in counts}
+    stored = 0
+    for record in _records(chest):
+        stored += 1
+        variables = record.variables
+        seen[f"{variables['host']}-{variables['life']}"][variables["n"]] += 1
+    # A host may be killed between the ring's acceptance and its note of it.
+    unknown = sum(number > counts[life][0] for life, found in seen.items() for number in found)
+    lost = sum(counts[life][0] - sum(number < counts[life][0] for number in found) for life, found in seen.items())
+    doubled = sum(times > 1 for found in seen.values() for times in found.values())
+    accepted, refused = map(sum, zip(*counts.values(), strict=True))
+    return Found(accepted, refused, stored, lost, doubled, unknown, not chest.is_idempotent)
+
+
+def _records(chest: Chest) -> Iterator[Record]:
+    if isinstance(chest, StreamChest):
+        reader = chest.reader("fleet")
+        while (received := reader.receive(_PAGE, 2.0)).records:
+            yield from received.records
+            reader.acknowledge(received)
+        reader.close()
+        return
+    assert isinstance(chest, ReadableChest)
+    after = None
+    while page := chest.read(after=after, limit=_PAGE):
+        yield from (stored.record for stored in page)
+        after = page[-1].cursor
+
+
+def report_of(name: str, hosts: int, rate: float, seconds: float, found: Found) -> Report:
+    """The table, and what has to hold."""
+    figures = (found.accepted, found.stored, found.lost, found.doubled, found.refused)
+    targets = [Target("records lost", found.lost + found.unknown, "at most", 0)]
+    if not found.may_double:
+        targets.append(Target("records stored twice", found.doubled, "at most", 0))
+    return Report(
+        question_of(__doc__),
+        ("", "accepted", "stored", "lost", "doubled", "ring full"),
+        [(f"{name}, {hosts} hosts, {rate:g}/s each, {seconds:g} s", *map(float, figures))],
+        targets,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.endurance.fleet", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--engine", choices=list(ENGINES), action="append", help="which (all, one after the other)")
+    parser.add_argument("--hosts", type=int, default=8, help="how many (8)")
+    parser.add_argument("--rate", type=float, default=2000.0, help="records a second of each (2000)")
+    parser.add_argument("--seconds", type=float, default=300.0, help="how long (300)")
+    parser.add_argument("--save", action="store_true", help="write what was found to benchmarks/results/")
+    parser.add_argument("--remark", default="", help="what to say of the machine in that file")
+    given = parser.parse_args(arguments)
+    here, reports = about(), list[Report]()
+    for name in given.engine or ENGINES:
+        with tempfile.TemporaryDirectory(prefix="chest-fleet-") as directory:
+            found = fleet(Path(directory), name, given.hosts, given.rate, given.seconds)
+        reports.append(report_of(name, given.hosts, given.rate, given.seconds, found))
+        print(reports[-1], flush=True)
+    if given.save:
+        print(f"saved as {save(reports, here, given.remark, '-fleet')}")
+    return 0 if all(target.is_met for report in reports for target in report.targets) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
