@@ -43,7 +43,7 @@ _SERVER_VARIABLES: Final = (
 )
 
 _HTTP: Final = ("http", "https")
-_KEY_BEFORE_HOST: Final = (*_HTTP, "influxdb", "influxdb+https", "otlp", "otlp+https")
+_KEY_BEFORE_HOST: Final = (*_HTTP, "influxdb", "influxdb+https", "nats", "nats+tls", "otlp", "otlp+https")
 """A name before the host would be a key; and a path or an option may hold an "@"."""
 _PARAMETER: Final = re.compile(r"([^?&;#=]+)=([^&]*)")
 # A password without its host: it stands where the port would, and is not a number.

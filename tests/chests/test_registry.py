@@ -168,6 +168,8 @@ assert not {"sqlalchemy", "sqlite3", "pymongo", "influxdb_client", "httpx"} & se
         ("https://host/in?a=1;token=hunter2", "https://host/in?a=***"),
         ("postgresql://user@host/db?options=-c%20password=hunter2", "postgresql://user@host/db?options=***"),
         ("influxdb://hunter2@host/org/bucket", "influxdb://***@host/org/bucket"),
+        ("nats://hunter2@one,two/shop", "nats://***@one,two/shop"),
+        ("nats+tls://user:hunter2@host/shop?subject=a", "nats+tls://user:***@host/shop?subject=a"),
         ("postgresql://user:hunter2/db", "postgresql://user:***/db"),
         ("postgresql:/user:hunter2@host/db", "***@host/db"),
         ("postgresql//user:hunter2@host/db", "***@host/db"),
@@ -183,7 +185,12 @@ def test_a_url_for_messages_shows_no_secret(url: str, shown: str) -> None:
 
 
 _SERVERS = ["postgresql://{}@db.example/shop", "mysql://{}@db.example/shop", "mongodb://{}@db.example/shop"]
-_OUTSIDE = [*_SERVERS, "https://{}@db.example/in", "influxdb://{}@db.example:8086/org/bucket"]
+_OUTSIDE = [
+    *_SERVERS,
+    "https://{}@db.example/in",
+    "nats://{}@db.example/shop",
+    "influxdb://{}@db.example:8086/org/bucket",
+]
 
 
 @pytest.mark.parametrize("url", _OUTSIDE)

@@ -30,6 +30,7 @@ SAME = [
     ["otlp://h", "otlp+https://***@H:4318/", "otlp://h?signal=traces&headers_env=VENDOR&gzip=0"],
     ["http://h", "http://h/", "http://h:80/#part"],
     ["http://[::1]/x", "http://[::1]:80/x"],
+    ["nats://u:***@b,a/shop", "nats+tls://***@a:4222,b:4222/shop?replicas=3&atomic=1"],
     ["sqlite:///shop.sqlite3", "sqlite:///./shop.sqlite3?table=chest_records&busy_timeout_ms=5"],
     ["ndjson:a.ndjson", "ndjson:./a.ndjson"],
     ["log:///var/log/a.log", "log:/var/log/a.log?variables=1"],
@@ -38,7 +39,7 @@ SAME = [
 DIFFERENT = [
     "postgresql://db/shop", "postgresql://db2/shop", "postgresql://db:5433/shop", "postgresql://db/other",
     "postgresql://db/shop?table=more", "mysql://db/shop", "mongodb://db/shop", "mongodb://db/shop?collection=more",
-    "mongodb://db,db2/shop", "influxdb://db/org/shop", "influxdb://db/org/shop?shape=variable", "http://db/shop",
+    "mongodb://db,db2/shop", "nats://db/shop", "nats://db/shop?subject=a", "nats://db/other", "influxdb://db/org/shop", "influxdb://db/org/shop?shape=variable", "http://db/shop",
     "https://db/shop", "http://db/shop/", "http://db/shop?tenant=1", "http://db/shop?tenant=2", "sqlite:///shop",
     "sqlite:///shop?table=more", "sqlite:///shop%3F", "log:", "log:shop", "ndjson:shop", "memory:shop", "memory",
     "otlp://db", "otlp://db?signal=logs", "otlp://db/shop", "FlaskChestSQLite(sqlite:///shop)", "guest://db/shop", "lines:shop", "a label of the user's",

@@ -16,10 +16,12 @@ from chest import Recorder
 from chest.chests.batches import BatchWrite
 from chest.chests.contract import Chest
 from chest.chests.nats.chest import NatsChest
+from chest.chests.registry import open_chest
 from chest.cli.main import commands
 from chest.errors import ChestUnavailable, RecordRejected, SchemaMismatch
 from chest.record.record import VERSION, Record
 from chest.testing.contract import ChestContract
+from chest.transfer import Transfer
 from tests.chests.server_contract import Place, ServerChestContract
 from tests.servers.fault_proxy import Fault, fault_proxy
 from tests.servers.nats import PASSWORD, Nats
@@ -312,6 +314,18 @@ def test_a_message_is_the_line_of_an_ndjson_file(nats: Nats) -> None:
         chest.write([record := make_record(variables={"plan": "pro"})])
     (payload,) = nats.payloads(stream)
     assert json.loads(payload) == {**record._asdict(), "version": VERSION}
+
+
+def test_stored_records_are_transferred_into_it(nats: Nats, tmp_path: Path) -> None:
+    records, stream = [make_record(variables={"number": number}) for number in range(300)], nats.new_stream()
+    source = f"sqlite:///{tmp_path}/source.sqlite3"
+    with open_chest(source) as chest:
+        chest.write(records)
+    with Transfer(source, nats.url(stream), batch_records=70) as transfer:
+        assert transfer.run().written == 300
+        transfer.begin_anew()
+        assert transfer.run().written == 300
+    assert nats.records(stream) == records
 
 
 def test_the_heartbeat_and_the_command_check_it(url: str) -> None:
