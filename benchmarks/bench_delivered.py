@@ -1,4 +1,4 @@
-"""What does a request cost in CPU until its record is in SQLite, the exporter's thread included?
+"""What does a request cost in CPU until its record is in SQLite, the delivery thread included?
 
 CPU of the whole process over bursts of requests, each ended by a flush, less the same requests to the bare app. Rivals
 until their thread has written its file; prometheus_client delivers nothing. Below them Chest alone, for requests of each shape.

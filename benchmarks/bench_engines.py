@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import pytest
 
-from benchmarks.bench_exporter import LINE_BYTES, Speed, copies, exporter_speed, timed
+from benchmarks.bench_delivery_thread import LINE_BYTES, Speed, copies, delivery_speed, timed
 from benchmarks.rig.contenders import DiscardingChest, sample_record
 from benchmarks.rig.fan_in import PROCESSES, drain_speed
 from benchmarks.rig.report import Report, Target, question_of
@@ -182,7 +182,7 @@ def _found(engine: Engine, ring: Path, ring_bytes: int, records: Sequence[Record
         url = engine.new_url()
         with open_chest(url) as chest:
             chest.open()
-            ours.append(exporter_speed(ring, ring_bytes, records, chest))
+            ours.append(delivery_speed(ring, ring_bytes, records, chest))
             if isinstance(chest, StreamChest):
                 transfer = StreamTransfer(chest, DiscardingChest())
                 taken_on.append(timed(len(records), lambda: transfer.run().written == len(records)))  # noqa: B023

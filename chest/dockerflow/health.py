@@ -30,5 +30,7 @@ WARNING_RING_FILLING: Final = "chest.health.W002"
 WARNING_RECORDS_DROPPED: Final = "chest.health.W003"
 WARNING_SPOOL_GROWING: Final = "chest.health.W004"
 WARNING_DELIVERY_STOPPED: Final = "chest.health.W005"
-WARNING_EXPORT_BEHIND: Final = "chest.health.W006"
+WARNING_TRANSFER_BEHIND: Final = "chest.health.W006"
+WARNING_EXPORT_BEHIND: Final = WARNING_TRANSFER_BEHIND
+"""The former name."""
 WARNING_RING_IN_MEMORY: Final = "chest.health.W007"

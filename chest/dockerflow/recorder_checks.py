@@ -61,11 +61,11 @@ class RecorderChecks:
             checks[name] = ChestReachable(chest, self._shows_stores)
         return checks | {
             "check_delivery_alive": self.check_delivery_alive,
-            "check_exports_on_time": self.check_exports_on_time,
             "check_records_dropped": self.check_records_dropped,
             "check_ring_durable": self.check_ring_durable,
             "check_ring_filling": self.check_ring_filling,
             "check_spool_growing": self.check_spool_growing,
+            "check_transfers_on_time": self.check_transfers_on_time,
         }
 
     def check_ring_durable(self) -> list[CheckMessage]:
@@ -107,18 +107,21 @@ class RecorderChecks:
         text = f"The spool grows, since a chest takes no records: {spooled} so far."
         return [Warning(text, id=health.WARNING_SPOOL_GROWING)]
 
-    def check_exports_on_time(self) -> list[CheckMessage]:
+    def check_transfers_on_time(self) -> list[CheckMessage]:
         """Warn if scheduled transfers or retentions missed ticks, in all processes, as far as this one knows."""
-        exports = self._recorder.stats().get("scheduled_transfers", {})
+        transfers = self._recorder.stats().get("scheduled_transfers", {})
         late = [
-            self._told_of_late(name, each) for name, each in exports.items() if each["ticks_behind"] >= _TICKS_BEHIND
+            self._late_text(name, each) for name, each in transfers.items() if each["ticks_behind"] >= _TICKS_BEHIND
         ]
-        return [Warning(" ".join(late), id=health.WARNING_EXPORT_BEHIND)] if late else []
+        return [Warning(" ".join(late), id=health.WARNING_TRANSFER_BEHIND)] if late else []
 
-    def _told_of_late(self, name: str, export: Mapping[str, Any]) -> str:
-        is_why_shown = export["last_error"] and self._shows_stores
-        why = f": {export['last_error']}" if is_why_shown else "; the log of the process that tried it says why."
-        return f"Export {name} is {export['ticks_behind']} ticks behind{why}"
+    check_exports_on_time = check_transfers_on_time
+    """The former name."""
+
+    def _late_text(self, name: str, transfer: Mapping[str, Any]) -> str:
+        is_why_shown = transfer["last_error"] and self._shows_stores
+        why = f": {transfer['last_error']}" if is_why_shown else "; the log of the process that tried it says why."
+        return f"Transfer {name} is {transfer['ticks_behind']} ticks behind{why}"
 
     def check_delivery_alive(self) -> list[CheckMessage]:
         """Warn if records wait and no thread delivers them."""

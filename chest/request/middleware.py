@@ -80,7 +80,7 @@ class RequestMiddleware(FastMiddleware):
             clean_user=selection.clean_user,
             known_names=selection.sanitizer.known_names, plain_keys=selection.redaction.plain_keys, scalars=SCALARS,
             tracked=selection.tracked_names,
-            fragment=selection.sanitizer.fragment, whole_bytes=whole_bytes, whole_kinds=WHOLE_KINDS, of_werkzeug=OF_WERKZEUG, tell=emitter.tell, encode=encode,
+            fragment=selection.sanitizer.fragment, whole_bytes=whole_bytes, whole_kinds=WHOLE_KINDS, of_werkzeug=OF_WERKZEUG, add_metadata=emitter.add_metadata, encode=encode,
             sampled=emitter.sample_rate if selection.is_sampled else None,
             last_word=emitter.last_word if selection.before_record is not None else None, tally=process.tally,
         )  # fmt: skip

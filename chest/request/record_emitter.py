@@ -149,7 +149,7 @@ class RecordEmitter:
                 return line
         return self._encoded(row_of(record))
 
-    def tell(self, metadata: RequestMetadata, attributes: dict[str, Any]) -> None:
+    def add_metadata(self, metadata: RequestMetadata, attributes: dict[str, Any]) -> None:
         """Add what was said of the request, as clean as variables are."""
         if metadata.known_attributes is not None:
             attributes.update(metadata.known_attributes)
@@ -213,7 +213,7 @@ class RecordEmitter:
             route = self.clean_route(metadata.route) if metadata.has_more else metadata.route
             path, request_id, error = metadata.path, metadata.request_id, metadata.error
             body_bytes += metadata.written_bytes
-            self.tell(metadata, attributes)
+            self.add_metadata(metadata, attributes)
         self._tell_end(completion, attributes)
         path = self.clean_path(completion.path if path is None else path)
         return (

@@ -60,14 +60,14 @@ class Option(NamedTuple):
         :raises SettingsError: the value is invalid, or the two names are given different values in one place.
         """
         keys = (self.key, self.former_key)
-        places: tuple[tuple[Source, Mapping[str, Any], str, str], ...] = (
+        candidates: tuple[tuple[Source, Mapping[str, Any], str, str], ...] = (
             ("argument", arguments, self.name, self.former),
             ("config", config, *keys),
             ("environment", environ, *keys),
         )
-        for source, place, name, former in places:
-            given, formerly_given = place.get(name), place.get(former) if former else None
-            if place is environ:
+        for source, values, name, former in candidates:
+            given, formerly_given = values.get(name), values.get(former) if former else None
+            if values is environ:
                 given, formerly_given = (given or "").strip() or None, (formerly_given or "").strip() or None
             if formerly_given is not None:
                 if given is not None and given != formerly_given:

@@ -60,8 +60,8 @@ class ScheduledTransfer(ScheduledTask):
 
     Example::
 
-        exporter = ScheduledTransfer("postgresql://db/shop", "influxdb://metrics:8086/org/bucket", 300)
-        exporter.start()
+        transfer = ScheduledTransfer("postgresql://db/shop", "influxdb://metrics:8086/org/bucket", 300)
+        transfer.start()
 
     :param source: a chest that can be read, or its URL.
     :param target: a chest, or its URL.

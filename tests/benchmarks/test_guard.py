@@ -20,7 +20,7 @@ pytest.importorskip("prometheus_client", reason="the references come with the gr
 
 from benchmarks import (
     bench_delivered,
-    bench_exporter,
+    bench_delivery_thread,
     bench_flask,
     bench_frameworks,
     bench_memory,
@@ -149,11 +149,11 @@ def test_a_request_delivered_into_sqlite_takes_no_more_cpu_than_a_log_line_throu
     require(ratio, at_most=1.1 if IS_NATIVE else 1.3)  # [0.53]
 
 
-def test_the_exporter_takes_no_more_than_three_times_the_cpu_of_sqlite_alone() -> None:
+def test_the_delivery_thread_takes_no_more_than_three_times_the_cpu_of_sqlite_alone() -> None:
     def ratio() -> float:
-        found = bench_exporter.measure(rounds=1, ring_bytes=4 * 1024 * 1024)
-        alone = found[bench_exporter.SQLITE_ALONE].cpu_ns_per_record
-        return found[bench_exporter.TO_SQLITE].cpu_ns_per_record / alone
+        found = bench_delivery_thread.measure(rounds=1, ring_bytes=4 * 1024 * 1024)
+        alone = found[bench_delivery_thread.SQLITE_ALONE].cpu_ns_per_record
+        return found[bench_delivery_thread.TO_SQLITE].cpu_ns_per_record / alone
 
     require(ratio, at_most=3)  # [1.5 to 1.9]
 

@@ -87,11 +87,11 @@ def test_a_recorder_that_delivers_has_nothing_to_say(recorder: Recorder) -> None
     assert run(found).statuses == {
         "check_chest_memory": "ok",
         "check_delivery_alive": "ok",
-        "check_exports_on_time": "ok",
         "check_records_dropped": "ok",
         "check_ring_durable": "ok",
         "check_ring_filling": "ok",
         "check_spool_growing": "ok",
+        "check_transfers_on_time": "ok",
     }
 
 
@@ -240,13 +240,14 @@ def test_an_exporter_is_not_missed_where_another_process_delivers(tmp_path: Path
         assert ids(RecorderChecks(recorder)) == set()
 
 
-def test_an_export_that_is_late_is_told_with_its_reason() -> None:
+def test_a_transfer_that_is_late_is_told_with_its_reason() -> None:
     late = {"ticks_behind": 3, "last_error": "the target is down."}
     on_time = {"ticks_behind": 1, "last_error": None}
     found = RecorderChecks(Stub(scheduled_transfers={"archive": late, "metrics": on_time}), shows_stores=True)  # type: ignore[arg-type]
-    (message,) = found.check_exports_on_time()
-    assert message.msg == "Export archive is 3 ticks behind: the target is down."
-    assert message.id == health.WARNING_EXPORT_BEHIND
+    (message,) = found.check_transfers_on_time()
+    assert message.msg == "Transfer archive is 3 ticks behind: the target is down."
+    assert message.id == health.WARNING_TRANSFER_BEHIND == health.WARNING_EXPORT_BEHIND
+    assert found.check_exports_on_time() == [message], "by its former name"
 
 
 def test_the_spool_of_a_recorder_whose_chest_is_down_is_told(tmp_path: Path) -> None:

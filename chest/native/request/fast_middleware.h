@@ -98,7 +98,7 @@ fast_middleware_call(FastMiddleware *self, PyObject *args, PyObject *kwargs)
     do(app) do(in_flight) do(request_ids) do(record_ids) do(context_class)            \
         do(finished_context) do(unrecorded_context) do(metadata_class) do(stream_class) do(sized_stream_class) do(namespace) do(excludes) \
             do(excluded_paths) do(header_key) do(known_names) do(plain_keys) do(scalars) do(tracked) do(offer) do(emitter) do(current)               \
-                do(accepted) do(trace_of) do(clean_path) do(clean_route) do(clean_id) do(clean_user) do(fragment) do(whole_bytes) do(whole_kinds) do(of_werkzeug) do(tell) do(encode)   \
+                do(accepted) do(trace_of) do(clean_path) do(clean_route) do(clean_id) do(clean_user) do(fragment) do(whole_bytes) do(whole_kinds) do(of_werkzeug) do(add_metadata) do(encode)   \
                     do(sampled) do(last_word) do(tally)
 
 static int

@@ -58,7 +58,7 @@ typedef struct {
     PyObject *whole_bytes;
     PyObject *whole_kinds;
     PyObject *of_werkzeug;
-    PyObject *tell;
+    PyObject *add_metadata;
     PyObject *encode;
     PyObject *sampled;   /* None if every request is kept */
     PyObject *last_word; /* None without `before_record` */

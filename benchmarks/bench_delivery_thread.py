@@ -1,6 +1,6 @@
-"""How many records a second does one exporter bring from a full ring file into SQLite, and what does it cost when idle?
+"""How many records a second does one delivery thread bring from a full ring file into SQLite, and what does it cost when idle?
 
-The exporter empties the ring in the calling thread, as it does at the end of a process, into a new database each round.
+Delivery empties the ring in the calling thread, as it does at the end of a process, into a new database each round.
 Its rival is sqlite3's own ``executemany`` over the same columns of rows that are ready, in transactions of the same size:
 what the database alone takes. Then, with nothing to do, the share of a core that its thread takes.
 """
@@ -65,16 +65,16 @@ def measure(rounds: int = 5, ring_bytes: int = _RING_BYTES) -> dict[str, Speed]:
         for number in range(rounds):
             url = f"sqlite:///{place / f'{number}.sqlite3'}"
             for name, speed in (
-                (TO_SQLITE, exporter_speed(place / "ring", ring_bytes, records, open_chest(url))),
-                (TO_NOTHING, exporter_speed(place / "ring", ring_bytes, records, DiscardingChest())),
+                (TO_SQLITE, delivery_speed(place / "ring", ring_bytes, records, open_chest(url))),
+                (TO_NOTHING, delivery_speed(place / "ring", ring_bytes, records, DiscardingChest())),
                 (SQLITE_ALONE, _sqlite_speed(place / f"{number}.rival.sqlite3", records)),
             ):
                 found.setdefault(name, []).append(speed)
     return {name: Speed(*map(statistics.median, zip(*speeds, strict=True))) for name, speeds in found.items()}
 
 
-def exporter_speed(path: Path, ring_bytes: int, records: Sequence[Record], chest: Chest) -> Speed:
-    """Of one exporter that brings the records from a ring file of this size into the chest."""
+def delivery_speed(path: Path, ring_bytes: int, records: Sequence[Record], chest: Chest) -> Speed:
+    """Of one delivery that brings the records from a ring file of this size into the chest."""
     counters, settings = Counters(), Settings()
     ring = RingWriter(counters, bytearray(b"\1"))
     ring.open(SegmentFile.create(path, ring_bytes, {}), _RESOURCE)
@@ -82,7 +82,7 @@ def exporter_speed(path: Path, ring_bytes: int, records: Sequence[Record], chest
         raise RuntimeError("the ring took not all of the records")
     worker = ChestWorker(chest, counters)
     worker.open()
-    exporter = BackgroundDelivery(
+    delivery = BackgroundDelivery(
         RingReader(ring, counters),
         [worker],
         counters,
@@ -92,7 +92,7 @@ def exporter_speed(path: Path, ring_bytes: int, records: Sequence[Record], chest
         batch_records=settings.batch_records,
         lineage=Lineage(""),
     )
-    speed = timed(len(records), lambda: exporter.stop(time.monotonic() + 60, is_durable=False))
+    speed = timed(len(records), lambda: delivery.stop(time.monotonic() + 60, is_durable=False))
     ring.close()
     chest.close()
     path.unlink()
@@ -181,7 +181,7 @@ def report() -> Report:
         [(name, speed.records_per_second, speed.cpu_ns_per_record / 1e3) for name, speed in found.items()],
         targets=[
             Target("records a second into SQLite", speed, "at least", 120_000),
-            Target("an idle exporter's share of a core", idle, "at most", 0.3, " %"),
+            Target("an idle delivery thread's share of a core", idle, "at most", 0.3, " %"),
         ],
         notes=[f"A thread that only wakes as often takes {waking:.2f} % of a core here."],
     )
