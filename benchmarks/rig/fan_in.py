@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.bench_exporter import LINE_BYTES, Speed, timed
+
 from chest.chests.registry import open_chest
 from chest.delivery.external import ExternalDelivery
 from chest.delivery.worker import ChestWorker

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import Basis, Cube, CubeQuestion, Sample, Step
-from chest.chests.asking.following import Following
+from chest.chests.asking.following import FollowedRecords
 from chest.chests.asking.latest import Latest, latest_by_reading
 from chest.chests.asking.tally import cube_by_reading, sample_by_reading, time_range_by_reading
 from chest.chests.query import EVERYTHING, Query
@@ -19,7 +19,7 @@ from chest.chests.upkeep import CoordinationStore, Partitions, RetentionBackend,
 from chest.record.record import Record
 
 __all__ = [
-    "Chest", "Cube", "Cursor", "Following", "Latest", "Query", "ReadableChest", "Received", "Sample", "StoredRecord", "StreamChest",
+    "Chest", "Cube", "Cursor", "FollowedRecords", "Latest", "Query", "ReadableChest", "Received", "Sample", "StoredRecord", "StreamChest",
     "StreamReader",
 ]  # fmt: skip
 
@@ -202,7 +202,7 @@ class ReadableChest(Chest):
         after: Cursor | None = None,
         limit: int = 100,
         seconds: float | None = None,
-    ) -> Following:
+    ) -> FollowedRecords:
         """The records stored first behind a cursor that match: :meth:`read`, but a store that can be stopped ends with its budget.
 
         :param after: the cursor of the last record seen; None begins at the start.
@@ -214,7 +214,7 @@ class ReadableChest(Chest):
         end = found[-1].cursor if found else after if newest is None else newest
         if found and len(found) < limit and isinstance(newest, int) and isinstance(end, int):
             end = max(newest, end)  # what was looked through is not looked through again, whether it matched or not
-        return Following(found, Basis(True, len(found), len(found), time.monotonic() - begin), end)
+        return FollowedRecords(found, Basis(True, len(found), len(found), time.monotonic() - begin), end)
 
     def time_range(self, query: Query = EVERYTHING) -> tuple[int, int] | None:
         """When the first and the last request began that lie in the query's time range; None: no request.

@@ -38,7 +38,7 @@ _MOST_KEPT: Final = 4
 """Connections kept for the next request."""
 
 
-class Answer(NamedTuple):
+class HttpReply(NamedTuple):
     """What an endpoint answered."""
 
     status: int
@@ -93,7 +93,7 @@ class HttpClient:
         *,
         params: Mapping[str, str] | None = None,
         most_bytes: int = _MOST_ANSWER_BYTES,
-    ) -> Answer:
+    ) -> HttpReply:
         """The endpoint's answer, whatever it is, behind redirects on this host.
 
         :param params: more parameters for the URL.
@@ -113,7 +113,7 @@ class HttpClient:
                 break
             url = location
         said = self.without_secrets(response.content[:_MOST_ANSWER_BYTES].decode("utf-8", "replace"))
-        return Answer(response.status_code, response.content, said, response.headers)
+        return HttpReply(response.status_code, response.content, said, response.headers)
 
     def prepare(self) -> None:
         """Read the certificates to trust, which takes some milliseconds; connects to nothing."""

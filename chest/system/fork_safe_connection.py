@@ -37,7 +37,7 @@ C = TypeVar("C", bound=Connection)
 _Given = TypeVar("_Given", bound=Connection, contravariant=True)
 
 
-class Database(Protocol[_Given]):
+class ConnectionTarget(Protocol[_Given]):
     """What has to be known of what a connection is to."""
 
     def identity(self) -> object:
@@ -63,7 +63,7 @@ class ForkSafeConnection(Generic[C]):
     """
 
     def __init__(
-        self, database: Database[C], connect: Callable[[], C], prepare: Callable[[], object] = lambda: None
+        self, database: ConnectionTarget[C], connect: Callable[[], C], prepare: Callable[[], object] = lambda: None
     ) -> None:
         self._database, self._connect, self._prepare = database, connect, prepare
         self._connection: C | None = None

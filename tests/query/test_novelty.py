@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chest.chests.asking.cube import Cube
-from chest.chests.asking.following import Following
+from chest.chests.asking.following import FollowedRecords
 from chest.chests.contract import ReadableChest
 from chest.chests.memory import MemoryChest
 from chest.chests.query import Query
@@ -113,7 +113,7 @@ def test_if_the_budget_ends_all_that_is_new_is_told_with_times_as_exact_as_a_col
     chest.write([make_record(time_ns=_time_ns(119.9), variables={"id": -1})])
     following = chest.following
 
-    def slow(*args: Any, **options: Any) -> Following:
+    def slow(*args: Any, **options: Any) -> FollowedRecords:
         time.sleep(0.05)
         return following(*args, **options)
 

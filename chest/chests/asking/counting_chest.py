@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import Basis, Cube, CubeQuestion, Sample
-from chest.chests.asking.following import Following, following_by_pieces
+from chest.chests.asking.following import FollowedRecords, following_by_pieces
 from chest.chests.asking.latest import Latest, latest_by_pieces
 from chest.chests.asking.pieces import BudgetOver, Pieces, cube_by_pieces, sample_by_pieces
 from chest.chests.asking.record_by_record import RecordByRecord
@@ -57,10 +57,10 @@ class CountingChest(ReadableChest):
         after: Cursor | None = None,
         limit: int = 100,
         seconds: float | None = None,
-    ) -> Following:
+    ) -> FollowedRecords:
         newest = self.newest()
         if newest is None:
-            return Following((), Basis(True, 0, 0, 0.0), after)
+            return FollowedRecords((), Basis(True, 0, 0, 0.0), after)
         with self._pieces_for(query) as pieces:
             place = int(after or 0) or None  # before all: there may be no place near 0
             return following_by_pieces(pieces, query, place, int(newest), limit, seconds)

@@ -1,4 +1,4 @@
-"""``Following``: the matching records that were stored after a place, oldest first, within a budget."""
+"""``FollowedRecords``: the matching records that were stored after a place, oldest first, within a budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from chest.chests.contract import Cursor, StoredRecord
     from chest.chests.query import Query
 
-__all__ = ["Following", "following_by_pieces"]
+__all__ = ["FollowedRecords", "following_by_pieces"]
 
 _FIRST_STRETCH: Final = 16
 """The first stretch is so many times as long as the number of records that are wanted."""
@@ -23,7 +23,7 @@ _GROWS: Final = 8
 
 
 @dataclass(frozen=True)
-class Following:
+class FollowedRecords:
     """The records stored first behind a place that match, oldest first.
 
     :param basis: exact if there are none beside them, or as many as were asked for. Its counts are of records that were read:
@@ -38,7 +38,7 @@ class Following:
 
 def following_by_pieces(
     store: Pieces, query: Query, after: int | None, newest: int, limit: int, seconds: float | None
-) -> Following:
+) -> FollowedRecords:
     """Stretch after stretch, each longer than the one before, until there are enough or the budget is over.
 
     :param newest: the last place there is.
@@ -65,4 +65,4 @@ def following_by_pieces(
     found = sorted(store.stored_at(places), key=lambda stored: int(stored.cursor))
     end = places[-1] if is_enough else next_ - 1
     basis = Basis(is_enough or end >= newest, len(found), len(found), time.monotonic() - begin)
-    return Following(found, basis, max(after, end))
+    return FollowedRecords(found, basis, max(after, end))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.cube import Basis, Cell, Cube, CubeQuestion, Sample, Step
-from chest.chests.asking.tally import Tally, cell_of
+from chest.chests.asking.tally import CubeTally, cell_of
 from chest.record.record import Record
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def cube_by_pieces(store: Pieces, question: CubeQuestion) -> Cube:
     """The cube: exact if the budget is enough."""
     query, by, step, groups, seconds = question
     begin = time.monotonic()
-    tally = Tally(groups)
+    tally = CubeTally(groups)
     extent = extent_within(store, query, seconds)
     if extent is None:
         return tally.cube(by, step, Basis(True, 0, 0, time.monotonic() - begin))
@@ -102,7 +102,7 @@ def cube_by_pieces(store: Pieces, question: CubeQuestion) -> Cube:
         first, asked_at = max(extent.first, last - size + 1), time.monotonic()
         if left is not None and left <= 0:
             break
-        piece = Tally(groups)
+        piece = CubeTally(groups)
         try:
             for cell in store.cells(query, first, last, by, step, left):
                 piece.add(cell)
@@ -180,7 +180,7 @@ def seconds_left(begin: float, seconds: float | None) -> float | None:
     return max(0.0, begin + seconds * (1 - _KEPT_FOR_ESTIMATE) - time.monotonic())
 
 
-def _estimate(store: Pieces, question: CubeQuestion, rest: Extent, tally: Tally) -> int:
+def _estimate(store: Pieces, question: CubeQuestion, rest: Extent, tally: CubeTally) -> int:
     """Add the cells of the rest, each record at a random place for as many as were not read; returns how many were read."""
     read, found = _probe(store, question.query, rest, _SAMPLED)
     for record in found:

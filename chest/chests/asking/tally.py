@@ -1,4 +1,4 @@
-"""``Tally``: adds up cells in bounded memory; makes a cube or a sample of any readable chest, record by record."""
+"""``CubeTally``: adds up cells in bounded memory; makes a cube or a sample of any readable chest, record by record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from chest.chests.contract import Cursor, ReadableChest
     from chest.chests.query import Query
 
-__all__ = ["Tally", "cell_of", "cube_by_reading", "sample_by_reading", "time_range_by_reading"]
+__all__ = ["CubeTally", "cell_of", "cube_by_reading", "sample_by_reading", "time_range_by_reading"]
 
 _PAGE_RECORDS: Final = 1000
 _SLACK: Final = 4
@@ -39,7 +39,7 @@ _Key = tuple[int, Group, int, bool, int]
 _Sums = tuple[int, float, float, int]
 
 
-class Tally:
+class CubeTally:
     """Adds up cells. Beyond a multiple of ``groups``, the smallest groups are put together as :data:`OTHERS`.
 
     :param groups: how many groups are wanted.
@@ -57,7 +57,7 @@ class Tally:
         if len(self._sizes) > _SLACK * self._groups:
             self._shrink(2 * self._groups)
 
-    def with_all(self, other: Tally) -> Tally:
+    def with_all(self, other: CubeTally) -> CubeTally:
         """What both have added, in the larger of the two, so that few cells are there twice."""
         larger, smaller = (self, other) if len(self._sums) >= len(other._sums) else (other, self)
         while smaller._sums:
@@ -112,7 +112,7 @@ def cell_of(record: Record, by: Sequence[Name], step: Step | None, scale: float 
 def cube_by_reading(chest: ReadableChest, question: CubeQuestion) -> Cube:
     """A cube of any chest that can be read. If the time is over before all is read, the rest is left out: see the basis."""
     query, by, step, groups, seconds = question
-    begin, tally, read, is_whole = time.monotonic(), Tally(groups), 0, True
+    begin, tally, read, is_whole = time.monotonic(), CubeTally(groups), 0, True
     for page in _pages(chest, query):
         read += len(page)
         for record in page:

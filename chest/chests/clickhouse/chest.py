@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.counting_chest import CountingChest
 from chest.chests.asking.cube import Basis
-from chest.chests.asking.following import Following
+from chest.chests.asking.following import FollowedRecords
 from chest.chests.asking.pieces import BudgetOver, Pieces
 from chest.chests.asking.sql.pieces import can_count
 from chest.chests.batches import BatchWrite, batch_id
@@ -165,14 +165,14 @@ class ClickHouseChest(CountingChest):
         after: Cursor | None = None,
         limit: int = 100,
         seconds: float | None = None,
-    ) -> Following:
+    ) -> FollowedRecords:
         newest = self.newest()  # before it is read: what is stored meanwhile is for the next time
         found = self._follow(query, after, limit, seconds)
         if newest is None or len(found.records) >= limit or not found.basis.is_exact:
             return found
         return replace(found, after=max(int(newest), int(found.after or 0)))
 
-    def _follow(self, query: Query, after: Cursor | None, limit: int, seconds: float | None) -> Following:
+    def _follow(self, query: Query, after: Cursor | None, limit: int, seconds: float | None) -> FollowedRecords:
         begin, place, read, is_whole = time.monotonic(), int(after or 0), 0, False
         size = limit if self._can_count(query) else max(limit, SCANNED_AT_ONCE)
         found: list[StoredRecord] = []
@@ -191,7 +191,7 @@ class ClickHouseChest(CountingChest):
         end = found[limit - 1].cursor if is_enough else None
         found = found[:limit] + [stored for stored in found[limit:] if stored.cursor == end]
         basis = Basis(is_whole or is_enough, read, read, time.monotonic() - begin)
-        return Following(found, basis, int(found[-1].cursor) if is_enough else place or after)
+        return FollowedRecords(found, basis, int(found[-1].cursor) if is_enough else place or after)
 
     def newest(self) -> Cursor | None:
         with self._reading():

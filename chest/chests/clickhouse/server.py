@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from chest.chests.clickhouse.url import ClickHouseTarget
-from chest.chests.http_client import Answer, HttpClient
+from chest.chests.http_client import HttpClient, HttpReply
 from chest.chests.http_status import error_of, seconds_to_retry
 from chest.chests.proxy import Proxy
 from chest.errors import ChestError, ChestUnavailable, LoginRefused, RecordRejected, UnknownDatabase
@@ -126,7 +126,7 @@ class ClickHouseServer:
             return answer.content.decode("utf-8", "replace")
         raise self._error_of(answer)
 
-    def _error_of(self, answer: Answer) -> ChestError:
+    def _error_of(self, answer: HttpReply) -> ChestError:
         code = int(match[1]) if (match := _CODE.search(answer.content)) else None
         said, name = one_line(answer.said), self._target.name
         if code is None:

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 import httpx
 
 from chest.chests.contract import Chest
-from chest.chests.http_client import Answer, HttpClient, chest_version, request_headers, secret_headers
+from chest.chests.http_client import HttpClient, HttpReply, chest_version, request_headers, secret_headers
 from chest.chests.http_status import error_of
 from chest.chests.otlp.request import SIGNALS, failure_text
 from chest.chests.otlp.url import OtlpTarget
@@ -126,12 +126,12 @@ class OtlpChest(Chest):
                 refused.append(record.id)
         return refused
 
-    def _error_of(self, answer: Answer) -> ChestError:
+    def _error_of(self, answer: HttpReply) -> ChestError:
         told = failure_text(answer.content)
         said = self._client.without_secrets(told) if told else answer.said
         return error_of(self.name, answer.status, said, answer.headers)
 
-    def _note_rejected(self, answer: Answer, sent: int) -> None:
+    def _note_rejected(self, answer: HttpReply, sent: int) -> None:
         rejected, said = self._signal.rejected_of(answer.content)
         self._rejected += rejected
         if (rejected or said) and time.monotonic() >= self._log_at:
