@@ -157,7 +157,8 @@ class PostgreSQLPartitions(Partitions):
     def _new_table(self, connection: Connection) -> list[str]:
         database = self._database
         options = {"postgresql_partition_by": _KEY}
-        table = record_table(self._table, database, has_request_id_index=False, partitioned_options=options)
+        is_indexed = database.target.has_request_id_index
+        table = record_table(self._table, database, has_request_id_index=is_indexed, partitioned_options=options)
         table.c.id.type = Text(collation="C")  # as it is compared here
         made: list[ExecutableDDLElement] = [CreateTable(table), *map(CreateIndex, table.indexes)]
         view = database.view_text(table, view_name(self._table)).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1)

@@ -136,6 +136,8 @@ def test_the_command_shows_and_runs_the_same_sql_and_then_nothing_is_missing(
 ) -> None:
     shown = _run("partition", url, "--days", "3")
     assert "Not run" in shown.stderr
+    assert "(request_id)" not in shown.stdout
+    assert "(request_id)" in _run("partition", f"{url}?index=request_id").stdout
     assert shown.stdout.startswith("BEGIN;\nCREATE TABLE")
     assert shown.stdout.endswith("COMMIT;\n")
     assert execute("SELECT to_regclass('chest_records')::text") == [(None,)]
