@@ -62,11 +62,11 @@ _HOST: Final = """
     recorder.close(float(sys.argv[6]))
     print("over", flush=True)
 """
-_DRAIN: Final = """
+_RECOVER: Final = """
     import sys
     from chest.cli.main import commands
 
-    commands(["drain", "--once", "--to", sys.argv[1], sys.argv[2]], standalone_mode=False)
+    commands(["recover", sys.argv[2], "--to", sys.argv[1]], standalone_mode=False)
 """
 
 MakeUrl = Callable[[int], str]
@@ -157,7 +157,7 @@ def fleet(directory: Path, name: str, hosts: int, rate: float, seconds: float) -
         for process in processes:
             assert process.stdout.readline() == "over\n"
         for host in range(hosts):
-            run_python(_DRAIN, url, directory / f"host-{host}", seconds=2 * _SETTLE_SECONDS)
+            run_python(_RECOVER, url, directory / f"host-{host}", seconds=2 * _SETTLE_SECONDS)
         with open_chest(engine.url(engine.server.port)) as chest:
             return _found(chest, directory)
 
