@@ -11,9 +11,10 @@ from operator import itemgetter
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
+from chest.record.encoding import decode
 from chest.record.record import Record
 
-__all__ = ["FIELD_TYPES", "Types", "completed", "has_types", "record_of_fields", "record_of_values"]
+__all__ = ["FIELD_TYPES", "Types", "completed", "has_types", "record_of_fields", "record_of_json", "record_of_values"]
 
 Types: TypeAlias = tuple[type, ...]
 """What JSON may give for a field."""
@@ -58,6 +59,15 @@ def record_of_fields(fields: Mapping[str, Any]) -> Record:
             for name, types in FIELD_TYPES.items()
         ]
     )
+
+
+def record_of_json(line: bytes) -> Record | None:
+    """The record of a JSON object as a stream or a file holds it, which any release wrote; None if it is none."""
+    try:
+        record = record_of_fields(decode(line))
+    except (ValueError, KeyError, TypeError):
+        return None
+    return record if has_types(record, _TYPES) else None
 
 
 def completed(values: Sequence[Any], types: Sequence[Types]) -> list[Any]:

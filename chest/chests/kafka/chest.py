@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar, Final
 
-from chest.chests.contract import Chest
+from chest.chests.contract import StreamChest
 from chest.chests.kafka.failures import OF_A_RECORD, error_of
 from chest.chests.kafka.producer import BatchProducer, Headers, KafkaMessage
+from chest.chests.kafka.reader import Consumers, KafkaReader
 from chest.chests.kafka.url import KafkaTarget
 from chest.errors import ChestUnavailable, RecordRejected
 from chest.record.encoding import encode
@@ -29,7 +30,7 @@ _HOPELESS_AFTER: Final = 30
 _HEADERS: Final[Headers] = [("content-type", "application/json"), ("version", str(VERSION))]
 
 
-class KafkaChest(Chest):
+class KafkaChest(StreamChest):
     """Sends each record as a message to a topic of Kafka, or of what speaks its protocol, for programs that read it there.
 
     The key is the record's ``id``, the value one line of JSON: its fields and ``version``. A batch is written when all replicas
@@ -56,9 +57,10 @@ class KafkaChest(Chest):
         self._target = KafkaTarget.of(url)
         self.name = self._target.name
         self._producers: dict[int, BatchProducer] = {}
+        self._consumers = Consumers()
         self._stored_apart: dict[str, None] = {}
         # Threads of a producer that is collected open would go on; at the interpreter's exit nothing of this matters.
-        weakref.finalize(self, _close_own, self._producers).atexit = False
+        weakref.finalize(self, _close_own, self._producers, self._consumers).atexit = False
 
     def open(self) -> None:
         self._producer(self._deadline())
@@ -86,6 +88,13 @@ class KafkaChest(Chest):
         return True
 
     def close(self) -> None:
+        self._end_producer()
+        self._consumers.close()
+
+    def reader(self, name: str) -> KafkaReader:
+        return KafkaReader(self._target, name, self._consumers)
+
+    def _end_producer(self) -> None:
         producer = self._producers.pop(process_generation(), None)
         if producer is not None:
             producer.close()
@@ -125,11 +134,11 @@ class KafkaChest(Chest):
             raise
         except BaseException:
             # It ends with what it could not send, so that nothing is sent later, when the batch has come again.
-            self.close()
+            self._end_producer()
             raise
         finally:
             if not producer.is_usable:
-                self.close()
+                self._end_producer()
 
     def _send_apart(
         self,
@@ -201,9 +210,11 @@ class KafkaChest(Chest):
         return messages
 
 
-def _close_own(producers: dict[int, BatchProducer]) -> None:
+def _close_own(producers: dict[int, BatchProducer], consumers: Consumers) -> None:
     """Close what this process made: never what came through a fork."""
     for producer in producers.values():
         with suppress(Exception):
             if producer.is_ours:
                 producer.close()
+    with suppress(Exception):
+        consumers.close()

@@ -8,19 +8,15 @@ from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from chest.chests.kafka.failures import NO_TOPIC, error_of, no_topic
 from chest.chests.kafka.handle import OwnHandle
+from chest.chests.kafka.topic import create_topic, topic_error
 from chest.chests.kafka.url import KafkaTarget
 from chest.system.threads import sleep
 
 _STEP_SECONDS: Final = 0.25
 """After which what the client reported meanwhile is looked at."""
-_FIRST_STEP_SECONDS: Final = 0.1
-_TRIES: Final = 4
-"""Failures for each broker of the URL before all are taken for down: a name may have several addresses, tried in turn."""
 _PURGE_SECONDS: Final = 1.0
 
 
@@ -72,13 +68,13 @@ class BatchProducer:
         :raises ChestUnavailable: no broker answers, or there is no topic.
         """
         is_created = False
-        while (error := self._topic_error(deadline)) is not None:
+        while (error := topic_error(self._handle, self._target, deadline)) is not None:
             if error.code() in NO_TOPIC and not is_created:
                 if self._target.partitions is None:
                     raise no_topic(self._target)
                 if not may_create:
                     return
-                self._create_topic(deadline)
+                create_topic(self._target, deadline)
                 is_created = True
             elif not (is_created or error.retriable()) or time.monotonic() > deadline:
                 raise error_of(self._target, [error])
@@ -147,48 +143,3 @@ class BatchProducer:
         with suppress(KafkaException):
             while len(producer) and time.monotonic() < deadline:
                 producer.poll(0.02)
-
-    def _topic_error(self, deadline: float) -> KafkaError | None:
-        """What a broker says is wrong with the topic; None: nothing is.
-
-        :raises ChestUnavailable: no broker answers.
-        """
-        errors, step = self._handle.errors, _FIRST_STEP_SECONDS
-        errors.clear()
-        while True:
-            try:
-                seconds = max(0.01, min(step, deadline - time.monotonic()))
-                known = self._handle.client.list_topics(self._target.topic, seconds)
-            except KafkaException as failure:
-                self._handle.client.poll(0)
-                is_down = any(error.code() == KafkaError._ALL_BROKERS_DOWN for error in errors)
-                has_tried = len(errors) > min(_TRIES * len(self._target.brokers), errors.maxlen or 0)
-                if (is_down and has_tried) or time.monotonic() >= deadline:
-                    raise error_of(self._target, [failure.args[0], *errors]) from None
-                step = _FIRST_STEP_SECONDS if is_down else 2 * step  # a slow answer needs a longer one
-            else:
-                error: KafkaError | None = known.topics[self._target.topic].error
-                return error
-
-    def _create_topic(self, deadline: float) -> None:
-        assert self._target.partitions is not None
-        handle = OwnHandle(self._target, AdminClient, self._target.configuration())
-        try:
-            topic = NewTopic(
-                self._target.topic,
-                num_partitions=self._target.partitions,
-                replication_factor=self._target.replication,
-            )
-            created = handle.client.create_topics([topic])[self._target.topic]
-            # Not by waiting for it: under gevent its lock is a greenlet's, and a thread of librdkafka's lets go of it.
-            while not created.done() and time.monotonic() < deadline:
-                handle.client.poll(0)
-                sleep(0.02)
-            failure = created.exception(0) if created.done() else None
-        finally:
-            handle.release()
-        if failure is None:
-            return
-        error = failure.args[0] if isinstance(failure, KafkaException) else KafkaError(KafkaError._FAIL)
-        if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise error_of(self._target, [error])

@@ -24,6 +24,8 @@ _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(?::([0-9]{1,5}))?")
 _MESSAGE_MAX_BYTES: Final = 1_000_000
 """librdkafka's own, which leaves room for what a broker counts besides: it takes 1,048,588 unless told otherwise."""
+SESSION_SECONDS: Final = 20.0
+"""After which another reader has what one held that was killed."""
 _CONNECT_SECONDS: Final = 5.0
 """Of a host that drops packets nothing more is heard: another broker is asked."""
 
@@ -118,6 +120,19 @@ class KafkaTarget(NamedTuple):
             "message.max.bytes": self.message_max_bytes,
             "message.timeout.ms": max(self._timeout_ms(), 1000),
             "partitioner": "murmur2_random",  # Java's, so that its programs look for a key where it is
+        }
+
+    def consumer_configuration(self, group: str) -> dict[str, Any]:
+        """What a consumer of a group is told besides."""
+        return {
+            **self.configuration(),
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "session.timeout.ms": round(1000 * SESSION_SECONDS),
+            "queued.max.messages.kbytes": 16 * 1024,  # of each partition
         }
 
     def without_secrets(self, text: str) -> str:

@@ -15,8 +15,7 @@ from chest.chests.nats.connection import Message, NatsConnection, NoResponders
 from chest.chests.nats.stream import APIError, ask
 from chest.chests.nats.url import NatsTarget
 from chest.errors import ChestError, ChestUnavailable, SchemaMismatch
-from chest.record.decoding import FIELD_TYPES, has_types, record_of_fields
-from chest.record.encoding import decode
+from chest.record.decoding import record_of_json
 from chest.record.record import Record
 
 __all__ = ["NatsReader"]
@@ -30,7 +29,6 @@ _SHORTEST_WAIT_SECONDS: Final = 0.1
 _ENDS_WITH: Final = frozenset((404, 408))
 """No more messages now; the time is over."""
 _IDLE: Final = 100
-_TYPES: Final = tuple(FIELD_TYPES.values())
 _logger: Final = logging.getLogger("chest.chests.nats")
 
 
@@ -162,7 +160,7 @@ class NatsReader(StreamReader):
         places: list[bytes] = []
         unreadable: list[bytes] = []
         for message in messages:
-            record = _record_of(message.payload)
+            record = record_of_json(message.payload)
             if record is None:
                 unreadable.append(message.reply)
             else:
@@ -198,15 +196,6 @@ class NatsReader(StreamReader):
 def _consumer_name(name: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:60]
     return name if plain == name else f"{plain}-{blake2b(name.encode(), digest_size=4).hexdigest()}"
-
-
-def _record_of(payload: bytes) -> Record | None:
-    """The record that any release wrote; None if it is none."""
-    try:
-        record = record_of_fields(decode(payload))
-    except (ValueError, KeyError, TypeError):
-        return None
-    return record if has_types(record, _TYPES) else None
 
 
 def _alike(messages: Sequence[Message]) -> int:

@@ -48,6 +48,15 @@ class Topics:
         """The URL of a topic that is not there."""
         return self.url(self.new_topic(), query)
 
+    def publish(self, topic: str, *payloads: bytes | None) -> None:
+        """Send messages that no chest makes."""
+        from confluent_kafka import Producer
+
+        producer = Producer({"bootstrap.servers": self.brokers, "acks": "all", "log_level": 0})
+        for payload in payloads:
+            producer.produce(topic, payload, b"key", partition=0)
+        assert producer.flush(30) == 0
+
     def partitions(self, topic: str) -> int:
         """How many it has; 0 if it is not there."""
         from confluent_kafka import Consumer

@@ -34,6 +34,7 @@ class MockCluster(Topics):
         self._handle = ctypes.c_void_p(self._library.rd_kafka_new(0, settings, said, len(said)))
         assert self._handle.value, said.value
         self._cluster = ctypes.c_void_p(self._library.rd_kafka_mock_cluster_new(self._handle, brokers))
+        self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
         bootstraps: bytes = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster)
         super().__init__(bootstraps.decode())
 
