@@ -93,6 +93,39 @@ def nats() -> Iterator[Engine]:
 
 
 @contextmanager
+def kafka() -> Iterator[Engine]:
+    """A broker of Kafka's protocol; confluent-kafka's ``produce`` with a report for each message, and a flush a batch."""
+    from confluent_kafka import Producer
+
+    from tests.servers.kafka import kafka
+
+    def produce(brokers: str, topic: str, batches: Batches) -> None:
+        settings = {"acks": "all", "enable.idempotence": True, "compression.type": "zstd", "linger.ms": 20}
+        producer = Producer({"bootstrap.servers": brokers, **settings})
+        errors: list[object] = []
+
+        def note(error: object, _: object) -> None:
+            if error is not None:
+                errors.append(error)
+
+        for batch in batches:
+            for record in batch:
+                producer.produce(topic, encode(record._asdict()), record.id, on_delivery=note)
+            producer.flush(60)
+        assert not errors
+
+    with kafka() as server:
+
+        def loop(batches: Batches) -> None:
+            topic = server.new_topic()
+            with open_chest(server.url(topic, "partitions=6")) as chest:
+                chest.open()
+            produce(server.brokers, topic, batches)
+
+        yield Engine(lambda: server.new_url("partitions=6"), loop, "confluent-kafka, produce and flush", 20_000)
+
+
+@contextmanager
 def clickhouse() -> Iterator[Engine]:
     """ClickHouse's engine; httpx's post of the records as JSON, a batch a request."""
     import httpx
@@ -151,6 +184,7 @@ def _json_texts(record: Record) -> dict[str, str]:
 
 ENGINES: Final[dict[str, Callable[[], AbstractContextManager[Engine]]]] = {
     "NATS JetStream": nats,
+    "Kafka's protocol": kafka,
     "ClickHouse": clickhouse,
     "PostgreSQL": postgresql,
     "PostgreSQL, partitioned by day": partial(postgresql, is_partitioned=True),

@@ -88,7 +88,7 @@ def transfer(
     the current batch; a run that is killed loses nothing. Records that TARGET refuses are shown, stay in SOURCE, and become dead
     letters: see chest dead.
 
-    SOURCE may also be a stream (nats://): each record goes to one of the transfers of a --name, which acknowledge it when
+    SOURCE may also be a stream (nats://, kafka://): each record goes to one of the transfers of a --name, which acknowledge it when
     TARGET has stored it.
 
     \b

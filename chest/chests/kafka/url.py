@@ -30,6 +30,10 @@ _CONNECT_SECONDS: Final = 5.0
 """Of a host that drops packets nothing more is heard: another broker is asked."""
 
 
+_MOST_SOCKET_MS: Final = 300_000
+"""librdkafka takes no more."""
+
+
 class KafkaTarget(NamedTuple):
     """Where a Kafka chest writes."""
 
@@ -102,7 +106,7 @@ class KafkaTarget(NamedTuple):
             "bootstrap.servers": ",".join(self.brokers),
             "client.id": "wsgi-chest",
             **self.security,
-            "socket.timeout.ms": max(timeout_ms, 1000),
+            "socket.timeout.ms": min(max(timeout_ms, 1000), _MOST_SOCKET_MS),
             "socket.connection.setup.timeout.ms": max(1000, round(1000 * min(_CONNECT_SECONDS, self.timeout_seconds))),
             "allow.auto.create.topics": False,  # with a broker's defaults, of which nobody was asked
             "log.connection.close": False,
