@@ -259,7 +259,7 @@ def request_headers(authorization: str | None, headers: Mapping[str, str]) -> ht
 
 def secret_headers(headers: httpx.Headers) -> list[str]:
     """The values that are a secret, and their parts: of ``Bearer abc`` an endpoint may repeat ``abc`` alone."""
-    values = [value for name, value in headers.items() if name in ("authorization", "cookie") or sounds_secret(name)]
+    values = [value for name, value in headers.items() if sounds_secret(name)]
     return [part for value in values for part in (value, *value.split()[1:])]
 
 

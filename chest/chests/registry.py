@@ -22,6 +22,7 @@ __all__ = [
     "open_chest",
     "refuse_ambiguous_login",
     "safe_url",
+    "shown_login",
     "sqlite_url",
     "variables_chest",
     "variables_source",
@@ -81,14 +82,23 @@ def safe_url(url: str) -> str:
     is_login, _ = _login_of(scheme, rest)
     login, _, address = rest.rpartition("@") if mark and is_login else ("", "", rest)
     if login:
-        user, colon, _ = login.partition(":")
-        # Of an HTTP service a name without a password is its key.
-        shown = f"{user}:***" if colon else "***" if scheme.lower() in _KEY_BEFORE_HOST else user
-        mark = f"://{shown}@"
+        mark = f"://{shown_login(scheme, login)}"
     address, question, parameters = address.partition("?")
     address, mark_of_fragment, fragment = address.partition("#")
     parts = _PARAMETER.sub(_safe_parameter, f"{mark_of_fragment}{fragment}{question}{parameters}")
     return scheme + mark + (_BAD_PORT.sub(r"\1***", address) if mark else address) + parts
+
+
+def shown_login(scheme: str, login: str) -> str:
+    """What stands before the ``@`` of a URL, for messages, with the ``@``: the password becomes ``***``; "" without a log-in.
+
+    :param login: as it stands in the URL: ``user:password``, ``user``, or "".
+    """
+    if not login:
+        return ""
+    user, colon, _ = login.partition(":")
+    # Of an HTTP service a name without a password is its key.
+    return (f"{user}:***" if colon else "***" if scheme.lower() in _KEY_BEFORE_HOST else user) + "@"
 
 
 def refuse_ambiguous_login(url: str) -> None:

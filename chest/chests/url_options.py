@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import Final
 
 from chest.errors import SettingsError
 from chest.settings.option import nearest
 
-__all__ = ["DEFAULT_TIMEOUT_SECONDS", "has_request_id_index_of", "refuse_unknown", "timeout_seconds_of", "yes_no_of"]
+__all__ = [
+    "DEFAULT_TIMEOUT_SECONDS",
+    "SECONDS_A_DAY",
+    "has_request_id_index_of",
+    "refuse_unknown",
+    "timeout_seconds_of",
+    "ttl_days_of",
+    "yes_no_of",
+]
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+SECONDS_A_DAY: Final = 86_400
 _LONGEST_TIMEOUT_SECONDS: Final = 600.0
 _YES_NO: Final = {"1": True, "true": True, "0": False, "false": False}
 
@@ -50,6 +60,26 @@ def timeout_seconds_of(given: object) -> float:
     except (TypeError, ValueError):
         pass
     raise SettingsError(f"?timeout_seconds={given!r}: seconds, more than 0 and at most {_LONGEST_TIMEOUT_SECONDS:g}.")
+
+
+def ttl_days_of(text: str | None, most_days: int, *, in_whole_days: bool = False) -> float | None:
+    """``ttl_days=``: after how many days the server removes a record by itself; None: it does not.
+
+    :param most_days: what the server can be told at most.
+    :param in_whole_days: True if the server counts in days; else it counts in seconds.
+    """
+    if text is None:
+        return None
+    with suppress(ValueError):
+        days = float(text)
+        if (1 if in_whole_days else 1 / SECONDS_A_DAY) <= days <= most_days and (
+            days.is_integer() or not in_whole_days
+        ):
+            return days
+    meant = (
+        f"a whole number of days, 1 to {most_days}" if in_whole_days else f"days, more than 0 and at most {most_days}"
+    )
+    raise SettingsError(f"?ttl_days={text!r}: {meant}.")
 
 
 def yes_no_of(name: str, text: str | None) -> bool:

@@ -184,6 +184,23 @@ def test_a_url_for_messages_shows_no_secret(url: str, shown: str) -> None:
     assert "hunter2" not in safe_url(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "clickhouse://me:hunter2@db:8123/shop",
+        "clickhouse://me:@db:8123/shop",
+        "clickhouse://:hunter2@db:8123/shop",
+        "mongodb://me:hunter2@db/shop",
+        "nats://me:hunter2@db:4222/shop",
+        "nats://me:@db:4222/shop",
+        "nats://:hunter2@db:4222/shop",
+    ],
+)
+def test_the_name_of_a_chest_shows_the_login_as_its_url_is_shown(url: str) -> None:
+    with open_chest(url) as chest:
+        assert chest.name.partition("@")[0] == safe_url(url).partition("@")[0]
+
+
 _SERVERS = ["postgresql://{}@db.example/shop", "mysql://{}@db.example/shop", "mongodb://{}@db.example/shop"]
 _OUTSIDE = [
     *_SERVERS,

@@ -6,8 +6,8 @@ import re
 from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote
 
-from chest.chests.registry import refuse_ambiguous_login, safe_url
-from chest.chests.url_options import refuse_unknown, timeout_seconds_of, yes_no_of
+from chest.chests.registry import refuse_ambiguous_login, safe_url, shown_login
+from chest.chests.url_options import refuse_unknown, timeout_seconds_of, ttl_days_of, yes_no_of
 from chest.errors import SettingsError
 
 DEFAULT_TABLE: Final = "chest_records"
@@ -69,10 +69,10 @@ class ClickHouseTarget(NamedTuple):
             raise SettingsError(
                 f"?table={table!r}: a name of letters, digits and _, not beginning with a digit, at most 100."
             )
-        shown_login = f"{user}{':***' if password else ''}@" if user else ""
+        ttl_days = ttl_days_of(options.get("ttl_days"), _MOST_TTL_DAYS, in_whole_days=True)
         shown_table = "" if table == DEFAULT_TABLE else f"?table={table}"
         return cls(
-            name=f"{scheme.lower()}://{shown_login}{','.join(places)}/{quote(database)}{shown_table}",
+            name=f"{scheme.lower()}://{shown_login(scheme, login)}{','.join(places)}/{quote(database)}{shown_table}",
             addresses=tuple(f"{protocol}://{each}" for each in places),
             user=unquote(user) or "default",
             password=unquote(password),
@@ -80,7 +80,7 @@ class ClickHouseTarget(NamedTuple):
             table=table,
             is_gzipped=yes_no_of("gzip", options.get("gzip", "1")),
             ca_file=options.get("ca_file"),
-            ttl_days=_ttl_days(options.get("ttl_days")),
+            ttl_days=None if ttl_days is None else int(ttl_days),
             timeout_seconds=timeout_seconds_of(options.get("timeout_seconds")),
         )
 
@@ -104,11 +104,3 @@ def _refuse_asynchronous(options: dict[str, str]) -> None:
                 f"?{name}=: an insert that is answered before it is stored can be lost without a sign, so each batch is"
                 " written with async_insert=0. Leave it out; for fewer and larger inserts set batch_records."
             )
-
-
-def _ttl_days(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_TTL_DAYS:
-        return int(text)
-    raise SettingsError(f"?ttl_days={text!r}: a whole number of days, 1 to {_MOST_TTL_DAYS}.")

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote
 
-from chest.chests.registry import refuse_ambiguous_login, safe_url
+from chest.chests.registry import refuse_ambiguous_login, safe_url, shown_login
 from chest.chests.url_options import refuse_unknown, timeout_seconds_of
 from chest.errors import SettingsError
 from chest.record.messages import masked
@@ -84,7 +84,7 @@ class KafkaTarget(NamedTuple):
         if login and not (user and password):
             raise SettingsError(f"{safe_url(text)!r}: write a user and a password, or neither.")
         return cls(
-            name=f"{scheme.lower()}://{f'{user}:***@' if login else ''}{','.join(brokers)}/{quote(topic)}",
+            name=f"{scheme.lower()}://{shown_login(scheme, login)}{','.join(brokers)}/{quote(topic)}",
             brokers=brokers,
             topic=topic,
             security=_security(is_encrypted, unquote(user), unquote(password), options),

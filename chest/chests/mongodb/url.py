@@ -12,14 +12,19 @@ from pymongo import MongoClient
 from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 from pymongo.errors import PyMongoError
 
-from chest.chests.registry import refuse_ambiguous_login, safe_url
-from chest.chests.url_options import has_request_id_index_of, refuse_unknown, timeout_seconds_of
+from chest.chests.registry import refuse_ambiguous_login, safe_url, shown_login
+from chest.chests.url_options import (
+    SECONDS_A_DAY,
+    has_request_id_index_of,
+    refuse_unknown,
+    timeout_seconds_of,
+    ttl_days_of,
+)
 from chest.errors import SettingsError
 from chest.record.messages import masked
 from chest.record.secret_names import is_secret_parameter
 
 DEFAULT_COLLECTION: Final = "chest_records"
-SECONDS_A_DAY: Final = 86_400
 _CONNECT_SECONDS: Final = 5.0
 """Of a host that drops packets nothing more is heard: waiting longer only keeps the other chests waiting."""
 _SELECTION_SECONDS: Final = 3.0
@@ -72,12 +77,13 @@ class MongoTarget(NamedTuple):
         if not _COLLECTION.fullmatch(collection) or collection.startswith("system."):
             raise SettingsError(f"?collection={collection!r}: a name of letters, digits, _, - and dots, at most 100.")
         timeout_seconds = timeout_seconds_of(own.get("timeout_seconds"))
+        ttl_days = ttl_days_of(own.get("ttl_days"), _MOST_TTL_DAYS)
         target = cls(
             name=_label(scheme, login, hosts, database, collection),
             url=f"{scheme.lower()}://{hosts_and_login}/{quote(database)}" + ("?" + "&".join(others) if others else ""),
             database=database,
             collection=collection,
-            ttl_seconds=_ttl_seconds(own.get("ttl_days")),
+            ttl_seconds=None if ttl_days is None else round(ttl_days * SECONDS_A_DAY),
             has_request_id_index=has_request_id_index_of(own.get("index")),
             timeout_seconds=timeout_seconds,
             driver_timeouts=_driver_timeouts(others, timeout_seconds),
@@ -123,10 +129,8 @@ def _no_url(text: str) -> str:
 
 
 def _label(scheme: str, login: str, hosts: str, database: str, collection: str) -> str:
-    user, colon, _ = login.partition(":")
-    shown_login = f"{user}{':***' if colon else ''}@" if login else ""
     shown_collection = "" if collection == DEFAULT_COLLECTION else f"?collection={collection}"
-    return f"{scheme}://{shown_login}{hosts}/{database}{shown_collection}"
+    return f"{scheme}://{shown_login(scheme, login)}{hosts}/{database}{shown_collection}"
 
 
 def _secrets(login: str, options: list[str]) -> tuple[str, ...]:
@@ -157,15 +161,3 @@ def _refuse_unknown(pairs: list[str]) -> None:
         near=URI_OPTIONS_VALIDATOR_MAP,
         also=", and those of MongoDB's connection strings",
     )
-
-
-def _ttl_seconds(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        days = float(text)
-        if 1 / SECONDS_A_DAY <= days <= _MOST_TTL_DAYS:
-            return round(days * SECONDS_A_DAY)
-    except ValueError:
-        pass
-    raise SettingsError(f"?ttl_days={text!r}: days, more than 0 and at most {_MOST_TTL_DAYS}.")

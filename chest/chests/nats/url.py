@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote
 
 from chest.chests.nats.credentials import Credentials
-from chest.chests.registry import refuse_ambiguous_login, safe_url
+from chest.chests.registry import refuse_ambiguous_login, safe_url, shown_login
 from chest.chests.url_options import refuse_unknown, timeout_seconds_of, yes_no_of
 from chest.errors import SettingsError
 
@@ -81,11 +81,10 @@ class NatsTarget(NamedTuple):
             raise SettingsError(f"?subject={subject!r}: names with dots between them, without wildcards: shop.records")
         if user and "credentials" in options:
             raise SettingsError("?credentials=: the URL has a user, too; leave one of them out.")
-        shown_login = ("" if not user else f"{user}:***@" if password else "***@")  # fmt: skip
         shown_hosts = ",".join(f"{host}:{port}" for host, port in places)
         shown_subject = "" if subject == f"{stream}.records" else f"?subject={quote(subject)}"
         return cls(
-            name=f"{scheme.lower()}://{shown_login}{shown_hosts}/{stream}{shown_subject}",
+            name=f"{scheme.lower()}://{shown_login(scheme, login)}{shown_hosts}/{stream}{shown_subject}",
             hosts=tuple(places),
             is_encrypted=is_encrypted,
             is_tls_first=yes_no_of("tls_first", options.get("tls_first")),

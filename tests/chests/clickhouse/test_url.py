@@ -46,6 +46,8 @@ def test_what_is_left_out_has_a_default() -> None:
         ("clickhouse://db/shop?table=a-b", "letters, digits and _"),
         ("clickhouse://db/shop?tabel=a", "Did you mean table"),
         ("clickhouse://db/shop?ttl_days=0.5", "whole number of days"),
+        ("clickhouse://db/shop?ttl_days=1.5", "whole number of days"),
+        ("clickhouse://db/shop?ttl_days=inf", "whole number of days"),
         ("clickhouse://db/shop?ca_file=/ca.pem", "nothing is encrypted"),
         ("clickhouse://db/shop?async_insert=1", "before it is stored can be lost"),
         ("clickhouse://db/shop?wait_for_async_insert=0", "async_insert=0"),
