@@ -12,6 +12,7 @@ import pytest
 from chest.chests.contract import ReadableChest
 from chest.chests.mongodb.chest import MongoChest
 from chest.chests.registry import open_chest
+from chest.chests.sql.chest import SQLChest
 from chest.dashboard import ChestPage
 from chest.record.record import Record
 from chest.testing import make_record
@@ -45,8 +46,9 @@ def test_the_connections_of_the_page_cannot_write(url: str) -> None:
     ask(page, "/api/top")
 
     def write(chest: ReadableChest) -> None:
-        with chest._pieces() as pieces:  # type: ignore[attr-defined]
-            list(pieces._rows("DELETE FROM chest_records", (), None))
+        assert isinstance(chest, SQLChest)
+        with chest.reading.use() as connection:
+            connection.exec_driver_sql("DELETE FROM chest_records")
 
     with pytest.raises(Exception, match=r"(?i)read.?only"):
         page._pool.ask(write)

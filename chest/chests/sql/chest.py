@@ -89,7 +89,8 @@ class SQLChest(CountingChest):
         self._table = record_table(target.table, self._database, has_request_id_index=target.has_request_id_index)
         self.writing = ForkSafeConnection(self._database, self._connect_to_write, self._database.prepare)
         """The connection that writes, prepared for it: ``with chest.writing.use() as connection``."""
-        self._reading = ForkSafeConnection(self._database, self._connect_to_read)
+        self.reading = ForkSafeConnection(self._database, self._connect_to_read)
+        """The connection that answers, and cannot write: ``with chest.reading.use() as connection``."""
         self._has_looked_at_index = not target.has_request_id_index
         """Once a process: it takes as long as the server may, and must not come before each batch."""
         self._missing = MissingColumns(self.name, self._table.name)
@@ -161,7 +162,7 @@ class SQLChest(CountingChest):
 
     def close(self) -> None:
         self.writing.close()
-        self._reading.close()
+        self.reading.close()
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
         return self._read(pages, query, after, limit)
@@ -177,7 +178,7 @@ class SQLChest(CountingChest):
         with (
             suppress(UnicodeEncodeError, RecordRejected),
             self._database.explained(),
-            self._reading.use() as connection,
+            self.reading.use() as connection,
         ):
             for page in pages_of(connection, self._database, self._read_from, query, int(after or 0), limit):
                 found += page
@@ -190,7 +191,7 @@ class SQLChest(CountingChest):
 
     @contextmanager
     def _pieces(self) -> Iterator[SQLPieces]:
-        with self._database.explained(), self._reading.use() as connection:
+        with self._database.explained(), self.reading.use() as connection:
             source, words = (
                 source_text(connection, self._read_from),
                 self._database.words_on(connection, self._read_from),
@@ -198,7 +199,7 @@ class SQLChest(CountingChest):
             yield SQLPieces(source, words, partial(rows_within, connection, self._database))
 
     def newest(self) -> Cursor | None:
-        with self._database.explained(), self._reading.use() as connection:
+        with self._database.explained(), self.reading.use() as connection:
             newest: int | None = connection.execute(select(func.max(self._table.c.seq))).scalar()
         return newest
 

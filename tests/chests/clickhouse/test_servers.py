@@ -19,8 +19,10 @@ from click.testing import CliRunner
 
 from chest import Recorder
 from chest.chests.batches import BatchWrite
+from chest.chests.clickhouse.asking import ClickHousePieces
 from chest.chests.clickhouse.chest import ClickHouseChest
 from chest.chests.clickhouse.server import ClickHouseServer
+from chest.chests.clickhouse.url import ClickHouseTarget
 from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
 from chest.cli.main import commands
@@ -320,10 +322,11 @@ def test_a_user_who_may_not_write_is_told_what_to_grant(clickhouse: ClickHouse) 
         assert len(chest.read()) == 1
 
 
-def test_what_reads_cannot_write(chest: ClickHouseChest) -> None:
+def test_what_reads_cannot_write(chest: ClickHouseChest, url: str) -> None:
     chest.write([make_record()])
-    with pytest.raises(ChestUnavailable, match=r"(?i)readonly"), chest._pieces() as pieces:
-        list(pieces._rows(f"DELETE FROM {chest._target.quoted_table} WHERE 1", (), None))
+    target = ClickHouseTarget.of(url)
+    with closing(ClickHouseServer(target)) as server, pytest.raises(ChestUnavailable, match=r"(?i)readonly"):
+        list(server.rows(f"DELETE FROM {target.quoted_table} WHERE 1"))
 
 
 def test_reading_makes_nothing(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
@@ -523,7 +526,7 @@ def test_a_store_is_kept_within_its_bytes_also_before_deleted_rows_are_merged(ch
 
 
 def test_records_are_drawn_evenly_without_sorting_and_none_twice(
-    chest: ClickHouseChest, monkeypatch: pytest.MonkeyPatch
+    chest: ClickHouseChest, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for start in range(0, 20_000, 5000):
         chest.write([make_record(duration_ns=start + place) for place in range(5000)])
@@ -531,7 +534,9 @@ def test_records_are_drawn_evenly_without_sorting_and_none_twice(
     statements: list[str] = []
     rows = ClickHouseServer.rows
     monkeypatch.setattr(ClickHouseServer, "rows", lambda self, text: statements.append(text) or rows(self, text))
-    with chest._pieces() as pieces:
+    target = ClickHouseTarget.of(url)
+    with closing(ClickHouseServer(target)) as server:
+        pieces = ClickHousePieces(server, target.quoted_table)
         draws = [[record.duration_ns for record in pieces.drawn(first, last, 1000)] for _ in range(3)]
         assert sorted(record.duration_ns for record in pieces.drawn(first, last, 30_000)) == list(range(20_000))
     assert not [text for text in statements if "ORDER BY" in text or " IN (" in text]

@@ -72,7 +72,8 @@ class SQLiteChest(CountingChest):
         self._database = SQLiteDatabase(target)
         self.writing = ForkSafeConnection(self._database, self._connect_to_write, self._database.prepare)
         """The connection that writes, prepared for it: ``with chest.writing.use() as connection``."""
-        self._reading = ForkSafeConnection(self._database, self._connect_to_read)
+        self.reading = ForkSafeConnection(self._database, self._connect_to_read)
+        """The connection that answers, and cannot write: ``with chest.reading.use() as connection``."""
         self._missing = MissingColumns(self.name, self._table)
         self._read_without: Sequence[str] = ()
         """Columns that the table lacks, for the connection that reads."""
@@ -127,7 +128,7 @@ class SQLiteChest(CountingChest):
 
     def close(self) -> None:
         self.writing.close()
-        self._reading.close()
+        self.reading.close()
 
     def read(self, query: Query = EVERYTHING, *, after: Cursor | None = None, limit: int = 1000) -> list[StoredRecord]:
         def matching(rows: list[Row]) -> list[StoredRecord]:
@@ -152,7 +153,7 @@ class SQLiteChest(CountingChest):
         with (
             suppress(UnicodeEncodeError, RecordRejected),
             self._database.explained(),
-            self._reading.use() as connection,
+            self.reading.use() as connection,
         ):
             for rows in pages_of_rows(connection, self._table, self._read_without, query, int(after or 0), limit):
                 found += matching(rows)
@@ -165,12 +166,12 @@ class SQLiteChest(CountingChest):
 
     @contextmanager
     def _pieces(self) -> Iterator[SQLPieces]:
-        with self._database.explained(), self._reading.use() as connection:
+        with self._database.explained(), self.reading.use() as connection:
             source = source_of(self._table, self._read_without)
             yield SQLPieces(source, self._words, partial(rows_within, connection), plus="+")
 
     def newest(self) -> Cursor | None:
-        with self._database.explained(), self._reading.use() as connection:
+        with self._database.explained(), self.reading.use() as connection:
             newest: int | None = connection.execute(f'SELECT max(seq) FROM "{self._table}"').fetchone()[0]  # noqa: S608
         return newest
 

@@ -75,7 +75,7 @@ def test_a_server_that_takes_too_long_for_the_index_stops_no_delivery(
     """A reader keeps the table from being altered, for longer than the chest waits."""
     with SQLChest(url) as reader:
         reader.write([make_record()])
-        with reader._reading.use() as connection:
+        with reader.reading.use() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM chest_records")
             if server.scheme == "postgresql":
                 connection.exec_driver_sql("LOCK TABLE chest_records IN ROW EXCLUSIVE MODE")

@@ -177,7 +177,7 @@ def test_days_that_the_operator_made_otherwise_are_left(url: str, execute: Execu
 def test_a_reader_is_not_waited_for_long_and_nothing_is_half_made(url: str, chest: SQLChest) -> None:
     partitioned(url, (0,))
     today = datetime.now(UTC).date()
-    with chest._reading.use() as connection:
+    with chest.reading.use() as connection:
         connection.exec_driver_sql("SELECT count(*) FROM chest_records")
         with SQLChest(url) as other, pytest.raises(ChestUnavailable, match="lock timeout"):
             other.partitions().make([today + timedelta(days=1), today + timedelta(days=2)])
@@ -247,7 +247,7 @@ def test_a_day_is_dropped_without_keeping_its_rows_from_a_reader_in_between(url:
     with SQLChest(partitioned(url, range(-6, 2))) as chest:
         chest.write(_aged(5, 0))
         retention = chest.retention()
-        with closing(retention), chest._reading.use() as connection:
+        with closing(retention), chest.reading.use() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM chest_records")
             with pytest.raises(ChestUnavailable, match="lock timeout"):
                 retention.remove_at_once(float("inf"), time.time_ns() - 3 * DAY_NS)

@@ -181,7 +181,8 @@ def test_a_session_that_the_server_ended_is_begun_anew_unnoticed(
         pid = connection.exec_driver_sql(
             f"SELECT {'pg_backend_pid()' if is_postgresql else 'CONNECTION_ID()'}"
         ).scalar()
-        descriptor = chest._database._descriptor(connection)  # type: ignore[attr-defined]
+        driver: Any = connection.connection.driver_connection
+        descriptor = driver.fileno() if is_postgresql else driver._sock.fileno()
     execute(f"SELECT pg_terminate_backend({pid})" if is_postgresql else f"KILL {pid}")
     wait_until(lambda: is_readable(descriptor))
     chest.write([make_record()])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pymysql.connections import Connection
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, make_url
 
@@ -118,20 +119,13 @@ def test_no_function_is_asked_for_that_mysql_9_lacks(
     server: DatabaseServer, chest: SQLChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
-    connect = chest._database.connect_driver  # type: ignore[attr-defined]
+    query = Connection.query
 
-    def connect_and_listen(arguments: dict[str, Any]) -> Any:
-        connection = connect(arguments)
-        query = connection.query
+    def listen(connection: Connection, sql: Any, *more: Any, **options: Any) -> Any:
+        statements.append(sql.decode() if isinstance(sql, bytes | bytearray) else sql)
+        return query(connection, sql, *more, **options)
 
-        def listen(sql: Any, *more: Any, **options: Any) -> Any:
-            statements.append(sql.decode() if isinstance(sql, bytes | bytearray) else sql)
-            return query(sql, *more, **options)
-
-        connection.query = listen
-        return connection
-
-    monkeypatch.setattr(chest._database, "connect_driver", connect_and_listen)
+    monkeypatch.setattr(Connection, "query", listen)
     chest.write([make_record()])
     chest.check()
     chest.read()
