@@ -6,6 +6,7 @@ import logging
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
 from chest.chests.contract import StreamChest
@@ -68,7 +69,7 @@ class NatsChest(StreamChest):
         """As the contract says, but that without ``atomic=1`` a write that fails may have stored some of the records."""
         if not records:
             return
-        messages = [(record_key(record).replace(" ", "-"), line) for record, line in self._lines(records)]
+        messages = [(_message_id(record), line) for record, line in self._lines(records)]
         with self._connection() as connection:
             if not self._is_ready:
                 self._prepare(connection)
@@ -78,6 +79,10 @@ class NatsChest(StreamChest):
             except NoResponders:  # deleted since it was opened
                 self._is_ready = False
                 raise
+            except RecordRejected as refusal:
+                named = set(refusal.ids)
+                ids = [record.id for record, (key, _) in zip(records, messages, strict=True) if key in named]
+                raise RecordRejected(str(refusal), ids) from None
 
     def check(self) -> None:
         with self._connection() as connection:
@@ -165,6 +170,14 @@ class NatsChest(StreamChest):
             raise RecordRejected(
                 f"{self.name}: a record is larger than the server takes, {most_bytes:,} bytes (max_payload).", too_large
             )
+
+
+def _message_id(record: Record) -> str:
+    """The id; of the note of a killed request another one. What a header cannot hold is hashed."""
+    key = record_key(record).replace(" ", "-")
+    if key.isascii() and key.isprintable() and " " not in key:
+        return key
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _close_own(kept: dict[tuple[int, int], list[NatsConnection]]) -> None:

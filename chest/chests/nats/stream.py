@@ -140,7 +140,7 @@ def publish(
 
     :param messages: the id and the payload of each.
     :param is_atomic: whether the stream takes batches as a whole: of each thousand, all are stored or none.
-    :raises RecordRejected: the stream takes no message of this size; it has the others.
+    :raises RecordRejected: the stream takes no message of this size, and has the others; ``ids`` are those of the messages.
     """
     if not is_atomic:
         _publish_each(connection, target, messages)

@@ -19,7 +19,7 @@ from chest.chests.nats.chest import NatsChest
 from chest.chests.registry import open_chest
 from chest.cli.main import commands
 from chest.errors import ChestUnavailable, RecordRejected, SchemaMismatch
-from chest.record.record import VERSION, Record
+from chest.record.record import VERSION, Outcome, Record
 from chest.testing.contract import ChestContract
 from chest.transfer import Transfer
 from tests.chests.server_contract import Place, ServerChestContract
@@ -299,6 +299,25 @@ def test_a_record_larger_than_the_stream_takes_is_refused_by_its_id(nats: Nats, 
     refused = [record for result in results if result.refusal for record in result.records]
     assert refused == [records[5]]
     assert nats.records(stream) == [record for record in records if record is not records[5]]
+
+
+def test_the_note_of_a_killed_request_that_is_too_large_is_refused_by_its_id(nats: Nats) -> None:
+    stream = nats.new_stream()
+    _make(nats, stream, max_msg_size=4096)
+    note = make_record(outcome=Outcome.KILLED, variables={"text": "x" * 10_000})
+    with NatsChest(nats.url(stream)) as chest, pytest.raises(RecordRejected) as refusal:
+        chest.write([make_record(), note])
+    assert refusal.value.ids == (note.id,)
+
+
+@pytest.mark.parametrize("identity", ["a b", "a\r\nNats-Rollup: all", "ä", "a\tb", "\x85"])
+def test_an_id_that_a_header_cannot_hold_tells_the_record_all_the_same(nats: Nats, identity: str) -> None:
+    stream = nats.new_stream()
+    records = [make_record(), make_record(id=identity), make_record(id=identity + "x")]
+    with NatsChest(nats.url(stream)) as chest:
+        chest.write(records)
+        chest.write(records)
+    assert nats.records(stream) == records
 
 
 def test_a_value_that_is_no_json_is_refused_by_its_id(nats: Nats) -> None:
