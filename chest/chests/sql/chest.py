@@ -154,7 +154,7 @@ class SQLChest(CountingChest):
                     require_rights(connection, self._table, self._database, self._missing)
 
     def notices(self) -> Sequence[str]:
-        return [*self._missing.notices, *self._notices]
+        return (*self._missing.notices, *self._notices)
 
     def wait_at_most(self, seconds: float) -> bool:
         self.writing.close()  # the next connection waits no longer

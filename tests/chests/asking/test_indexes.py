@@ -249,7 +249,8 @@ def _mysql_takes_it(chest: ReadableChest, url: str, query: Query) -> bool:
     with database.connect_to_read() as connection:
         table = record_table("chest_records", database, has_request_id_index=False)
         where = where_of(query, database.words_on(connection, table))
-        text = f"EXPLAIN SELECT * FROM chest_records WHERE {where.text} AND seq > 0 ORDER BY seq LIMIT 100"
+        # MySQL 9 explains as a tree otherwise.
+        text = f"EXPLAIN FORMAT=TRADITIONAL SELECT * FROM chest_records WHERE {where.text} AND seq > 0 ORDER BY seq LIMIT 100"
         row = connection.exec_driver_sql(text, where.values).mappings().one()
     return str(row["key"]).startswith("chest_key_")
 

@@ -193,7 +193,7 @@ def test_check_tells_when_the_last_partition_ends_soon(url: str) -> None:
         assert "chest partition --apply" in _run("check", url).stderr
         partitioned(url, range(8))
         chest.check()
-        assert chest.notices() == []
+        assert chest.notices() == ()
 
 
 # -- retention ------------------------------------------------------------------------------------------------------------
