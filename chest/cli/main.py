@@ -31,7 +31,7 @@ COMMANDS: Final[Mapping[str, PlacedCommand]] = {
     ),
     "tail": PlacedCommand("chest.cli.tail:tail", "Show the records stored last, then what comes."),
     "find": PlacedCommand("chest.cli.find:find", "Find records by fields, variables and attributes."),
-    "show": PlacedCommand("chest.cli.find:show", "Show every record of a request, whole."),
+    "show": PlacedCommand("chest.cli.asking.show:show", "Show every record of a request, whole."),
     "top": PlacedCommand("chest.cli.asking.top:top", "Which routes, users, releases are slow, fail, cost most."),
     "compare": PlacedCommand(
         "chest.cli.asking.compare:compare", "What is different about the slow or failed requests."
