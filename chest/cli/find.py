@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
-from chest.chests.asking.cube import Step
+from chest.chests.asking.conditions import Condition, Name
+from chest.chests.asking.cube import Basis, Cube, Step
+from chest.chests.asking.reading import Reading
 from chest.chests.contract import Query, ReadableChest, StoredRecord
 from chest.cli import record_text
+from chest.cli.asking.question import progress_line, seconds_option
+from chest.cli.asking.table import print_csv
 from chest.cli.chest_choice import readable_chest, service_option
 from chest.cli.conditions import Selection, perhaps_meant, selection_options
-from chest.cli.tail import pages
 from chest.query.nearby import MOST_NEIGHBOURS, neighbours
-from chest.query.question import BUDGET_SECONDS
+from chest.query.record_fields import record_fields
 from chest.record.messages import printable
 
 _MOST_READ: Final = 5000
 """If more are found, the store counts them, and only the last of them are read."""
 _COLUMNS: Final = 200
 """Of time, in which they are counted."""
+_ASKED_AT_ONCE: Final = 500
+"""Ids in a question: each is a value that is bound."""
 
 
 @click.command()
@@ -40,7 +44,9 @@ _COLUMNS: Final = 200
 @click.option(
     "--by", default="user", show_default=True, metavar="user|host|worker|NAME", help="What --before and --after share."
 )
+@seconds_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV, a record a row; variables and attributes are JSON.")
 @service_option
 @click.pass_context
 def find(
@@ -50,7 +56,9 @@ def find(
     before: str | None,
     after: str | None,
     by: str,
+    seconds: float,
     as_json: bool,
+    as_csv: bool,
     selection: Selection,
 ) -> None:
     """Find records by their fields, variables and attributes.
@@ -61,7 +69,8 @@ def find(
     for its own: 'status>=500'. The options say the same as conditions do.
 
     The request that began last stands at the bottom. The command shows on standard
-    error how many records it looked through; --since makes them fewer. The exit code is 1 if none is found.
+    error how many records it looked through; --since makes them fewer. If the budget ends first, it shows what it has found among
+    the records stored last, and says so. The exit code is 1 if none is found.
 
     \b
     Examples:
@@ -74,67 +83,104 @@ def find(
       chest find --before 9f86d081 --by worker --since 1h
     """
     if before or after:
-        _show_around(selection, before, after, by, limit, as_json=as_json)
-        return
-    with readable_chest(selection.url, selection.service) as chest:
-        found, count, seen = _search(chest, selection.query, limit)
-        if joined:
-            found = _joined(chest, found)
-    columns = record_text.terminal_columns()
-    for stored in found:
-        click.echo(record_text.json_line(stored) if as_json else record_text.line(stored, columns))
-    shown = f", the last {limit:,} shown" if count > limit else ""
-    hint = "" if count else perhaps_meant(condition.name for condition in selection.query.conditions)
-    click.echo(f"{count:,} found{shown}; looked through {seen:,} records{hint}", err=True)
-    ctx.exit(0 if count else 1)
+        found, said = _around(selection, before, after, by, limit, seconds)
+    else:
+        found, said = _matching(selection, limit, seconds, is_joined=joined)
+    if as_csv:
+        print_csv(list(map(record_fields, found)))
+    else:
+        columns = record_text.terminal_columns()
+        for stored in found:
+            click.echo(record_text.json_line(stored) if as_json else record_text.line(stored, columns))
+    click.echo(said, err=True)
+    ctx.exit(0 if found else 1)
 
 
-def _show_around(
-    selection: Selection, before: str | None, after: str | None, by: str, limit: int, *, as_json: bool
-) -> None:
-    """The neighbours of a request, and the request itself, in the order in which they began."""
+def _matching(
+    selection: Selection, limit: int, seconds: float, *, is_joined: bool
+) -> tuple[Sequence[StoredRecord], str]:
+    """What was found, and what to say of it."""
+    with readable_chest(selection.url, selection.service) as chest, progress_line(chest.name, seconds):
+        reading = Reading(chest, seconds)
+        result = _search(chest, selection.query, limit, reading)
+        found = _joined(reading, result.records) if is_joined else result.records
+    shown = f", the last {limit:,} shown" if result.matching > limit else ""
+    hint = "" if result.matching else perhaps_meant(condition.name for condition in selection.query.conditions)
+    if not result.is_counted:
+        found_text = f"{f'at least {result.matching:,}' if result.matching else 'none'} found{shown}"
+        return (
+            found,
+            f"{found_text}; the budget of {seconds:g} s ended after {result.seen}: --since makes them fewer, --seconds gives it longer",
+        )
+    missing = "" if reading.is_whole else f"; the budget of {seconds:g} s ended, so some may not be shown"
+    return found, f"{result.matching:,} found{shown}; looked through {result.seen}{missing}{hint}"
+
+
+def _around(
+    selection: Selection, before: str | None, after: str | None, by: str, limit: int, seconds: float
+) -> tuple[Sequence[StoredRecord], str]:
+    """The neighbours of a request, and the request itself, in the order in which they began; and what to say of them."""
     wanted = before or after or ""
     if before and after and before != after:
         raise click.UsageError("--before and --after: give the same ID to both, or only one of them.")
     most = min(limit, MOST_NEIGHBOURS)
-    with readable_chest(selection.url, selection.service) as chest:
+    with readable_chest(selection.url, selection.service) as chest, progress_line(chest.name, seconds, ""):
         found = neighbours(
-            chest, wanted, selection.query, by=by, before=most if before else 0, after=most if after else 0
-        )
-    columns = record_text.terminal_columns()
-    for stored in (*found.before, found.record, *found.after):
-        click.echo(record_text.json_line(stored) if as_json else record_text.line(stored, columns))
+            chest, wanted, selection.query, by=by, before=most if before else 0, after=most if after else 0, seconds=seconds,
+        )  # fmt: skip
     shared = "the request has none" if found.value is None else printable(found.value)
-    rest = "" if found.basis.is_exact else "; the budget ended, there may be others"
-    click.echo(f"{len(found.before):,} before and {len(found.after):,} after; {found.by}: {shared}{rest}", err=True)
+    rest = "" if found.basis.is_exact else f"; the budget of {seconds:g} s ended, there may be others"
+    said = f"{len(found.before):,} before and {len(found.after):,} after; {found.by}: {shared}{rest}"
+    return (*found.before, found.record, *found.after), said
 
 
-def _search(chest: ReadableChest, wanted: Query, limit: int) -> tuple[list[StoredRecord], int, int]:
-    """The last ``limit`` requests found in the order in which they began, how many were found, and among how many records.
+class _Result(NamedTuple):
+    """What a search came to."""
+
+    records: list[StoredRecord]
+    """Those that began last, in the order in which they began."""
+    matching: int
+    """How many match; if they are not counted, at least so many."""
+    is_counted: bool
+    """False if the budget ended before all were counted."""
+    seen: str
+    """Among which records they were looked for."""
+
+
+def _search(chest: ReadableChest, wanted: Query, limit: int, reading: Reading) -> _Result:
+    """The last ``limit`` requests found.
 
     "0 among 48,113" tells a wrong condition from a wrong store. A store that does not count by itself gives all of the time and
-    service, which are counted and compared here.
+    service, which are counted and compared here. If the budget ends, one that counts has given what was stored last.
     """
-    scope = Query(service=wanted.service, since_ns=wanted.since_ns, until_ns=wanted.until_ns)
     if type(chest).sample is not ReadableChest.sample:
-        few = list(islice(pages(chest, wanted, None), _MOST_READ))
-        if len(few) < _MOST_READ:
-            found, count = _last_begun(few, limit)
-        else:
-            end, counted = _end_of_many(chest, wanted, limit)
-            found, read = _last_begun(pages(chest, end, None), limit)
-            count = read if counted is None else counted
-        return found, count, chest.sample(scope, size=1).basis.of
+        few = chest.latest(wanted, limit=_MOST_READ, seconds=reading.seconds_left())
+        found, count = _last_begun(reversed(few.records), limit)
+        if len(few.records) < _MOST_READ:
+            return _Result(found, count, few.basis.is_exact, _seen(few.basis))
+        end, counted = _end_of_many(chest, wanted, limit, reading.seconds_left())
+        if end is not None:
+            last, _ = _last_begun(reading.records(end), limit)
+            found = last if reading.is_whole else found
+        total = max(count, sum(cell.records for cell in counted.cells))
+        return _Result(found, total, counted.basis.is_exact, _seen(counted.basis))
+    scope = Query(service=wanted.service, since_ns=wanted.since_ns, until_ns=wanted.until_ns)
     seen = Counter[bool]()
 
     def matching() -> Iterator[StoredRecord]:
-        for stored in pages(chest, scope, None):
+        for stored in reading.records(scope):
             seen[matches := wanted.matches(stored.record)] += 1
             if matches:
                 yield stored
 
     found, count = _last_begun(matching(), limit)
-    return found, count, seen.total()
+    return _Result(
+        found, count, reading.is_whole, f"{'' if reading.is_whole else 'the first '}{seen.total():,} records"
+    )
+
+
+def _seen(basis: Basis) -> str:
+    return f"{basis.of:,} records" if basis.is_exact else f"the last {basis.read:,} of {basis.of:,} records"
 
 
 def _last_begun(records: Iterable[StoredRecord], limit: int) -> tuple[list[StoredRecord], int]:
@@ -147,17 +193,17 @@ def _last_begun(records: Iterable[StoredRecord], limit: int) -> tuple[list[Store
     return [stored for _, _, stored in sorted(found)], count
 
 
-def _end_of_many(chest: ReadableChest, wanted: Query, limit: int) -> tuple[Query, int | None]:
-    """The query, narrowed to the end of its time range that has so many; and how many there are in all, which the store counts.
+def _end_of_many(chest: ReadableChest, wanted: Query, limit: int, seconds: float | None) -> tuple[Query | None, Cube]:
+    """The query, narrowed to the end of its time range that has so many; and the store's counts of all, by time.
 
-    If the store cannot count them within the budget, the query as it is, and None.
+    If the store cannot count them within the budget, None, and what it has counted.
     """
     first_ns, last_ns = chest.time_range(wanted) or (0, 0)
     step = Step(first_ns, (last_ns - first_ns) // _COLUMNS + 1)
     columns: Counter[int] = Counter()
-    cube = chest.cube(wanted, step=step, seconds=BUDGET_SECONDS)
+    cube = chest.cube(wanted, step=step, seconds=seconds)
     if not cube.basis.is_exact:
-        return wanted, None
+        return None, cube
     for cell in cube.cells:
         columns[cell.column] += cell.records
     left, begin_ns = limit, first_ns
@@ -165,15 +211,14 @@ def _end_of_many(chest: ReadableChest, wanted: Query, limit: int) -> tuple[Query
         left, begin_ns = left - columns[column], step.begin_ns + column * step.width_ns
         if left <= 0:
             break
-    return replace(wanted, since_ns=begin_ns), columns.total()
+    return replace(wanted, since_ns=begin_ns), cube
 
 
-def _joined(chest: ReadableChest, found: list[StoredRecord]) -> list[StoredRecord]:
+def _joined(reading: Reading, found: Sequence[StoredRecord]) -> list[StoredRecord]:
     """These and the other records of their requests, in the order in which they began."""
-    wanted = {stored.record.request_id for stored in found}
-    every = (stored for stored in pages(chest, Query(), None) if stored.record.request_id in wanted)
-    return sorted(every, key=_beginning) if wanted else []
-
-
-def _beginning(stored: StoredRecord) -> int:
-    return stored.record.time_ns
+    wanted = sorted({stored.record.request_id for stored in found})
+    every = {stored.record.id: stored for stored in found}
+    for start in range(0, len(wanted), _ASKED_AT_ONCE):
+        some = Condition(Name("field", "request_id"), "equals", tuple(wanted[start : start + _ASKED_AT_ONCE]))
+        every |= {stored.record.id: stored for stored in reading.records(Query(conditions=(some,)))}
+    return sorted(every.values(), key=lambda stored: stored.record.time_ns)

@@ -48,7 +48,7 @@ def record(chest: ReadableChest, wanted: str, seconds: float) -> Reply:
 
     :raises RecordNotFound: there is none.
     """
-    found = record_with(chest, wanted)
+    found = record_with(chest, wanted, seconds)
     others = [
         stored
         for stored in chest.read(Query(request_id=found.record.request_id), limit=_MOST_RELATED)

@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from chest.chests.asking.conditions import ABSENT, Condition, Name
 from chest.chests.asking.cube import Basis, group_text
+from chest.chests.asking.latest import Latest
+from chest.chests.asking.reading import Reading
 from chest.chests.contract import ReadableChest, StoredRecord
-from chest.chests.query import Query
+from chest.chests.query import EVERYTHING, Query
 from chest.errors import RecordNotFound, SettingsError
 from chest.query.answer import Answer
 from chest.query.names import label_of, name_of
@@ -18,7 +20,7 @@ from chest.query.question import Filter, Question, Source, asked
 from chest.query.record_fields import record_fields
 from chest.record.record import Record
 
-__all__ = ["MOST_NEIGHBOURS", "Neighbours", "neighbours", "record_with"]
+__all__ = ["MOST_NEIGHBOURS", "Neighbours", "neighbours", "record_with", "records_with"]
 
 _USER: Final = (Name("attribute", "enduser.id"), Name("variable", "user_id"))
 """Of the names of a request's user, the first that the record has."""
@@ -82,7 +84,7 @@ def neighbours(
         raise SettingsError(f"before={before}, after={after}: give numbers from 0 to {MOST_NEIGHBOURS}.")
     begin = time.monotonic()
     with asked(source, filter, seconds) as question:
-        stored = record_with(question.chest, record_id)
+        stored = record_with(question.chest, record_id, question.seconds_left())
         label, value, conditions, is_same = _kinship(stored.record, by)
         here, there = _Side(question, stored, is_same, -1), _Side(question, stored, is_same, 1)
         if value is not None:
@@ -97,22 +99,43 @@ def neighbours(
     )  # fmt: skip
 
 
-def record_with(chest: ReadableChest, wanted: str) -> StoredRecord:
-    """The record that has this id, or belongs to the request with this id, or with one that begins so.
+def records_with(chest: ReadableChest, wanted: str, scope: Query = EVERYTHING, seconds: float | None = None) -> Latest:
+    """The records that have this id, or belong to the request with this id, or with one that begins so: the first of these that are
+    there, at most 500. If the budget ends, the answer is not exact.
 
-    :raises RecordNotFound: there is none, or several requests begin so.
+    :param scope: only of these records.
     """
+    reading, begin = Reading(chest, seconds), time.monotonic()
+    is_exact, read, of = True, 0, 0
     for kind, least in (("equals", 1), ("starts", _FEWEST_CHARACTERS)):
-        for field in ("id", "request_id"):
+        for field in ("id", "request_id") if len(wanted) >= least else ():
             condition = Condition(Name("field", field), kind, (wanted,))  # type: ignore[arg-type]
-            found = chest.read(Query(conditions=(condition,)), limit=MOST_NEIGHBOURS) if len(wanted) >= least else []
-            if len({stored.record.request_id for stored in found}) > 1:
-                raise RecordNotFound(
-                    f"{chest.name} has several requests whose id begins with {wanted}; give more of it."
-                )
-            if found:
-                return found[0]
-    raise RecordNotFound(f"{chest.name} has no record whose id is {wanted}, or begins so.")
+            query = replace(scope, conditions=(*scope.conditions, condition))
+            found = chest.latest(query, limit=MOST_NEIGHBOURS, seconds=reading.seconds_left())
+            if found.records:
+                return found
+            if is_exact and not found.basis.is_exact:
+                is_exact, read, of = found.basis[:3]
+    return Latest((), Basis(is_exact, read, of, time.monotonic() - begin))
+
+
+def record_with(chest: ReadableChest, wanted: str, seconds: float | None = None) -> StoredRecord:
+    """The record that has this id, or belongs to the request with this id, or with one that begins so; of several the one that
+    was stored first.
+
+    :raises RecordNotFound: there is none, or several requests begin so, or it was not found within the budget.
+    """
+    found = records_with(chest, wanted, seconds=seconds)
+    if len({stored.record.request_id for stored in found.records}) > 1:
+        raise RecordNotFound(f"{chest.name} has several requests whose id begins with {wanted}; give more of it.")
+    if found.records:
+        return found.records[-1]
+    if found.basis.is_exact:
+        raise RecordNotFound(f"{chest.name} has no record whose id is {wanted}, or begins so.")
+    raise RecordNotFound(
+        f"{chest.name} has no record whose id is {wanted}, or begins so, among the last {found.basis.read:,} of"
+        f" {found.basis.of:,}; then the budget ended."
+    )
 
 
 _FEWEST_CHARACTERS: Final = 4

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 from click.testing import Result
 
 from chest.chests.asking.cube import Cube
-from chest.chests.contract import ReadableChest, StoredRecord
+from chest.chests.asking.pieces import BudgetOver
+from chest.chests.asking.reading import Reading
+from chest.chests.asking.sql.pieces import SQLPieces
+from chest.chests.contract import Query, ReadableChest, StoredRecord
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
 from chest.record.record import Record
@@ -21,7 +25,6 @@ from chest.request.client.user import UserIds
 
 Run = Callable[..., Result]
 MakeRecord = Callable[..., Record]
-find_module = import_module("chest.cli.find")
 
 
 @pytest.fixture
@@ -153,24 +156,24 @@ def test_of_very_many_the_last_are_found_without_reading_all(
     with open_chest(f"sqlite:///{path}") as chest:
         chest.write(made)
     monkeypatch.setattr("chest.cli.find._MOST_READ", 100)
-    read, pages = list[StoredRecord](), find_module.pages
+    read, records = list[StoredRecord](), Reading.records
 
     def counted(*arguments: Any) -> Iterator[StoredRecord]:
-        for stored in pages(*arguments):
+        for stored in records(*arguments):
             read.append(stored)
             yield stored
 
-    monkeypatch.setattr(find_module, "pages", counted)
+    monkeypatch.setattr(Reading, "records", counted)
     for words in ([], ["status=200"], ["since=2001-09-20"]):
         read.clear()
         result = run("find", str(path), *words, "--json", "--limit", "30")
         assert found(result) == last
-        assert len(read) < 200
+        assert len(read) < 100
     count = sum(each.time_ns >= 1_000_944_000 * 10**9 for each in made)
     assert result.stderr == f"{count:,} found, the last 30 shown; looked through {count:,} records\n"
 
 
-def test_very_many_that_the_store_cannot_count_within_the_budget_are_read(
+def test_of_very_many_that_the_store_cannot_count_within_the_budget_those_stored_last_are_shown(
     run: Run, tmp_path: Path, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [record(time_ns=number * 10**9) for number in range(250)]
@@ -187,9 +190,87 @@ def test_very_many_that_the_store_cannot_count_within_the_budget_are_read(
     monkeypatch.setattr(ReadableChest, "cube", estimated)
     result = run("find", f"{tmp_path}/chest.sqlite3", "--json", "--limit", "3")
     assert found(result) == [each.request_id for each in made[-3:]]
-    assert result.stderr == "250 found, the last 3 shown; looked through 250 records\n"
+    assert result.stderr == (
+        "at least 100 found, the last 3 shown; the budget of 10 s ended after the last 250 of 250 records: --since makes them fewer,"
+        " --seconds gives it longer\n"
+    )
     assert budgets
     assert None not in budgets
+
+
+def test_if_the_budget_ends_what_was_stored_last_is_shown_and_said_to_be_a_part(
+    run: Run, tmp_path: Path, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{tmp_path}/chest.sqlite3"
+    with open_chest(f"sqlite:///{path}") as chest:
+        chest.write([record(variables={"user_id": number % 10}) for number in range(3000)])
+    places = SQLPieces.places
+
+    def slow(pieces: SQLPieces, query: Query, first: int, last: int, *others: Any) -> list[int]:
+        if first < 600:
+            raise BudgetOver
+        return places(pieces, query, first, last, *others)
+
+    monkeypatch.setattr(SQLPieces, "places", slow)
+    monkeypatch.setattr("chest.cli.find._MOST_READ", 600)
+    result = run("find", path, "user_id=9", "--seconds", "300", "--json")
+    assert result.exit_code == 0
+    assert found(result)[-1] == "request-3000"
+    assert len(found(result)) == 100
+    assert result.stderr.startswith("at least 240 found, the last 100 shown; ")
+    assert (
+        "; the budget of 300 s ended after the last 2,400 of 3,000 records: --since makes them fewer" in result.stderr
+    )
+
+
+def test_a_chest_that_cannot_count_is_read_until_the_budget_ends(
+    run: Run, shelf: MemoryChest, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.write([record() for _ in range(2500)])
+    read, moments = MemoryChest.read, list[float]()
+    monkeypatch.setattr("chest.chests.asking.reading.time.monotonic", lambda: 100.0 * len(moments))
+
+    def slow(chest: MemoryChest, *arguments: Any, **options: Any) -> list[StoredRecord]:
+        moments.append(100.0)
+        return read(chest, *arguments, **options)
+
+    monkeypatch.setattr(MemoryChest, "read", slow)
+    result = run("find", shelf.name, "--limit", "2", "--seconds", "50", "--json")
+    assert found(result) == ["request-999", "request-1000"]
+    assert result.stderr.startswith(
+        "at least 1,000 found, the last 2 shown; the budget of 50 s ended after the first 1,000 records: "
+    )
+    moments.clear()
+    assert run("find", shelf.name, "--seconds", "86400").stderr.startswith("2,500 found")
+
+
+def test_csv_has_a_row_a_record_and_values_as_json(run: Run, url: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("find", url, "plan=premium", "--csv").stdout)))
+    assert [row["request_id"] for row in rows] == ["request-1", "request-3", "request-4"]
+    assert json.loads(rows[2]["variables"]) == {"user_id": "123", "plan": "premium", "cart": {"total": 9.5}}
+    around = run("find", url, "--before", "request-4", "--csv").stdout
+    assert [row["request_id"] for row in csv.DictReader(io.StringIO(around))][-1] == "request-4"
+    assert run("find", url, "plan=none", "--csv").stdout == ""
+
+
+def test_what_belongs_to_the_requests_is_asked_of_the_store_by_their_ids(
+    run: Run, tmp_path: Path, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{tmp_path}/chest.sqlite3"
+    with open_chest(f"sqlite:///{path}") as chest:
+        chest.write(
+            [record(request_id=f"order-{number % 1000}", status=200 + number // 1000) for number in range(2000)]
+        )
+    read, records = list[StoredRecord](), Reading.records
+
+    def counted(*arguments: Any) -> Iterator[StoredRecord]:
+        for stored in records(*arguments):
+            read.append(stored)
+            yield stored
+
+    monkeypatch.setattr(Reading, "records", counted)
+    assert found(run("find", path, "status=200", "request_id=order-7", "--joined", "--json")) == ["order-7"] * 2
+    assert len(read) == 2
 
 
 def test_a_mistyped_file_is_an_error_and_is_not_made(run: Run, tmp_path: Path) -> None:

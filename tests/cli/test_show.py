@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
+from chest.chests.asking.pieces import BudgetOver
+from chest.chests.asking.sql.pieces import SQLPieces
+from chest.chests.contract import Query
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest, sqlite_url
 from chest.record.record import Record
@@ -105,3 +111,61 @@ def test_without_a_url_the_stores_of_other_services_are_looked_into(run: Run, re
     assert "the request also left records in" in result.stderr
     assert "was not looked into" in result.stderr
     assert "send_email" not in run("show", "order-42", "--service", "shop").stdout
+
+
+def test_if_the_budget_ends_the_answer_says_so(
+    run: Run, tmp_path: Path, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/chest.sqlite3"
+    with open_chest(url) as chest:
+        chest.write(
+            [record(request_id={500: "9f87-500", 2500: "9f86-2500"}.get(place, "order")) for place in range(3000)]
+        )
+    places = SQLPieces.places
+
+    def slow(pieces: SQLPieces, query: Query, first: int, *others: Any) -> list[int]:
+        if first < 1000:
+            raise BudgetOver
+        return places(pieces, query, first, *others)
+
+    monkeypatch.setattr(SQLPieces, "places", slow)
+    result = run("show", url, "9f87", "--seconds", "300")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "or begins so; the budget of 300 s ended before all was looked through" in result.stderr
+    result = run("show", url, "9f86", "--seconds", "300")
+    assert (result.exit_code, "9f86-2500" in result.stdout) == (0, True)
+    assert "there may be more records of this request; the budget of 300 s ended" in result.stderr
+
+
+def test_what_takes_over_a_second_says_what_it_waits_for(
+    run: Run, shelf: MemoryChest, record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.write([record(request_id="order-42", time_ns=time.time_ns())])
+    said = threading.Event()
+    monkeypatch.setattr("chest.cli.asking.question._PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("chest.cli.asking.question.click.echo", lambda *_, **__: said.set())
+    latest, read, cube = MemoryChest.latest, MemoryChest.read, MemoryChest.cube
+
+    def waits(method: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **options: Any) -> Any:
+            assert said.wait(60)
+            return method(*arguments, **options)
+
+        return called
+
+    for name, method in (("latest", latest), ("read", read), ("cube", cube)):
+        monkeypatch.setattr(MemoryChest, name, waits(method))
+    monkeypatch.setattr("chest.cli.asking.watch.time.sleep", interrupted)
+    for words in (
+        ["find", shelf.name],
+        ["find", shelf.name, "--before", "order-42"],
+        ["show", shelf.name, "order-42"],
+        ["watch", shelf.name],
+        ["top", shelf.name],
+    ):
+        said.clear()
+        assert run(*words).exit_code in (0, 130), words
+
+
+def interrupted(_: float) -> None:
+    raise KeyboardInterrupt

@@ -21,13 +21,17 @@ from chest.query.question import BUDGET_SECONDS
 
 _PROGRESS_SECONDS: Final = 1.0
 
+_MOST_SECONDS: Final = 1_000_000
+"""What every store can be told; eleven days are as good as no end."""
+
+seconds_option = click.option(
+    "--seconds", type=click.FloatRange(min=0, max=_MOST_SECONDS, min_open=True), default=BUDGET_SECONDS, show_default=True,
+    help="Budget. If it ends first, the answer rests on a part of the records, and says so.",
+)  # fmt: skip
 _OPTIONS: Final = (
     since_option,
     until_option,
-    click.option(
-        "--seconds", type=click.FloatRange(min=0, min_open=True), default=BUDGET_SECONDS, show_default=True,
-        help="Budget. If it ends first, the answer is an estimate and says so.",
-    ),
+    seconds_option,
     click.option("--json", "as_json", is_flag=True, help="The answer as one JSON object on one line."),
     click.option("--csv", "as_csv", is_flag=True, help="The rows as CSV."),
     service_option,
@@ -72,20 +76,33 @@ class CommandQuestion:
 
     @contextmanager
     def chest(self) -> Iterator[ReadableChest]:
-        """The chest, open. If the answer takes over a second, a line on standard error says what the command waits for."""
-        with readable_chest(self.url, self.service) as chest:
-            text = f"chest: asking {chest.name}, for up to {self.seconds:g} s; --since makes it faster"
-            line = threading.Timer(_PROGRESS_SECONDS, click.echo, (text,), {"err": True})
-            line.daemon = True
-            line.start()
-            try:
-                yield chest
-            finally:
-                line.cancel()
+        """The chest, open; with the :func:`progress_line`."""
+        with readable_chest(self.url, self.service) as chest, progress_line(chest.name, self.seconds):
+            yield chest
 
     def print_rows(self, answer: Answer, **more: Any) -> None:
         """The answer for a program; see :func:`chest.cli.asking.table.print_rows`."""
         print_rows(answer, as_csv=self.as_csv, **more)
+
+
+@contextmanager
+def progress_line(name: str, seconds: float, faster: str = "--since") -> Iterator[None]:
+    """If the block takes over a second, a line on standard error says what the command waits for.
+
+    :param name: of the chest.
+    :param seconds: the budget.
+    :param faster: what makes the answer come sooner; empty: nothing.
+    """
+    hint = f"; {faster} makes it faster" if faster else ""
+    line = threading.Timer(
+        _PROGRESS_SECONDS, click.echo, (f"chest: asking {name}, for up to {seconds:g} s{hint}",), {"err": True}
+    )
+    line.daemon = True
+    line.start()
+    try:
+        yield
+    finally:
+        line.cancel()
 
 
 def question_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,12 +6,13 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import click
 
 from chest.chests.contract import ReadableChest
 from chest.cli import record_text
-from chest.cli.asking.question import query_of
+from chest.cli.asking.question import progress_line, query_of
 from chest.cli.asking.top import top_lines
 from chest.cli.asking.units import moment_text
 from chest.cli.chest_choice import readable_chest, service_option, split_url
@@ -40,7 +41,8 @@ _LINES_AROUND = 4
 def watch(arguments: tuple[str, ...], by: str, sort: str, last: int, every: float, service: str | None) -> None:
     """Show the table of `chest top` for the last minutes, and redraw it until Ctrl-C.
 
-    In a pipe each table is printed below the one before. A store that is down is waited for.
+    In a pipe each table is printed below the one before. A store that is down is waited for. A program asks `chest top --since 15m
+    --json` instead: what changes all the time is neither one JSON object nor one CSV table.
 
     \b
     Examples:
@@ -51,6 +53,8 @@ def watch(arguments: tuple[str, ...], by: str, sort: str, last: int, every: floa
     url, conditions = split_url(arguments)
     with readable_chest(url, service) as chest:
         tables = _tables(chest, conditions, by, sort, last, every, service)
+        with progress_line(chest.name, every, "a shorter --last"):
+            tables = chain([next(tables)], tables)
         if sys.stdout.isatty():
             _redraw(tables)
         else:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from chest.chests.asking.cube import Step
+from chest.chests.asking.reading import Reading
 from chest.chests.contract import ReadableChest, StoredRecord
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
@@ -17,6 +18,7 @@ from chest.chests.sql.chest import SQLChest
 from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.errors import FilterError
 from chest.query import name_of, parse
+from chest.query.nearby import records_with
 from tests.chests.asking.made_up import (
     BEGIN_NS,
     FILTERS,
@@ -125,6 +127,31 @@ def test_the_following_that_match_come_oldest_first_and_page_by_page(chest: Read
         assert found == [each for each in stored if each != first], text
         assert (page.after, page.basis.is_exact) == (chest.newest(), True)
         assert chest.following(query).records == stored[:100], text
+
+
+def test_a_beginning_of_an_id_is_looked_for_by_the_store(chest: ReadableChest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not isinstance(chest, MemoryChest):  # which has no other way
+        monkeypatch.setattr(type(chest), "read", lambda *arguments, **options: pytest.fail("read one by one"))
+    record = RECORDS[17]
+    for wanted in (record.id, record.id[:-1], record.request_id, record.request_id[:-1]):
+        found = records_with(chest, wanted, seconds=60)
+        is_of_record = wanted[:8] == record.id[:8]
+        assert record in [each.record for each in found.records]
+        assert found.basis.is_exact
+        assert all(
+            (each.record.id if is_of_record else each.record.request_id).startswith(wanted) for each in found.records
+        )
+    for wanted in ("no such", "abcd\udcff", "abc%", "abcd_"):
+        assert (found := records_with(chest, wanted, seconds=60)).basis.is_exact, wanted
+        assert not found.records
+
+
+def test_what_matches_is_read_whole_within_the_budget(chest: ReadableChest) -> None:
+    for text in FILTERS[::5]:
+        reading = Reading(chest, 60)
+        expected = sorted(each.id for each in RECORDS if parse(text).matches(each))
+        assert sorted(each.record.id for each in reading.records(parse(text))) == expected, text
+        assert reading.is_whole
 
 
 def test_the_time_range_is_that_of_the_records(chest: ReadableChest) -> None:
