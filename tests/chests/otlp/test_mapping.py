@@ -142,7 +142,7 @@ def test_an_id_that_is_none_of_chests_gives_valid_ids_always_the_same(record_id:
         ({"outcome": "killed", "error": None, "status": None}, "killed"),
         ({"outcome": "worker_timeout", "error": "SystemExit", "status": 200}, "SystemExit"),
         ({"outcome": "shutdown", "error": None, "status": 200}, "shutdown"),
-        ({"outcome": "abandoned", "error": None, "status": 200}, "abandoned"),
+        ({"outcome": "abandoned", "error": None, "status": 404}, "abandoned"),
     ],
 )
 def test_a_failure_has_the_status_error_and_an_error_type(changes: dict[str, Any], kind: str) -> None:
@@ -255,6 +255,10 @@ def test_a_lone_surrogate_or_nul_raises_in_no_attribute() -> None:
     attributes = dict.fromkeys(("a\0", "exception.message", "exception.type", "trace_id", "span_id"), "b\ud800")
     for item in (span(outcome="error", attributes=attributes), log(outcome="error", attributes=attributes)):
         assert item.attributes["a\ufffd"] == "b\ufffd"
+
+
+def test_what_is_not_known_of_a_process_is_left_out() -> None:
+    assert set(span(service="", release="", host="").resource) == {service_attributes.SERVICE_INSTANCE_ID}
 
 
 def test_records_are_grouped_by_what_those_of_a_process_have_in_common() -> None:

@@ -219,8 +219,12 @@ def test_an_answer_of_success_that_is_no_message_is_success(
 def test_what_may_pass_or_be_mended_makes_records_wait_as_long_as_the_collector_says(
     chest: OtlpChest, sink: OtlpSink, status: int
 ) -> None:
-    sink.server.replies = [Reply(status=status, headers={"Retry-After": "17"}, body=b"\x08\x0e\x12\x08busy now")]
-    with pytest.raises(ChestUnavailable, match=rf"{status} \(busy now\)") as error:
+    said = "this collector is too busy at the moment"
+    assert len(said) == 0x28
+    sink.server.replies = [
+        Reply(status=status, headers={"Retry-After": "17"}, body=b"\x08\x0e\x12\x28" + said.encode())
+    ]
+    with pytest.raises(ChestUnavailable, match=rf"{status} \({said}\)") as error:
         chest.write([make_record()])
     assert error.value.retry_after == (17 if status in (408, 429) or status >= 500 else None)
     chest.write([make_record()])
@@ -265,6 +269,7 @@ def test_a_batch_whose_answer_was_lost_arrives_twice_with_the_same_ids(chest: Ot
     chest.write(records)
     first, last = (post.body for post in sink.server.posts)
     assert first == last
+    assert first[4:8] == bytes(4), "no time in it, which would make another body of the same batch a second later"
     assert sink.records == [*records, *records]
 
 
