@@ -9,8 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.bench_exporter import LINE_BYTES, Speed, timed
-
+from benchmarks.bench_delivery_thread import LINE_BYTES, Speed, timed
 from chest.chests.registry import open_chest
 from chest.delivery.external import ExternalDelivery
 from chest.delivery.worker import ChestWorker
