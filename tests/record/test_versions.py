@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -21,14 +22,16 @@ from chest.delivery.spool.file import SpoolFile
 from chest.delivery.spool.salvage import records_in
 from chest.delivery.spool.spool import Spool
 from chest.record.counters import Counters
+from chest.record.decoding import record_of_json
 from chest.record.encoding import decode, encode
 from chest.record.record import VERSION, Record
 from chest.record.record_id import RecordIds
 from chest.record.row import row_of
 from chest.ring.in_flight import InFlight, killed_requests
 from chest.ring.line import Lineage, Resource, decode_foreign_lines
+from chest.ring.recovery import adopt_orphaned_rings
 from chest.ring.segments.file import SegmentFile
-from tests.fixtures.left import RELEASES, records_of, ring_in, same_fields, unpacked
+from tests.fixtures.left import RELEASES, having, records_of, ring_in, same_fields, unpacked
 from tests.ring.test_recovery import recover
 from tests.support import make_record
 
@@ -48,6 +51,23 @@ def test_the_ring_of_a_killed_process_is_read(release: Path, tmp_path: Path) -> 
     assert same_fields(recover(tmp_path, counters), records_of(release, "in_ring.json"))
     assert counters.snapshot().get("dropped.damaged", 0) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("release", having("batches.json"), ids=lambda path: path.name)
+def test_a_batch_that_was_noted_is_sent_again_as_it_was(release: Path, tmp_path: Path) -> None:
+    ring_in(tmp_path, release)
+    (ring,) = adopt_orphaned_rings(tmp_path, Counters())
+    pieces = [[record.id for record in records] for records, _ in ring.pieces()]
+    batches = json.loads((release / "batches.json").read_text())
+    assert pieces[: len(batches)] == batches
+    assert len(pieces) > len(batches)
+    ring.release()
+
+
+@pytest.mark.parametrize("release", having("messages.ndjson"), ids=lambda path: path.name)
+def test_messages_of_a_stream_are_read(release: Path) -> None:
+    found = [record_of_json(line) for line in (release / "messages.ndjson").read_bytes().splitlines()]
+    assert same_fields([record for record in found if record is not None], records_of(release))
 
 
 @every_release

@@ -68,9 +68,9 @@ class ClickHouseChest(CountingChest):
     is_idempotent: ClassVar[bool] = False
 
     def __init__(self, url: str) -> None:
-        self._target = ClickHouseTarget.of(url)
-        self.name = self._target.name
-        self._server = ClickHouseServer(self._target)
+        self.target = ClickHouseTarget.of(url)
+        self.name = self.target.name
+        self._server = ClickHouseServer(self.target)
         self._notices: Sequence[str] = ()
         self._settings = ""
         self._is_ready = self._is_there = False
@@ -78,9 +78,9 @@ class ClickHouseChest(CountingChest):
 
     def open(self) -> None:
         if not self._is_ready:
-            table = make_ready(self._server, self._target)
+            table = make_ready(self._server, self.target)
             self._settings = ", type_json_skip_duplicated_paths = 1" if table.has_json else ""
-            self._notices = notices_of(self._server, self._target, table)
+            self._notices = notices_of(self._server, self.target, table)
             for notice in self._notices:
                 _logger.warning("chest: %s: %s", self.name, notice)
             self._is_ready = self._is_there = True
@@ -124,7 +124,7 @@ class ClickHouseChest(CountingChest):
         lines = self._lines(records)
         token = literal(batch_id([record.id for record in records]))
         statement = (
-            f"INSERT INTO {self._target.quoted_table} ({', '.join(COLUMNS)})"
+            f"INSERT INTO {self.target.quoted_table} ({', '.join(COLUMNS)})"
             f" SETTINGS async_insert = 0, insert_deduplicate = 1, insert_deduplication_token = {token},"
             f" max_partitions_per_insert_block = 0{self._settings}"
             " FORMAT JSONCompactEachRow"
@@ -137,13 +137,13 @@ class ClickHouseChest(CountingChest):
             raise
 
     def check(self) -> None:
-        table = look_at(self._server, self._target)
+        table = look_at(self._server, self.target)
         if table is not None:
-            require_fit(table, self._target)
-            self._notices = notices_of(self._server, self._target, table)
+            require_fit(table, self.target)
+            self._notices = notices_of(self._server, self.target, table)
         else:
-            require_database(self._server, self._target)
-        check_rights(self._server, self._target, table)
+            require_database(self._server, self.target)
+        check_rights(self._server, self.target, table)
 
     def notices(self) -> Sequence[str]:
         return self._notices
@@ -195,7 +195,7 @@ class ClickHouseChest(CountingChest):
 
     def newest(self) -> Cursor | None:
         with self._reading():
-            ((seq, count),) = self._server.rows(f"SELECT max(`seq`), count() FROM {self._target.quoted_table}")  # noqa: S608
+            ((seq, count),) = self._server.rows(f"SELECT max(`seq`), count() FROM {self.target.quoted_table}")  # noqa: S608
         return int(seq) if count else None
 
     def remove(self, stored: Sequence[StoredRecord]) -> int:
@@ -207,7 +207,7 @@ class ClickHouseChest(CountingChest):
                 f"{bound(WORDS.time_bound('>='), [min(times)])} AND {bound(WORDS.time_bound('<='), [max(times)])}"
                 f" AND (`seq`, `id`) IN ({', '.join(f'({int(each.cursor)}, {literal(each.record.id)})' for each in some)})"
             )
-            table = self._target.quoted_table
+            table = self.target.quoted_table
             ((count,),) = self._server.rows(f"SELECT count() FROM {table} WHERE {where}")  # noqa: S608
             if count:
                 self._server.run(f"DELETE FROM {table} WHERE {where}")  # noqa: S608
@@ -215,7 +215,7 @@ class ClickHouseChest(CountingChest):
         return removed
 
     def retention(self) -> ClickHouseRetentionBackend:
-        return ClickHouseRetentionBackend(self._server, self._target)
+        return ClickHouseRetentionBackend(self._server, self.target)
 
     def _can_count(self, query: Query, by: Sequence[Name] = ()) -> bool:
         return can_count(query, by, WORDS)
@@ -223,7 +223,7 @@ class ClickHouseChest(CountingChest):
     @contextmanager
     def _pieces(self) -> Iterator[ClickHousePieces]:
         with self._reading():
-            yield ClickHousePieces(self._server, self._target.quoted_table)
+            yield ClickHousePieces(self._server, self.target.quoted_table)
 
     @contextmanager
     def _pieces_for(self, query: Query, by: Sequence[Name] = ()) -> Iterator[Pieces]:
@@ -233,10 +233,10 @@ class ClickHouseChest(CountingChest):
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """Nothing is created for a reader."""
-        self._is_there = self._is_there or look_at(self._server, self._target) is not None
+        self._is_there = self._is_there or look_at(self._server, self.target) is not None
         if not self._is_there:
             raise ChestUnavailable(
-                f"{self.name} has no table {self._target.table}: nothing was recorded here yet, it was under another name"
+                f"{self.name} has no table {self.target.table}: nothing was recorded here yet, it was under another name"
                 " (?table=), or this user may not see it."
             )
         yield

@@ -34,6 +34,7 @@ from chest.testing.readable_contract import ReadableChestContract
 from chest.transfer import Retention, Transfer
 from tests.chests.server_contract import Place, ServerChestContract
 from tests.dashboard.conftest import ask
+from tests.fixtures.left import having, records_of, same_fields
 from tests.recording_server import Received, Reply, recording_server
 from tests.servers.clickhouse import PASSWORDS, USER, ClickHouse
 from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
@@ -98,6 +99,21 @@ class TestServer(ServerChestContract):
 def rows(chest: ClickHouseChest) -> list[str]:
     """The ids of all rows, those that are there twice as well."""
     return [stored.record.id for stored in chest.read(limit=100_000)]
+
+
+@pytest.mark.parametrize("release", having("clickhouse.sql"), ids=lambda path: path.name)
+def test_a_table_that_another_release_made_is_read_and_its_batch_is_not_stored_again(
+    chest: ClickHouseChest, clickhouse: ClickHouse, release: Path
+) -> None:
+    for statement in (release / "clickhouse.sql").read_text().split(";\n\n"):
+        if statement:
+            clickhouse.run(statement.replace("`default`.`chest_records`", chest.target.quoted_table))
+    records = [stored.record for stored in chest.read()]
+    assert same_fields(records, records_of(release))
+    new = make_record()
+    chest.write([new])
+    chest.write(records)
+    assert same_fields([stored.record for stored in chest.read()], [*records_of(release), new._asdict()])
 
 
 # -- the same batch, again -----------------------------------------------------------------------------------------------
@@ -173,7 +189,7 @@ def test_the_table_has_a_readable_time_and_the_variables_as_json(
     chest: ClickHouseChest, clickhouse: ClickHouse
 ) -> None:
     chest.write([make_record(time_ns=1_767_268_800_123_456_789, variables={"plan": "pro", "cart": {"items": 3}})])
-    table = chest._target.quoted_table
+    table = chest.target.quoted_table
     said = clickhouse.run(f"SELECT time, variables_json.plan, variables_json.cart.items FROM {table}")
     assert said == "2026-01-01 12:00:00.123456789\tpro\t3\n"
 
@@ -183,12 +199,12 @@ def test_a_server_without_the_type_json_gets_a_table_without_it(
 ) -> None:
     monkeypatch.setattr("chest.chests.clickhouse.table._JSON_SINCE", (99, 0))
     chest.write([record := make_record()])
-    assert "variables_json" not in clickhouse.run(f"SHOW CREATE TABLE {chest._target.quoted_table}")
+    assert "variables_json" not in clickhouse.run(f"SHOW CREATE TABLE {chest.target.quoted_table}")
     assert [stored.record for stored in chest.read()] == [record]
 
 
 def test_a_table_that_chest_does_not_write_is_refused(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
-    clickhouse.run(f"CREATE TABLE {chest._target.quoted_table} (id String) ENGINE = MergeTree ORDER BY id")
+    clickhouse.run(f"CREATE TABLE {chest.target.quoted_table} (id String) ENGINE = MergeTree ORDER BY id")
     for act in (chest.open, chest.check, lambda: chest.write([make_record()])):
         with pytest.raises(SchemaMismatch, match="no column seq"):
             act()
@@ -196,7 +212,7 @@ def test_a_table_that_chest_does_not_write_is_refused(chest: ClickHouseChest, cl
 
 def test_a_table_that_is_gone_is_made_again(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
     chest.write([make_record()])
-    clickhouse.run(f"RENAME TABLE {chest._target.quoted_table} TO `{chest._target.database}`.kept")
+    clickhouse.run(f"RENAME TABLE {chest.target.quoted_table} TO `{chest.target.database}`.kept")
     with pytest.raises(ChestUnavailable):
         chest.write([record := make_record()])
     chest.write([record])
@@ -210,7 +226,7 @@ def test_a_table_that_forgets_batches_too_soon_is_told_at_the_start(
         chest.open()
         assert not chest.notices()
         clickhouse.run(
-            f"ALTER TABLE {chest._target.quoted_table} MODIFY SETTING non_replicated_deduplication_window = 5"
+            f"ALTER TABLE {chest.target.quoted_table} MODIFY SETTING non_replicated_deduplication_window = 5"
         )
     assert not caplog.records
     with ClickHouseChest(url) as chest:
@@ -230,14 +246,14 @@ def test_records_may_have_a_time_to_live(url: str, clickhouse: ClickHouse) -> No
     for days in (30, 7):
         with ClickHouseChest(f"{url}?ttl_days={days}") as chest:
             chest.write([make_record()])
-        assert f"toIntervalDay({days})" in clickhouse.run(f"SHOW CREATE TABLE {chest._target.quoted_table}")
+        assert f"toIntervalDay({days})" in clickhouse.run(f"SHOW CREATE TABLE {chest.target.quoted_table}")
 
 
 def test_a_record_that_the_table_refuses_does_not_keep_the_others_out(
     chest: ClickHouseChest, clickhouse: ClickHouse
 ) -> None:
     chest.open()
-    clickhouse.run(f"ALTER TABLE {chest._target.quoted_table} ADD CONSTRAINT short CHECK length(path) < 10")
+    clickhouse.run(f"ALTER TABLE {chest.target.quoted_table} ADD CONSTRAINT short CHECK length(path) < 10")
     records = [make_record(path="/" + "x" * 20 if place == 5 else "/") for place in range(12)]
     results = list(BatchWrite(records, attrgetter("id")).results(chest.write))
     refused = [record for result in results if result.refusal for record in result.records]
@@ -248,7 +264,7 @@ def test_a_record_that_the_table_refuses_does_not_keep_the_others_out(
 def test_a_table_that_refuses_every_record_costs_none(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
     """The rule is at fault, and may be corrected."""
     chest.open()
-    table = chest._target.quoted_table
+    table = chest.target.quoted_table
     clickhouse.run(f"ALTER TABLE {table} ADD CONSTRAINT long CHECK length(path) > 1000")
     batch = BatchWrite(records := [make_record() for _ in range(40)], attrgetter("id"))
     with pytest.raises(ChestUnavailable, match="the fault is the table's"):
@@ -260,7 +276,7 @@ def test_a_table_that_refuses_every_record_costs_none(chest: ClickHouseChest, cl
 
 def test_a_view_that_fails_costs_no_record(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
     chest.open()
-    table, view = chest._target.quoted_table, f"{chest._target.database}.view"
+    table, view = chest.target.quoted_table, f"{chest.target.database}.view"
     clickhouse.run(
         f"CREATE MATERIALIZED VIEW {view} ENGINE = MergeTree ORDER BY n AS SELECT toInt64(path) AS n FROM {table}"
     )
@@ -292,7 +308,7 @@ def test_records_of_one_nanosecond_are_all_read_and_removed_one_by_one(
     chest: ClickHouseChest, clickhouse: ClickHouse
 ) -> None:
     chest.write([make_record(), make_record()])
-    table, names = chest._target.quoted_table, "seq, request_id, time, duration_ns, method, path, outcome, variables"
+    table, names = chest.target.quoted_table, "seq, request_id, time, duration_ns, method, path, outcome, variables"
     clickhouse.run(f"INSERT INTO {table} (id, {names}) SELECT reverse(id), {names} FROM {table}")
     everything = chest.read()
     assert len({stored.cursor for stored in everything}) == 2
@@ -322,18 +338,17 @@ def test_a_user_who_may_not_write_is_told_what_to_grant(clickhouse: ClickHouse) 
         assert len(chest.read()) == 1
 
 
-def test_what_reads_cannot_write(chest: ClickHouseChest, url: str) -> None:
+def test_what_reads_cannot_write(chest: ClickHouseChest) -> None:
     chest.write([make_record()])
-    target = ClickHouseTarget.of(url)
-    with closing(ClickHouseServer(target)) as server, pytest.raises(ChestUnavailable, match=r"(?i)readonly"):
-        list(server.rows(f"DELETE FROM {target.quoted_table} WHERE 1"))
+    with closing(ClickHouseServer(chest.target)) as server, pytest.raises(ChestUnavailable, match=r"(?i)readonly"):
+        list(server.rows(f"DELETE FROM {chest.target.quoted_table} WHERE 1"))
 
 
 def test_reading_makes_nothing(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
     for act in (chest.read, chest.newest, chest.cube, chest.check):
         with contextlib.suppress(ChestUnavailable):
             act()
-    assert clickhouse.run(f"SHOW TABLES FROM {chest._target.database}") == ""
+    assert clickhouse.run(f"SHOW TABLES FROM {chest.target.database}") == ""
 
 
 def test_the_next_host_is_asked_if_one_does_not_answer(clickhouse: ClickHouse) -> None:
@@ -425,7 +440,7 @@ def test_questions_over_records_that_were_stored_far_apart_look_at_no_nanosecond
     for start in range(0, 30, 10):
         chest.write(records[start : start + 10])
     table, names = (
-        chest._target.quoted_table,
+        chest.target.quoted_table,
         "seq, id, request_id, time, duration_ns, method, path, outcome, variables",
     )
     later = f"SELECT seq + 7200000000000, replaceOne(id, '1', 'a'), {names[9:]}"
@@ -505,7 +520,7 @@ def test_of_a_table_that_is_not_divided_by_day_rows_are_deleted(
     chest: ClickHouseChest, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chest.open()
-    table = chest._target.quoted_table
+    table = chest.target.quoted_table
     made = clickhouse.run(f"SHOW CREATE TABLE {table} FORMAT TSVRaw").replace("PARTITION BY toDate(time)\n", "")
     clickhouse.run(f"DROP TABLE {table}")
     clickhouse.run(made)
