@@ -68,7 +68,7 @@ PUBLIC = {
         "Heatmap", "Name", "Neighbours", "NewValue", "News", "OverTime", "RecordNotFound", "ReleaseMark", "Sample", "Source", "Step", "TimeRow", "Top", "TopRow", "TopValue", "ValueShare", "Values",
         "ValuesRow", "compare", "heatmap", "label_of", "name_of", "narrowed", "neighbours", "news", "over_time", "parse", "top", "values",
     ],
-    "chest.testing": ["ChestContract", "ReadableChestContract", "TestRecords", "make_record"],
+    "chest.testing": ["ChestContract", "ReadableChestContract", "StreamChestContract", "TestRecords", "make_record"],
     "chest.transfer": [
         "Retention", "RetentionResult", "ScheduledRetention", "ScheduledTask", "ScheduledTransfer", "StreamTransfer", "Transfer", "TransferResult",
         "start_in_every_process",

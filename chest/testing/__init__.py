@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from chest.testing.readable_contract import ReadableChestContract
     from chest.testing.recorded import TestRecords
     from chest.testing.records import make_record
+    from chest.testing.stream_contract import StreamChestContract
 
-__all__ = ["ChestContract", "ReadableChestContract", "TestRecords", "make_record"]
+__all__ = ["ChestContract", "ReadableChestContract", "StreamChestContract", "TestRecords", "make_record"]
 
 _HOMES: Final = {
     "ChestContract": "chest.testing.contract",
     "ReadableChestContract": "chest.testing.readable_contract",
+    "StreamChestContract": "chest.testing.stream_contract",
     "TestRecords": "chest.testing.recorded",
     "make_record": "chest.testing.records",
 }
@@ -27,4 +29,6 @@ if not TYPE_CHECKING:
 
 if "pytest" in sys.modules:  # else nothing is tested here: records are made, in an example or a program
     # A test tool, imported by tests alone: their ``assert`` is shown with its values, as in a test file.
-    sys.modules["pytest"].register_assert_rewrite("chest.testing.contract", "chest.testing.readable_contract")
+    sys.modules["pytest"].register_assert_rewrite(
+        "chest.testing.contract", "chest.testing.readable_contract", "chest.testing.stream_contract"
+    )

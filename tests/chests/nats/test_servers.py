@@ -21,6 +21,7 @@ from chest.cli.main import commands
 from chest.errors import ChestUnavailable, RecordRejected, SchemaMismatch
 from chest.record.record import VERSION, Outcome, Record
 from chest.testing.contract import ChestContract
+from chest.testing.stream_contract import StreamChestContract
 from chest.transfer import Transfer
 from tests.chests.server_contract import Place, ServerChestContract
 from tests.servers.fault_proxy import Fault, fault_proxy
@@ -40,9 +41,7 @@ def chest(url: str) -> Iterator[NatsChest]:
         yield chest
 
 
-class _Contract(ChestContract):
-    query = ""
-
+class TestContract(StreamChestContract):
     @pytest.fixture
     def chest(self, chest_url: str) -> Iterator[NatsChest]:
         with NatsChest(chest_url) as chest:
@@ -51,18 +50,25 @@ class _Contract(ChestContract):
     @pytest.fixture
     def chest_url(self, nats: Nats) -> str:
         self.nats, self.stream = nats, nats.new_stream()
-        return nats.url(self.stream, query=self.query)
+        return nats.url(self.stream)
+
+    def stored_records(self, chest: Chest) -> list[Record]:
+        return self.nats.records(self.stream)  # also what is there twice in the stream
+
+
+class TestContractOfWholeBatches(ChestContract):
+    @pytest.fixture
+    def chest(self, chest_url: str) -> Iterator[NatsChest]:
+        with NatsChest(chest_url) as chest:
+            yield chest
+
+    @pytest.fixture
+    def chest_url(self, nats: Nats) -> str:
+        self.nats, self.stream = nats, nats.new_stream()
+        return nats.url(self.stream, query="atomic=1")
 
     def stored_records(self, chest: Chest) -> list[Record]:
         return self.nats.records(self.stream)
-
-
-class TestContract(_Contract):
-    pass
-
-
-class TestContractOfWholeBatches(_Contract):
-    query = "atomic=1"
 
 
 class TestServer(ServerChestContract):
