@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import logging
-import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
 from chest.chests.contract import StreamChest
 from chest.chests.nats.connection import NatsConnection, NoResponders
+from chest.chests.nats.connections import NatsConnections
 from chest.chests.nats.reader import NatsReader
 from chest.chests.nats.stream import look_at, make_ready, notices_of, publish, require_fit, takes_atomic
 from chest.chests.nats.url import NatsTarget
 from chest.errors import LoginRefused, RecordRejected
 from chest.record.encoding import encode
 from chest.record.record import VERSION, Record, record_key
-from chest.system.threads import socket_home
 
 __all__ = ["NatsChest"]
 
-_MOST_KEPT: Final = 4
-"""Connections kept for the next call."""
 _HEADERS_BYTES: Final = 300
 """More than the headers of a message ever take."""
 _logger: Final = logging.getLogger("chest.chests.nats")
@@ -53,16 +49,13 @@ class NatsChest(StreamChest):
     def __init__(self, url: str) -> None:
         self._target = NatsTarget.of(url)
         self.name = self._target.name
-        self._seconds = self._target.timeout_seconds
-        self._kept: dict[tuple[int, int], list[NatsConnection]] = {}
+        self._connections = NatsConnections(self._target)
         self._notices: Sequence[str] = ()
         self._is_ready = self._is_atomic = False
-        # A socket that is collected open is warned of.
-        weakref.finalize(self, _close_own, self._kept).atexit = False
 
     def open(self) -> None:
         if not self._is_ready:
-            with self._connection() as connection:
+            with self._connections.use() as connection:
                 self._prepare(connection)
 
     def write(self, records: Sequence[Record]) -> None:
@@ -70,7 +63,7 @@ class NatsChest(StreamChest):
         if not records:
             return
         messages = [(_message_id(record), line) for record, line in self._lines(records)]
-        with self._connection() as connection:
+        with self._connections.use() as connection:
             if not self._is_ready:
                 self._prepare(connection)
             self._require_size(records, messages, connection.most_bytes)
@@ -85,7 +78,7 @@ class NatsChest(StreamChest):
                 raise RecordRejected(str(refusal), ids) from None
 
     def check(self) -> None:
-        with self._connection() as connection:
+        with self._connections.use() as connection:
             try:
                 config = look_at(connection, self._target)
             except LoginRefused:  # it may only publish, and the log-in is known
@@ -99,15 +92,14 @@ class NatsChest(StreamChest):
         return self._notices
 
     def reader(self, name: str) -> NatsReader:
-        return NatsReader(self._target, name)
+        return NatsReader(self._target, self._connections, name)
 
     def wait_at_most(self, seconds: float) -> bool:
-        self._seconds = min(self._seconds, seconds)
+        self._connections.wait_at_most(seconds)
         return True
 
     def close(self) -> None:
-        for connection in self._kept.pop(socket_home(), ()):
-            connection.close()
+        self._connections.close()
 
     def _prepare(self, connection: NatsConnection) -> None:
         config: dict[str, Any] | None
@@ -121,32 +113,6 @@ class NatsChest(StreamChest):
         for notice in self._notices:
             _logger.warning("chest: %s: %s", self.name, notice)
         self._is_ready = True
-
-    @contextmanager
-    def _connection(self) -> Iterator[NatsConnection]:
-        """A connection for the block, of this process; given up after an error."""
-        home = socket_home()
-        if home not in self._kept:
-            _leave_parent(self._kept)
-        kept = self._kept.setdefault(home, [])
-        connection = None
-        while connection is None and kept:
-            connection = kept.pop()
-            connection.begin(self._seconds)
-            if connection.is_lost():
-                connection.close()
-                connection = None
-        if connection is None:
-            connection = NatsConnection(self._target, self._seconds)
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        if len(kept) < _MOST_KEPT:
-            kept.append(connection)
-        else:
-            connection.close()
 
     def _lines(self, records: Sequence[Record]) -> list[tuple[Record, bytes]]:
         """Each record as the line that an ``ndjson:`` chest writes, but for the time of storing, which the stream has."""
@@ -178,19 +144,3 @@ def _message_id(record: Record) -> str:
     if key.isascii() and key.isprintable() and " " not in key:
         return key
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _close_own(kept: dict[tuple[int, int], list[NatsConnection]]) -> None:
-    own_pid, _ = socket_home()
-    for (pid, _), connections in kept.items():
-        if pid == own_pid:
-            for connection in connections:
-                connection.close()
-
-
-def _leave_parent(kept: dict[tuple[int, int], list[NatsConnection]]) -> None:
-    """In a forked child: close the descriptors that came with the fork. Those of a hub of gevent's stay as they are."""
-    own_pid, thread = socket_home()
-    for home in [home for home in kept if home[0] != own_pid and not thread]:
-        for connection in kept.pop(home):
-            connection.close()

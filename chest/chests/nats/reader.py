@@ -6,12 +6,13 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Final
 
 from chest.chests.contract import Received, StreamReader
 from chest.chests.nats.connection import Message, NatsConnection, NoResponders
+from chest.chests.nats.connections import NatsConnections
 from chest.chests.nats.stream import APIError, ask
 from chest.chests.nats.url import NatsTarget
 from chest.errors import ChestError, ChestUnavailable, SchemaMismatch
@@ -36,11 +37,12 @@ class NatsReader(StreamReader):
     """See :class:`~chest.chests.contract.StreamReader`.
 
     :param target: where the stream is.
+    :param connections: to there; one is in use between two calls.
     :param name: the consumer's; characters that NATS does not take are replaced, and a hash tells such names apart.
     """
 
-    def __init__(self, target: NatsTarget, name: str) -> None:
-        self._target = target
+    def __init__(self, target: NatsTarget, connections: NatsConnections, name: str) -> None:
+        self._target, self._connections = target, connections
         self._consumer = _consumer_name(name)
         self._connection: NatsConnection | None = None
         self._is_ready = False
@@ -99,16 +101,25 @@ class NatsReader(StreamReader):
         return int(info["num_pending"]) + int(info["num_ack_pending"])
 
     def close(self) -> None:
+        connection = self._let_go()
+        if connection is not None:
+            self._connections.give_back(connection)
+
+    def _let_go(self) -> NatsConnection | None:
+        """Give back to the stream what was received and not acknowledged; the connection, if it is good."""
         connection, self._connection = self._connection, None
         held = self._held + [message.reply for message in self._ahead]
         self._held, self._ahead = [], []
-        if connection is not None:
-            with suppress(ChestError):
-                if held:
-                    connection.begin(1.0)
-                    connection.send([b"PUB %b 4\r\n-NAK\r\n" % place for place in held])
-                    connection.settle()
+        if connection is None or not held:
+            return connection
+        try:
+            connection.begin(1.0)
+            connection.send([b"PUB %b 4\r\n-NAK\r\n" % place for place in held])
+            connection.settle()
+        except ChestError:
             connection.close()
+            return None
+        return connection
 
     def _make_ready(self, connection: NatsConnection) -> None:
         """Make the consumer if there is none; one that an operator made is used as it is."""
@@ -180,16 +191,17 @@ class NatsReader(StreamReader):
     @contextmanager
     def _connected(self, more_seconds: float = 0.0) -> Iterator[NatsConnection]:
         """The connection for the block; given up after an error, with what was received over it."""
-        seconds = self._target.timeout_seconds + more_seconds
         if self._connection is None:
-            self._connection = NatsConnection(self._target, seconds)
-        connection = self._connection
-        connection.begin(seconds)
+            self._connection = self._connections.take(more_seconds)
+        else:
+            self._connections.begin(self._connection, more_seconds)
         try:
-            yield connection
+            yield self._connection
         except BaseException:
-            self.close()
             self._is_ready = False
+            connection = self._let_go()
+            if connection is not None:
+                connection.close()
             raise
 
 

@@ -224,6 +224,18 @@ def test_an_acknowledgement_whose_answer_is_lost_doubles_nothing(nats: Nats, str
         assert [stored.record for stored in target.read(limit=1000)] == records
 
 
+def test_runs_one_after_the_other_share_a_connection(nats: Nats, stream: str) -> None:
+    """As one that is followed makes them, each second."""
+    with fault_proxy(nats.port) as proxy, NatsChest(nats.url(stream, port=proxy.port)) as chest:
+        target = MemoryChest()
+        transfer = StreamTransfer(chest, target)
+        for _ in range(4):
+            chest.write([make_record()])
+            assert transfer.run().written == 1
+            assert proxy.connections == 1
+    assert len(target.records) == 4
+
+
 def test_a_message_that_is_no_record_is_passed_over_and_told(
     nats: Nats, stream: str, caplog: pytest.LogCaptureFixture
 ) -> None:
