@@ -60,8 +60,8 @@ def test_a_request_costs_less_than_counting_it_with_prometheus() -> None:
     require(lambda: added(bench_middleware.COMPLETE), at_most=0.75)  # [0.34]
 
 
-def test_a_streamed_request_costs_no_more_than_that() -> None:
-    require(lambda: added(bench_middleware.STREAMED), at_most=1)  # [0.45]
+def test_a_streamed_request_costs_less_than_counting_it_too() -> None:
+    require(lambda: added(bench_middleware.STREAMED), at_most=0.8)  # [0.37 to 0.45]
 
 
 def require_of_each(ratios: Callable[[list[str]], dict[str, float]], at_most: dict[str, float]) -> None:
@@ -90,11 +90,11 @@ def test_no_shape_of_a_request_costs_twice_what_it_did() -> None:
 
 
 @_needs_c
-def test_no_framework_pays_twice_what_is_promised() -> None:
+def test_no_framework_pays_twice_what_it_did() -> None:
     def ratios(names: list[str]) -> dict[str, float]:
         return {name: added.ratio for name, added in bench_frameworks.measure(names, rounds=20).items()}
 
-    require_of_each(ratios, dict.fromkeys(bench_frameworks.ROWS, 2 * bench_frameworks.AT_MOST))  # [0.31 to 0.77]
+    require_of_each(ratios, {name: 2 * bench_frameworks.FIGURES[name] for name in bench_frameworks.ROWS})
 
 
 def test_flask_pays_for_its_extension_about_what_counting_costs() -> None:
@@ -102,7 +102,7 @@ def test_flask_pays_for_its_extension_about_what_counting_costs() -> None:
         found = bench_flask.measure(rounds=5, calls_per_round=600)
         return found[bench_flask.EXTENSION].p50_ns / found[bench_flask.PROMETHEUS].p50_ns
 
-    require(ratio, at_most=1.8 if IS_NATIVE else 4)  # [0.9]
+    require(ratio, at_most=1 if IS_NATIVE else 4)  # [0.47]
 
 
 def test_an_excluded_path_costs_about_what_looking_it_up_costs(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_an_offer_costs_less_than_putting_into_a_queue() -> None:
         offered, _ = bench_ring.measure(rounds=9)
         return offered[bench_ring.RING_FILE] / offered[bench_ring.QUEUE]
 
-    require(ratio, at_most=1.5 if IS_NATIVE else 2)  # [0.3 to 0.9]
+    require(ratio, at_most=1.2 if IS_NATIVE else 2)  # [0.55 to 0.63]
 
 
 def test_a_request_delivered_into_sqlite_takes_no_more_cpu_than_a_log_line_through_a_queue() -> None:
