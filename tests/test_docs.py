@@ -268,7 +268,8 @@ def test_the_sessions_in_the_store_of_a_demonstration_print_what_the_documents_s
     sessions = [block.text for block in _blocks_of(README) if block.language == "console"]
     assert len(sessions) == 4, "a session that no test runs"
     questions = [step for block in _blocks_of(ASKING) if block.language == "console" for step in _steps(block.text)]
-    assert len(questions) >= 12
+    assert len(questions) >= 16
+    assert len(re.findall(r"^## [0-9]+\. .*?```console", ASKING.read_text(), re.MULTILINE | re.DOTALL)) == 12
     _assert_session([*_steps(sessions[3]), *map(_of_this_store, map(_last_line, questions))], tmp_path)
 
 
@@ -286,14 +287,15 @@ def test_the_tutorial_runs_from_the_first_block_to_the_last(tmp_path: Path) -> N
     _assert_session([*map(_last_line, steps)], tmp_path)
 
 
-_THE_LAST_OF_ADA = (
-    '$(chest find chest.sqlite3 user_id=ada --limit 1 --json | sed -n \'s/.*"id": *"\\([0-9a-f]*\\)".*/\\1/p\')'
-)
+_THE_LAST_OF = '$(chest find chest.sqlite3 {which} --limit 1 --json | sed -n \'s/.*"id": *"\\([0-9a-f]*\\)".*/\\1/p\')'
 
 
 def _of_this_store(step: Step) -> Step:
     """The step with the id of the request that the document has found before, in this store."""
-    command = re.sub(r"(--(?:before|after)) [0-9a-f]{8}", lambda found: f"{found[1]} {_THE_LAST_OF_ADA}", step.command)
+    command = step.command
+    for before, which in ((r"--(?:before|after)", "user_id=ada"), (r"show chest\.sqlite3", "item_id=7")):
+        wanted = _THE_LAST_OF.format(which=which)
+        command = re.sub(rf"({before}) [0-9a-f]{{8}}", lambda found, wanted=wanted: f"{found[1]} {wanted}", command)
     return step._replace(command=command)
 
 
@@ -449,6 +451,21 @@ def test_contributing_shows_every_make_target_that_a_person_types() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)) - {"help"}
     shown = set(re.findall(r"^\| `make ([a-z-]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
     assert shown == targets
+
+
+def test_every_benchmark_has_a_row_and_what_make_bench_leaves_out_is_said() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    rows = set(re.findall(r"^\| `python -m benchmarks\.(bench_\w+)` \|", text, re.MULTILINE))
+    assert rows == {path.stem for path in (ROOT / "benchmarks").glob("bench_*.py")}
+    code = ast.parse((ROOT / "benchmarks" / "__main__.py").read_text())
+    named = [
+        each.value
+        for each in ast.walk(code)
+        if isinstance(each, ast.Assign) and "ASKED_BY_NAME" in ast.unparse(each.targets[0])
+    ]
+    (left_out,) = map(ast.literal_eval, named)
+    said = text.partition("`make bench` (")[2].partition("`--save`")[0]
+    assert {f"bench_{name}" for name in left_out} | {"bench_page"} == set(re.findall(r"`(bench_\w+)`", said))
 
 
 def test_every_field_of_a_record_and_every_outcome_is_explained() -> None:

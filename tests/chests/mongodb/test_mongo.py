@@ -29,6 +29,7 @@ from chest.errors import (
     SchemaMismatch,
     TLSRefused,
 )
+from chest.query import compare, neighbours, news, top, values
 from chest.record.record import Record
 from chest.testing.contract import in_child
 from chest.testing.readable_contract import ReadableChestContract
@@ -506,6 +507,7 @@ def locked_server() -> Iterator[Server]:
             client.admin.command("createUser", "root", pwd="s3cret", roles=["root"])
         with MongoClient(HOST, server.port, username="root", password="s3cret") as client:
             client.admin.command("createUser", "reader", pwd="r3ad", roles=["readAnyDatabase"])
+            client.admin.command("createUser", "asker", pwd="4sk", roles=[{"role": "read", "db": "asked"}])
         yield server
 
 
@@ -524,6 +526,24 @@ def test_a_log_in_that_is_refused_or_may_not_write_is_said(locked_server: Server
         chest.check()
     with MongoChest(f"mongodb://reader:r3ad@{place}") as chest:
         assert len(chest.read()) == 1
+
+
+def test_a_log_in_with_the_role_read_may_ask_everything_and_write_nothing(locked_server: Server) -> None:
+    place = f"{HOST}:{locked_server.port}/asked?authSource=admin"
+    record = make_record()
+    with MongoChest(f"mongodb://root:s3cret@{place}") as chest:
+        chest.write([record, make_record()])
+    with MongoChest(f"mongodb://asker:4sk@{place}") as chest:
+        assert top(chest).basis.is_exact
+        assert [row.name for row in values(chest, names=["route"]).rows] == ["route"]
+        assert compare(chest, "duration>1s").basis.of == 2
+        assert neighbours(chest, record.id[:20]).basis.is_exact
+        assert len(chest.latest().records) == len(chest.following().records) == 2
+        assert news(chest).basis.is_exact
+        with pytest.raises(LoginRefused, match="may not do that"):
+            chest.write([make_record()])
+        with pytest.raises(LoginRefused, match="may not do that"):
+            chest.remove(chest.read())
 
 
 WRITERS_RIGHTS = {"chest_records": ["insert", "createIndex"], "chest_sequences": ["find", "insert", "update"]}
