@@ -1,7 +1,7 @@
 """``python -m benchmarks``: every question, one after the other, in about fifteen minutes; ``--save`` keeps the answers.
 
 With names (``middleware ring``) only those; ``peers`` and ``flask_peers`` are asked only by name, for they install what they measure,
-and ``asking``, ``engines`` and ``transfer``, which take minutes. ``page`` installs datasette beside it, once.
+and ``asking``, ``engines``, ``scaling`` and ``transfer``, which take minutes. ``page`` installs datasette beside it, once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks import (
 )
 from benchmarks.rig.report import Report, about, save
 
-ASKED_BY_NAME = ("asking", "engines", "peers", "flask_peers", "transfer")
+ASKED_BY_NAME = ("asking", "engines", "peers", "flask_peers", "scaling", "transfer")
 BENCHMARKS = {
     "middleware": bench_middleware,
     "shapes": bench_shapes,
@@ -61,7 +61,7 @@ def main() -> None:
         "names",
         nargs="*",
         choices=[*BENCHMARKS, []],
-        help="the questions; if none, all but asking, engines, transfer and peers",
+        help="the questions; if none, all but asking, engines, scaling, transfer and peers",
     )
     parser.add_argument("--save", action="store_true", help="write the answers to benchmarks/results/")
     parser.add_argument("--remark", default="", help="what to say of the machine in that file")
