@@ -35,7 +35,7 @@ class StreamChestContract(ChestContract):
 
     def stored_records(self, chest: Chest) -> list[Record]:
         assert isinstance(chest, StreamChest)
-        return _taken(chest, f"look {time.monotonic_ns()}")
+        return _taken(chest, f"look {time.monotonic_ns()}", self.again_seconds)
 
     def test_a_stream_that_holds_nothing_gives_nothing(self, chest: StreamChest) -> None:
         chest.open()
@@ -76,7 +76,7 @@ class StreamChestContract(ChestContract):
         rest: list[Record] = []
 
         def take() -> bool:
-            rest.extend(_taken(chest, "one"))
+            rest.extend(_taken(chest, "one", self.again_seconds))
             return len(rest) >= 20 - len(first.records)
 
         _wait_until(take, self.again_seconds)
@@ -87,13 +87,13 @@ class StreamChestContract(ChestContract):
     def test_each_name_gets_every_record_from_the_oldest_on(self, chest: StreamChest) -> None:
         chest.write(records := [make_record() for _ in range(5)])
         for name in ("one", "two", "a name: of/any text ☃", "postgresql://user:***@host/shop?table=a.b"):
-            assert _by_id(_taken(chest, name)) == _by_id(records)
+            assert _by_id(_taken(chest, name, self.again_seconds)) == _by_id(records)
         chest.write(more := [make_record()])
-        assert _taken(chest, "one") == more
+        assert _taken(chest, "one", self.again_seconds) == more
 
     def test_a_reader_that_waits_gets_what_is_written_meanwhile(self, chest: StreamChest) -> None:
         chest.write([make_record()])
-        assert len(_taken(chest, "one")) == 1
+        assert len(_taken(chest, "one", self.again_seconds)) == 1
         reader = chest.reader("one")
         writer = threading.Timer(0.2, chest.write, [[record := make_record()]])
         writer.start()
@@ -106,14 +106,15 @@ class StreamChestContract(ChestContract):
         assert list(found) == [record]
 
 
-def _taken(chest: StreamChest, name: str) -> list[Record]:
+def _taken(chest: StreamChest, name: str, seconds: float) -> list[Record]:
     """All that a reader of this name gets, acknowledged."""
-    reader = chest.reader(name)
+    deadline = time.monotonic() + seconds
     found: list[Record] = []
-    while (received := reader.receive(_AT_ONCE, 0.2)).records or received.unreadable or reader.pending():
-        found += received.records
-        reader.acknowledge(received)
-    reader.close()
+    with closing(chest.reader(name)) as reader:
+        while (received := reader.receive(_AT_ONCE, 0.2)).records or received.unreadable or reader.pending():
+            assert time.monotonic() < deadline, "records are pending and not given"
+            found += received.records
+            reader.acknowledge(received)
     return found
 
 
