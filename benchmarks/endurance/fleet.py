@@ -133,6 +133,8 @@ class Found(NamedTuple):
     """In the engine, and no host has offered them."""
     may_double: bool
     """The engine does not tell records by ``id``."""
+    where: Sequence[str] = ()
+    """Of each life of a host with records that are doubled: how many, and the numbers of the first and the last."""
 
 
 def fleet(directory: Path, name: str, hosts: int, rate: float, seconds: float) -> Found:
@@ -201,9 +203,15 @@ def _found(chest: Chest, directory: Path) -> Found:
     # A host may be killed between the ring's acceptance and its note of it.
     unknown = sum(number > counts[life][0] for life, found in seen.items() for number in found)
     lost = sum(counts[life][0] - sum(number < counts[life][0] for number in found) for life, found in seen.items())
-    doubled = sum(times > 1 for found in seen.values() for times in found.values())
+    twice = {life: [number for number, times in found.items() if times > 1] for life, found in seen.items()}
+    doubled = sum(map(len, twice.values()))
+    where = [
+        f"host {life}: {len(each)} doubled, {min(each)} to {max(each)} of {counts[life][0]}"
+        for life, each in twice.items()
+        if each
+    ]
     accepted, refused = map(sum, zip(*counts.values(), strict=True))
-    return Found(accepted, refused, stored, lost, doubled, unknown, not chest.is_idempotent)
+    return Found(accepted, refused, stored, lost, doubled, unknown, not chest.is_idempotent, where)
 
 
 def _records(chest: Chest) -> Iterator[Record]:
@@ -232,6 +240,7 @@ def report_of(name: str, hosts: int, rate: float, seconds: float, found: Found) 
         ("", "accepted", "stored", "lost", "doubled", "ring full"),
         [(f"{name}, {hosts} hosts, {rate:g}/s each, {seconds:g} s", *map(float, figures))],
         targets,
+        found.where,
     )
 
 

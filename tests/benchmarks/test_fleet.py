@@ -31,5 +31,6 @@ def test_what_is_lost_doubled_and_made_up_is_counted(tmp_path: Path) -> None:
     chest.write([record(0, number) for number in range(11) if number not in (4, 9)])
     chest.write([record(1, number) for number in (0, 1, 1, 1, 2, 3, 3, 4, 7)])
     assert fleet._found(chest, tmp_path) == fleet.Found(
-        accepted=15, refused=3, stored=18, lost=2, doubled=2, unknown=1, may_double=False
-    )
+        accepted=15, refused=3, stored=18, lost=2, doubled=2, unknown=1, may_double=False,
+        where=["host 0-1: 2 doubled, 1 to 3 of 5"],
+    )  # fmt: skip
