@@ -18,6 +18,8 @@ from chest.errors import ChestUnavailable
 _STEP_SECONDS: Final = 0.1
 _MORE_SECONDS: Final = 0.05
 """How long a batch that has begun waits for more."""
+_BATCH_SECONDS: Final = 1.0
+"""How long a batch may take to be filled."""
 _JOIN_SECONDS: Final = 2 * SESSION_SECONDS
 """How long the group may take for its partitions: it waits for a member that was killed."""
 _PASSED_OVER: Final = frozenset((KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN))
@@ -33,7 +35,7 @@ class GroupConsumer:
     """
 
     def __init__(self, target: KafkaTarget, group: str) -> None:
-        self._target = target
+        self._target, self._group = target, group
         self._handle = OwnHandle(target, Consumer, target.consumer_configuration(group))
         self._assigned: set[int] | None = None
         """The partitions that the group gave; None: it has not spoken yet."""
@@ -60,10 +62,15 @@ class GroupConsumer:
             found = self._messages(self._handle.client.consume(limit - len(taken), step))
             taken += found
             waited = time.monotonic() - begin
-            if not found and (taken or (self._is_at_end and waited >= wait_seconds)):
+            if taken and (not found or waited > _BATCH_SECONDS):
                 break
-            if not taken and not self._is_at_end and waited > max(_JOIN_SECONDS, self._target.timeout_seconds):
-                raise error_of(self._target, list(self._handle.errors))
+            if not found and self._is_at_end and waited >= wait_seconds:
+                break
+            if not taken and not self._is_at_end and waited > _JOIN_SECONDS:
+                raise ChestUnavailable(
+                    f"{self._target.name}: the group {self._group} gave no records within {_JOIN_SECONDS:g} s: check the"
+                    " brokers, and its other members."
+                )
         return taken
 
     def commit(self, offsets: dict[int, int]) -> None:

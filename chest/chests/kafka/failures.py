@@ -68,8 +68,10 @@ def _error_of(target: KafkaTarget, error: KafkaError) -> ChestUnavailable:
             f"{target.name}: this log-in may not do that ({said}): it needs the rights Describe and Write on the topic, a"
             " reader Describe and Read on the topic and Read on its group."
         )
-    if code == KafkaError._SSL or _HANDSHAKE in said:
-        return TLSRefused(f"{target.name}: no encrypted connection can be made: check ?ca_file= of the URL ({said}).")
+    if code == KafkaError._SSL or _HANDSHAKE in said or " ssl." in said:
+        return TLSRefused(
+            f"{target.name}: no encrypted connection can be made: check ?ca_file=, ?cert_file= and ?key_file= of the URL ({said})."
+        )
     if code == KafkaError._RESOLVE:
         return UnknownHost(f"{target.name}: the host name cannot be resolved: check it in the URL ({said}).")
     if code in NO_TOPIC:

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
+from chest.chests.kafka.failures import error_of
 from chest.chests.kafka.url import KafkaTarget
 from chest.system.fork_guard import process_generation
 
@@ -32,13 +33,17 @@ class OwnHandle(Generic[C]):
     :param target: what the URL says.
     :param make: the class of the client.
     :param configuration: what it is told.
+    :raises ChestUnavailable: it cannot be made so.
     """
 
     def __init__(self, target: KafkaTarget, make: Callable[..., C], configuration: dict[str, Any]) -> None:
         self.errors: deque[KafkaError] = deque(maxlen=_KEPT_ERRORS)
         """What the client reported since this was cleared, oldest first: it goes on trying by itself."""
         self._generation = process_generation()
-        self._client: C | None = make({**configuration, "error_cb": self.errors.append}, logger=_Log(target))
+        try:
+            self._client: C | None = make({**configuration, "error_cb": self.errors.append}, logger=_Log(target))
+        except KafkaException as refusal:  # of a certificate that cannot be read, say
+            raise error_of(target, [refusal.args[0]]) from None
         # One reference that nothing lets go of, neither the garbage collector nor the interpreter's end in a forked child.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._client))
 

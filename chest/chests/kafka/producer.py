@@ -114,7 +114,7 @@ class BatchProducer:
             self._handle.errors.append(failure.args[0])
         is_late = reports.left > 0
         if is_late:
-            self._take_back()
+            _take_back(producer)
         never_sent = {message.key: KafkaError(KafkaError._TIMED_OUT_QUEUE) for message in messages[sent:]}
         if is_late and reports.left > 0:  # of these nothing will be heard: take all for unknown
             return {message.key: KafkaError(KafkaError._TIMED_OUT) for message in messages}
@@ -133,13 +133,14 @@ class BatchProducer:
     def close(self) -> None:
         """Take back what is on its way, and end."""
         if self.is_ours:
-            self._take_back()
+            _take_back(self._handle.client)
         self._handle.release()
 
-    def _take_back(self) -> None:
-        producer = self._handle.client
-        producer.purge(in_queue=True, in_flight=True, blocking=True)
-        deadline = time.monotonic() + _PURGE_SECONDS
-        with suppress(KafkaException):
-            while len(producer) and time.monotonic() < deadline:
-                producer.poll(0.02)
+
+def _take_back(producer: Producer) -> None:
+    """Remove what is on its way, and have the reports of that delivered."""
+    producer.purge(in_queue=True, in_flight=True, blocking=True)
+    deadline = time.monotonic() + _PURGE_SECONDS
+    with suppress(KafkaException):
+        while len(producer) and time.monotonic() < deadline:
+            producer.poll(0.02)

@@ -55,7 +55,7 @@ def test_a_process_that_wrote_and_did_not_close_ends_well(kafka: Broker) -> None
         chest.write([make_record()])
     """
     url = kafka.new_url()
-    for _ in range(3):
+    for _ in range(2):
         run_python(code, url)
 
 

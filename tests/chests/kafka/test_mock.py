@@ -64,7 +64,7 @@ def test_a_record_is_a_message_with_its_id_as_key_and_says_what_it_is(
 def test_what_some_partitions_took_is_not_sent_again_with_the_rest(cluster: MockCluster) -> None:
     """Else each try of an outage of one broker of several would double what the others have."""
     topic = cluster.create(2, leader=1)
-    with KafkaChest(cluster.url(topic, "timeout_seconds=1.5")) as chest:
+    with KafkaChest(cluster.url(topic, "timeout_seconds=1")) as chest:
         chest.write(first := _batch())
         cluster.stop(2)
         try:

@@ -159,8 +159,9 @@ def test_over_tls_with_a_certificate_of_ones_own(kafka: Broker, certificate: Pat
         url = f"kafka+ssl://{HOST}:{proxy.port}/{topic}?partitions=1&timeout_seconds=20"
         with KafkaChest(f"{url}&ca_file={certificate}") as chest:
             chest.write([record := make_record()])
-        with KafkaChest(url) as chest, pytest.raises(TLSRefused):
-            chest.write([make_record()])
+        for query in ("", "&ca_file=/no/such/file"):
+            with KafkaChest(url + query) as chest, pytest.raises(TLSRefused, match="ca_file"):
+                chest.write([make_record()])
     assert kafka.records(topic) == [record]
 
 
