@@ -1,8 +1,8 @@
 """``OwnHandle``: a client of librdkafka, which lives in the process that made it and in no child.
 
 A client is threads, sockets and locks in C. In a forked child the threads are gone: a client that came through the fork hangs
-there or ends the process with a signal, also when nothing but the interpreter's end lets go of it. So the child never touches
-it and never lets go of it, and whoever has something to send there makes another.
+there when it is used, and holds the process up or ends it with SIGABRT when it is let go of, if only by the interpreter's end.
+So the child never touches it and never lets go of it, and makes another if it has something to send.
 """
 
 from __future__ import annotations

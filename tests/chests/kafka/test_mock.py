@@ -82,8 +82,9 @@ def test_what_some_partitions_took_is_not_sent_again_with_the_rest(cluster: Mock
 
 
 def test_nothing_is_sent_behind_the_back_of_a_batch_that_failed(cluster: MockCluster, topic: str) -> None:
-    with KafkaChest(cluster.url(topic, "timeout_seconds=1")) as chest:
+    with KafkaChest(cluster.url(topic, "timeout_seconds=60")) as chest:
         chest.open()
+        chest.wait_at_most(1)  # of the producer's own patience there is much left
         for broker in (1, 2, 3):
             cluster.stop(broker)
         try:
