@@ -64,8 +64,9 @@ def test_a_record_is_a_message_with_its_id_as_key_and_says_what_it_is(
 def test_what_some_partitions_took_is_not_sent_again_with_the_rest(cluster: MockCluster) -> None:
     """Else each try of an outage of one broker of several would double what the others have."""
     topic = cluster.create(2, leader=1)
-    with KafkaChest(cluster.url(topic, "timeout_seconds=1")) as chest:
+    with KafkaChest(cluster.url(topic, "timeout_seconds=60")) as chest:
         chest.write(first := _batch())
+        chest.wait_at_most(2)
         cluster.stop(2)
         try:
             records = _batch(40)
@@ -84,7 +85,7 @@ def test_what_some_partitions_took_is_not_sent_again_with_the_rest(cluster: Mock
 def test_nothing_is_sent_behind_the_back_of_a_batch_that_failed(cluster: MockCluster, topic: str) -> None:
     with KafkaChest(cluster.url(topic, "timeout_seconds=60")) as chest:
         chest.open()
-        chest.wait_at_most(1)  # of the producer's own patience there is much left
+        chest.wait_at_most(2)  # of the producer's own patience there is much left
         for broker in (1, 2, 3):
             cluster.stop(broker)
         try:
@@ -164,7 +165,7 @@ def test_a_record_that_is_not_json_is_named(chest: KafkaChest) -> None:
 @pytest.mark.parametrize(("request_kind", "code"), [(PRODUCE, TOPIC_REFUSED), (INIT_PRODUCER_ID, CLUSTER_REFUSED)])
 def test_a_missing_right_is_told(cluster: MockCluster, topic: str, request_kind: int, code: int) -> None:
     cluster.fail(request_kind, *[code] * 20)
-    with KafkaChest(cluster.url(topic, "timeout_seconds=3")) as chest:
+    with KafkaChest(cluster.url(topic, "timeout_seconds=30")) as chest:
         with pytest.raises(LoginRefused, match="Write"):
             chest.write(records := _batch())
         cluster.heal()
@@ -176,8 +177,9 @@ def test_lines_of_librdkafka_go_to_the_log_and_not_to_standard_error(
     cluster: MockCluster, topic: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with KafkaChest(cluster.url(topic, "timeout_seconds=1")) as chest:
+    with KafkaChest(cluster.url(topic, "timeout_seconds=30")) as chest:
         chest.open()
+        chest.wait_at_most(1)
         for broker in (1, 2, 3):
             cluster.stop(broker)
         try:

@@ -48,7 +48,7 @@ class TestServer(ServerChestContract):
     # Without compression a request can be told by what stands in it.
     write_marker = commit_marker = b'"request_id"'
     tls_query = "tls"
-    impatient_query = "timeout_seconds=2"
+    impatient_query = "timeout_seconds=5"
     has_login = has_databases = False  # of this broker: see below
 
     @pytest.fixture
@@ -63,7 +63,7 @@ class TestServer(ServerChestContract):
         self.topic = kafka.new_topic()
 
         def url(*, port: int = kafka.port, host: str = HOST, query: str = "", **_: Any) -> str:
-            scheme, options = ("kafka+ssl", "timeout_seconds=3") if query == "tls" else ("kafka", query)
+            scheme, options = ("kafka+ssl", "timeout_seconds=30") if query == "tls" else ("kafka", query)
             return f"{scheme}://{host}:{port}/{self.topic}?partitions=1&compression=none&{options}"
 
         return Place(kafka.server, url, "no secret")
