@@ -59,14 +59,14 @@ class KafkaReader(StreamReader):
     """See :class:`~chest.chests.contract.StreamReader`. What was given is given again to the next reader unless it is acknowledged.
 
     :param target: where the topic is.
-    :param name: the group's, unless the URL names one; characters that are odd in a group are replaced, and a hash tells such
-        names apart.
+    :param name: of this and the topic the group's id is made, unless the URL has one; characters that are odd in it are
+        replaced, and a hash tells such names apart.
     :param consumers: those of the chest.
     """
 
     def __init__(self, target: KafkaTarget, name: str, consumers: Consumers) -> None:
         self._target, self._consumers = target, consumers
-        self._group = target.group or _group_of(name)
+        self._group = target.group or _group_of(f"{target.topic} {name}")
         self._consumer: GroupConsumer | None = None
         self._held: list[_Receipt] = []
         """What was given and is not acknowledged."""
@@ -151,4 +151,4 @@ class KafkaReader(StreamReader):
 
 def _group_of(name: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_")[:60]
-    return name if plain == name else f"{plain}-{blake2b(name.encode(), digest_size=4).hexdigest()}"
+    return f"{plain}-{blake2b(name.encode(), digest_size=4).hexdigest()}"

@@ -17,15 +17,15 @@ from chest.chests.contract import Chest
 from chest.chests.kafka.chest import KafkaChest
 from chest.errors import ChestUnavailable, LoginRefused, TLSRefused, UnknownDatabase
 from chest.record.record import Record
-from chest.testing.contract import ChestContract
 from chest.testing.records import make_record
+from chest.testing.stream_contract import StreamChestContract
 from tests.chests.server_contract import SECRET, Place, ServerChestContract
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.kafka import Broker, KafkaProxy, tansu
 from tests.servers.process import HOST
 
 
-class TestContract(ChestContract):
+class TestContract(StreamChestContract):
     @pytest.fixture
     def topic(self, kafka: Broker) -> str:
         self.kafka = kafka
@@ -41,7 +41,7 @@ class TestContract(ChestContract):
             yield chest
 
     def stored_records(self, chest: Chest) -> list[Record]:
-        return self.kafka.records(chest.name.rpartition("/")[2])
+        return self.kafka.records(chest.name.rpartition("/")[2])  # also what is there twice in the topic
 
 
 class TestServer(ServerChestContract):
