@@ -19,7 +19,7 @@ import pytest
 from chest import Outcome, OutcomeName
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
 EXAMPLES = [*(ROOT / "examples").rglob("*.py")]
 
 # fmt: off
@@ -91,10 +91,19 @@ PUBLIC = {
     "pytest_chest": ["assert_recorded", "chest_records"],
 }
 PLACES_OF_FLASK_CHEST = {
-    "flask_chest.decorator": ["flask_chest"],
+    "flask_chest.chests.base": ["DEFAULT_SCHEMA", "FlaskChest"],
+    "flask_chest.chests.custom": ["FlaskChestCustomWriter"],
+    "flask_chest.chests.influxDB": ["FlaskChestInfluxDB", "create_influxdb_datapoint"],
+    "flask_chest.chests.sqlite": ["FlaskChestSQLite"],
+    "flask_chest.decorator": ["flask_chest", "set_custom_request_id", "write_tracked_variables"],
+    "flask_chest.dockerflow.signals": ["heartbeat_failed", "heartbeat_passed"],
+    "flask_chest.exporter.base": ["FlaskChestExporter"],
+    "flask_chest.exporter.influxDB": ["FlaskChestExporterInfluxDB"],
+    "flask_chest.exporter.mysql": ["FlaskChestExporterMySQL"],
+    "flask_chest.sqlite_utils": ["create_sqlite_table", "sqlite_write"],
     "flask_chest.exporter": ["FlaskChestExporter", "FlaskChestExporterInfluxDB", "FlaskChestExporterMySQL"],
 }
-"""Flask-Chest's import paths; they still work."""
+"""Import paths of Flask-Chest, and of python-dockerflow for Flask; they still work."""
 # fmt: on
 DOORS = {
     "chest.adapter",
@@ -106,6 +115,17 @@ DOORS = {
 }
 """What an adapter may import from, beside ``chest``."""
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names]
+
+
+def _modules(root: Path = ROOT, package: str = "chest") -> list[str]:
+    files = [file.relative_to(root).with_suffix("").parts for file in (root / package).rglob("*.py")]
+    return [".".join(parts[:-1] if parts[-1] == "__init__" else parts) for parts in files]
+
+
+_OUR_MODULES = {*_modules(), *_modules(ROOT / "adapters", ".")}
+_SOURCE = "".join(path.read_text() for path in (ROOT / "chest").rglob("*.py"))
+_NO_PATHS = {*re.findall(r'getLogger\("([\w.]+)"', _SOURCE), "chest.request"}
+"""The loggers, and the name of an event."""
 
 
 @pytest.mark.parametrize("module", PUBLIC)
@@ -164,7 +184,10 @@ def _is_ours(module: str) -> bool:
 
 def _is_public(module: str, name: str) -> bool:
     names = PUBLIC.get(module) or PLACES_OF_FLASK_CHEST.get(module)
-    return names is not None and (not name or name in names or f"{module}.{name}" in PUBLIC)
+    if names is None:  # a module that a package hands out by name
+        package, _, own = module.rpartition(".")
+        return not name and own in PUBLIC.get(package, ())
+    return not name or name in names or f"{module}.{name}" in PUBLIC
 
 
 def _code_in(document: Path) -> Iterator[str]:
@@ -173,15 +196,39 @@ def _code_in(document: Path) -> Iterator[str]:
     yield from re.findall(r"`((?:from \S+ )?import [^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_a_document_imports_nothing_but_public_names(document: Path) -> None:
+def _paths_in(text: str) -> Iterator[tuple[str, str]]:
+    """Each module that prose or a table names by its path, and what it names of it; the name of a logger is no path."""
+    for path in re.findall(r"`((?:\w+_)?chest(?:\.[A-Za-z_]\w*)+)[`(]", text):
+        parts = path.split(".")
+        known = [".".join(parts[:count]) for count in range(2, len(parts) + 1)]
+        module = next((each for each in reversed(known) if each in _OUR_MODULES), None)
+        if module is not None and path not in _NO_PATHS:
+            yield module, path.removeprefix(module).removeprefix(".").partition(".")[0]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_imports_and_names_nothing_but_what_is_public(document: Path) -> None:
     imported = [each for code in _code_in(document) for each in _imports(code)]
-    assert [each for each in imported if not _is_public(*each)] == []
+    named = [*imported, *_paths_in(document.read_text())]
+    assert [each for each in named if not _is_public(*each)] == []
+
+
+@pytest.mark.parametrize("module", PLACES_OF_FLASK_CHEST)
+def test_what_stood_at_a_former_place_is_there(module: str) -> None:
+    found = importlib.import_module(module)
+    assert [name for name in PLACES_OF_FLASK_CHEST[module] if not hasattr(found, name)] == []
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_an_example_imports_nothing_but_public_names(example: Path) -> None:
     assert [each for each in _imports(example.read_text()) if not _is_public(*each)] == []
+
+
+def test_the_guard_of_paths_sees_what_is_private_and_passes_over_loggers() -> None:
+    text = "`chest.ring`, `chest.record.record.Record` and `chest.query.parse()`; the logger `chest.delivery`; `chest.outcome`"
+    assert [path for path in _paths_in(text) if not _is_public(*path)] == [
+        ("chest.ring", ""), ("chest.record.record", "Record"),
+    ]  # fmt: skip
 
 
 def test_the_guard_of_imports_sees_what_is_private() -> None:
@@ -205,11 +252,6 @@ def test_an_adapter_is_kept_out_of_every_room_but_the_doors() -> None:
         if not any(module == each or module.startswith(f"{each.removesuffix('.*')}.") for each in protected)
     ]
     assert set(unprotected) == DOORS | {"chest"}
-
-
-def _modules() -> list[str]:
-    files = [file.relative_to(ROOT).with_suffix("").parts for file in (ROOT / "chest").rglob("*.py")]
-    return [".".join(parts[:-1] if parts[-1] == "__init__" else parts) for parts in files]
 
 
 def test_importing_a_door_loads_no_driver_no_framework_and_no_command() -> None:
