@@ -70,3 +70,20 @@ class ReadyProcess(UnrecordedProcess):
 
     def prepare(self) -> None:
         raise AssertionError("a process that is ready is not prepared again")
+
+
+def refuse_thread(run: Callable[[], None]) -> None:
+    """What a process does that can start no thread."""
+    raise RuntimeError("can't start new thread")
+
+
+def without_delivery_threads(patched: pytest.MonkeyPatch, start: Callable[[Callable[[], None]], None] | None) -> None:
+    """As in a process that has no thread that delivers.
+
+    :param start: starts the next one, such as :func:`refuse_thread`; None: as usual.
+    """
+    from chest.delivery import delivery_threads  # not for the processes that tests start
+
+    patched.setattr(delivery_threads, "_threads", delivery_threads.DeliveryThreads())
+    if start is not None:
+        patched.setattr(delivery_threads, "start_thread", start)

@@ -37,7 +37,7 @@ class ChestPool:
     """
 
     def __init__(self, source: Callable[[], ReadableChest | str], size: int, wait_seconds: float) -> None:
-        self._source, self._size, self._wait_seconds = source, size, wait_seconds
+        self._source, self._size, self.wait_seconds = source, size, wait_seconds
         self._begin_anew()
         call_in_child(self._begin_anew)
 
@@ -60,7 +60,7 @@ class ChestPool:
         except RuntimeError:
             self._places.append(place)
             raise TooBusy("This process can start no thread now: ask again in a second.", retry_after=1) from None
-        return asked.wait(self._wait_seconds)
+        return asked.wait(self.wait_seconds)
 
     def close(self) -> None:
         """Close the chests that this pool opened and that answer no question now."""

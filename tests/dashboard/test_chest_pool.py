@@ -66,8 +66,7 @@ def test_a_request_waits_no_longer_than_it_has_to_and_the_place_stays_taken_unti
 
 def test_the_page_says_503_and_when_to_ask_again() -> None:
     stuck = _Stuck()
-    page = ChestPage(stuck, allow="everybody", questions_at_once=1)
-    page._pool._wait_seconds = 0.05
+    page = ChestPage(stuck, allow="everybody", seconds=0.05, patience_seconds=0, questions_at_once=1)
     late, busy = (ask(page, "/api/records") for _ in range(2))
     assert (late.status, late.headers["Retry-After"]) == (503, "1")
     assert "did not answer" in late.json["error"]
@@ -115,7 +114,7 @@ def test_a_forked_child_has_all_places_free() -> None:
     if child == 0:
         status = 1
         try:
-            pool._wait_seconds = 60
+            pool.wait_seconds = 60
             status = 0 if pool.ask(lambda chest: 9) == 9 else 1
         finally:
             os._exit(status)

@@ -58,8 +58,9 @@ def test_the_connections_of_the_page_cannot_write(url: str) -> None:
 def test_a_server_that_is_down_or_refuses_is_a_sentence_without_the_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    page = ChestPage(f"postgresql://shop:hunter2@127.0.0.1:{port}/shop", allow="everybody", seconds=0.5)
-    page._pool._wait_seconds = 60
+    page = ChestPage(
+        f"postgresql://shop:hunter2@127.0.0.1:{port}/shop", allow="everybody", seconds=0.5, patience_seconds=60
+    )
     for question in ("top", "records", "values"):
         answer = ask(page, f"/api/{question}")
         assert answer.status == 503
@@ -72,8 +73,7 @@ def test_a_server_that_says_nothing_holds_no_request_for_long_and_no_more_than_i
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
         port = silent.getsockname()[1]
         url = f"postgresql://shop:hunter2@127.0.0.1:{port}/shop?timeout_seconds=20"
-        page = ChestPage(url, allow="everybody", questions_at_once=2)
-        page._pool._wait_seconds = 1
+        page = ChestPage(url, allow="everybody", seconds=0.5, patience_seconds=0.5, questions_at_once=2)
         answers: list[tuple[int, float]] = []
 
         def question() -> None:

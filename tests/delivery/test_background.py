@@ -11,7 +11,6 @@ import pytest
 
 from chest.delivery.background import BackgroundDelivery
 from chest.delivery.batch import Batch
-from chest.delivery.delivery_threads import DeliveryThreads
 from chest.delivery.loop import DeliveryLoop
 from chest.delivery.worker import ChestWorker
 from chest.delivery.workers import ChestWorkers
@@ -24,7 +23,7 @@ from chest.ring.segments.file import SegmentFile
 from chest.ring.writer import RingWriter
 from chest.system.threads import start_thread
 from tests.delivery.test_worker import ScriptedChest
-from tests.support import make_record, wait_until
+from tests.support import make_record, refuse_thread, wait_until, without_delivery_threads
 
 Make = Callable[..., BackgroundDelivery]
 
@@ -183,11 +182,7 @@ def test_stopping_with_nothing_to_deliver_opens_no_chest(ring: RingWriter, make:
 def test_if_no_thread_can_be_had_the_caller_writes_to_chests_that_keep_it_no_longer_or_whose_records_would_be_lost(
     ring: RingWriter, make: Make, monkeypatch: pytest.MonkeyPatch, is_durable: bool, promises: bool
 ) -> None:
-    def refuse(run: Callable[[], None]) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr("chest.delivery.delivery_threads._threads", DeliveryThreads())
-    monkeypatch.setattr("chest.delivery.delivery_threads.start_thread", refuse)
+    without_delivery_threads(monkeypatch, refuse_thread)
     chest = Watched(promises)
     ring.offer(make_record())
     is_written = promises or not is_durable
@@ -296,8 +291,7 @@ def test_an_exception_of_a_signal_handler_amid_a_start_leaves_one_thread_on_the_
 
     monkeypatch.setattr(exporter.loop, "step", noted)
     with monkeypatch.context() as patched:
-        monkeypatch.setattr("chest.delivery.delivery_threads._threads", DeliveryThreads())
-        patched.setattr("chest.delivery.delivery_threads.start_thread", interrupted)
+        without_delivery_threads(patched, interrupted)
         with pytest.raises(KeyboardInterrupt):
             exporter.start()
     assert exporter.is_running == is_begun_first
@@ -342,12 +336,8 @@ def test_a_flush_in_another_thread_does_not_step_amid_the_last_round(
             flush.join()
             super().write(records)
 
-    def refuse(run: Callable[[], None]) -> None:
-        raise RuntimeError("can't start new thread")
-
     turns: list[int] = []
-    monkeypatch.setattr("chest.delivery.delivery_threads._threads", DeliveryThreads())
-    monkeypatch.setattr("chest.delivery.delivery_threads.start_thread", refuse)
+    without_delivery_threads(monkeypatch, refuse_thread)
     monkeypatch.setattr(DeliveryLoop, "turn", lambda _: turns.append(1))
     chest = Flushed()
     exporter = make(chest)

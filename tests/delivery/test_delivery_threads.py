@@ -16,7 +16,7 @@ from chest.delivery import delivery_threads
 from chest.delivery.delivery_threads import DeliveryThreads
 from chest.record.record import Record
 from tests.processes import run_python
-from tests.support import make_record, wait_until
+from tests.support import make_record, wait_until, without_delivery_threads
 
 Make = Callable[..., Recorder]
 
@@ -24,7 +24,7 @@ Make = Callable[..., Recorder]
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Recorders of a process that has no others."""
-    monkeypatch.setattr(delivery_threads, "_threads", DeliveryThreads())
+    without_delivery_threads(monkeypatch, None)
     made: list[Recorder] = []
 
     def make(chest: MemoryChest, **options: object) -> Recorder:

@@ -20,13 +20,13 @@ import pytest
 from chest import ChestMiddleware, Recorder, SettingsError
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest, sqlite_url
-from chest.delivery import delivery_threads, own_ring
+from chest.delivery import own_ring
 from chest.errors import ChestUnavailable, DirectoryError
 from chest.record.record import Record
 from chest.recorder.directory_recovery import recover_directory
 from tests.delivery.test_worker import ScriptedChest
 from tests.processes import run_python, running_python
-from tests.support import make_record, wait_until
+from tests.support import make_record, refuse_thread, wait_until, without_delivery_threads
 
 Make = Callable[..., Recorder]
 
@@ -57,12 +57,6 @@ def offered(recorder: Recorder, count: int = 1, **changes: Any) -> list[Record]:
     ]
     assert all(recorder.offer(record) for record in records)
     return records
-
-
-def without_threads(patched: pytest.MonkeyPatch, refuse: Callable[..., None]) -> None:
-    """As in a process that has none that delivers, and gets none."""
-    patched.setattr(delivery_threads, "_threads", delivery_threads.DeliveryThreads())
-    patched.setattr(delivery_threads, "start_thread", refuse)
 
 
 def stored_ids(path: Path) -> list[str]:
@@ -313,10 +307,7 @@ def test_a_process_in_which_the_exporter_died_and_no_request_came_any_more_deliv
 def test_if_no_thread_can_be_started_records_are_kept_and_delivered_by_a_flush(
     tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(run: Callable[[], None]) -> None:
-        raise RuntimeError("can't start new thread")
-
-    without_threads(monkeypatch, refuse)
+    without_delivery_threads(monkeypatch, refuse_thread)
     chest = MemoryChest()
     recorder = make(chest)
     records = offered(recorder, 10)
@@ -328,13 +319,10 @@ def test_if_no_thread_can_be_started_records_are_kept_and_delivered_by_a_flush(
 
 
 def test_a_thread_that_could_not_be_started_is_tried_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(run: Callable[[], None]) -> None:
-        raise RuntimeError("can't start new thread")
-
     chest = MemoryChest()
     recorder = make(chest)
     with monkeypatch.context() as context:
-        without_threads(context, refuse)
+        without_delivery_threads(context, refuse_thread)
         records = offered(recorder, 10)
     assert recorder.flush(60)
     assert recorder.stats()["delivery_is_running"]
@@ -344,13 +332,10 @@ def test_a_thread_that_could_not_be_started_is_tried_again(make: Make, monkeypat
 def test_a_thread_that_could_not_be_started_is_tried_again_by_a_request_when_a_segment_is_full(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(run: Callable[[], None]) -> None:
-        raise RuntimeError("can't start new thread")
-
     chest = MemoryChest()
     recorder = make(chest)
     with monkeypatch.context() as context:
-        without_threads(context, refuse)
+        without_delivery_threads(context, refuse_thread)
         offered(recorder)
     count = 1
     while recorder.request_side.fork_guard[0]:
