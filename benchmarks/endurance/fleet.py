@@ -14,11 +14,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from benchmarks.rig.report import Report, Target, about, question_of, save
 from chest.chests.contract import Chest, ReadableChest, StreamChest
@@ -27,6 +27,9 @@ from chest.record.record import Record
 from tests.processes import run_python, running_python
 from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.servers.process import Server
+
+if TYPE_CHECKING:
+    from tests.servers.otlp.sink import StoppableSink  # with protobuf behind it
 
 _LONGEST_CUT_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 300.0
@@ -76,8 +79,10 @@ MakeUrl = Callable[[int], str]
 class Engine(NamedTuple):
     """An engine that runs."""
 
-    server: Server
+    server: Server | StoppableSink
     url: MakeUrl
+    records: Callable[[], Iterable[Record]] | None = None
+    """All that it has, if its chest cannot be read."""
 
 
 @contextmanager
@@ -109,11 +114,21 @@ def _nats() -> Iterator[Engine]:
         yield Engine(server.server, lambda port: server.url(stream, port=port))
 
 
+@contextmanager
+def _otlp() -> Iterator[Engine]:
+    from tests.servers.otlp.sink import StoppableSink
+
+    sink = StoppableSink()
+    yield Engine(sink, lambda port: f"otlp://127.0.0.1:{port}", lambda: sink.records)
+    sink.stop()
+
+
 ENGINES: Final[dict[str, Callable[[], AbstractContextManager[Engine]]]] = {
     "postgresql": _postgresql,
     "partitioned": partial(_postgresql, is_partitioned=True),
     "clickhouse": _clickhouse,
     "nats": _nats,
+    "otlp": _otlp,
 }
 
 
@@ -161,7 +176,7 @@ def fleet(directory: Path, name: str, hosts: int, rate: float, seconds: float) -
         for host in range(hosts):
             run_python(_RECOVER, url, directory / f"host-{host}", seconds=2 * _SETTLE_SECONDS)
         with open_chest(engine.url(engine.server.port)) as chest:
-            return _found(chest, directory)
+            return _found(chest, directory, engine.records)
 
 
 def _kill_and_start(processes: list[Any], start: Callable[[int, int], Any]) -> None:
@@ -192,11 +207,11 @@ def _trouble(engine: Engine, proxy: FaultProxy, seconds: float, kill: Callable[[
     until(1)
 
 
-def _found(chest: Chest, directory: Path) -> Found:
+def _found(chest: Chest, directory: Path, records: Callable[[], Iterable[Record]] | None = None) -> Found:
     counts = {path.stem: _COUNTS.unpack(path.read_bytes()) for path in directory.glob("*.counts")}
     seen: dict[str, Counter[int]] = {life: Counter() for life in counts}
     stored = 0
-    for record in _records(chest):
+    for record in _records(chest) if records is None else records():
         stored += 1
         variables = record.variables
         seen[f"{variables['host']}-{variables['life']}"][variables["n"]] += 1

@@ -7,7 +7,6 @@ import logging
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +27,7 @@ from chest.testing.contract import ChestContract
 from chest.testing.records import make_record
 from tests.chests.server_contract import Place, ServerChestContract
 from tests.recording_server import Received, Reply
-from tests.servers.otlp.sink import OtlpSink, items_of, otlp_sink
+from tests.servers.otlp.sink import OtlpSink, StoppableSink, items_of, otlp_sink
 
 
 @pytest.fixture(autouse=True)
@@ -66,32 +65,11 @@ class TestContract(ChestContract):
         return self.sink.records
 
 
-class LoginCollector:
-    """A collector with a log-in, which keeps what it was sent while it is stopped and started again."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.port = 0
-        self._running: ExitStack | None = None
-        self.start()
-
-    def start(self) -> None:
-        if self._running is None:
-            self._running = ExitStack()
-            self.port = self._running.enter_context(otlp_sink(self._answer, self.port)).server.port
-
-    def stop(self) -> None:
-        running, self._running = self._running, None
-        if running is not None:
-            running.close()
-
-    def _answer(self, request: Received) -> Reply | None:
-        if request.headers.get("authorization") != "Basic " + base64.b64encode(b"me:r1ght-s3cret").decode():
-            return Reply(status=401)
-        if request.path != "/shop/v1/traces":
-            return Reply(status=404)
-        self.records += [item.record for item in items_of(request)]
-        return None
+def _log_in(request: Received) -> Reply | None:
+    """What a collector with a log-in and one path answers before it takes anything."""
+    if request.headers.get("authorization") != "Basic " + base64.b64encode(b"me:r1ght-s3cret").decode():
+        return Reply(status=401)
+    return Reply(status=404) if request.path != "/shop/v1/traces" else None
 
 
 class TestServer(ServerChestContract):
@@ -101,7 +79,7 @@ class TestServer(ServerChestContract):
 
     @pytest.fixture
     def place(self) -> Iterator[Place]:
-        self.collector = collector = LoginCollector()
+        self.collector = collector = StoppableSink(_log_in)
 
         def url(
             *, port: int = collector.port, host: str = "127.0.0.1", password: str = "r1ght-s3cret", database: str = "shop",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -116,3 +116,40 @@ def otlp_sink(
     with recording_server(tls, reply, port) as server:
         server.reply = Reply(status=200, headers={"Content-Type": "application/x-protobuf"})
         yield OtlpSink(server)
+
+
+class StoppableSink:
+    """A sink that is stopped and started on its port, and keeps what it took.
+
+    :param reply: asked what to answer; what it answers itself is not taken.
+    """
+
+    def __init__(self, reply: Callable[[Received], Reply | None] = lambda _: None) -> None:
+        self.port = 0
+        self._reply = reply
+        self._taken: list[Received] = []
+        self._running: ExitStack | None = None
+        self.start()
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of all spans that it took."""
+        return [item.record for post in self._taken for item in items_of(post)]
+
+    def start(self) -> None:
+        """Go on; nothing if it runs."""
+        if self._running is None:
+            self._running = ExitStack()
+            self.port = self._running.enter_context(otlp_sink(self._answer, self.port)).server.port
+
+    def stop(self) -> None:
+        """Close the port and all connections."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()
+
+    def _answer(self, request: Received) -> Reply | None:
+        answer = self._reply(request)
+        if answer is None:
+            self._taken.append(request)
+        return answer
