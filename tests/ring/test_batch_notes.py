@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
 
 from chest.record.counters import Counters
 from chest.ring.recovery import adopt_orphaned_rings
-from chest.ring.segments.batch_notes import _HEAD, _SENT, MOST_RANGES, BatchNotes, Range
+from chest.ring.segments.batch_notes import BatchNotes, Range
 from chest.ring.segments.file import SegmentFile
-from chest.ring.segments.header import BATCH_NOTES
+from chest.ring.segments.header import BATCH_NOTES, BATCH_SLOT_BYTES
+from tests.fixtures.left import RELEASES, ring_in
 from tests.ring.test_recovery import leave_ring
 
 NAME = "main.1.aa.ring"
 DESCRIPTION = {"process": "01234567"}
+SENT, SETTLED = 1, 2
 
 
 @pytest.fixture
@@ -29,6 +33,14 @@ def file(tmp_path: Path) -> SegmentFile:
 
 def begins(file: SegmentFile) -> list[int]:
     return [file.committed(index) for index in range(len(file.segments))]
+
+
+def put_note(file: SegmentFile, slot: int, state: int, number: int, lines: Range) -> None:
+    """A note as it stands in the file, of a writer that was killed or erred."""
+    header, area, _ = file.batch_area
+    first_line = file.segments[lines.segment][lines.begin : min(lines.end, lines.begin + 64)]
+    begin = area + slot * BATCH_SLOT_BYTES
+    header[begin : begin + 24] = struct.pack("<BBxxIIIII", state, 1, number, *lines, zlib.crc32(first_line))
 
 
 def left(file: SegmentFile) -> list[tuple[list[Range], bool]]:
@@ -110,23 +122,21 @@ def test_a_kill_while_notes_are_gathered_does_not_have_anything_sent_again(file:
     for begin in (10, 20):
         slot = notes.note([Range(0, begin, begin + 10)])
         assert slot is not None
-        notes._header[notes._begin(slot)] = 2
-    notes._write(5, 2, 0, notes._packed([Range(0, 10, 30)]))
+        put_note(file, slot, SETTLED, 1, Range(0, begin, begin + 10))
+    put_note(file, 5, SETTLED, 0, Range(0, 10, 30))
     assert left(file) == [([Range(0, 0, 10)], False), ([Range(0, 10, 20)], True), ([Range(0, 20, 30)], True)]
 
 
 def test_a_batch_that_begins_in_a_lost_page_is_not_noted_and_such_a_note_is_not_believed(file: SegmentFile) -> None:
-    lost = [Range(2, 0, 100)]
-    notes = BatchNotes(file)
-    assert notes.note(lost) is None
-    notes._write(0, _SENT, 1, notes._packed(lost))
+    lost = Range(2, 0, 100)
+    assert BatchNotes(file).note([lost]) is None
+    put_note(file, 0, SENT, 1, lost)
     assert left(file) == []
 
 
 def test_a_note_with_the_highest_number_is_damaged_and_keeps_no_batch_from_being_noted(file: SegmentFile) -> None:
-    notes = BatchNotes(file)
     for slot in range(BATCH_NOTES):
-        _HEAD.pack_into(notes._header, notes._begin(slot), _SENT, MOST_RANGES, 0xFFFFFFFF)
+        put_note(file, slot, SENT, 0xFFFFFFFF, Range(1, 0, 10))
     notes = BatchNotes(file)
     assert notes.note([Range(0, 0, 20)]) is not None
     assert left(file) == [([Range(0, 0, 20)], False)]
@@ -142,12 +152,10 @@ def test_what_was_not_sent_is_cut_at_whole_lines_by_its_place_alone(tmp_path: Pa
 
 
 def test_a_ring_without_room_for_notes_is_read_as_before(tmp_path: Path) -> None:
-    """As the release before made them."""
-    page = 4096
-    file = SegmentFile(page + 256 * 512, page, 2, DESCRIPTION)
-    file._write_header()
-    file.segments[0].write(b"123456789\n")
-    assert BatchNotes(file).note([Range(0, 0, 10)]) is None
+    """As those before the first release made them."""
+    file = SegmentFile.open(ring_in(tmp_path, RELEASES[0]))
+    (used,) = [index for index, segment in enumerate(file.segments) if segment[0]]
+    assert BatchNotes(file).note([Range(used, 0, 10)]) is None
     assert left(file) == []
 
 
