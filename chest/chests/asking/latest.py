@@ -22,6 +22,8 @@ _PAGE_RECORDS: Final = 1000
 _FIRST_STRETCH: Final = 4
 """The first stretch is so many times as long as the number of records that are wanted."""
 _GROWS: Final = 8
+_LONGEST_STRETCH: Final = 500_000
+"""Records, about: the places of those that match in one are in memory at once, some 20 MB."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def latest_by_pieces(store: Pieces, query: Query, before: int | None, limit: int
             places += sorted(store.places(query, first, last, left), reverse=True)
         except BudgetOver:
             break
-        took, grown = max(1e-3, time.monotonic() - asked_at), size * _GROWS
+        took = max(1e-3, time.monotonic() - asked_at)
+        grown = min(size * _GROWS, max(size, _LONGEST_STRETCH * places_a_record))
         if left is not None:
             grown = max(1, min(grown, int((last - first + 1) * (left - took) / took)))
         last, size = first - 1, grown

@@ -187,6 +187,15 @@ def test_the_latest_are_looked_for_from_the_end_until_there_are_enough() -> None
     assert found.basis.read < 2000, "the beginning need not be looked through"
 
 
+def test_no_more_places_of_the_latest_are_in_memory_than_a_stretch_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chest.chests.asking.latest._LONGEST_STRETCH", 500)
+    store = _Store(100)
+    found = latest_by_pieces(store, Query(until_ns=15_000), None, 60, 60)
+    assert [int(stored.cursor) for stored in found.records] == list(range(14_999, 14_939, -1))
+    assert 60 <= store.fetched <= 500
+    assert found.basis.is_exact
+
+
 def test_if_the_budget_ends_the_latest_that_were_found_are_told_and_how_many_records_were_looked_through() -> None:
     found = latest_by_pieces(_Store(1), Query(statuses=range(500, 600)), None, 30, 60)
     assert [int(stored.cursor) for stored in found.records] == list(range(19_990, 19_879, -10))
