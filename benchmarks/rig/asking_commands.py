@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from chest.chests.contract import ReadableChest
+from chest.chests.registry import open_chest
+
 _ALL: Final[Mapping[str, Sequence[str]]] = {
     "top": ("top",),
     "top --by plan": ("top", "--by", "plan"),
@@ -22,8 +25,15 @@ _ALL: Final[Mapping[str, Sequence[str]]] = {
 _LAST_HOUR: Final = {name: words for name, words in _ALL.items() if name != "new"}
 """Without ``new``, which looks at all that is older."""
 _BUDGET: Final = ("--seconds", "300")
-_WITHOUT_BUDGET: Final = ("find",)
-
+_OTHERS: Final[Mapping[str, Sequence[str]]] = {
+    "show ID": ("show", "{path}", "{id}", *_BUDGET),
+    "show, 8 characters": ("show", "{path}", "{beginning}", *_BUDGET),
+    "find --before ID": ("find", "{path}", "--before", "{id}", "--limit", "5", "time>={since}", *_BUDGET),
+    "new --since 1h": ("new", "{path}", "--since", "{since}", *_BUDGET),
+    "sql": ("sql", "{path}", "--no-shell"),
+    "index": ("index", "{path}"),
+}
+"""Beside a filter: about one request, and what does not depend on how much is stored. ``show`` and ``new`` look at all that is older."""
 
 _CHILD: Final = """
 import re, sys, time
@@ -46,22 +56,24 @@ class Cost(NamedTuple):
 
 def commands_over_all(path: Path) -> dict[str, Cost]:
     """Each command over the whole file, exact however long that takes."""
-    return {name: _cost([words[0], str(path), *words[1:], *_budget(words)]) for name, words in _ALL.items()}
+    return {name: _cost([words[0], str(path), *words[1:], *_BUDGET]) for name, words in _ALL.items()}
 
 
 def commands_over_the_last_hour(path: Path, since: str) -> dict[str, Cost]:
-    """Each command over the last hour, and ``--help``: what a person waits for that asks a small question.
+    """Each command over the last hour, or about one request, and ``--help``: what a person waits for that asks a small question.
 
     The process ends with its answer, so its CPU is at least what comes before the first line.
     """
     found = {"--help": _cost(["--help"])}
     for name, words in _LAST_HOUR.items():
-        found[name] = _cost([words[0], str(path), f"time>={since}", *words[1:], *_budget(words)])
+        found[name] = _cost([words[0], str(path), f"time>={since}", *words[1:], *_BUDGET])
+    with open_chest(f"sqlite:///{path}") as chest:
+        assert isinstance(chest, ReadableChest)
+        request_id = chest.latest(limit=1).records[0].record.request_id
+    values = {"path": path, "since": since, "id": request_id, "beginning": request_id[:8]}
+    for name, words in _OTHERS.items():
+        found[name] = _cost([word.format(**values) for word in words])
     return found
-
-
-def _budget(words: Sequence[str]) -> Sequence[str]:
-    return () if words[0] in _WITHOUT_BUDGET else _BUDGET
 
 
 def _cost(arguments: Sequence[str]) -> Cost:
