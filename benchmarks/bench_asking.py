@@ -13,7 +13,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ from benchmarks.rig.report import Report, Target, question_of
 from benchmarks.rig.writer_beside import Turn, writer_beside_questions
 from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
-from chest.query import compare, heatmap, over_time, parse, top, values
+from chest.query import Answer, compare, heatmap, over_time, parse, top, values
 
 RECORDS: Final = int(os.environ.get("ASKING_RECORDS", "1000000"))
 SERVER_RECORDS: Final = int(os.environ.get("ASKING_SERVER_RECORDS", "100000"))
@@ -72,7 +72,15 @@ PLAIN: Final = {
 }  # fmt: skip
 """Code that a person would write; a heatmap is not written by hand."""
 DUCKDB: Final = {
-    **{name: PLAIN[name] for name in ("filter on fields, last hour", "requests a minute by status")},
+    **{
+        name: PLAIN[name]
+        for name in (
+            "filter on fields, last hour",
+            "requests a minute by status",
+            "values, every name",
+            "compare, slower than p95",
+        )
+    },
     "filter user_id=42, all": "SELECT * FROM chest_records WHERE json_extract(variables, '$.user_id')::BIGINT = 42",
     "top by route, all": "SELECT route, count(*), quantile_cont(duration_ns, [0.5, 0.95]) FROM chest_records GROUP BY 1",
     "top by route, last hour": "SELECT route, count(*), quantile_cont(duration_ns, [0.5, 0.95]) FROM chest_records"
@@ -95,6 +103,8 @@ class Answers(NamedTuple):
     seconds: dict[str, float]
     causes: dict[str, str | None]
     """What the slow requests have in common, as ``compare`` says."""
+    estimated: frozenset[str]
+    """Questions that were answered from a part of the records."""
 
 
 def fill(chest: ReadableChest, records: int) -> int:
@@ -108,29 +118,27 @@ def fill(chest: ReadableChest, records: int) -> int:
 
 def ask(chest: ReadableChest, since_ns: int, clock: Callable[[], float], rounds: int = ROUNDS) -> Answers:
     """Ask every question, in rounds."""
-    best = dict.fromkeys(QUESTIONS, float("inf"))
+    best, estimated = dict.fromkeys(QUESTIONS, float("inf")), set[str]()
     for _ in range(rounds):
         for name, question in QUESTIONS.items():
             begin = clock()
             answer = question(chest, since_ns)
             best[name] = min(best[name], clock() - begin)
+            if isinstance(answer, Answer) and not answer.basis.is_exact:
+                estimated.add(name)
     causes = {row.name: row.values[0].value for row in answer.clear}  # the last question is compare
-    return Answers(best, causes)
+    return Answers(best, causes, frozenset(estimated))
 
 
 def plain_sql(path: Path, since_ns: int, p95_ns: int) -> dict[str, float]:
     """The SQL that a person would write, on a connection of its own."""
-    found = {}
     connection = sqlite3.connect(path)
-    for name, text in PLAIN.items():
-        begin = time.process_time()
-        connection.execute(text.format(since=since_ns, p95=p95_ns)).fetchall()
-        found[name] = time.process_time() - begin
+    found = _best_of(PLAIN, connection.execute, since_ns, p95_ns)
     connection.close()
     return found
 
 
-def duckdb_sql(path: Path, since_ns: int) -> dict[str, float]:
+def duckdb_sql(path: Path, since_ns: int, p95_ns: int) -> dict[str, float]:
     """The same questions of DuckDB, which was filled from the file."""
     duckdb, pandas = pytest.importorskip("duckdb"), pytest.importorskip("pandas")
     target, source = duckdb.connect(), sqlite3.connect(path)
@@ -142,15 +150,19 @@ def duckdb_sql(path: Path, since_ns: int) -> dict[str, float]:
         frame = pandas.DataFrame(rows, columns=_COLUMNS.split(", "))
         target.register("frame", frame)
         target.execute("INSERT INTO chest_records SELECT * FROM frame")
-    found = {}
-    for name, text in DUCKDB.items():
-        best = float("inf")
-        for _ in range(ROUNDS):
+    source.close()
+    return _best_of(DUCKDB, target.execute, since_ns, p95_ns)
+
+
+def _best_of(texts: Mapping[str, str], execute: Callable[[str], Any], since_ns: int, p95_ns: int) -> dict[str, float]:
+    """CPU seconds of each, the best of as many rounds as ours have."""
+    best = dict.fromkeys(texts, float("inf"))
+    for _ in range(ROUNDS):
+        for name, text in texts.items():
             begin = time.process_time()
-            target.execute(text.format(since=since_ns)).fetchall()
-            best = min(best, time.process_time() - begin)
-        found[name] = best
-    return found
+            execute(text.format(since=since_ns, p95=p95_ns)).fetchall()
+            best[name] = min(best[name], time.process_time() - begin)
+    return best
 
 
 def _text(time_ns: int) -> str:
@@ -191,12 +203,12 @@ def report() -> Report:
             ours = ask(chest, since_ns, time.process_time)
             p95_ns = compare(chest, slower_than="p95").slower_than_ns or 0
         over_all, quick = commands_over_all(path), commands_over_the_last_hour(path, _text(since_ns))
-        plain, duck = plain_sql(path, since_ns, p95_ns), duckdb_sql(path, since_ns)
+        plain, duck = plain_sql(path, since_ns, p95_ns), duckdb_sql(path, since_ns, p95_ns)
         beside = writer_beside_questions(path, "benchmarks.rig.asker", since_ns)
     servers = {name: _of_server(name, running) for name, running in _servers().items()}
     rows = [
         (
-            name, ours.seconds[name], plain.get(name), duck.get(name),
+            f"{name} (estimated)" if name in ours.estimated else name, ours.seconds[name], plain.get(name), duck.get(name),
             *(answers and answers.seconds[name] for answers in servers.values()),
         )
         for name in QUESTIONS
@@ -210,7 +222,7 @@ def report() -> Report:
         rows,
         [
             *(Target(f"SQLite, {name}", ours.seconds[name], "at most", most, " s") for name, most in TARGETS.items()),
-            Target(f"chest {slowest}, last hour, CPU of the process", quick[slowest].cpu_seconds, "at most", 0.4, " s"),
+            Target(f"chest {slowest}, CPU of the process", quick[slowest].cpu_seconds, "at most", 0.4, " s"),
             Target(f"chest {largest}, memory of the process", over_all[largest].megabytes, "at most", 100, " MB"),
             Target("a writer of 2,000 records/s beside questions: p99 is so many times the one alone",
                    beside.asking.p99 / beside.alone.p99, "at most", 1.2),
@@ -221,7 +233,8 @@ def report() -> Report:
                    "at least", len(found)),
         ],
         [
-            f"{RECORDS:,} records in SQLite and DuckDB, {SERVER_RECORDS:,} in the servers; seconds.",
+            f"{RECORDS:,} records in SQLite and DuckDB, {SERVER_RECORDS:,} in the servers; seconds. What is estimated rests on some thousands of"
+            " the records; SQL and DuckDB count all.",
             f"compare names: {found}",
             "Commands as processes, CPU over the last hour: " + ", ".join(f"{name} {cost.cpu_seconds:.2f} s" for name, cost in quick.items()),
             "Memory over all records: " + ", ".join(f"{name} {cost.megabytes:.0f} MB" for name, cost in over_all.items()),
