@@ -46,7 +46,7 @@ def unholdable(chest: str, error: Exception, refused: Sequence[str]) -> ChestErr
     """
     if refused:
         return RecordRejected(f"{chest} cannot hold a record: {error}", refused)
-    return ChestUnavailable(f"{chest} failed, though no single record is refused: {error}")
+    return ChestUnavailable(f"{chest} refused the batch, but none of its records alone: {error}")
 
 
 def plain_record(service: str = "", release: str = "", host: str = "") -> Record:

@@ -112,7 +112,7 @@ class Partitions(ABC):
     def make(self, days: Sequence[date]) -> Sequence[str]:
         """Run that SQL, all of it or none, and return it.
 
-        :raises ChestUnavailable: not now: somebody reads the table.
+        :raises ChestUnavailable: not now: another session reads the table.
         """
 
 

@@ -154,7 +154,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log it, unless the browser has gone away or says nothing."""
+        """Log the failure, unless the browser closed the connection or sent no request in time."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             _logger.exception("chest: a connection of the page failed")
 

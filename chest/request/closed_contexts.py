@@ -47,7 +47,7 @@ class _Unwritable(RequestContext):
         return self.get(name, default)
 
     def popitem(self) -> tuple[str, Any]:
-        raise KeyError("nothing can be taken from a context that is not of a request being served")
+        raise KeyError("this context belongs to no request that is being served, so it holds nothing")
 
     def clear(self) -> None:
         self._ignore()

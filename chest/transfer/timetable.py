@@ -174,7 +174,7 @@ class _OwnTicks:
             try:
                 wait_seconds = self._turn()
             except Exception:
-                logger.exception("chest: %s: the next tick cannot be found", self._calls.name)
+                logger.exception("chest: %s: the time of the next tick cannot be computed", self._calls.name)
                 wait_seconds = LONGEST_WAIT_SECONDS
             self._woken.wait(wait_seconds)
 

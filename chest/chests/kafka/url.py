@@ -108,7 +108,7 @@ class KafkaTarget(NamedTuple):
             **self.security,
             "socket.timeout.ms": min(max(timeout_ms, 1000), _MOST_SOCKET_MS),
             "socket.connection.setup.timeout.ms": max(1000, round(1000 * min(_CONNECT_SECONDS, self.timeout_seconds))),
-            "allow.auto.create.topics": False,  # with a broker's defaults, of which nobody was asked
+            "allow.auto.create.topics": False,  # it would have the broker's defaults, not those of the URL
             "log.connection.close": False,
             "enable.metrics.push": False,
         }

@@ -1,7 +1,7 @@
 """``NatsConnection``: one connection to a NATS server: log-in, messages sent and taken, and what its errors mean.
 
-The client protocol is lines and payloads (https://docs.nats.io/reference/reference-protocols/nats-protocol). Nothing is read while
-nobody asks, so a connection that was idle answers the server's PING when it is next used.
+The client protocol is lines and payloads (https://docs.nats.io/reference/reference-protocols/nats-protocol). Nothing is read
+between two uses, so a connection that was idle answers the server's PING when it is next used.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ class NatsConnection:
         return Message(parts[1], reply, code, said, body[headers:])
 
     def _control(self, line: bytes) -> None:
-        """What is no message."""
+        """Handle a line of the protocol that is not a message: PING, an error, or what needs no answer."""
         if line == b"PING":
             self._send_all(b"PONG\r\n")
         elif line.startswith(b"-ERR"):
@@ -239,7 +239,7 @@ class NatsConnection:
                 raise LoginRefused(f"{self._target.name}: the server refuses this log-in: {self._clean(said)}")
             raise ChestUnavailable(f"{self._target.name}: {self._clean(said)}")
         elif not line.startswith((b"INFO ", b"PONG", b"+OK")):
-            raise ValueError("the server sent what is not NATS")
+            raise ValueError("the server sent a line that is not of the NATS protocol")
 
     def _line(self) -> bytes:
         while (end := self._buffer.find(b"\r\n", self._at)) < 0:

@@ -236,7 +236,7 @@ def _decoded(message: Message, target: NatsTarget) -> Any:
 
 
 def _wanted(connection: NatsConnection, target: NatsTarget) -> dict[str, Any]:
-    """A stream that keeps all records, whoever reads them, and refuses new ones when it is full."""
+    """A stream that keeps each record also after it was read, and refuses new records when it is full."""
     config: dict[str, Any] = {
         "name": target.stream, "subjects": [target.subject], "storage": "file", "retention": "limits", "discard": "new",
         "num_replicas": target.replicas, "max_age": (target.max_age_days or 0) * _DAY_NS,

@@ -234,7 +234,7 @@ class Database(ABC):
             return RecordRejected(self.told_of_refusal(error), refused)
         told = self.explain(error)
         if isinstance(told, RecordRejected):
-            return ChestUnavailable(f"{self.name} failed, though no single record is refused: {told}")
+            return ChestUnavailable(f"{self.name} refused the batch, but none of its records alone: {told}")
         return told
 
     @contextmanager

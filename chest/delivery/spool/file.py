@@ -163,7 +163,7 @@ class SpoolFile:
             free_bytes = shutil.disk_usage(self.path.parent).free
             if free_bytes < wanted_bytes:
                 raise SpoolError(
-                    f"{self.path}: the disk has {free_bytes >> 20} MiB left, which stay free so that the spool can be emptied"
+                    f"{self.path}: the disk has only {free_bytes >> 20} MiB left, which the spool needs to be emptied"
                 )
 
     @staticmethod

@@ -97,7 +97,7 @@ class PostgreSQLVariableIndexes(VariableIndexes):
                 raise
 
     def _drop(self, connection: Connection, index: str) -> None:
-        """That of a partitioned table goes at once, with those of the partitions, as soon as nobody uses the table."""
+        """That of a partitioned table goes at once, with those of the partitions, as soon as no other session uses the table."""
         if is_partitioned(connection, self._table):
             self._run_briefly(connection, f'DROP INDEX IF EXISTS "{index}"')
         else:

@@ -101,7 +101,9 @@ class SQLiteChest(CountingChest):
                 # Without SQLite's error: it may show the row that is refused.
                 raise RecordRejected(f"{self.name} refused a record: {error}.", refused) from None
             if isinstance(told, RecordRejected):
-                raise ChestUnavailable(f"{self.name} failed, though no single record is refused: {told}") from None
+                raise ChestUnavailable(
+                    f"{self.name} refused the batch, but none of its records alone: {told}"
+                ) from None
             raise told from error
         # What the driver and the encoder raise for a value they cannot take: too large, no Unicode, no JSON.
         except (OverflowError, TypeError, ValueError) as error:
