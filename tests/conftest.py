@@ -21,7 +21,7 @@ from tests.plugins import native_build
 
 native_build.load_build()  # before Chest is imported
 
-from tests.plugins import alone, implementations, kinds, left_out  # noqa: E402
+from tests.plugins import alone, implementations, kinds, leaks, left_out  # noqa: E402
 from tests.servers.clickhouse import ClickHouse  # noqa: E402
 from tests.servers.database import DatabaseServer  # noqa: E402
 from tests.servers.kafka import Broker  # noqa: E402
@@ -38,7 +38,7 @@ _home: list[str] = []
 def pytest_configure(config: pytest.Config) -> None:
     """A run in the background is started with SIGINT ignored, and so would be all that the tests start and interrupt."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for plugin in (alone, kinds, implementations, left_out, native_build):
+    for plugin in (alone, kinds, leaks, implementations, left_out, native_build):
         config.pluginmanager.register(plugin)
     # A busy machine, or one that counts lines, is no fault of a test's.
     hypothesis.settings.register_profile(

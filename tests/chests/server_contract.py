@@ -276,6 +276,7 @@ class ServerChestContract:
             url = place.url(port=listener.getsockname()[1], host="127.0.0.1", query="timeout_seconds=2")
             with open_chest(url) as chest, pytest.raises(ChestUnavailable):
                 chest.write(_batch())
+            listener.shutdown(socket.SHUT_RDWR)  # ends the thread's wait, which closing does not
 
     def _write_until_taken(self, chest: Chest, records: Sequence[Record]) -> None:
         """As delivery does."""

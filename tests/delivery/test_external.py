@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,10 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
         yield Worker(process)
 
 
-def delivery_of(tmp_path: Path, chest: ScriptedChest) -> ExternalDelivery:
+@contextmanager
+def delivering(tmp_path: Path, chest: ScriptedChest) -> Iterator[ExternalDelivery]:
     counters = Counters()
-    return ExternalDelivery(
+    delivery = ExternalDelivery(
         tmp_path / "rings",
         [ChestWorker(chest, counters)],
         counters,
@@ -64,6 +66,11 @@ def delivery_of(tmp_path: Path, chest: ScriptedChest) -> ExternalDelivery:
         flush_seconds=60,
         batch_records=100,
     )
+    try:
+        yield delivery
+    finally:
+        delivery.stop(30)
+        delivery.run()
 
 
 def step_until(delivery: ExternalDelivery, condition: Callable[[], object]) -> None:
@@ -79,36 +86,35 @@ def test_what_comes_while_a_batch_is_written_waits_for_others_of_its_own_batch(t
             super().write(records)
 
     sizes: list[int] = []
-    delivery = delivery_of(tmp_path, BusyChest())
-    worker.offer(1)
-    step_until(delivery, lambda: sizes)
-    for _ in range(5):
-        delivery.loop.step()
-    assert sizes == [1]
-    delivery.stop(5)
-    assert delivery.run()
+    with delivering(tmp_path, BusyChest()) as delivery:
+        worker.offer(1)
+        step_until(delivery, lambda: sizes)
+        for _ in range(5):
+            delivery.loop.step()
+        assert sizes == [1]
+    assert delivery.loop.is_drained
     assert sum(sizes) >= 20  # at the end all of it is written
 
 
 def test_a_backlog_is_written_in_whole_batches_one_after_another(tmp_path: Path, worker: Worker) -> None:
     chest = ScriptedChest()
     worker.offer(450)
-    delivery = delivery_of(tmp_path, chest)
-    step_until(delivery, lambda: len(chest.kept) == 450)
+    with delivering(tmp_path, chest) as delivery:
+        step_until(delivery, lambda: len(chest.kept) == 450)
     assert chest.writes <= 5
 
 
 def test_a_ring_that_fills_is_emptied_however_young_what_it_holds_is(tmp_path: Path, worker: Worker) -> None:
     chest = ScriptedChest()
-    delivery = delivery_of(tmp_path, chest)
-    worker.offer(1)
-    step_until(delivery, lambda: chest.kept)
-    worker.offer(10)
-    for _ in range(5):
-        delivery.loop.step()
-    assert len(chest.kept) == 1  # the next is due in a minute
-    worker.offer(400)
-    step_until(delivery, lambda: len(chest.kept) == 411)
+    with delivering(tmp_path, chest) as delivery:
+        worker.offer(1)
+        step_until(delivery, lambda: chest.kept)
+        worker.offer(10)
+        for _ in range(5):
+            delivery.loop.step()
+        assert len(chest.kept) == 1  # the next is due in a minute
+        worker.offer(400)
+        step_until(delivery, lambda: len(chest.kept) == 411)
 
 
 def test_a_chest_that_does_not_answer_and_has_no_spool_loses_its_records_and_the_one_beside_it_none(
