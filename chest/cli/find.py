@@ -104,7 +104,8 @@ def _matching(
         reading = Reading(chest, seconds)
         result = _search(chest, selection.query, limit, reading)
         found = _joined(reading, result.records) if is_joined else result.records
-    shown = f", the last {limit:,} shown" if result.matching > limit else ""
+    count = len(result.records)
+    shown = f", the last {count:,} shown" if result.matching > count else ""
     hint = "" if result.matching else perhaps_meant(condition.name for condition in selection.query.conditions)
     if not result.is_counted:
         found_text = f"{f'at least {result.matching:,}' if result.matching else 'none'} found{shown}"
