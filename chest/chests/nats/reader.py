@@ -181,10 +181,10 @@ class NatsReader(StreamReader):
         if unreadable:
             connection.send([b"PUB %b 5\r\n+TERM\r\n" % place for place in unreadable])
             _logger.error(
-                "chest: %s: %d messages are no records of Chest, and are passed over; the first is %s of the stream",
+                "chest: %s: %d messages are no records of Chest, and are passed over; the first is %s",
                 self._target.name,
                 len(unreadable),
-                _fields_of(unreadable[0])[1],
+                f"{_fields_of(unreadable[0])[1]} of the stream",
             )
         return Received(records, len(unreadable), places)
 
