@@ -2,7 +2,7 @@
 
 An argument is a version, the path of an interpreter, or a folder of roots: systems, as ``debootstrap`` makes them, in which each
 interpreter is taken (``tests/runs/roots.py``). An interpreter that is not there is skipped, and that is said; so are the packages
-that have no wheel for it, without which tests are skipped. Each has an environment of its own beside the one that runs this,
+that do not install there, without which tests are skipped. Each has an environment of its own beside the one that runs this,
 which stays there.
 """
 
@@ -20,6 +20,11 @@ from tests.runs.checked import ROOT, run_tests
 from tests.runs.roots import run_in_roots
 
 _PURE: Final = "WSGI_CHEST_PURE_PYTHON"
+_NOT_BUILT: Final = (
+    "bcrypt,cffi,confluent-kafka,cryptography,duckdb,gevent,granian,greenlet,numpy,orjson,pandas,polars-runtime-32,psycopg-binary,"
+    "pydantic-core,pynacl,rpds-py"
+)
+"""They want Rust or a library, or take many minutes: without a wheel they are left out. All else is built if it has none."""
 _SAY_NAME: Final = """
 import sys, sysconfig
 print(f"{sys.implementation.name}-{sys.version_info[0]}.{sys.version_info[1]}{'t' * bool(sysconfig.get_config_var('Py_GIL_DISABLED'))}")
@@ -90,10 +95,11 @@ def environment_of(python: Path) -> Path:
         _pip(made, "install", "--quiet", "--upgrade", "pip")
         _pip(made, "install", "--quiet", "--editable", ".")
         wanted = requirements_of_tests()
-        wheels = ("install", "--quiet", "--only-binary", ":all:")
+        wheels = ("install", "--quiet", "--prefer-binary", "--only-binary", _NOT_BUILT)
         left_out = []
         if not _installs(made, *wheels, *wanted):
-            left_out = [each for each in wanted if not _installs(made, *wheels, each)]
+            left_out = [each for each in wanted if not _installs(made, *wheels, "--dry-run", each)]
+            _pip(made, *wheels, *(each for each in wanted if each not in left_out))
         complete.write_text("\n".join(left_out))
     return made
 
