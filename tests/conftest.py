@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import ssl
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partialmethod
@@ -65,7 +66,8 @@ def pytest_collection() -> Iterator[object]:
         return (yield)
     finally:
         gc.enable()
-        gc.freeze()
+        if sys.implementation.name == "cpython":  # PyPy has a collector of another kind
+            gc.freeze()
 
 
 def pytest_unconfigure() -> None:

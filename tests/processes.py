@@ -32,6 +32,17 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(_IMPORTED_FROM)), **more}
 
 
+def fork_without_hooks() -> int:
+    """A fork that Python does not know of, as uWSGI's. On PyPy the test is skipped."""
+    import ctypes
+
+    import pytest
+
+    if not hasattr(ctypes, "PyDLL"):
+        pytest.skip("PyPy lets go of its lock around a call of C, so a forked child is none of Python's threads")
+    return int(ctypes.PyDLL(None).fork())
+
+
 def catches_sigterm(pid: int) -> bool:
     """Whether the process has a handler of SIGTERM, in Python or in C; on Linux."""
     status = Path(f"/proc/{pid}/status").read_text()

@@ -228,9 +228,13 @@ class _RecordLockFile(LockFile):
 
 def _own_locks() -> dict[FileIdentity, object]:
     """Those of this process: what a fork inherits counts for nothing."""
-    call_in_child(_held.clear)
+    call_in_child(_forget_all)
     check_fork()
     return _held
+
+
+def _forget_all() -> None:
+    _held.clear()
 
 
 def _forget(key: FileIdentity, token: object) -> None:

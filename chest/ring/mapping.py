@@ -36,8 +36,8 @@ def map_file_in_python(mapping: mmap.mmap, descriptor: int, offset: int, keeps: 
     steps = [partial(libc.mmap, at, *arguments, mmap.MAP_SHARED | _MAP_FIXED, descriptor, offset)]
     copy = 0
     if keeps:
-        if not getattr(sys, "_is_gil_enabled", lambda: True)():
-            raise OSError(errno.ENOTSUP, "a ring in use stays where it is on a free-threaded build")
+        if not (libc.keeps_lock and getattr(sys, "_is_gil_enabled", lambda: True)()):
+            raise OSError(errno.ENOTSUP, "a ring in use stays where it is, as nothing holds other threads off here")
         copy = _checked(libc, libc.mmap(0, *arguments, mmap.MAP_SHARED, descriptor, offset))
         steps.insert(0, partial(libc.memmove, copy, at, size))
     try:
@@ -87,7 +87,8 @@ def _libc() -> Any:
     import ctypes
     from types import SimpleNamespace
 
-    library = ctypes.PyDLL(None, use_errno=True)  # with the interpreter's lock
+    with_lock = getattr(ctypes, "PyDLL", None)  # calls that keep the interpreter's lock; PyPy has none
+    library = (with_lock or ctypes.CDLL)(None, use_errno=True)
     for name, result, arguments in (
         ("mmap", ctypes.c_size_t, "znnnnl"),
         ("munmap", ctypes.c_int, "zz"),
@@ -99,6 +100,7 @@ def _libc() -> Any:
         function = getattr(library, name)
         function.restype, function.argtypes = result, [kinds[letter] for letter in arguments]
     return SimpleNamespace(
+        keeps_lock=with_lock is not None,
         mmap=library.mmap, munmap=library.munmap, madvise=library.madvise, memmove=library.memmove, fstatfs=library.fstatfs,
         create_string_buffer=ctypes.create_string_buffer, c_ulong=ctypes.c_ulong,
         c_char=ctypes.c_char, addressof=ctypes.addressof, get_errno=ctypes.get_errno,

@@ -9,6 +9,7 @@ which stays there.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,8 +99,14 @@ def environment_of(python: Path) -> Path:
         wheels = ("install", "--quiet", "--prefer-binary", "--only-binary", _NOT_BUILT)
         left_out = []
         if not _installs(made, *wheels, *wanted):
-            left_out = [each for each in wanted if not _installs(made, *wheels, "--dry-run", each)]
-            _pip(made, *wheels, *(each for each in wanted if each not in left_out))
+            # A driver without its own copy of its library may find that of the system.
+            pairs = {each: (each, re.sub(r"\[.*\]", "", each)) for each in wanted}
+            found = {
+                each: next((other for other in pair if _installs(made, *wheels, "--dry-run", other)), None)
+                for each, pair in pairs.items()
+            }
+            left_out = [each for each, other in found.items() if each != other]
+            _pip(made, *wheels, *filter(None, found.values()))
         complete.write_text("\n".join(left_out))
     return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import mmap
 import os
@@ -17,13 +16,9 @@ import pytest
 
 from chest.system import fork_guard
 from chest.system.fork_guard import ForkGuard, Forks, PidGuard, new_fork_guard
+from tests.processes import fork_without_hooks
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no fork on this platform")
-
-
-def fork_without_hooks() -> int:
-    """A fork that Python does not know of, as uWSGI's."""
-    return int(ctypes.PyDLL(None).fork())
 
 
 def status_in_child(fork: Callable[[], int], answer: Callable[[], int]) -> int:

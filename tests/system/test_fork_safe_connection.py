@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from chest.errors import ChestUnavailable
 from chest.system import fork_safe_connection
 from chest.testing.contract import in_child
 from chest.testing.records import make_record
+from tests.processes import fork_without_hooks
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 
@@ -69,11 +69,6 @@ class Child:
         os.close(self._order)
         os.close(self._answer)
         os.waitpid(self._pid, 0)
-
-
-def fork_without_hooks() -> int:
-    """A fork that Python does not know of, as uWSGI's."""
-    return int(ctypes.PyDLL(None).fork())
 
 
 @pytest.mark.parametrize("fork", [os.fork, fork_without_hooks])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from chest.chests.sql.chest import SQLChest
 from chest.errors import MissingDependencyError, TLSRefused
 from chest.testing.contract import in_child
 from chest.testing.records import make_record
+from tests.processes import fork_without_hooks
 from tests.servers.database import DatabaseServer
 from tests.servers.mariadb import mariadb as running_mariadb
 from tests.servers.postgresql import postgresql as running_postgresql
@@ -25,11 +25,6 @@ everywhere = pytest.mark.parametrize("server", ["postgresql", "mariadb", "mysql5
 
 
 # -- forks ---------------------------------------------------------------------------------------------------------
-
-
-def fork_without_hooks() -> int:
-    """A fork that Python does not know of, as uWSGI's."""
-    return int(ctypes.PyDLL(None).fork())
 
 
 @everywhere
