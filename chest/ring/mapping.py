@@ -36,8 +36,8 @@ def map_file_in_python(mapping: mmap.mmap, descriptor: int, offset: int, keeps: 
     steps = [partial(libc.mmap, at, *arguments, mmap.MAP_SHARED | _MAP_FIXED, descriptor, offset)]
     copy = 0
     if keeps:
-        if not (libc.keeps_lock and getattr(sys, "_is_gil_enabled", lambda: True)()):
-            raise OSError(errno.ENOTSUP, "a ring in use stays where it is, as nothing holds other threads off here")
+        if not can_keep_in_python():
+            raise OSError(errno.ENOTSUP, "memory in use stays where it is, as nothing holds other threads off here")
         copy = _checked(libc, libc.mmap(0, *arguments, mmap.MAP_SHARED, descriptor, offset))
         steps.insert(0, partial(libc.memmove, copy, at, size))
     try:
@@ -47,6 +47,11 @@ def map_file_in_python(mapping: mmap.mmap, descriptor: int, offset: int, keeps: 
         del view, steps
         if copy:
             libc.munmap(copy, size)
+
+
+def can_keep_in_python() -> bool:
+    """True if what a mapping holds can become a file's: calls of C have to hold other threads off."""
+    return bool(_libc().keeps_lock and getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def _checked(libc: Any, address: int) -> int:

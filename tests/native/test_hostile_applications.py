@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from chest.native import IS_NATIVE
 from chest.request.context import RequestContext, current_context
 from chest.request.metadata import RequestMetadata
 from chest.request.middleware import RequestMiddleware
@@ -120,7 +121,9 @@ def test_bodies_longer_than_can_be_counted() -> None:
         assert len(list(body)) == 2
         if hasattr(body, "close"):
             body.close()
-        assert client.record.attributes["http.response.body.size"] == sys.maxsize
+        # In C a sum ends there; in Python it ends at what a store takes.
+        most = sys.maxsize if IS_NATIVE else min(2 * sys.maxsize, 2**63 - 1)
+        assert client.record.attributes["http.response.body.size"] == most
 
 
 def test_a_signal_in_the_text_of_an_exception_comes_through() -> None:

@@ -1,6 +1,8 @@
-"""Tests whose packages have no wheel for the interpreter that runs: they are skipped, and say which module is missing.
+"""Tests that cannot run on the interpreter that runs: they are skipped, and say why.
 
-Only where the run names what it left out, as ``tests/runs/other_pythons.py`` does: everywhere else a missing module is a failure.
+It may lack a package that has no wheel for it: then the reason is the module that is missing.
+
+That is so only if the run names what it left out, as ``tests/runs/other_pythons.py`` does: else a missing module is a failure.
 """
 
 from __future__ import annotations
@@ -17,6 +19,17 @@ VARIABLE: Final = "PACKAGES_LEFT_OUT"
 """The environment variable with the packages that could not be installed."""
 _MISSING: Final = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
 _OWN: Final = re.compile(r"chest|tests|\w+_chest")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the marker means."""
+    config.addinivalue_line("markers", "last_reference: an object has to end with its last reference, as in CPython")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """On PyPy an object ends when the collector comes to it."""
+    if item.get_closest_marker("last_reference") and sys.implementation.name != "cpython":
+        pytest.skip("here an object ends later than with its last reference")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -253,6 +253,7 @@ def test_a_stream_never_started_ended_well_if_no_body_is_due() -> None:
         assert client.record.outcome == outcome
 
 
+@pytest.mark.last_reference
 def test_a_body_that_the_server_never_closes_is_recorded_by_its_finalizer() -> None:
     client = Client(streamed)
     body = client.open()

@@ -149,6 +149,7 @@ def test_an_object_is_made_for_no_more_slots_than_were_needed_at_a_time(in_fligh
     assert (in_flight.count, len(in_flight.idle)) == (0, 2)
 
 
+@pytest.mark.last_reference
 def test_a_slot_that_no_request_has_any_more_is_handed_back_and_notes_nothing(
     file: SegmentFile, in_flight: InFlight
 ) -> None:

@@ -255,6 +255,7 @@ def test_a_signal_handler_may_offer_in_the_middle_of_an_offer(ring: RingWriter, 
     assert len([record for record in taken if record.duration_ns < 0]) == len(from_handler)
 
 
+@pytest.mark.last_reference
 def test_a_finalizer_may_offer_in_the_middle_of_an_offer(ring: RingWriter, reader: RingReader) -> None:
     class FastRing:
         def __del__(self) -> None:

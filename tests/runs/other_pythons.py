@@ -22,7 +22,7 @@ from tests.runs.roots import run_in_roots
 
 _PURE: Final = "WSGI_CHEST_PURE_PYTHON"
 _NOT_BUILT: Final = (
-    "bcrypt,cffi,confluent-kafka,cryptography,duckdb,gevent,granian,greenlet,numpy,orjson,pandas,polars-runtime-32,psycopg-binary,"
+    "bcrypt,cffi,confluent-kafka,cryptography,duckdb,gevent,granian,greenlet,hypothesis,numpy,orjson,pandas,polars-runtime-32,psycopg-binary,"
     "pydantic-core,pynacl,rpds-py"
 )
 """They want Rust or a library, or take many minutes: without a wheel they are left out. All else is built if it has none."""

@@ -34,7 +34,7 @@ def test_a_statement_stays_and_its_parameters_go(params: Any) -> None:
     error = statement_error(params, words="UNIQUE constraint failed: user.email (ada@example.org)")
     said = message_of(error)
     assert said == (
-        "(sqlite3.IntegrityError) UNIQUE constraint failed: user.email ([REDACTED])\n"
+        f"({sqlite3.IntegrityError.__module__}.IntegrityError) UNIQUE constraint failed: user.email ([REDACTED])\n"
         "[SQL: INSERT INTO user (email, hash) VALUES (?, ?)]"
     )
 

@@ -247,6 +247,7 @@ class Server:
         pass
 
 
+@pytest.mark.last_reference
 @pytest.mark.parametrize("is_streamed", [False, True])
 def test_nothing_of_the_server_waits_for_the_garbage_collector(is_streamed: bool) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Any:
@@ -267,6 +268,7 @@ def test_nothing_of_the_server_waits_for_the_garbage_collector(is_streamed: bool
         gc.enable()
 
 
+@pytest.mark.last_reference
 def test_what_an_abandoned_stream_says_at_its_end_is_its_own() -> None:
     def streamed(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
