@@ -27,6 +27,7 @@ _ACK_WAIT_SECONDS: Final = 60
 _MOST_UNACKNOWLEDGED: Final = 100_000
 """Of all readers of a name."""
 _SHORTEST_WAIT_SECONDS: Final = 0.1
+_BUSY_WAIT_SECONDS: Final = 1.0
 _ENDS_WITH: Final = frozenset((404, 408))
 """No more messages now; the time is over."""
 _IDLE: Final = 100
@@ -55,16 +56,12 @@ class NatsReader(StreamReader):
     def receive(self, limit: int, wait_seconds: float = 0.0) -> Received:
         """As the contract says; what the stream gives again comes alone, so that it is most often the batch that it was before."""
         with self._connected(wait_seconds) as connection:
+            self._make_ready(connection)
+            limit = min(limit, self._most)
             if not self._ahead:
-                self._make_ready(connection)
-                inbox = connection.new_inbox()
-                limit = min(limit, self._most)
-                # The server answers with the first, and else when this has expired, also while others have all that may be unacknowledged.
-                expires = int(max(wait_seconds, _SHORTEST_WAIT_SECONDS) * 10**9)
-                body = json.dumps({"batch": limit, "no_wait": True, "expires": expires}).encode()
-                subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._target.stream}.{self._consumer}".encode()
-                connection.send([b"PUB %b %b %d\r\n%b\r\n" % (subject, inbox, len(body), body)])
-                self._ahead = list(self._messages(connection, inbox, limit))
+                self._ahead = self._asked(connection, limit, max(wait_seconds, _SHORTEST_WAIT_SECONDS))
+            while not self._ahead and self._has_more(connection):
+                self._ahead = self._asked(connection, limit, _BUSY_WAIT_SECONDS)
             count = _alike(self._ahead[:limit])
             messages, self._ahead = self._ahead[:count], self._ahead[count:]
             return self._received(connection, messages)
@@ -146,6 +143,19 @@ class NatsReader(StreamReader):
         most = int(config.get("max_ack_pending") or 0)
         self._most = most if most > 0 else _MOST_UNACKNOWLEDGED
         self._is_ready = True
+
+    def _asked(self, connection: NatsConnection, limit: int, seconds: float) -> list[Message]:
+        """What there is; the server answers with the first, or after so long, also while others have all that may be unacknowledged."""
+        inbox = connection.new_inbox()
+        body = json.dumps({"batch": limit, "no_wait": True, "expires": int(seconds * 10**9)}).encode()
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._target.stream}.{self._consumer}".encode()
+        connection.send([b"PUB %b %b %d\r\n%b\r\n" % (subject, inbox, len(body), body)])
+        return list(self._messages(connection, inbox, limit))
+
+    def _has_more(self, connection: NatsConnection) -> bool:
+        """True if a server that gave nothing had only no time to."""
+        info = ask(connection, self._target, f"CONSUMER.INFO.{self._target.stream}.{self._consumer}")
+        return int(info["num_pending"]) > 0 and int(info["num_ack_pending"]) < self._most
 
     def _messages(self, connection: NatsConnection, inbox: bytes, limit: int) -> Iterator[Message]:
         """What one request brings."""

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from chest.chests.memory import MemoryChest
+from chest.chests.nats.chest import NatsChest
 from chest.chests.registry import open_chest
 from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.errors import RecordRejected
@@ -94,13 +96,17 @@ def test_it_follows_until_it_is_stopped_and_through_a_restart(nats: Nats, tmp_pa
         with SQLiteChest(target) as chest:
             return len(chest.read(limit=100))
 
+    def pending() -> int:
+        with NatsChest(url) as chest, closing(chest.reader("follow")) as reader:
+            return reader.pending()
+
     command = [sys.executable, "-m", "chest", "transfer", url, target, "--follow", "--name=follow"]
     environ = clean_environment(XDG_STATE_HOME=str(tmp_path / "state"))
     with subprocess.Popen(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
-            wait_until(lambda: stored() == 5, 60)
+            wait_until(lambda: stored() == 5 and pending() == 0, 60)
             nats.server.stop()
             nats.server.start()
             records += _write(url, 5)

@@ -324,6 +324,15 @@ def test_chests_of_the_wrong_kind_are_refused_with_what_to_use(nats: Nats, strea
         StreamTransfer(nats.url(stream), MemoryChest(), limit=0)
 
 
+def test_a_server_that_is_too_busy_to_answer_in_time_is_asked_again(
+    nats: Nats, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run would end as if there was nothing."""
+    monkeypatch.setattr("chest.chests.nats.reader._SHORTEST_WAIT_SECONDS", 1e-9)
+    _fill(nats, stream, 20)
+    assert StreamTransfer(nats.url(stream), MemoryChest()).run().written == 20
+
+
 def test_a_consumer_that_allows_few_unacknowledged_records_is_waited_for(nats: Nats, stream: str) -> None:
     """NATS's default is 1000, fewer than a batch has."""
     records, target = _fill(nats, stream, 20), MemoryChest()
