@@ -15,7 +15,10 @@ __all__ = ["COLUMNS", "Table", "check_rights", "look_at", "make_ready"]
 
 COLUMNS: Final = ("place", "time_ns", *(name for name in Record._fields if name != "time_ns"))
 """What is inserted. ``place`` and ``time_ns`` are not stored: ``seq`` and ``time`` are made of them."""
-_WINDOW_INSERTS: Final = 1000
+_WINDOW: Final = 100_000
+"""Entries in the log of what was inserted. An insert makes two or three, and all hosts share it: of 1,000 a batch was forgotten within 500 inserts."""
+_LEAST_WINDOW: Final = 10_000
+"""What a replicated table has if nothing else is said."""
 _WINDOW_SECONDS: Final = 7 * 86_400
 """As long as a server of ours remembered before release 26; a spool may wait for a long weekend."""
 _JSON_SINCE: Final = (25, 3)
@@ -125,8 +128,8 @@ def notices_of(server: ClickHouseServer, target: ClickHouseTarget, table: Table)
     inserts = _window(server, table, f"{kind}_deduplication_window")
     seconds = _window(server, table, "replicated_deduplication_window_seconds") if is_replicated else None
     wanted = []
-    if inserts is not None and inserts < _WINDOW_INSERTS:
-        wanted.append((f"{kind}_deduplication_window", inserts, "inserts", _WINDOW_INSERTS))
+    if inserts is not None and inserts < _LEAST_WINDOW:
+        wanted.append((f"{kind}_deduplication_window", inserts, "entries, two or three an insert,", _WINDOW))
     if seconds is not None and seconds < _WINDOW_SECONDS:
         wanted.append(("replicated_deduplication_window_seconds", seconds, "seconds", _WINDOW_SECONDS))
     return [
@@ -164,7 +167,7 @@ def _statement(server: ClickHouseServer, target: ClickHouseTarget) -> str:
         table=target.quoted_table,
         json=_JSON_COLUMN if has_json else "",
         ttl="" if target.ttl_days is None else f"\nTTL {_TTL_CLAUSE.format(target.ttl_days)}",
-        window=_WINDOW_INSERTS,
+        window=_WINDOW,
     )
 
 

@@ -232,7 +232,7 @@ def test_a_table_that_forgets_batches_too_soon_is_told_at_the_start(
     with ClickHouseChest(url) as chest:
         chest.check()
         (notice,) = chest.notices()
-        assert "remembers a batch for 5 inserts only" in notice
+        assert "remembers a batch for 5 entries, two or three an insert, only" in notice
         assert not caplog.records
         chest.open()
     assert [record.getMessage() for record in caplog.records] == [f"chest: {chest.name}: {notice}"]
@@ -240,6 +240,20 @@ def test_a_table_that_forgets_batches_too_soon_is_told_at_the_start(
     with ClickHouseChest(url) as chest:
         chest.open()
         assert not chest.notices()
+
+
+def test_a_batch_is_remembered_for_a_quarter_as_many_inserts_as_the_window_has_entries(
+    chest: ClickHouseChest, clickhouse: ClickHouse
+) -> None:
+    chest.open()
+    table = chest.target.quoted_table
+    assert "non_replicated_deduplication_window = 100000" in clickhouse.run(f"SHOW CREATE TABLE {table}")
+    clickhouse.run(f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 80")
+    chest.write(records := [make_record() for _ in range(5)])
+    for _ in range(20):
+        chest.write([make_record()])
+    chest.write(records)
+    assert len(rows(chest)) == 25
 
 
 def test_records_may_have_a_time_to_live(url: str, clickhouse: ClickHouse) -> None:
