@@ -125,7 +125,7 @@ def record_with(chest: ReadableChest, wanted: str, seconds: float | None = None)
 
     :raises RecordNotFound: there is none, or several requests begin so, or it was not found within the budget.
     """
-    found = records_with(chest, wanted, seconds=seconds)
+    found = records_with(chest, wanted, seconds=None if seconds is None else max(_LEAST_SECONDS, seconds))
     if len({stored.record.request_id for stored in found.records}) > 1:
         raise RecordNotFound(f"{chest.name} has several requests whose id begins with {wanted}; give more of it.")
     if found.records:
@@ -139,6 +139,8 @@ def record_with(chest: ReadableChest, wanted: str, seconds: float | None = None)
 
 
 _FEWEST_CHARACTERS: Final = 4
+_LEAST_SECONDS: Final = 1.0
+"""To find the one record without which there is no answer, however short the budget is."""
 
 
 def _kinship(record: Record, by: str) -> tuple[str, str | None, tuple[Condition, ...], Callable[[Record], bool]]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from chest.chests.contract import ReadableChest
+from chest.chests.asking.pieces import BudgetOver
+from chest.chests.asking.sql.pieces import SQLPieces
+from chest.chests.contract import Query, ReadableChest
 from chest.chests.memory import MemoryChest
 from chest.chests.registry import open_chest
 from chest.errors import RecordNotFound, SettingsError
 from chest.query import neighbours
+from chest.query.nearby import record_with
 from chest.record.record import Record
 from chest.testing.records import make_record
 
@@ -120,6 +124,27 @@ def test_what_makes_no_sense_is_said(chest: ReadableChest) -> None:
         neighbours(chest, RECORDS[0].id, by="HOST")
 
 
-def test_a_budget_that_ends_is_an_answer(chest: ReadableChest) -> None:
+def test_a_budget_that_ends_is_an_answer(chest: ReadableChest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chest.query.nearby._LEAST_SECONDS", 60.0)
     record = next(each for each in RECORDS if each.variables.get("user_id") == "burst" and each.request_id != "shared")
     assert neighbours(chest, record.id, before=3, seconds=1e-9).record.record == record
+
+
+def test_an_id_that_is_not_found_within_the_budget_is_no_unknown_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = SQLPieces.places
+
+    def slow(pieces: SQLPieces, query: Query, first: int, *others: Any) -> list[int]:
+        if first == 1:
+            raise BudgetOver
+        return places(pieces, query, first, *others)
+
+    with open_chest(f"sqlite:///{tmp_path}/chest.sqlite3") as chest:
+        assert isinstance(chest, ReadableChest)
+        chest.write([make_record() for _ in range(2500)])
+        with pytest.raises(RecordNotFound, match=r"or begins so\.$"):
+            record_with(chest, "nosuch", 300)
+        monkeypatch.setattr(SQLPieces, "places", slow)
+        with pytest.raises(RecordNotFound, match="among the last 2,000 of 2,500; then the budget ended"):
+            record_with(chest, "nosuch", 300)
