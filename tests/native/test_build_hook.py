@@ -36,6 +36,7 @@ def test_a_build_of_a_wheel_to_publish_is_an_error_if_it_does_not_compile(
 
 def test_a_free_threaded_interpreter_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 1}.get)
+    monkeypatch.setattr(sys.implementation, "name", "cpython")
     with pytest.raises(RuntimeError, match=r"lock \(GIL\), and this is a free-threaded build"):
         build_hook.refuse_interpreter()
 
@@ -43,5 +44,6 @@ def test_a_free_threaded_interpreter_is_refused_with_the_reason(monkeypatch: pyt
 def test_another_system_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(sysconfig, "get_config_var", {}.get)
+    monkeypatch.setattr(sys.implementation, "name", "cpython")
     with pytest.raises(RuntimeError, match=r"it is for Linux, and this is darwin"):
         build_hook.refuse_interpreter()
