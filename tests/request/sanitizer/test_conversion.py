@@ -11,6 +11,7 @@ import io
 import ipaddress
 import numbers
 import pathlib
+import sys
 import types
 import uuid
 from collections.abc import Iterator, Mapping
@@ -179,7 +180,8 @@ def test_generators_iterators_files_and_coroutines_are_not_consumed() -> None:
     file = io.StringIO("abc")
     awaitable = coroutine()
     assert cleaned(lazy) == ("<generator>", "type:generator")
-    assert cleaned(iterator) == ("<list_iterator>", "type:list_iterator")
+    name = type(iterator).__name__  # list_iterator in CPython
+    assert cleaned(iterator) == (f"<{name}>", f"type:{name}")
     assert cleaned(file) == ("<_io.StringIO>", "type:StringIO")
     assert cleaned(awaitable) == ("<coroutine>", "type:coroutine")
     assert cleaned(map(refuse, [1]))[0] == "<map>"
@@ -207,7 +209,16 @@ class HostileList(list[Any]):
 
 @pytest.mark.parametrize(
     ("kind", "kept"),
-    [(HostileText, "abc"), (HostileInteger, 7), (HostileDict, {"a": 1}), (HostileList, [1])],
+    [
+        (HostileText, "abc"),
+        pytest.param(
+            HostileInteger,
+            7,
+            marks=pytest.mark.skipif(sys.implementation.name != "cpython", reason="PyPy itself asks the subclass"),
+        ),
+        (HostileDict, {"a": 1}),
+        (HostileList, [1]),
+    ],
 )
 def test_what_a_subclass_overrides_is_not_asked(kind: type[Any], kept: object) -> None:
     result, reason = cleaned(kind(kept))
