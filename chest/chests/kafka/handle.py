@@ -23,6 +23,8 @@ from chest.system.fork_guard import process_generation
 logger: Final = logging.getLogger("chest.chests.kafka")
 
 _KEPT_ERRORS: Final = 50
+_LOG_LEVEL: Final = 6
+"""syslog's: all but what is for debugging librdkafka itself."""
 
 C = TypeVar("C")
 
@@ -40,8 +42,11 @@ class OwnHandle(Generic[C]):
         self.errors: deque[KafkaError] = deque(maxlen=_KEPT_ERRORS)
         """What the client reported since this was cleared, oldest first: it goes on trying by itself."""
         self._generation = process_generation()
+        # What is reported and logged is kept until the client is polled, which may be days in a process that has nothing to send.
+        level = _LOG_LEVEL if logger.isEnabledFor(logging.DEBUG) else 0
+        settings = {**configuration, "error_cb": self.errors.append, "log_level": level}
         try:
-            self._client: C | None = make({**configuration, "error_cb": self.errors.append}, logger=_Log(target))
+            self._client: C | None = make(settings, logger=_Log(target))
         except KafkaException as refusal:  # of a certificate that cannot be read, say
             raise error_of(target, [refusal.args[0]]) from None
         # One reference that nothing lets go of, neither the garbage collector nor the interpreter's end in a forked child.
@@ -79,5 +84,4 @@ class _Log:
 
     def log(self, level: int, message: str, *values: object) -> None:
         """As ``Logger.log``."""
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("librdkafka: %s", self._target.without_secrets(message % values))
+        logger.debug("librdkafka: %s", self._target.without_secrets(message % values))
