@@ -108,6 +108,7 @@ class BatchProducer:
                 sent += 1
         reports.left -= len(messages) - sent
         try:
+            producer.poll(0)  # an error from which the client does not recover may have come before the batch
             while reports.left > 0 and (seconds := deadline - time.monotonic()) > 0:
                 producer.flush(min(_STEP_SECONDS, seconds))
         except KafkaException as failure:  # from which librdkafka says that it cannot recover
