@@ -15,6 +15,9 @@ from typing import Final
 
 import pytest
 
+from chest.native import IS_NATIVE
+from chest.ring.mapping import can_keep_in_python
+
 VARIABLE: Final = "PACKAGES_LEFT_OUT"
 """The environment variable with the packages that could not be installed."""
 _MISSING: Final = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
@@ -22,14 +25,19 @@ _OWN: Final = re.compile(r"chest|tests|\w+_chest")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what the marker means."""
+    """Say what the markers mean."""
     config.addinivalue_line("markers", "last_reference: an object has to end with its last reference, as in CPython")
+    config.addinivalue_line(
+        "markers", "kept_memory: memory in use becomes a file's, while something holds other threads off"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """On PyPy an object ends when the collector comes to it."""
+    """PyPy's objects end when the collector comes to them, and neither there nor without the GIL does memory in use move."""
     if item.get_closest_marker("last_reference") and sys.implementation.name != "cpython":
         pytest.skip("here an object ends later than with its last reference")
+    if item.get_closest_marker("kept_memory") and not (IS_NATIVE or can_keep_in_python()):
+        pytest.skip("nothing holds other threads off here, so memory in use stays where it is")
 
 
 @pytest.hookimpl(wrapper=True)

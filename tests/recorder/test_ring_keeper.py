@@ -93,6 +93,7 @@ def recovered(tmp_path: Path) -> int:
     return len(chest.records)
 
 
+@pytest.mark.kept_memory
 @pytest.mark.parametrize("suffixes", [(".ring", ".lock"), (".ring",), (".lock",)])
 def test_a_ring_whose_files_are_removed_goes_on_in_another_with_all_that_it_holds(
     worker: Worker, tmp_path: Path, suffixes: tuple[str, ...]
@@ -127,6 +128,7 @@ def test_a_ring_whose_lock_is_removed_stays_in_its_file_while_no_other_can_be_ha
     assert recovered(tmp_path) + recovered(tmp_path) == 200  # the first one may only give the ring a lock again
 
 
+@pytest.mark.kept_memory
 def test_a_ring_whose_directory_was_moved_away_goes_on_in_a_new_one(worker: Worker, tmp_path: Path) -> None:
     worker.do("offer", 100)
     (tmp_path / "rings").rename(tmp_path / "moved")
@@ -137,6 +139,7 @@ def test_a_ring_whose_directory_was_moved_away_goes_on_in_a_new_one(worker: Work
     assert recovered(tmp_path) == 200
 
 
+@pytest.mark.kept_memory
 def test_a_process_that_ends_right_after_its_ring_was_removed_leaves_it_in_another_file(
     worker: Worker, tmp_path: Path
 ) -> None:
@@ -190,6 +193,7 @@ def test_what_was_lost_with_a_page_is_counted_and_the_rest_is_delivered(
     assert "was removed, replaced or cut" in caplog.text
 
 
+@pytest.mark.kept_memory
 def test_a_ring_that_had_no_file_at_first_moves_into_one_and_spools_from_then_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,7 +19,8 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+from tests.runs.checked import ROOT, run_tests
+
 MOST_BYTES: Final = 200_000
 """Of the compiled module, without what a debugger reads."""
 _SOURCES: Final = (".c", ".h", ".so", ".pyc")
@@ -119,9 +120,8 @@ def tested(wheel: Path, sdist: Path) -> int:
         say = "import chest.native as n; assert n.IS_NATIVE; print(n.__file__)"
         subprocess.run([python, "-c", say], cwd=home, env=without_compiler, check=True)
         environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"QUICK_TESTS": "1"}
-        command = [python, *"-m pytest -q -m unit -n 2 --dist worksteal -p no:cacheprovider".split()]
-        command += [f"--ignore={each}" for each in _OF_SOURCE]
-        return subprocess.run(command, cwd=project, env=environment, check=False).returncode
+        arguments = "-q -m unit -n 2 --dist worksteal".split() + [f"--ignore={each}" for each in _OF_SOURCE]
+        return run_tests([str(python), "-m", "pytest"], arguments, directory=project, environment=environment)
 
 
 def _run(module: str, *arguments: str | Path, **more: str) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from chest.native import IS_NATIVE
-from chest.ring.mapping import can_keep_in_python
 from chest.ring.tally.gathering import SUM_SUFFIX, gather
 from chest.ring.tally.owned_tally_file import SUFFIX, OwnedTallyFile
 from chest.ring.tally.table import (
@@ -28,9 +27,6 @@ from chest.ring.tally.table import (
 )
 from chest.ring.tally.tally import OVERFLOW, Tally
 
-moves = pytest.mark.skipif(
-    not (IS_NATIVE or can_keep_in_python()), reason="nothing holds other threads off here, so counts stay in memory"
-)
 GET = ("GET", "/items/<id>", "200", "", "")
 SECOND = 1_000_000_000
 
@@ -112,7 +108,7 @@ def test_a_place_that_is_none_is_refused(place: int) -> None:
         Tally().count(place, 0, 1, "r")
 
 
-@moves
+@pytest.mark.kept_memory
 def test_what_was_counted_before_there_was_a_file_moves_into_it(tally: Tally, tmp_path: Path) -> None:
     place = tally.place_of("key", GET)
     tally.count(place, 0, 1, "r")
@@ -169,7 +165,7 @@ def _kill_one_that_counts(directory: Path) -> None:
         assert process.wait(60) == -9
 
 
-@moves
+@pytest.mark.kept_memory
 def test_living_and_killed_processes_are_added_up_and_nothing_piles_up(tmp_path: Path) -> None:
     for _ in range(3):
         _kill_one_that_counts(tmp_path)
@@ -189,7 +185,7 @@ def test_living_and_killed_processes_are_added_up_and_nothing_piles_up(tmp_path:
     assert gather(tmp_path, "main.y").series == [], "of another service"
 
 
-@moves
+@pytest.mark.kept_memory
 def test_a_process_that_was_killed_while_it_added_up_counts_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +207,7 @@ def test_a_process_that_was_killed_while_it_added_up_counts_nothing_twice(
     assert list(tmp_path.glob(f"*{SUFFIX}")) == []
 
 
-@moves
+@pytest.mark.kept_memory
 def test_a_file_without_its_lock_is_that_of_a_living_process_for_a_minute(tmp_path: Path) -> None:
     _kill_one_that_counts(tmp_path)
     (lock,) = tmp_path.glob("*.tally-lock")
