@@ -23,7 +23,7 @@ from chest.delivery.external import ExternalDelivery, Progress
 from chest.delivery.workers import workers_for
 from chest.errors import SettingsError
 from chest.record.counters import Counters
-from chest.recorder.directory_recovery import cleaned_killed_request
+from chest.recorder.directory_recovery import cleaned_killed_request, recover_directory
 from chest.recorder.recorder import Recorder
 from chest.recorder.stores_in_use import default_store
 from chest.ring.recovery import look_for_orphaned_rings
@@ -41,7 +41,7 @@ _BEGIN_TRANSFERS_EVERY_SECONDS: Final = 5.0
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--to", "urls", multiple=True, metavar="URL", help="Deliver to this chest; may be given again for more.")
 @click.option("--app", "app", metavar="MODULE:NAME", help="Deliver to the chests of this recorder, or of this app's.")
-@click.option("--once", is_flag=True, help="Deliver what is there now, then end.")
+@click.option("--once", is_flag=True, help="Deliver what is there now, also what waits on disk, then end.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, quiet: bool) -> None:
     """Deliver for all processes that keep their rings in DIRECTORY.
@@ -98,7 +98,13 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     finally:
         recorder.scheduled_transfers.stop()
         recorder.scheduled_transfers.wait(time.monotonic() + settings.shutdown_seconds)
-    told.end(sidecar.progress, is_complete)
+    progress = sidecar.progress
+    if (
+        once and is_complete
+    ):  # then what waits on disk, which a drain that goes on delivers when the store has been well for a while
+        recovered = recover_directory(directory, chests)
+        progress = progress._replace(recovered=progress.recovered + recovered.records)
+    told.end(progress, is_complete)
     if not is_complete:
         raise SystemExit(1)
 

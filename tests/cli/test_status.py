@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from chest.chests.contract import ReadableChest
 from chest.chests.memory import MemoryChest
+from chest.chests.registry import open_chest, sqlite_url
 from chest.delivery.spool.dead_letters import DeadLetters
 from chest.delivery.spool.file import SpoolFile
 from chest.delivery.spool.place import spool_path
@@ -55,6 +57,25 @@ def test_what_is_on_disk_is_told_with_store_age_reason_and_what_to_do(
     assert "delivers them when it takes records again" in done.stdout
     assert "The oldest record that waits here is 2 h old" in done.stdout
     assert "hunter2" not in done.output
+
+
+def test_a_single_drain_delivers_what_is_on_disk_or_ends_with_1(run: Run, tmp_path: Path) -> None:
+    directory, store = tmp_path / "rings", sqlite_url(tmp_path / "there" / "store.sqlite3")
+    directory.mkdir(mode=0o700)
+    with closing(SpoolFile(spool_path(directory, store), store)) as file:
+        file.add([make_record() for _ in range(5)], 1 << 20, "no such directory")
+    (tmp_path / "there").touch()  # no directory
+    failed = run("drain", "--once", "--to", store, str(directory))
+    assert failed.exit_code == 1
+    assert "there/store.sqlite3" in failed.stderr
+    (tmp_path / "there").unlink()
+    (tmp_path / "there").mkdir()
+    done = run("drain", "--once", "--to", store, str(directory))
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "Delivered 5 records, 5 of them of dead processes" in done.stdout
+    with open_chest(store) as chest:
+        assert isinstance(chest, ReadableChest)
+        assert len(chest.read()) == 5
 
 
 def test_what_waits_for_none_of_the_stores_is_told_with_the_command_that_delivers_it(
