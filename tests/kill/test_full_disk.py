@@ -193,7 +193,7 @@ def test_a_spool_leaves_enough_of_the_disk_free_to_be_emptied_again(
             return recorder.stats().get("spool_failed", 0) > 0
 
         wait_until(fill, 60)
-        assert "stay free" in caplog.text
+        assert "which the spool needs to be emptied" in caplog.text
         assert "takes records again" not in caplog.text
         chest.write = held  # type: ignore[method-assign]
         wait_until(lambda: len(chest.records) >= len(taken), 60)
