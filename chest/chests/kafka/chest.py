@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import ClassVar, Final
 
 from chest.chests.contract import StreamChest
-from chest.chests.kafka.failures import OF_A_RECORD, error_of
+from chest.chests.kafka.failures import OF_A_RECORD, OF_ITS_SIZE, error_of
 from chest.chests.kafka.producer import BatchProducer, Headers, KafkaMessage
 from chest.chests.kafka.reader import Consumers, KafkaReader
 from chest.chests.kafka.url import KafkaTarget
@@ -26,7 +26,7 @@ _MOST_REMEMBERED: Final = 20_000
 _OVERHEAD_BYTES: Final = 150
 """Of a message beside its key, its value and the name of its service, at most."""
 _HOPELESS_AFTER: Final = 30
-"""Records refused one by one, and none taken: the topic refuses everything, and the others need not be tried."""
+"""Records refused one by one for what they hold, and none taken: the topic refuses everything, and the others need not be tried."""
 _HEADERS: Final[Headers] = [("content-type", "application/json"), ("version", str(VERSION))]
 
 
@@ -152,27 +152,32 @@ class KafkaChest(StreamChest):
 
         :param has_stored: True if it took others of the same batch.
         :raises RecordRejected: it refuses these records, and has the others or gets them with the next try.
-        :raises ChestUnavailable: it took none, so the fault is not a record's.
+        :raises ChestUnavailable: it took none, and not for their size, so the fault is not a record's.
         """
-        refused: list[str] = []
-        reason = ""
+        too_long: dict[str, str] = {}
+        odd: dict[str, str] = {}
+        failure = None
         for record, message in pieces:
-            failed = producer.send([message], deadline)
-            error = failed.get(record.id)
+            error = producer.send([message], deadline).get(record.id)
             if error is None:
                 has_stored = True
                 self._remember([record])
-            elif error.code() in OF_A_RECORD:
-                refused.append(record.id)
-                reason = one_line(self._target.without_secrets(error.str()))
-            elif not refused or not has_stored:
-                raise error_of(self._target, [*producer.errors, error])
-            else:
+                continue
+            if error.code() not in OF_A_RECORD:
+                failure = error_of(self._target, [*producer.errors, error])
                 break
-            if not has_stored and len(pieces) > 1 and len(refused) in (len(pieces), _HOPELESS_AFTER):
-                raise ChestUnavailable(f"{self.name} refuses every record, so the fault is the topic's: {reason}")
+            reasons = too_long if error.code() in OF_ITS_SIZE else odd
+            reasons[record.id] = one_line(self._target.without_secrets(error.str()))
+            if not has_stored and len(odd) == _HOPELESS_AFTER:
+                break
+        refused = too_long | odd if has_stored or len(pieces) == 1 else too_long
         if refused:
-            raise RecordRejected(f"{self.name} refused a record: {reason}", refused)
+            raise RecordRejected(f"{self.name} refused a record: {[*refused.values()][-1]}", [*refused])
+        if failure is not None:
+            raise failure
+        if odd:
+            said = [*odd.values()][-1]
+            raise ChestUnavailable(f"{self.name} refuses every record, so the fault is the topic's: {said}")
 
     def _remember(self, stored: Sequence[Record]) -> None:
         """That these are stored, until their batch has come again."""

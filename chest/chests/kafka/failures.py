@@ -21,12 +21,13 @@ _RIGHTS: Final = frozenset(
 NO_TOPIC: Final = frozenset(
     (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 )
-OF_A_RECORD: Final = frozenset(
-    (
-        KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD,
-        KafkaError.INVALID_TIMESTAMP, KafkaError._INVALID_DIFFERENT_RECORD,
-    )
-)  # fmt: skip
+OF_ITS_SIZE: Final = frozenset(
+    (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE)
+)
+"""Said of a record that came alone, it is that record's fault for certain."""
+OF_A_RECORD: Final = OF_ITS_SIZE | {
+    KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP, KafkaError._INVALID_DIFFERENT_RECORD,
+}  # fmt: skip
 """What a broker says of records that it will never take as they came: of all that came at once, though one may be to blame."""
 _HANDSHAKE: Final = "SSL handshake failed"
 """Of a broker that hangs up instead of encrypting; its code is that of any lost connection."""

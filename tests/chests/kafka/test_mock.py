@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -124,11 +125,23 @@ def test_of_a_batch_that_a_broker_refuses_the_record_to_blame_is_named_and_the_o
 
 
 def test_a_topic_that_refuses_every_record_makes_them_wait(cluster: MockCluster, topic: str, chest: KafkaChest) -> None:
-    cluster.fail(PRODUCE, *[TOO_LARGE] * 4)
+    cluster.fail(PRODUCE, *[INVALID_RECORD] * 4)
     with pytest.raises(ChestUnavailable, match="refuses every record"):
         chest.write(records := _batch(3))
     chest.write(records)
     assert _ids(cluster.records(topic)) == _ids(records)
+
+
+def test_records_that_are_all_too_large_for_the_topic_are_named(
+    cluster: MockCluster, topic: str, chest: KafkaChest
+) -> None:
+    """Else they would wait for ever: each is refused alone as well, and no other is stored."""
+    cluster.fail(PRODUCE, TOO_LARGE, TOO_LARGE, INVALID_RECORD, TOO_LARGE)
+    with pytest.raises(RecordRejected, match="large") as refusal:
+        chest.write(records := _batch(3))
+    assert refusal.value.ids == (records[0].id, records[2].id)
+    chest.write([records[1]])
+    assert cluster.records(topic) == [records[1]]
 
 
 def test_a_record_that_is_too_long_is_named_before_anything_is_sent(cluster: MockCluster, topic: str) -> None:
@@ -155,8 +168,9 @@ def test_the_longest_record_that_is_let_through_is_taken(cluster: MockCluster, t
     assert reasons == {True}, "librdkafka refused one"
 
 
-def test_a_record_that_is_not_json_is_named(chest: KafkaChest) -> None:
-    bad = make_record(variables={"x": {1, 2}})
+@pytest.mark.parametrize("fields", [{"variables": {"x": {1, 2}}}, {"service": "\ud800"}, {"id": "\ud800"}])
+def test_a_record_that_is_not_json_is_named(chest: KafkaChest, fields: dict[str, Any]) -> None:
+    bad = make_record(**fields)
     with pytest.raises(RecordRejected) as refusal:
         chest.write([make_record(), bad])
     assert refusal.value.ids == (bad.id,)
