@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -102,7 +102,8 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     if (
         once and is_complete
     ):  # then what waits on disk, which a drain that goes on delivers when the store has been well for a while
-        recovered = recover_directory(directory, chests)
+        with ExitStack() as opened:
+            recovered = recover_directory(directory, [opened.enter_context(chest) for chest in chests])
         progress = progress._replace(recovered=progress.recovered + recovered.records)
     told.end(progress, is_complete)
     if not is_complete:
