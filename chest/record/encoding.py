@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["NEWLINE", "decode", "encode", "encode_line", "encode_with_json"]
+__all__ = ["NEWLINE", "decode", "decode_with_json", "encode", "encode_line", "encode_with_json"]
 
 
 # Kept: `json.dumps` with arguments makes one at each call, which takes as long as the encoding.
@@ -20,6 +20,14 @@ _text_of = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(","
 def encode_with_json(value: Any) -> bytes:
     """:func:`encode` by the standard library: some five times slower, the same bytes for the values both take."""
     return _text_of(value).encode()
+
+
+def decode_with_json(text: bytes | str) -> Any:
+    """:data:`decode` by the standard library."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 encode: Callable[[Any], bytes]
@@ -40,7 +48,7 @@ def _encode_line_with_json(value: Any, default: None, option: int) -> bytes:
 try:
     import orjson
 except ImportError:
-    encode, decode, encode_line = encode_with_json, json.loads, _encode_line_with_json
+    encode, decode, encode_line = encode_with_json, decode_with_json, _encode_line_with_json
     NEWLINE = 0
 else:
     # The functions themselves, with nothing wrapped around them: a Python call would cost as much as the encoding.

@@ -6,13 +6,14 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chest.record.encoding import decode, encode, encode_with_json
+from chest.record.encoding import decode, decode_with_json, encode, encode_with_json
 
 json_values = st.recursive(
     st.none()
@@ -52,9 +53,11 @@ def test_what_json_cannot_hold_raises() -> None:
         encode_with_json(math.nan)
 
 
-def test_text_that_is_not_json_raises_value_error() -> None:
+@pytest.mark.parametrize("decoder", [decode, decode_with_json])
+@pytest.mark.parametrize("text", ["{", "[" * 100_000], ids=["cut", "deep"])
+def test_text_that_is_not_json_raises_value_error(decoder: Callable[[str], Any], text: str) -> None:
     with pytest.raises(ValueError):
-        decode("{")
+        decoder(text)
 
 
 def test_without_orjson_the_standard_library_does_it() -> None:
@@ -63,6 +66,8 @@ import sys
 sys.modules["orjson"] = None
 from chest.record import encoding
 assert encoding.encode is encoding.encode_with_json
+from chest.record.decoding import record_of_json
+assert record_of_json(b"[" * 100_000) is None
 print(encoding.decode(encoding.encode({"a": 1})))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
