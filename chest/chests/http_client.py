@@ -13,8 +13,10 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import httpcore  # noqa: F401 - httpx loads it with its first transport, which each forked child of a server would do anew
@@ -24,7 +26,7 @@ from chest.chests.http_status import unreachable
 from chest.chests.proxy import Proxy, unusable_proxy
 from chest.errors import ChestUnavailable, SettingsError, TLSRefused
 from chest.record.messages import masked
-from chest.record.secret_names import sounds_secret
+from chest.record.secret_names import is_secret_parameter, sounds_secret
 from chest.system.threads import socket_home
 
 _CONNECT_SECONDS: Final = 5.0
@@ -261,6 +263,27 @@ def secret_headers(headers: httpx.Headers) -> list[str]:
     """The values that are a secret, and their parts: of ``Bearer abc`` an endpoint may repeat ``abc`` alone."""
     values = [value for name, value in headers.items() if sounds_secret(name)]
     return [part for value in values for part in (value, *value.split()[1:])]
+
+
+def tenants_label(label: str, headers: Mapping[str, str], params: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The label, with a short hash of what is sent beside the records: it may name the tenant that they are for.
+
+    Two chests of one label share a spool, and each would deliver what was meant for the other. Values of names that sound secret are
+    left out: records that wait for a right key are to find it.
+
+    :param label: of the URL.
+    :param headers: the user's.
+    :param params: the user's, beside those of the URL.
+    """
+    if not (headers or params):
+        return label
+    sent = [
+        sorted((name, "" if sounds_secret(name) else value) for name, value in httpx.Headers(headers).items()),
+        sorted((name, "" if is_secret_parameter(name) else str(value)) for name, value in params.items()),
+    ]
+    address, mark, fragment = label.partition("#")
+    told = sha256(repr(sent).encode()).hexdigest()[:8]
+    return f"{address}{'&' if '?' in address else '?'}sent={told}{mark}{fragment}"
 
 
 @cache

@@ -31,6 +31,10 @@ _CONFIGURATION: Final[dict[int, tuple[type[ChestUnavailable], str]]] = {
     404: (UnknownDatabase, "nothing is at this address: check the URL and the names in it"),
     405: (ChestUnavailable, "this address accepts no POST: check the URL"),
     407: (LoginRefused, "the proxy asks for a log-in: check the URL of the proxy"),
+    415: (
+        ChestUnavailable,
+        "it takes no body of this kind: if bodies are compressed, try ?gzip=0; else check the format",
+    ),
 }
 """Answers that say nothing about the records: delivery goes on after the configuration was corrected."""
 _PASSING: Final = frozenset((408, 421, 425, 429))

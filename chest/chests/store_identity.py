@@ -20,6 +20,8 @@ class _Kind(NamedTuple):
     """The one that a URL without a port means."""
     parts: dict[str, str] = {}
     """The parameters that name a part of the store, each with what it is if it is left out."""
+    is_shared: bool = False
+    """True if several tenants may share the address, told apart by their log-in."""
 
 
 _POSTGRESQL: Final = _Kind("postgresql", 5432, {"table": "chest_records"})
@@ -28,7 +30,7 @@ _INFLUXDB: Final = _Kind("influxdb", 8086, {"shape": "request"})
 _CLICKHOUSE: Final = _Kind("clickhouse", 8123, {"table": "chest_records"})
 _KAFKA: Final = _Kind("kafka", 9092)
 _NATS: Final = _Kind("nats", 4222, {"subject": "*"})
-_OTLP: Final = _Kind("otlp", 4318, {"signal": "traces"})
+_OTLP: Final = _Kind("otlp", 4318, {"signal": "traces", "headers_env": "-", "sent": "-"}, is_shared=True)
 _MONGODB_PARTS: Final = {"collection": "chest_records"}
 _KINDS: Final = {
     "postgresql": _POSTGRESQL,
@@ -59,8 +61,9 @@ _WRAPPED: Final = re.compile(r"(\w+)\((.*)\)", re.DOTALL)
 def store_identity(label: str) -> str:
     """The store that a chest's label names: its kind, host, port, database or path, and table; equal however it is written.
 
-    Log-in, driver, time limits, compression and secrets make no other store. If a label is not a URL, it is the
-    identity itself. An identity has itself as its identity.
+    Log-in, driver, time limits, compression and secrets make no other store; but at an address of HTTP or OTLP a user with a
+    password, and headers, may name a tenant, and are part of the store. If a label is not a URL, it is the identity itself.
+    An identity has itself as its identity.
 
     :param label: ``Chest.name``, usually a URL without secrets; also a label of an earlier release.
     """
@@ -79,16 +82,17 @@ def store_identity(label: str) -> str:
     if not address.startswith("//"):
         return f"{scheme}:{rest}"
     netloc, slash, path = address[2:].partition("/")
-    hosts = netloc.rpartition("@")[2].lower()
+    login, _, hosts = netloc.rpartition("@")
+    hosts, user = hosts.lower(), f"{login.partition(':')[0]}:***@" if ":" in login else ""
     if scheme in _HTTP_PORTS:
         kept = [pair for pair in parameters if not _is_left_out(pair)]
-        return f"http://{_with_port(hosts, _HTTP_PORTS[scheme])}/{path}{'?' * bool(kept)}{'&'.join(kept)}"
+        return f"http://{user}{_with_port(hosts, _HTTP_PORTS[scheme])}/{path}{'?' * bool(kept)}{'&'.join(kept)}"
     kind = _KINDS.get(scheme) or _KINDS.get(dialect)
     if kind is None:  # a guest's, of whose parameters nothing is known
         kept = [pair for pair in parameters if not is_secret_parameter(pair.partition("=")[0])]
         return f"{scheme}://{hosts}{slash}{path}{'?' * bool(kept)}{'&'.join(kept)}"
     places = ",".join(sorted(_with_port(host, kind.port) for host in hosts.split(",")))
-    return f"{kind.name}://{places}/{path.rstrip('/')}{_parts(parameters, kind.parts)}"
+    return f"{kind.name}://{user if kind.is_shared else ''}{places}/{path.rstrip('/')}{_parts(parameters, kind.parts)}"
 
 
 def _path(kind: str, address: str) -> str:

@@ -27,7 +27,8 @@ SAME = [
         "https://***@h/in?gzip=1&tenant=5&timeout_seconds=30",
         "https://H:443/in?token=***&tenant=5&format=ndjson",
     ],
-    ["otlp://h", "otlp+https://***@H:4318/", "otlp://h?signal=traces&headers_env=VENDOR&gzip=0"],
+    ["otlp://h", "otlp+https://***@H:4318/", "otlp://h?signal=traces&gzip=0"],
+    ["otlp://u:***@h?headers_env=VENDOR", "otlp+https://u:pw@H:4318/?gzip=0&headers_env=VENDOR"],
     ["http://h", "http://h/", "http://h:80/#part"],
     ["http://[::1]/x", "http://[::1]:80/x"],
     ["nats://u:***@b,a/shop", "nats+tls://***@a:4222,b:4222/shop?replicas=3&atomic=1"],
@@ -42,7 +43,9 @@ DIFFERENT = [
     "mongodb://db,db2/shop", "nats://db/shop", "nats://db/shop?subject=a", "nats://db/other", "influxdb://db/org/shop", "influxdb://db/org/shop?shape=variable", "http://db/shop",
     "https://db/shop", "http://db/shop/", "http://db/shop?tenant=1", "http://db/shop?tenant=2", "sqlite:///shop",
     "sqlite:///shop?table=more", "sqlite:///shop%3F", "log:", "log:shop", "ndjson:shop", "memory:shop", "memory",
-    "otlp://db", "otlp://db?signal=logs", "otlp://db/shop", "FlaskChestSQLite(sqlite:///shop)", "guest://db/shop", "lines:shop", "a label of the user's",
+    "otlp://db", "otlp://db?signal=logs", "otlp://db/shop", "otlp://a:***@db", "otlp://b:***@db",
+    "otlp://db?headers_env=A", "otlp://db?headers_env=B", "otlp://db?sent=1", "http://a:***@db/shop", "http://b:***@db/shop",
+    "http://db/shop?sent=1", "FlaskChestSQLite(sqlite:///shop)", "guest://db/shop", "lines:shop", "a label of the user's",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from chest.chests.batches import batch_id
 from chest.chests.contract import Chest
 from chest.chests.http.payload import Payload, of_records, of_value
 from chest.chests.http.url import HttpTarget, format_of
-from chest.chests.http_client import HttpClient, request_headers, secret_headers
+from chest.chests.http_client import HttpClient, request_headers, secret_headers, tenants_label
 from chest.chests.http_status import error_of
 from chest.chests.url_options import timeout_seconds_of
 from chest.errors import RecordRejected
@@ -35,7 +35,7 @@ class HttpChest(Chest):
     was lost carries the same one. Whether that keeps it from being stored twice is up to the endpoint.
 
     429 and 503 (with ``Retry-After``), any other 5xx, a connection that fails and a timeout make the records wait; so do
-    401, 403, 404, 405, 407 and redirects, which the operator may correct. Any other 4xx refuses the batch.
+    401, 403, 404, 405, 407, 415 and redirects, which the operator may correct. Any other 4xx refuses the batch.
 
     Example::
 
@@ -79,7 +79,7 @@ class HttpChest(Chest):
     ) -> None:
         target = HttpTarget.of(url, params or {})
         sent = request_headers(target.authorization, headers or {})
-        self.name = name or target.name
+        self.name = name or tenants_label(target.name, headers or {}, params or {})
         self._format = format_of(format or target.format)
         self._is_gzipped = target.is_gzipped if gzip is None else gzip
         self._payload_generator = payload_generator

@@ -11,11 +11,18 @@ from typing import ClassVar, Final
 import httpx
 
 from chest.chests.contract import Chest
-from chest.chests.http_client import HttpClient, HttpReply, chest_version, request_headers, secret_headers
+from chest.chests.http_client import (
+    HttpClient,
+    HttpReply,
+    chest_version,
+    request_headers,
+    secret_headers,
+    tenants_label,
+)
 from chest.chests.http_status import error_of
-from chest.chests.otlp.request import SIGNALS, failure_text
+from chest.chests.otlp.request import SIGNALS, failure_of
 from chest.chests.otlp.url import OtlpTarget
-from chest.errors import ChestError, RecordRejected
+from chest.errors import ChestError, ChestUnavailable, RecordRejected
 from chest.record.messages import one_line
 from chest.record.record import Record
 
@@ -26,6 +33,10 @@ _GZIP_LEVEL: Final = 1
 _SHORTEST_SECRET: Final = 8
 """Headers of vendors' have names that do not sound secret; a shorter value is a word, such as ``true``."""
 _LOG_EVERY_SECONDS: Final = 60.0
+_BAD_REQUEST, _INTERNAL_ERROR = 400, 500
+_OF_THE_RECORDS: Final = frozenset((3, 13))
+"""``INVALID_ARGUMENT`` and ``INTERNAL``: with these codes OpenTelemetry's Collector says that sending a batch again is of no use. For
+the second it answers 500. ``UNKNOWN``, which its older releases said of any error, may pass."""
 _logger: Final = logging.getLogger("chest.chests.otlp")
 
 
@@ -55,9 +66,10 @@ class OtlpChest(Chest):
         said = {**target.headers, **(headers or {})}
         sent = request_headers(target.authorization, said)
         sent["Content-Type"] = "application/x-protobuf"
-        self.name = target.name
+        self.name = tenants_label(target.name, headers or {})
         self._signal = SIGNALS[target.signal]
         self._is_gzipped = target.is_gzipped
+        self._is_gzip_taken = not self._is_gzipped
         self._rejected = 0
         self._log_at = 0.0
         self._client = HttpClient(
@@ -89,22 +101,27 @@ class OtlpChest(Chest):
             raise RecordRejected(
                 f"{self.name}: nothing can be made of a record ({why}).", self._refused(records)
             ) from error
-        headers = httpx.Headers()
-        if self._is_gzipped:
-            headers["Content-Encoding"] = "gzip"
-            content = gzip.compress(content, _GZIP_LEVEL, mtime=0)
-        answer = self._client.ask("POST", headers, content)
-        if not 200 <= answer.status < 300:
-            raise self._error_of(answer)
+        answer = self._post(content, is_gzipped=self._is_gzipped)
+        if not _is_success(answer):
+            failure = self._error_of(answer)
+            if answer.status == _BAD_REQUEST and not self._is_gzip_taken:
+                self.check()  # the fault may be that the records are compressed, and not theirs
+            raise failure
+        self._is_gzip_taken = True
         self._note_rejected(answer, len(records))
 
     def check(self) -> None:
-        """Send a request without a record, which tells whether the collector is there and knows the log-in."""
-        answer = self._client.ask("POST")
-        if not 200 <= answer.status < 300:
-            error = self._error_of(answer)
-            if not isinstance(error, RecordRejected):  # of a collector that takes no empty request
-                raise error
+        """Send a request without a record, which tells whether the collector is there, knows the log-in and decompresses."""
+        answer = self._post(b"", is_gzipped=self._is_gzipped)
+        if _is_success(answer):
+            self._is_gzip_taken = True
+            return
+        error = self._error_of(answer)
+        if not isinstance(error, RecordRejected):
+            raise error
+        if self._is_gzipped and _is_success(self._post(b"", is_gzipped=False)):
+            raise ChestUnavailable(f"{error} if it is compressed: try ?gzip=0")
+        # It takes no empty request, which says nothing of one with records.
 
     def counts(self) -> Mapping[str, int]:
         return {"rejected_by_collector": self._rejected}
@@ -115,6 +132,13 @@ class OtlpChest(Chest):
 
     def close(self) -> None:
         self._client.close()
+
+    def _post(self, content: bytes, *, is_gzipped: bool) -> HttpReply:
+        headers = httpx.Headers()
+        if is_gzipped:
+            headers["Content-Encoding"] = "gzip"
+            content = gzip.compress(content, _GZIP_LEVEL, mtime=0)
+        return self._client.ask("POST", headers, content)
 
     def _refused(self, records: Sequence[Record]) -> list[str]:
         """Which of the records no message can be made of."""
@@ -127,8 +151,10 @@ class OtlpChest(Chest):
         return refused
 
     def _error_of(self, answer: HttpReply) -> ChestError:
-        told = failure_text(answer.content)
+        code, told = failure_of(answer.content)
         said = self._client.without_secrets(told) if told else answer.said
+        if answer.status == _INTERNAL_ERROR and code in _OF_THE_RECORDS:
+            return RecordRejected(f"{self.name} answered 500 ({one_line(said)}): it refuses what was sent")
         return error_of(self.name, answer.status, said, answer.headers)
 
     def _note_rejected(self, answer: HttpReply, sent: int) -> None:
@@ -140,3 +166,7 @@ class OtlpChest(Chest):
             _logger.warning(
                 "chest: %s rejected %d of %d records, which are not sent again: %s", self.name, rejected, sent, shown
             )
+
+
+def _is_success(answer: HttpReply) -> bool:
+    return 200 <= answer.status < 300

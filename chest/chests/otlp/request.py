@@ -20,7 +20,7 @@ from chest.chests.otlp.mapping import SCHEMA_URL, log_of, resource_of, span_of
 from chest.chests.otlp.values import key_values
 from chest.record.record import Record
 
-__all__ = ["SIGNALS", "Signal", "failure_text"]
+__all__ = ["SIGNALS", "Signal", "failure_of"]
 
 _RESOURCE: Final = ("service.name", "service.version", "host.name", "service.instance.id")
 
@@ -81,14 +81,14 @@ SIGNALS: Final = {
 }  # fmt: skip
 
 
-def failure_text(content: bytes) -> str:
-    """What a collector says about a failure; "" if it is not said in a message.
+def failure_of(content: bytes) -> tuple[int, str]:
+    """The code of gRPC and the text in which a collector says why it failed; 0 and "" if it is not said in a message.
 
     It is a ``google.rpc.Status``, whose first two fields, a number and a text, stand where those of a partial success do: so no
     package is needed that describes it.
     """
     try:
-        said: str = ExportLogsPartialSuccess.FromString(content).error_message
+        status = ExportLogsPartialSuccess.FromString(content)
     except DecodeError:
-        return ""
-    return said
+        return 0, ""
+    return status.rejected_log_records, status.error_message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Final, NamedTuple, Self
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import httpx
 
@@ -60,8 +60,10 @@ class OtlpTarget(NamedTuple):
         if url.port is None:
             host = f"{host}:{_PORT}"
         login = safe_url(text).partition("://")[2].rpartition("@")
+        shown = {"headers_env": url.params.get("headers_env"), "signal": signal if signal != "traces" else None}
+        query = urlencode({name: value for name, value in shown.items() if value is not None})
         return cls(
-            name=f"{url.scheme}://{''.join(login[:2])}{host}{path}{'?signal=logs' if signal == 'logs' else ''}",
+            name=f"{url.scheme}://{''.join(login[:2])}{host}{path}{'?' * bool(query)}{query}",
             url=httpx.URL(f"{protocol}://{host}").copy_with(path=path + _PATHS[signal]),
             signal=signal,
             authorization=basic_authorization(url),

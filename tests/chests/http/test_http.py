@@ -22,6 +22,7 @@ from chest.chests import registry
 from chest.chests.contract import Chest
 from chest.chests.http.chest import HttpChest
 from chest.chests.registry import open_chest
+from chest.chests.store_identity import store_identity
 from chest.errors import (
     ChestError,
     ChestUnavailable,
@@ -362,7 +363,7 @@ def test_only_the_named_statuses_are_success(server: RecordingServer) -> None:
             chest.write([make_record()])
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 408, 425, 429, 500, 502, 503, 507])
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 408, 415, 425, 429, 500, 502, 503, 507])
 def test_what_may_pass_or_be_mended_makes_records_wait(chest: HttpChest, server: RecordingServer, status: int) -> None:
     server.reply = Reply(status=status, body=b"reason 17")
     with pytest.raises(ChestUnavailable, match=rf"{status} \(reason 17\)") as error:
@@ -372,7 +373,7 @@ def test_what_may_pass_or_be_mended_makes_records_wait(chest: HttpChest, server:
     chest.write([make_record()])
 
 
-@pytest.mark.parametrize("status", [400, 409, 413, 415, 422, 431])
+@pytest.mark.parametrize("status", [400, 409, 413, 422, 431])
 def test_any_other_4xx_refuses_the_batch(chest: HttpChest, server: RecordingServer, status: int) -> None:
     server.reply = Reply(status=status)
     with pytest.raises(RecordRejected) as error:
@@ -644,6 +645,27 @@ def test_a_name_without_a_password_is_a_key_and_not_shown(server: RecordingServe
 def test_a_chest_may_have_a_name_of_its_own() -> None:
     chest = HttpChest("https://hooks.example/T00/B00/s3cretpath", name="team hook")
     assert repr(chest) == "<HttpChest team hook>"
+
+
+def test_tenants_at_one_address_have_a_store_each() -> None:
+    url = "https://collector.example/in"
+    chests = [
+        HttpChest(url),
+        HttpChest(url, headers={"X-Tenant": "s3cret-shop"}),
+        HttpChest(url, headers={"X-Tenant": "s3cret-blog"}),
+        HttpChest(url, params={"tenant": "s3cret-blog"}),
+        HttpChest(f"{url}?part=1#top", params={"tenant": "s3cret-blog"}),
+        HttpChest(f"{url}?part=1#top", params={"tenant": "s3cret-shop"}),
+        HttpChest("https://shop:s3cret@collector.example/in"),
+        HttpChest("https://blog:s3cret@collector.example/in"),
+    ]
+    assert len({store_identity(chest.name) for chest in chests}) == len(chests)
+    keys = [
+        HttpChest(url, headers={"X-Tenant": "shop", "Authorization": f"Bearer {key}"}, params={"token": key}).name
+        for key in ("wr0ng", "r1ght")
+    ]
+    assert keys[0] == keys[1], "a key that is corrected finds what waited for it"
+    assert "s3cret" not in f"{chests}"
 
 
 def test_without_httpx_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from chest.chests import registry
 from chest.chests.contract import Chest
 from chest.chests.otlp.chest import OtlpChest
 from chest.chests.registry import open_chest
+from chest.chests.store_identity import store_identity
+from chest.delivery.spool.place import spool_path
 from chest.delivery.writer import ChestWriter, batch_write
 from chest.errors import ChestUnavailable, MissingDependencyError, RecordRejected, SettingsError
 from chest.record.counters import Counters
@@ -141,7 +143,6 @@ def test_headers_come_from_the_argument_and_from_the_variable_that_the_url_names
     url = f"otlp://127.0.0.1:{sink.server.port}?headers_env=VENDOR_HEADERS"
     with OtlpChest(url, headers={"X-Dataset": "other"}) as chest:
         chest.write([make_record()])
-        assert chest.name == f"otlp://127.0.0.1:{sink.server.port}"
     sent = sink.server.received[0].headers
     assert (sent["x-team"], sent["x-dataset"], sent["authorization"]) == ("abc def", "other", "Bearer t0ken")
 
@@ -209,7 +210,57 @@ def test_what_may_pass_or_be_mended_makes_records_wait_as_long_as_the_collector_
     assert len(sink.server.posts) == 2
 
 
-@pytest.mark.parametrize("status", [400, 413, 415, 422])
+@pytest.mark.parametrize("code", [3, 13])
+def test_500_with_a_status_that_says_not_to_send_again_refuses_the_batch(
+    chest: OtlpChest, sink: OtlpSink, code: int
+) -> None:
+    """OpenTelemetry's Collector answers so if a processor or an exporter will never take the records."""
+    sink.server.reply = Reply(status=500, body=bytes((0x08, code, 0x12, 8)) + b"too long")
+    with pytest.raises(RecordRejected, match=r"500 \(too long\)"):
+        chest.write([make_record()])
+
+
+@pytest.mark.parametrize("body", [b"", b"plain words", b"\x08\x02\x12\x04full"], ids=["empty", "text", "UNKNOWN"])
+def test_any_other_500_makes_records_wait(chest: OtlpChest, sink: OtlpSink, body: bytes) -> None:
+    sink.server.reply = Reply(status=500, body=body)
+    with pytest.raises(ChestUnavailable):
+        chest.write([make_record()])
+
+
+def test_an_endpoint_that_takes_no_body_of_this_kind_makes_records_wait(chest: OtlpChest, sink: OtlpSink) -> None:
+    sink.server.reply = Reply(status=415)
+    with pytest.raises(ChestUnavailable, match=r"415.*try \?gzip=0"):
+        chest.write([make_record()])
+
+
+def _without_gzip(request: Received) -> Reply | None:
+    return Reply(status=400) if request.headers.get("content-encoding") == "gzip" else None
+
+
+def test_an_endpoint_that_refuses_what_is_compressed_makes_records_wait() -> None:
+    with otlp_sink(_without_gzip) as sink:
+        url = f"otlp://127.0.0.1:{sink.server.port}"
+        with OtlpChest(url) as chest:
+            with pytest.raises(ChestUnavailable, match=r"400.*try \?gzip=0"):
+                chest.write([make_record()])
+            with pytest.raises(ChestUnavailable, match=r"400.*try \?gzip=0"):
+                chest.check()
+        with OtlpChest(f"{url}?gzip=0") as chest:
+            chest.check()
+            chest.write([make_record()])
+
+
+def test_an_endpoint_that_took_a_compressed_batch_is_not_asked_about_compression(
+    chest: OtlpChest, sink: OtlpSink
+) -> None:
+    chest.write([make_record()])
+    sink.server.reply = Reply(status=400)
+    with pytest.raises(RecordRejected):
+        chest.write([make_record()])
+    assert len(sink.server.posts) == 2
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
 def test_any_other_4xx_refuses_the_batch(chest: OtlpChest, sink: OtlpSink, status: int) -> None:
     sink.server.reply = Reply(status=status, body=b"plain words")
     with pytest.raises(RecordRejected, match="plain words") as error:
@@ -254,19 +305,49 @@ def test_a_batch_whose_answer_was_lost_arrives_twice_with_the_same_ids(chest: Ot
 # -- check -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [200, 202, 400, 415])
-def test_a_check_sends_a_request_without_a_record(chest: OtlpChest, sink: OtlpSink, status: int) -> None:
+@pytest.mark.parametrize("status", [200, 202, 400])
+def test_a_check_sends_a_compressed_request_without_a_record(chest: OtlpChest, sink: OtlpSink, status: int) -> None:
     sink.server.reply = Reply(status=status)
     chest.check()
-    assert [(request.method, request.path) for request in sink.server.received] == [("POST", "/v1/traces")]
+    post = sink.server.received[0]
+    assert (post.method, post.path, post.headers["content-encoding"]) == ("POST", "/v1/traces", "gzip")
     assert sink.items == []
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 405, 429, 500, 503])
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 415, 429, 500, 503])
 def test_a_check_says_what_is_wrong(chest: OtlpChest, sink: OtlpSink, status: int) -> None:
     sink.server.reply = Reply(status=status)
     with pytest.raises(ChestUnavailable, match=str(status)):
         chest.check()
+
+
+# -- tenants -----------------------------------------------------------------------------------------------------------
+
+
+def test_tenants_at_one_address_have_a_store_and_a_spool_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHOP_HEADERS", "x-scope-orgid=shop")
+    monkeypatch.setenv("BLOG_HEADERS", "x-scope-orgid=blog")
+    address = "otlp+https://collector.example"
+    chests = [
+        OtlpChest(address),
+        OtlpChest(f"{address}?headers_env=SHOP_HEADERS"),
+        OtlpChest(f"{address}?headers_env=BLOG_HEADERS"),
+        OtlpChest(f"{address}?headers_env=BLOG_HEADERS&signal=logs"),
+        OtlpChest("otlp+https://7:s3cret@collector.example"),
+        OtlpChest("otlp+https://8:s3cret@collector.example"),
+        OtlpChest(address, headers={"X-Scope-OrgID": "s3cret-shop"}),
+        OtlpChest(address, headers={"X-Scope-OrgID": "s3cret-blog"}),
+        OtlpChest(f"{address}?signal=logs", headers={"X-Scope-OrgID": "s3cret-blog"}),
+    ]
+    spools = {spool_path(tmp_path, chest.name) for chest in chests}
+    assert len(spools) == len(chests)
+    assert "s3cret" not in f"{chests} {spools}"
+    keys = [OtlpChest(address, headers={"Authorization": f"Bearer {key}"}).name for key in ("wr0ng", "r1ght")]
+    assert keys[0] == keys[1] != chests[0].name, "a key that is corrected finds what waited for it"
+    again = OtlpChest(f"{address}:4318?gzip=0", headers={"x-scope-orgid": "s3cret-shop"})
+    assert spool_path(tmp_path, again.name) == spool_path(tmp_path, chests[6].name)
+    of_the_url = "otlp+https://7:s3cret@collector.example?timeout_seconds=3"
+    assert store_identity(of_the_url) == store_identity(chests[4].name)
 
 
 # -- configuration -----------------------------------------------------------------------------------------------------
@@ -344,7 +425,11 @@ def test_a_secret_that_the_collector_repeats_is_shown_nowhere(
     secrets = ["hunter22", "t3amkey00", "t0ken", "k3y"]
     url = f"otlp://user:hunter22@127.0.0.1:{sink.server.port}?headers_env=VENDOR_HEADERS"
     with OtlpChest(url, headers={"api-key": "k3y"}) as chest:
-        sink.server.replies = [Reply(status=400, body=" ".join(secrets).encode()), _partial(1, " ".join(secrets))]
+        sink.server.replies = [
+            Reply(status=400, body=" ".join(secrets).encode()),
+            Reply(),
+            _partial(1, " ".join(secrets)),
+        ]
         with pytest.raises(RecordRejected, match=r"\*\*\* \*\*\* \*\*\* \*\*\*") as error:
             chest.write([make_record()])
         chest.write([make_record()])
