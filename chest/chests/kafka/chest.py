@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import ClassVar, Final
 
 from chest.chests.contract import StreamChest
@@ -18,6 +18,7 @@ from chest.record.encoding import encode
 from chest.record.messages import one_line
 from chest.record.record import VERSION, Record, record_key
 from chest.system.fork_guard import process_generation
+from chest.system.threads import Lock, new_lock
 
 __all__ = ["KafkaChest"]
 
@@ -57,23 +58,29 @@ class KafkaChest(StreamChest):
         self._target = KafkaTarget.of(url)
         self.name = self._target.name
         self._producers: dict[int, BatchProducer] = {}
+        self._locks: dict[int, Lock] = {}
+        self._has_time = True
         self._consumers = Consumers()
         self._stored_apart: dict[str, None] = {}
         # Threads of a producer that is collected open would go on; at the interpreter's exit nothing of this matters.
         weakref.finalize(self, _close_own, self._producers, self._consumers).atexit = False
 
     def open(self) -> None:
-        self._producer(self._deadline())
+        deadline = self._deadline()
+        with self._alone(deadline):
+            self._producer(deadline)
 
     def write(self, records: Sequence[Record]) -> None:
         """As the contract says, but that some may be stored when others are not: this process does not send those again."""
         if not records:
             return
-        missing = [record for record in records if record_key(record) not in self._stored_apart]
-        if missing:
-            self._send(missing)
-        for record in records:
-            self._stored_apart.pop(record_key(record), None)
+        deadline = self._deadline()
+        with self._alone(deadline):
+            missing = [record for record in records if record_key(record) not in self._stored_apart]
+            if missing:
+                self._send(missing, deadline)
+            for record in records:
+                self._stored_apart.pop(record_key(record), None)
 
     def check(self) -> None:
         """Ask a broker for the topic: it is reachable, knows the log-in, and has the topic or it would be made."""
@@ -85,10 +92,12 @@ class KafkaChest(StreamChest):
 
     def wait_at_most(self, seconds: float) -> bool:
         self._target = self._target._replace(timeout_seconds=min(self._target.timeout_seconds, seconds))
+        self._has_time = False
         return True
 
     def close(self) -> None:
-        self._end_producer()
+        with self._alone(self._deadline()):
+            self._end_producer()
         self._consumers.close()
 
     def reader(self, name: str) -> KafkaReader:
@@ -97,7 +106,23 @@ class KafkaChest(StreamChest):
     def _end_producer(self) -> None:
         producer = self._producers.pop(process_generation(), None)
         if producer is not None:
-            producer.close()
+            producer.close(has_time=self._has_time)
+
+    @contextmanager
+    def _alone(self, deadline: float) -> Iterator[None]:
+        """No other thread writes during the block: a batch that fails ends the producer with all that is on its way.
+
+        :raises ChestUnavailable: another one writes until the deadline.
+        """
+        lock = self._locks.setdefault(process_generation(), new_lock())  # a parent's thread may hold another one
+        if not lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise ChestUnavailable(
+                f"{self.name}: another thread writes for {self._target.timeout_seconds:g} s: check the brokers."
+            )
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _deadline(self) -> float:
         return time.monotonic() + self._target.timeout_seconds
@@ -107,20 +132,17 @@ class KafkaChest(StreamChest):
         generation = process_generation()
         producer = self._producers.get(generation)
         if producer is None:
-            made = BatchProducer(self._target)
+            producer = BatchProducer(self._target)
             try:
-                made.require_topic(deadline, may_create=True)
+                producer.require_topic(deadline, may_create=True)
             except BaseException:
-                made.close()
+                producer.close(has_time=self._has_time)
                 raise
-            producer = self._producers.setdefault(generation, made)
-            if producer is not made:  # another thread was quicker
-                made.close()
+            self._producers[generation] = producer
         return producer
 
-    def _send(self, records: Sequence[Record]) -> None:
+    def _send(self, records: Sequence[Record], deadline: float) -> None:
         messages = self._messages(records)
-        deadline = self._deadline()
         producer = self._producer(deadline)
         try:
             failed = producer.send(messages, deadline)

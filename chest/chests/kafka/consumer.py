@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -14,6 +13,7 @@ from chest.chests.kafka.handle import OwnHandle
 from chest.chests.kafka.topic import topic_error
 from chest.chests.kafka.url import SESSION_SECONDS, KafkaTarget
 from chest.errors import ChestUnavailable
+from chest.system.threads import sleep
 
 _STEP_SECONDS: Final = 0.1
 _MORE_SECONDS: Final = 0.05
@@ -22,6 +22,7 @@ _BATCH_SECONDS: Final = 1.0
 """How long a batch may take to be filled."""
 _JOIN_SECONDS: Final = 2 * SESSION_SECONDS
 """How long the group may take for its partitions: it waits for a member that was killed."""
+_COMMIT_STEP_SECONDS: Final = 0.002
 _PASSED_OVER: Final = frozenset((KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN))
 """After these the consumer goes on by itself."""
 
@@ -36,7 +37,13 @@ class GroupConsumer:
 
     def __init__(self, target: KafkaTarget, group: str) -> None:
         self._target, self._group = target, group
-        self._handle = OwnHandle(target, Consumer, target.consumer_configuration(group))
+        commits: list[tuple[KafkaError | None, Sequence[TopicPartition]]] = []
+        self._commits = commits
+        """What became of a commit."""
+        self._ahead: list[Message] = []
+        """What came while a commit was waited for."""
+        told = {"on_commit": lambda *result: commits.append(result)}
+        self._handle = OwnHandle(target, Consumer, target.consumer_configuration(group) | told)
         self._assigned: set[int] | None = None
         """The partitions that the group gave; None: it has not spoken yet."""
         self._ended: set[int] = set()
@@ -59,7 +66,8 @@ class GroupConsumer:
         taken: list[Message] = []
         while len(taken) < limit:
             step = _MORE_SECONDS if taken else _STEP_SECONDS
-            found = self._messages(self._handle.client.consume(limit - len(taken), step))
+            found, self._ahead = self._ahead[: limit - len(taken)], self._ahead[limit - len(taken) :]
+            found = found or self._messages(self._handle.client.consume(limit - len(taken), step))
             taken += found
             waited = time.monotonic() - begin
             if taken and (not found or waited > _BATCH_SECONDS):
@@ -84,11 +92,23 @@ class GroupConsumer:
                 f"{self._target.name}: another reader has taken over what was read, and is given it again."
             )
         places = [TopicPartition(self._target.topic, partition, offset) for partition, offset in offsets.items()]
+        deadline = time.monotonic() + self._target.timeout_seconds
+        self._commits.clear()
         try:
-            committed = self._handle.client.commit(offsets=places, asynchronous=False) or []
+            self._handle.client.commit(offsets=places, asynchronous=True)
+            while not self._commits:
+                if time.monotonic() > deadline:
+                    raise error_of(self._target, list(self._handle.errors))
+                message = self._handle.client.poll(
+                    _COMMIT_STEP_SECONDS
+                )  # not without end, as a commit that waits itself
+                if message is not None:
+                    self._ahead += self._messages([message])
+                    sleep(_COMMIT_STEP_SECONDS)  # what became of the commit comes before other messages
         except KafkaException as failure:
             raise error_of(self._target, [*self._handle.errors, failure.args[0]]) from None
-        errors = [place.error for place in committed if place.error is not None]
+        error, committed = self._commits[0]
+        errors = [each for each in (error, *(place.error for place in committed)) if each is not None]
         if errors:
             raise error_of(self._target, errors)
 
@@ -97,28 +117,29 @@ class GroupConsumer:
 
         :raises ChestUnavailable: not now.
         """
-        client, seconds = self._handle.client, self._target.timeout_seconds
+        client, deadline = self._handle.client, time.monotonic() + self._target.timeout_seconds
+
+        def seconds() -> float:
+            return max(0.01, deadline - time.monotonic())
+
         try:
-            known = client.list_topics(self._target.topic, seconds).topics[self._target.topic]
+            known = client.list_topics(self._target.topic, seconds()).topics[self._target.topic]
             if known.error is not None:
                 raise (
                     no_topic(self._target) if known.error.code() in NO_TOPIC else error_of(self._target, [known.error])
                 )
             places = [TopicPartition(self._target.topic, partition) for partition in known.partitions]
             left = 0
-            for place in client.committed(places, seconds):
-                first, end = client.get_watermark_offsets(place, seconds, cached=False)
+            for place in client.committed(places, seconds()):
+                first, end = client.get_watermark_offsets(place, seconds(), cached=False)
                 left += max(0, end - max(first, place.offset))
         except KafkaException as failure:
             raise error_of(self._target, [*self._handle.errors, failure.args[0]]) from None
         return left
 
     def close(self) -> None:
-        """Leave the group, and end. Does not raise."""
-        if self.is_ours:
-            with suppress(Exception):
-                self._handle.client.close()
-        self._handle.release()
+        """Leave the group, and end; does not wait longer than for any answer. Does not raise."""
+        self._handle.release(Consumer.close).wait(self._target.timeout_seconds)
 
     @property
     def _is_at_end(self) -> bool:
@@ -139,7 +160,7 @@ class GroupConsumer:
         self._assigned, self._ended = {each.partition for each in partitions}, set()
 
     def _revoke(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        self._assigned, self._ended = None, set()
+        self._assigned, self._ended, self._ahead = None, set(), []
 
     def _messages(self, found: Sequence[Message]) -> list[Message]:
         """Those that are messages; what else the consumer has to say is noted."""

@@ -29,7 +29,7 @@ OF_A_RECORD: Final = OF_ITS_SIZE | {
     KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP, KafkaError._INVALID_DIFFERENT_RECORD,
 }  # fmt: skip
 """What a broker says of records that it will never take as they came: of all that came at once, though one may be to blame."""
-_HANDSHAKE: Final = "SSL handshake failed"
+_NOT_ENCRYPTED: Final = ("SSL handshake failed", "in state SSL_HANDSHAKE", " ssl.")
 """Of a broker that hangs up instead of encrypting; its code is that of any lost connection."""
 _VAGUE: Final = frozenset(
     (
@@ -69,7 +69,7 @@ def _error_of(target: KafkaTarget, error: KafkaError) -> ChestUnavailable:
             f"{target.name}: this log-in may not do that ({said}): it needs the rights Describe and Write on the topic, a"
             " reader Describe and Read on the topic and Read on its group."
         )
-    if code == KafkaError._SSL or _HANDSHAKE in said or " ssl." in said:
+    if code == KafkaError._SSL or any(sign in said for sign in _NOT_ENCRYPTED):
         return TLSRefused(
             f"{target.name}: no encrypted connection can be made: check ?ca_file=, ?cert_file= and ?key_file= of the URL ({said})."
         )

@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException
 from chest.chests.kafka.failures import error_of
 from chest.chests.kafka.url import KafkaTarget
 from chest.system.fork_guard import process_generation
+from chest.system.threads import WakeEvent, start_thread
 
 logger: Final = logging.getLogger("chest.chests.kafka")
 
@@ -63,13 +64,33 @@ class OwnHandle(Generic[C]):
         assert self._client is not None
         return self._client
 
-    def release(self) -> None:
-        """Have the client end, once no thread uses it; nothing in a forked child. Twice does nothing."""
-        if self.is_ours:
-            client, self._client = self._client, None
-            if client is not None:
-                with suppress(Exception):  # of a callback
-                    ctypes.pythonapi.Py_DecRef(ctypes.py_object(client))
+    def release(self, leave: Callable[[C], object] = lambda _: None) -> WakeEvent:
+        """Have the client end in a thread of its own; nothing in a forked child. Twice does nothing.
+
+        To end it waits for its threads, and each of them for the answer of a name server, if it asked one.
+
+        :param leave: called there before. What it raises is passed over.
+        :return: set as soon as the client has left.
+        """
+        has_left = WakeEvent()
+        if self._client is None or not self.is_ours:
+            has_left.set()
+            return has_left
+        # By its address: so no reference is left here, which would have the client end when it goes.
+        address, self._client = id(self._client), None
+
+        def end() -> None:
+            with suppress(Exception):
+                leave(ctypes.cast(address, ctypes.py_object).value)
+            has_left.set()
+            with suppress(Exception):  # of a callback
+                ctypes.pythonapi.Py_DecRef(ctypes.c_void_p(address))
+
+        try:
+            start_thread(end)
+        except RuntimeError:  # there are no more threads, as at the interpreter's end: the client ends with the process
+            has_left.set()
+        return has_left
 
 
 class _Log:

@@ -18,6 +18,7 @@ from chest.system.threads import sleep
 _STEP_SECONDS: Final = 0.25
 """After which what the client reported meanwhile is looked at."""
 _PURGE_SECONDS: Final = 1.0
+"""How long to wait at most for the reports of what was taken back, of the time that the batch has; a tenth of a shorter time."""
 
 
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
@@ -46,7 +47,7 @@ class _Reports:
 
 
 class BatchProducer:
-    """A producer of this process. Any number of threads may send.
+    """A producer of this process, for one thread at a time.
 
     :param target: what the URL says.
     """
@@ -54,6 +55,7 @@ class BatchProducer:
     def __init__(self, target: KafkaTarget) -> None:
         self._target = target
         self._handle = OwnHandle(target, Producer, target.producer_configuration())
+        self._is_clear = True
 
     @property
     def is_ours(self) -> bool:
@@ -90,6 +92,7 @@ class BatchProducer:
         """
         self._handle.errors.clear()
         producer, reports = self._handle.client, _Reports(len(messages))
+        last = deadline - min(_PURGE_SECONDS, max(0.0, deadline - time.monotonic()) / 10)
         sent = 0
         while sent < len(messages):
             message = messages[sent]
@@ -99,7 +102,7 @@ class BatchProducer:
                 )
                 sent += 1
             except BufferError:  # more than its queue holds
-                if time.monotonic() > deadline:
+                if time.monotonic() > last:
                     break
                 producer.poll(_STEP_SECONDS)
             except KafkaException as refusal:
@@ -109,13 +112,14 @@ class BatchProducer:
         reports.left -= len(messages) - sent
         try:
             producer.poll(0)  # an error from which the client does not recover may have come before the batch
-            while reports.left > 0 and (seconds := deadline - time.monotonic()) > 0:
+            while reports.left > 0 and (seconds := last - time.monotonic()) > 0:
                 producer.flush(min(_STEP_SECONDS, seconds))
         except KafkaException as failure:  # from which librdkafka says that it cannot recover
             self._handle.errors.append(failure.args[0])
         is_late = reports.left > 0
         if is_late:
-            _take_back(producer)
+            _take_back(producer, deadline)
+            self._is_clear = len(producer) == 0
         never_sent = {message.key: KafkaError(KafkaError._TIMED_OUT_QUEUE) for message in messages[sent:]}
         if is_late and reports.left > 0:  # of these nothing will be heard: take all for unknown
             return {message.key: KafkaError(KafkaError._TIMED_OUT) for message in messages}
@@ -128,20 +132,30 @@ class BatchProducer:
 
     @property
     def is_usable(self) -> bool:
-        """False after an error from which librdkafka says that it cannot recover."""
-        return not any(error.fatal() for error in self._handle.errors)
+        """False if something is still on its way, or after an error from which librdkafka says that it cannot recover."""
+        return self._is_clear and not any(error.fatal() for error in self.errors)
 
-    def close(self) -> None:
-        """Take back what is on its way, and end."""
+    def close(self, *, has_time: bool = True) -> None:
+        """Take back what is on its way, and end. Waits for nothing.
+
+        :param has_time: False at the end of the process, with which the client ends.
+        """
         if self.is_ours:
-            _take_back(self._handle.client)
-        self._handle.release()
+            with suppress(KafkaException):
+                _take_back(self._handle.client, 0.0)
+            if has_time:
+                self._handle.release()
 
 
-def _take_back(producer: Producer) -> None:
-    """Remove what is on its way, and have the reports of that delivered."""
-    producer.purge(in_queue=True, in_flight=True, blocking=True)
-    deadline = time.monotonic() + _PURGE_SECONDS
+def _take_back(producer: Producer, deadline: float) -> None:
+    """Remove what is on its way, and have the reports of that delivered.
+
+    A broker's thread removes what it has as soon as it can, which is later if it waits for a name server; it sends nothing before.
+
+    :param deadline: on the monotonic clock, for the reports.
+    """
+    producer.purge(in_queue=True, in_flight=True, blocking=False)
     with suppress(KafkaException):
+        producer.poll(0)
         while len(producer) and time.monotonic() < deadline:
             producer.poll(0.02)

@@ -7,13 +7,14 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final
 
 from confluent_kafka import Message
 
 from chest.chests.contract import Received, StreamReader
 from chest.chests.kafka.consumer import GroupConsumer
 from chest.chests.kafka.url import KafkaTarget
+from chest.errors import ChestUnavailable
 from chest.record.decoding import record_of_json
 from chest.record.record import Record
 
@@ -22,12 +23,14 @@ __all__ = ["Consumers", "KafkaReader"]
 _logger: Final = logging.getLogger("chest.chests.kafka")
 
 
-class _Receipt(NamedTuple):
+class _Receipt:
     """Of each partition, which offsets were given."""
 
-    first: dict[int, int]
-    behind: dict[int, int]
-    """The one after the last."""
+    def __init__(self) -> None:
+        self.first: dict[int, int] = {}
+        self.behind: dict[int, int] = {}
+        """The one after the last."""
+        self.is_acknowledged = False
 
 
 class Consumers:
@@ -38,10 +41,12 @@ class Consumers:
 
     def take(self, target: KafkaTarget, group: str) -> GroupConsumer:
         """One of this process, and of the group."""
-        for place, (name, consumer) in enumerate(self._idle):
+        for idle in self._idle.copy():
+            name, consumer = idle
             if name == group and consumer.is_ours:
-                del self._idle[place]
-                return consumer
+                with suppress(ValueError):  # another thread has it
+                    self._idle.remove(idle)
+                    return consumer
         return GroupConsumer(target, group)
 
     def give_back(self, group: str, consumer: GroupConsumer) -> None:
@@ -50,9 +55,10 @@ class Consumers:
 
     def close(self) -> None:
         """Have all that are idle leave their groups; those of a parent process stay untouched."""
-        idle, self._idle = self._idle, []
-        for _, consumer in idle:
-            consumer.close()
+        with suppress(IndexError):
+            while True:
+                _, consumer = self._idle.pop()
+                consumer.close()
 
 
 class KafkaReader(StreamReader):
@@ -81,9 +87,13 @@ class KafkaReader(StreamReader):
             raise
 
     def acknowledge(self, received: Received) -> None:
-        receipt = received.receipt
-        if receipt not in self._held:
+        receipt: _Receipt | None = received.receipt
+        if receipt is None or receipt.is_acknowledged:
             return
+        if receipt not in self._held:
+            raise ChestUnavailable(
+                f"{self._target.name}: this reader left its group, which is given what was read again."
+            )
         self._held.remove(receipt)
         offsets = {}
         for partition, behind in receipt.behind.items():
@@ -95,6 +105,7 @@ class KafkaReader(StreamReader):
         except BaseException:
             self._leave()
             raise
+        receipt.is_acknowledged = True
 
     def pending(self) -> int:
         try:
@@ -127,7 +138,7 @@ class KafkaReader(StreamReader):
     def _received(self, messages: Sequence[Message]) -> Received:
         records: list[Record] = []
         unreadable: list[str] = []
-        receipt = _Receipt({}, {})
+        receipt = _Receipt()
         for message in messages:
             partition, offset = message.partition() or 0, message.offset() or 0
             receipt.first.setdefault(partition, offset)
@@ -144,8 +155,9 @@ class KafkaReader(StreamReader):
                 len(unreadable),
                 unreadable[0],
             )
-        if messages:
-            self._held.append(receipt)
+        if not messages:
+            return Received([])
+        self._held.append(receipt)
         return Received(records, len(unreadable), receipt)
 
 

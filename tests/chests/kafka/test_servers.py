@@ -12,9 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from confluent_kafka import KafkaError
 
 from chest.chests.contract import Chest
 from chest.chests.kafka.chest import KafkaChest
+from chest.chests.kafka.failures import error_of
+from chest.chests.kafka.url import KafkaTarget
 from chest.errors import ChestUnavailable, LoginRefused, TLSRefused, UnknownDatabase
 from chest.record.record import Record
 from chest.testing.records import make_record
@@ -163,6 +166,15 @@ def test_over_tls_with_a_certificate_of_ones_own(kafka: Broker, certificate: Pat
             with KafkaChest(url + query) as chest, pytest.raises(TLSRefused, match="ca_file"):
                 chest.write([make_record()])
     assert kafka.records(topic) == [record]
+
+
+def test_a_broker_that_hangs_up_instead_of_encrypting_is_told_from_one_that_is_gone() -> None:
+    """librdkafka says one thing or the other, as the end of the connection comes early or late."""
+    target = KafkaTarget.of("kafka+ssl://host")
+    for said in ("SSL handshake failed: ...", "SSL connection closed by peer (after 0ms in state SSL_HANDSHAKE)"):
+        assert isinstance(error_of(target, [KafkaError(KafkaError._TRANSPORT, said)]), TLSRefused)
+    gone = KafkaError(KafkaError._TRANSPORT, "Disconnected (after 0ms in state UP)")
+    assert not isinstance(error_of(target, [gone]), TLSRefused)
 
 
 @pytest.fixture(scope="module")

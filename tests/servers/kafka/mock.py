@@ -74,6 +74,10 @@ class MockCluster(Topics):
         """Have it take connections again."""
         self._library.rd_kafka_mock_broker_set_up(self._cluster, broker)
 
+    def delay(self, broker: int, milliseconds: int) -> None:
+        """Have the broker answer so much later."""
+        self._library.rd_kafka_mock_broker_set_rtt(self._cluster, broker, milliseconds)
+
     def close(self) -> None:
         """End it."""
         self._library.rd_kafka_mock_cluster_destroy(self._cluster)
