@@ -150,11 +150,13 @@ class Retention:
         stop: Callable[[], bool],
         before_ns: int | None = None,
     ) -> None:
+        goes_at_once = True
         while excess > 0 and not stop():
-            began = time.monotonic()
-            removed = chest.remove_at_once(excess, before_ns) or chest.remove_oldest(
-                int(min(excess, self._chunk_records)), before_ns
-            )
+            began, removed = time.monotonic(), 0
+            if goes_at_once:
+                removed = chest.remove_at_once(excess, before_ns)
+                goes_at_once = removed > 0  # asking costs more than a chunk
+            removed = removed or chest.remove_oldest(int(min(excess, self._chunk_records)), before_ns)
             if not removed:
                 return
             excess -= removed

@@ -12,6 +12,7 @@ import pytest
 
 from chest.chests.memory import MemoryChest
 from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.chests.upkeep import RetentionBackend
 from chest.errors import ChestUnavailable, SettingsError
 from chest.record.record import Record
 from chest.transfer.retention import Retention
@@ -126,6 +127,16 @@ def test_a_chest_without_means_of_its_own_is_kept_by_age(log: LogChest) -> None:
 def test_what_is_invalid_is_refused(source: SQLiteChest, bounds: dict[str, object], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         Retention(source, **bounds)  # type: ignore[arg-type]
+
+
+def test_a_store_that_has_nothing_to_drop_is_asked_once_for_each_bound(
+    source: SQLiteChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(RetentionBackend, "remove_at_once", lambda *arguments: asked.append(arguments) or 0)
+    source.write(_aged(*[50] * 35, *[1] * 35))
+    assert Retention(source, max_age=timedelta(hours=24), max_rows=5, chunk_records=10).run().removed == 65
+    assert len(asked) == 2
 
 
 def test_a_run_can_be_stopped(source: SQLiteChest) -> None:
