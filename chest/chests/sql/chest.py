@@ -26,7 +26,7 @@ from chest.chests.sql.dialect import Database, database_of
 from chest.chests.sql.index import make_asked_index
 from chest.chests.sql.postgresql.copying import copy_rows
 from chest.chests.sql.reading import encoded_pages, pages, rows_within, source_text
-from chest.chests.sql.retention import SQLRetentionBackend
+from chest.chests.sql.retention import SQLRetentionBackend, are_rows
 from chest.chests.sql.schema import (
     add_missing,
     make_tables,
@@ -150,6 +150,7 @@ class SQLChest(CountingChest):
                     if inspect(connection).has_table(self._table.name):
                         require_fit(connection, self._table, self._database)
                         note_missing(connection, self._table, self._database, self._missing)
+                        self._database.require_counter(connection, self._table)
                         self._notices = self._database.notices_on(connection, self._table)
                     require_rights(connection, self._table, self._database, self._missing)
 
@@ -206,9 +207,9 @@ class SQLChest(CountingChest):
     def remove(self, stored: Sequence[StoredRecord]) -> int:
         removed = 0
         for start in range(0, len(stored), _REMOVED_AT_ONCE):
-            places = [row.cursor for row in stored[start : start + _REMOVED_AT_ONCE]]
+            keys = [(row.cursor, row.record.id) for row in stored[start : start + _REMOVED_AT_ONCE]]
             with self._database.explained(), self.writing.use() as connection:
-                removed += connection.execute(delete(self._table).where(self._table.c.seq.in_(places))).rowcount
+                removed += connection.execute(delete(self._table).where(*are_rows(self._table, keys))).rowcount
                 connection.commit()
         return removed
 
@@ -263,6 +264,7 @@ class SQLChest(CountingChest):
             require_fit(connection, self._table, self._database)
             add_missing(connection, self._table, self._database, self._missing)
             require_rights(connection, self._table, self._database, self._missing)
+            self._database.require_counter(connection, self._table)
             connection.rollback()
         if not self._has_looked_at_index:
             self._has_looked_at_index = True

@@ -162,6 +162,12 @@ class Database(ABC):
     def require_rights(self, connection: Connection, table: Table, columns: Sequence[str] = STORED_COLUMNS) -> None:
         """Raise the error that inserting these columns, or creating a missing table, would raise if a right is missing."""
 
+    def require_counter(self, connection: Connection, table: Table) -> None:  # noqa: B027 - most have a key that sees to it
+        """Refuse a table whose next ``seq`` may be there already, without a key that says so.
+
+        :raises ChestUnavailable: with the statement that mends it.
+        """
+
     @abstractmethod
     def view_text(self, table: Table, view: str) -> str:
         """SQL that creates the view with one row a variable. ``id`` is the record's own; a ``request_id`` may come from a client

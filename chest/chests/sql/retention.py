@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, Table, Text, cast, delete, func, select
+from sqlalchemy import ColumnElement, Select, Table, Text, cast, delete, func, select
+from sqlalchemy.engine import Connection
 
 from chest.chests.sql.columns import SIZED_ROWS, TEXT_COLUMNS, estimated_bytes
 from chest.chests.sql.dialect import Database
 from chest.chests.upkeep import RetentionBackend
 from chest.system.fork_safe_connection import ForkSafeConnection
 
-__all__ = ["SQLRetentionBackend"]
+__all__ = ["SQLRetentionBackend", "are_rows"]
 
 
 class SQLRetentionBackend(RetentionBackend):
@@ -43,18 +45,25 @@ class SQLRetentionBackend(RetentionBackend):
 
     def remove_oldest(self, limit: int, before_ns: int | None = None) -> int:
         columns = self._table.c
-        oldest = select(columns.seq).order_by(columns.seq).limit(limit)
-        if before_ns is not None:
-            # By time if there is an index: by seq, all that is younger and was stored earlier would be passed each time.
-            oldest = select(columns.seq).where(columns.time_ns < before_ns).order_by(columns.time_ns).limit(limit)
+        oldest = select(columns.seq, columns.id).limit(limit)
         with self._database.explained(), self._reading.use() as connection:
-            places = list(connection.execute(oldest).scalars())
-        if not places:
+            if before_ns is None:
+                oldest = oldest.order_by(columns.seq)
+            else:
+                # By time if there is an index: by seq, all that is younger and was stored earlier would be passed each time.
+                old = columns.time_ns < before_ns, *self._not_yet(connection, before_ns)
+                oldest = oldest.where(*old).order_by(columns.time_ns)
+            keys = [(seq, record_id) for seq, record_id in connection.execute(oldest)]
+        if not keys:
             return 0
         with self._database.explained(), self._writing.use() as connection:
-            removed = connection.execute(delete(self._table).where(columns.seq.in_(places))).rowcount
+            removed = connection.execute(delete(self._table).where(*are_rows(self._table, keys))).rowcount
             connection.commit()
         return removed
+
+    def _not_yet(self, connection: Connection, before_ns: int) -> Sequence[ColumnElement[bool]]:
+        """Conditions that leave out what is old, but will go in another way."""
+        return ()
 
     def reclaim(self, limit_bytes: int) -> int:
         """Nothing: a server uses the room again, and it is its administrator's to say when."""
@@ -71,3 +80,13 @@ class SQLRetentionBackend(RetentionBackend):
         )
         lengths = (func.coalesce(func.length(cast(newest.c[name], Text)), 0) for name in TEXT_COLUMNS)
         return select(func.avg(sum(lengths)))
+
+
+def are_rows(table: Table, keys: Sequence[tuple[Any, str]]) -> Sequence[ColumnElement[bool]]:
+    """Conditions that only these rows meet, each named by its ``seq`` and ``id``.
+
+    Of a partitioned table several rows may have one ``seq``, and a note that gives way leaves its ``id`` to another row. As no
+    two rows have one ``id``, the two lists need not be compared pair by pair.
+    """
+    places, ids = zip(*keys, strict=True)
+    return table.c.seq.in_(places), table.c.id.in_(ids)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import psycopg
+from sqlalchemy.engine import Connection
 
-__all__ = ["BoundedConnection"]
+__all__ = ["BoundedConnection", "waiting_long"]
+
+_LONGEST_SECONDS: Final = 86_400.0
+"""For what takes as long as a table is large."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -31,3 +37,14 @@ class BoundedConnection(psycopg.Connection[Any]):
             if time.monotonic() - began < seconds:
                 raise
             raise psycopg.OperationalError(f"no answer within {seconds:g} s") from error
+
+
+@contextmanager
+def waiting_long(connection: Connection) -> Iterator[None]:
+    """In the block, answers of this connection are waited for as long as work on a whole table takes."""
+    driver: Any = connection.connection.driver_connection
+    before, driver.answer_seconds = driver.answer_seconds, _LONGEST_SECONDS
+    try:
+        yield
+    finally:
+        driver.answer_seconds = before

@@ -19,7 +19,12 @@ from chest.chests.sql.postgresql.asking import POSTGRESQL_WORDS
 from chest.chests.sql.postgresql.connection import BoundedConnection
 from chest.chests.sql.postgresql.failure import diagnosis_of, is_passing
 from chest.chests.sql.postgresql.indexes import PostgreSQLVariableIndexes
-from chest.chests.sql.postgresql.partitions import PostgreSQLPartitions, is_partitioned, notices_of
+from chest.chests.sql.postgresql.partitions import (
+    PostgreSQLPartitions,
+    is_partitioned,
+    notices_of,
+    require_sequence_ahead,
+)
 from chest.chests.sql.postgresql.retention import PartitionedRetentionBackend
 from chest.chests.sql.postgresql.rows import array_text, insert_text, same_columns
 from chest.chests.sql.rows import finished_rows
@@ -203,6 +208,9 @@ class PostgreSQLDatabase(ServerDatabase):
             raise self._lacks(f"USAGE on the sequence of {table.name}.{counter}")
         text = insert_text(table, tuple(columns), frozenset(), connection.dialect)
         connection.exec_driver_sql(f"EXPLAIN {text}", ("{}",) * len(columns))
+
+    def require_counter(self, connection: Connection, table: Table) -> None:
+        require_sequence_ahead(self.name, connection, table.name)
 
     def _lacks(self, right: str) -> LoginRefused:
         return LoginRefused(f"{self.name} {CURES[LoginRefused]} (the user lacks the right {right}).")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from chest.chests.asking.conditions import Name
 from chest.chests.sql.postgresql.asking import POSTGRESQL_WORDS
+from chest.chests.sql.postgresql.connection import waiting_long
 from chest.chests.sql.postgresql.partitions import is_partitioned
 from chest.chests.upkeep import VariableIndex, VariableIndexes
 from chest.errors import SettingsError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgreSQLVariableIndexes"]
 
-_LONGEST_SECONDS: Final = 86_400.0
 _MARK: Final = "chest: index on "
 """Begins the comment on an index, which says what it is on."""
 _PARTITIONS: Final = """
@@ -126,10 +126,9 @@ class PostgreSQLVariableIndexes(VariableIndexes):
         """A connection that waits as long as making an index takes, and begins no transaction."""
         with self._database.explained(), self._database.connect_to_write() as opened:
             connection = opened.execution_options(isolation_level="AUTOCOMMIT")
-            driver: Any = connection.connection.driver_connection
-            driver.answer_seconds = _LONGEST_SECONDS
-            _run(connection, "SET statement_timeout = 0")
-            yield connection
+            with waiting_long(connection):
+                _run(connection, "SET statement_timeout = 0")
+                yield connection
 
 
 def _is_valid(connection: Connection, index: str) -> bool:

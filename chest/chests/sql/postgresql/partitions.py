@@ -5,22 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import Text
 from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from chest.chests.sql.columns import view_name
+from chest.chests.sql.postgresql.connection import waiting_long
 from chest.chests.sql.schema import record_table
 from chest.chests.upkeep import Partitions
-from chest.errors import SchemaMismatch
+from chest.errors import ChestUnavailable, SchemaMismatch
 from chest.record.record_id import first_id
 
 if TYPE_CHECKING:
     from chest.chests.sql.postgresql.dialect import PostgreSQLDatabase
 
-__all__ = ["Partition", "PostgreSQLPartitions", "is_partitioned", "notices_of", "partitions_of"]
+__all__ = [
+    "Partition",
+    "PostgreSQLPartitions",
+    "is_partitioned",
+    "notices_of",
+    "partitions_of",
+    "require_sequence_ahead",
+]
 
 _IS_PARTITIONED: Final = "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)"
 _KEY: Final = "RANGE (id)"
@@ -31,6 +39,9 @@ _PARTITIONS: Final = """
 _COLUMNS: Final = """
     SELECT quote_ident(attname) FROM pg_attribute
     WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"""
+_SEQUENCE: Final = """
+    SELECT s, has_column_privilege(t, 'seq', 'SELECT') AND has_sequence_privilege(s, 'USAGE, SELECT')
+    FROM to_regclass(%s) AS t, pg_get_serial_sequence(%s, 'seq') AS s"""
 _BOUND: Final = re.compile(r"FOR VALUES FROM \((MINVALUE|'[^']*')\) TO \((MAXVALUE|'[^']*')\)")
 _ABOVE_ALL: Final = "g"
 """Greater than each id, which is hexadecimal."""
@@ -38,7 +49,7 @@ _LONGEST_NAME: Final = 63
 _TOLD_BEFORE: Final = timedelta(days=3)
 _DAY: Final = timedelta(days=1)
 _ONE_S_NS: Final = 10**9
-_LONGEST_SECONDS: Final = 86_400.0
+_DAY_NS: Final = 86_400 * _ONE_S_NS
 
 
 class Partition(NamedTuple):
@@ -57,6 +68,13 @@ class Partition(NamedTuple):
     def is_default(self) -> bool:
         """True if it has what no other partition takes."""
         return self.first is None
+
+    @property
+    def is_of_a_day(self) -> bool:
+        """True if it takes the records of a day, or of a shorter time."""
+        if not self.first or self.end == _ABOVE_ALL:
+            return False
+        return _begin_ns(self.end) - _begin_ns(self.first) <= _DAY_NS
 
 
 def is_partitioned(connection: Connection, table: str) -> bool:
@@ -105,6 +123,28 @@ def notices_of(chest: str, connection: Connection, table: str) -> list[str]:
     return said
 
 
+def require_sequence_ahead(chest: str, connection: Connection, table: str) -> None:
+    """Refuse a partitioned table whose sequence would give numbers that are there: its key, which has ``id``, would take them.
+
+    Not known, and taken for right, if this user may not read ``seq``.
+
+    :param chest: the chest's label.
+    :raises ChestUnavailable: after a restore of the data alone, say.
+    """
+    name = f'"{table}"'
+    if not is_partitioned(connection, table):
+        return
+    sequence, may_know = connection.exec_driver_sql(_SEQUENCE, (name, name)).one()
+    if sequence is None or not may_know:
+        return
+    behind = f"SELECT coalesce(pg_sequence_last_value(%s::regclass), 0) < max(seq) FROM {name}"  # noqa: S608
+    if connection.exec_driver_sql(behind, (sequence,)).scalar():
+        cure = f"SELECT setval('{sequence}', max(seq)) FROM {name}"  # noqa: S608
+        raise ChestUnavailable(
+            f"{chest}: the sequence of the table {table} is behind its records, so that two would get the same seq. Move it on: {cure}"
+        )
+
+
 class PostgreSQLPartitions(Partitions):
     """Days in UTC, and a default partition for all other ids, so that there is a place for every record.
 
@@ -124,9 +164,8 @@ class PostgreSQLPartitions(Partitions):
             if not self._statements(connection, days):
                 return ()
             connection.rollback()
-            driver: Any = connection.connection.driver_connection
-            driver.answer_seconds = _LONGEST_SECONDS  # rows may have to move
-            with self._database.exclusive_write(connection, self._table):
+            # Rows may have to move.
+            with waiting_long(connection), self._database.exclusive_write(connection, self._table):
                 # Again: what a record of the meantime went to is known only now.
                 statements = self._statements(connection, days)
                 connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
@@ -193,7 +232,11 @@ def _ns_of(moment: datetime) -> int:
 
 
 def _moment_text(first: str) -> str:
-    """The moment at which an id begins, of however many characters."""
     if first == _ABOVE_ALL:
         return "no time"
-    return f"{datetime.fromtimestamp(int(first[:16].ljust(16, '0'), 16) / _ONE_S_NS, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{datetime.fromtimestamp(_begin_ns(first) / _ONE_S_NS, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _begin_ns(first: str) -> int:
+    """The moment at which an id begins, of however many characters."""
+    return int(first[:16].ljust(16, "0"), 16)

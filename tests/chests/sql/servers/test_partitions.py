@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from chest.chests.sql.chest import SQLChest
+from chest.chests.sql.dialect import database_of
+from chest.chests.sql.url import SQLTarget
 from chest.cli.main import commands
 from chest.errors import ChestUnavailable, SchemaMismatch
 from chest.query import parse
 from chest.record.record import Record
+from chest.record.record_id import first_id
 from chest.transfer import Retention
 from tests.chests.encoded_contract import EncodedContract
 from tests.servers.database import DatabaseServer
@@ -199,13 +205,18 @@ def test_check_tells_when_the_last_partition_ends_soon(url: str) -> None:
 # -- retention ------------------------------------------------------------------------------------------------------------
 
 
-def test_retention_drops_whole_days_and_removes_rows_of_the_others(url: str, execute: Execute) -> None:
+def test_retention_drops_whole_days_and_removes_rows_that_no_day_has(
+    url: str, url_of_user: Callable[..., str], execute: Execute
+) -> None:
     with SQLChest(partitioned(url, range(-6, 2))) as chest:
         chest.write(_aged(*[5] * 40, *[4] * 40, 3, 7, 0, 2.9, 1))
         hours_since_noon = (time.time_ns() % DAY_NS - DAY_NS // 2) / (DAY_NS / 24)
         age = timedelta(days=3, hours=hours_since_noon - 1)  # noon three days ago is an hour older
         result = Retention(chest, max_age=age, chunk_records=10).run()
-        assert (result.removed, result.is_complete) == (82, True)
+        assert (result.removed, result.is_complete) == (81, True)
+        assert sorted(_paths(chest)) == ["0", "1", "2.9", "3"], "3 goes with the rest of its day"
+        with SQLChest(url_of_user("SELECT, DELETE ON chest_records")) as limited:
+            assert Retention(limited, max_age=age).run().removed == 1, "no day is dropped for who does not own it"
         assert sorted(_paths(chest)) == ["0", "1", "2.9"]
     left = execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'chest_records'::regclass")
     assert len(left) == 6, "today, tomorrow, the last three days, and the default partition"
@@ -242,17 +253,106 @@ def test_who_does_not_own_the_partitions_removes_rows(
     assert len(left) == 9
 
 
-def test_a_day_is_dropped_without_keeping_its_rows_from_a_reader_in_between(url: str) -> None:
-    """It waits a second for a reader, and the run fails: the next one goes on."""
+def test_rows_of_a_partition_that_is_longer_than_a_day_are_removed(url: str, execute: Execute) -> None:
+    partitioned(url, ())
+    execute("CREATE TABLE all_of_it PARTITION OF chest_records FOR VALUES FROM (MINVALUE) TO (MAXVALUE)")
+    month = f"FROM ('{first_id(time.time_ns() - 300 * DAY_NS)}') TO ('{first_id(time.time_ns() + DAY_NS)}')"
+    with SQLChest(url) as chest:
+        for _ in range(2):
+            chest.write(_aged(5, 0))
+            assert Retention(chest, max_age=timedelta(days=3)).run().removed == 1
+            execute(f"DROP TABLE all_of_it; CREATE TABLE all_of_it PARTITION OF chest_records FOR VALUES {month}")
+
+
+def test_a_day_of_very_many_records_is_dropped_without_counting_them(
+    url: str, execute: Execute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chest.chests.sql.postgresql.retention.LARGEST_BYTES_CHANGED", 0)
+    with SQLChest(partitioned(url, (-5, 0))) as chest:
+        chest.write(_aged(*[5] * 40, 0))
+        execute("ANALYZE chest_records")
+        seen: list[str] = []
+        with _statements(seen):
+            assert Retention(chest, max_age=timedelta(days=3)).run().removed == 40
+    assert any("max(time_ns)" in statement for statement in seen)
+    assert not any("count(" in statement for statement in seen)
+
+
+@contextmanager
+def _statements(seen: list[str]) -> Iterator[None]:
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_what_a_day_takes_longer_for_than_an_answer_may_take_is_waited_for(url: str, execute: Execute) -> None:
+    with SQLChest(partitioned(f"{url}?timeout_seconds=1", range(-6, 2))) as chest:
+        chest.write(_aged(5, 0))
+        (table,) = execute("SELECT tableoid::regclass::text FROM chest_records ORDER BY time_ns LIMIT 1")[0]
+        with closing(chest.retention()) as retention, database_of(SQLTarget.of(url)).connect_to_write() as other:
+            other.exec_driver_sql(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            release = threading.Timer(2.5, other.rollback)
+            release.start()
+            try:
+                assert retention.remove_at_once(float("inf"), time.time_ns() - 3 * DAY_NS) == 1
+            finally:
+                release.join()
+
+
+def test_rows_of_a_day_that_a_reader_keeps_from_being_dropped_are_removed(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits a second for a reader, and goes on by rows."""
     with SQLChest(partitioned(url, range(-6, 2))) as chest:
         chest.write(_aged(5, 0))
-        retention = chest.retention()
-        with closing(retention), chest.reading.use() as connection:
+        with chest.reading.use() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM chest_records")
-            with pytest.raises(ChestUnavailable, match="lock timeout"):
-                retention.remove_at_once(float("inf"), time.time_ns() - 3 * DAY_NS)
-        assert _paths(chest) == ["5", "0"]
-        assert Retention(chest, max_age=timedelta(days=3)).run().removed == 1
+            assert Retention(chest, max_age=timedelta(days=3)).run().removed == 1
+        assert _paths(chest) == ["0"]
+    (said,) = [record.getMessage() for record in caplog.records if "cannot be dropped" in record.getMessage()]
+    assert "lock timeout" in said
+
+
+# -- a sequence that is behind after a restore ----------------------------------------------------------------------------
+
+
+def test_of_two_records_with_one_number_only_the_one_that_is_meant_goes(url: str, execute: Execute) -> None:
+    """In the default partition, whose rows are removed one by one."""
+    with SQLChest(partitioned(url, (0,))) as chest:
+        for old, new in ((8, 9), (7, 0)):
+            chest.write(_aged(old))
+            execute("SELECT setval('chest_records_seq_seq', (SELECT max(seq) FROM chest_records), false)")
+            chest.write(_aged(new))
+        assert execute("SELECT count(DISTINCT seq), count(*) FROM chest_records") == [(2, 4)]
+        assert chest.remove([stored for stored in chest.read() if stored.record.path == "8"]) == 1
+        assert sorted(_paths(chest)) == ["0", "7", "9"]
+        assert Retention(chest, max_age=timedelta(days=3)).run().removed == 2
+        assert _paths(chest) == ["0"]
+
+
+def test_a_writer_refuses_a_sequence_that_is_behind_and_says_what_mends_it(
+    url: str, url_of_user: Callable[..., str], execute: Execute
+) -> None:
+    with SQLChest(partitioned(url, (0,))) as chest:
+        chest.write(_aged(0, 0, 0))
+        execute("SELECT setval('chest_records_seq_seq', 1, false)")
+        rights = "INSERT ON chest_records", "USAGE ON SEQUENCE chest_records_seq_seq"
+        with SQLChest(url_of_user(*rights)) as limited:
+            limited.write(_aged(0))  # it cannot know
+        chest.close()
+        for does in (chest.open, chest.check, lambda: chest.write(_aged(0))):
+            with pytest.raises(ChestUnavailable, match="is behind its records") as refusal:
+                does()
+        assert len(chest.read()) == 4
+        execute(str(refusal.value).rpartition("Move it on: ")[2])
+        chest.write(_aged(0))
+        chest.check()
+        assert chest.newest() == 4
 
 
 # -- an index on request_id, and moving a table that is there ------------------------------------------------------------
