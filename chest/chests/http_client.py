@@ -22,7 +22,7 @@ from urllib.parse import unquote
 import httpcore  # noqa: F401 - httpx loads it with its first transport, which each forked child of a server would do anew
 import httpx
 
-from chest.chests.http_status import unreachable
+from chest.chests.http_status import NoAnswer, unreachable
 from chest.chests.proxy import Proxy, unusable_proxy
 from chest.errors import ChestUnavailable, SettingsError, TLSRefused
 from chest.record.messages import masked
@@ -95,21 +95,24 @@ class HttpClient:
         *,
         params: Mapping[str, str] | None = None,
         most_bytes: int = _MOST_ANSWER_BYTES,
+        timeout_seconds: float | None = None,
     ) -> HttpReply:
         """The endpoint's answer, whatever it is, behind redirects on this host.
 
         :param params: more parameters for the URL.
         :param most_bytes: of an answer; what is longer is cut.
-        :raises ChestUnavailable: there was none.
+        :param timeout_seconds: for each step after connecting; None: the client's.
+        :raises ChestUnavailable: there was none; :exc:`NoAnswer` if it was waited for.
         """
         sent = httpx.Headers(headers)
         sent.update(self._headers)
         url = self._url.copy_merge_params(params) if params else self._url
-        deadline = time.monotonic() + 2 * self._timeout_seconds
+        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        deadline = time.monotonic() + 2 * seconds
         for _ in range(_MOST_REDIRECTS + 1):
-            with self._explained():
+            with self._explained(seconds):
                 request = httpx.Request(method, url, headers=sent, content=content)
-                response = self._answer_to(request, deadline, most_bytes)
+                response = self._answer_to(request, seconds, deadline, most_bytes)
             location = self._redirect_of(response)
             if location is None:
                 break
@@ -135,8 +138,8 @@ class HttpClient:
         """The text for a message."""
         return masked(text, self._secrets)
 
-    def _answer_to(self, request: httpx.Request, deadline: float, most_bytes: int) -> httpx.Response:
-        response = self._response_to(request, deadline)
+    def _answer_to(self, request: httpx.Request, seconds: float, deadline: float, most_bytes: int) -> httpx.Response:
+        response = self._response_to(request, seconds, deadline)
         content = bytearray()
         try:
             for piece in response.iter_raw():
@@ -150,7 +153,7 @@ class HttpClient:
         kept = [pair for pair in response.headers.multi_items() if pair[0] in _KEPT_HEADERS]
         return httpx.Response(response.status_code, headers=kept, content=bytes(content))
 
-    def _response_to(self, request: httpx.Request, deadline: float) -> httpx.Response:
+    def _response_to(self, request: httpx.Request, seconds: float, deadline: float) -> httpx.Response:
         """What the endpoint begins to answer.
 
         It may close a kept connection at any moment, also while a request is on its way into it. So a request on a
@@ -158,7 +161,7 @@ class HttpClient:
         is if there is no time for another try.
         """
         connect_seconds = min(_CONNECT_SECONDS, self._timeout_seconds)
-        timeout = httpx.Timeout(self._timeout_seconds, connect=connect_seconds).as_dict()
+        timeout = httpx.Timeout(seconds, connect=connect_seconds).as_dict()
         for _ in range(_MOST_KEPT):
             events: list[str] = []
             request.extensions = {"timeout": timeout, "trace": lambda event, _, events=events: events.append(event)}
@@ -166,7 +169,7 @@ class HttpClient:
                 return self._transport().handle_request(request)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
                 is_new = "connection.connect_tcp.complete" in events
-                if is_new or time.monotonic() + self._timeout_seconds > deadline:
+                if is_new or time.monotonic() + seconds > deadline:
                     raise
         request.extensions = {"timeout": timeout}
         return self._transport().handle_request(request)
@@ -183,14 +186,13 @@ class HttpClient:
         return location.copy_with(userinfo=b"") if is_here else None
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, seconds: float) -> Iterator[None]:
         """What httpx raises, as errors of Chest. Its own error is left out: it may repeat headers and URLs."""
         try:
             yield
         except httpx.TimeoutException as error:
-            raise ChestUnavailable(
-                f"{self._name} did not answer within {self._timeout_seconds:g} s ({type(error).__name__})."
-            ) from None
+            kind = NoAnswer if isinstance(error, httpx.ReadTimeout) else ChestUnavailable
+            raise kind(f"{self._name} did not answer within {seconds:g} s ({type(error).__name__}).") from None
         except httpx.TransportError as error:
             why = self.without_secrets(f"{type(error).__name__}: {error}")
             raise unreachable(self._name, error, why) from None

@@ -40,6 +40,10 @@ _CONFIGURATION: Final[dict[int, tuple[type[ChestUnavailable], str]]] = {
 _PASSING: Final = frozenset((408, 421, 425, 429))
 
 
+class NoAnswer(ChestUnavailable):
+    """A request was sent, and no answer came in time: it may be carried out all the same."""
+
+
 def error_of(name: str, status: int, said: str = "", headers: Mapping[str, str] | None = None) -> ChestError:
     """The error for an answer other than success.
 

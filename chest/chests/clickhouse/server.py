@@ -13,7 +13,7 @@ import httpx
 
 from chest.chests.clickhouse.url import ClickHouseTarget
 from chest.chests.http_client import HttpClient, HttpReply
-from chest.chests.http_status import error_of, seconds_to_retry
+from chest.chests.http_status import NoAnswer, error_of, seconds_to_retry
 from chest.chests.proxy import Proxy
 from chest.errors import ChestError, ChestUnavailable, LoginRefused, RecordRejected, UnknownDatabase
 from chest.record.encoding import decode
@@ -62,21 +62,25 @@ class ClickHouseServer:
         """What takes time before the first statement; connects to nothing."""
         self._hosts[self._current].prepare()
 
-    def run(self, statement: str, *, is_read: bool = False) -> str:
+    def run(self, statement: str, *, is_read: bool = False, timeout_seconds: float | None = None) -> str:
         """Run a statement and return its output; on the next host if one does not answer.
 
+        One that writes, and was sent to a host, is at work there: it goes to no other host when its time is over.
+
         :param is_read: it cannot write, and the server ends it when no answer is waited for any more.
+        :param timeout_seconds: how long to wait for the answer; None: what the URL says.
         :raises ChestUnavailable: no host answered, or the statement was refused (:exc:`StatementFailed`).
         """
         params = {"readonly": "2", "max_execution_time": f"{2 * self._target.timeout_seconds:g}"} if is_read else {}
         for _ in self._hosts[1:]:
             try:
-                return self._ask(statement.encode(), params)
+                return self._ask(statement.encode(), params, timeout_seconds=timeout_seconds)
             except StatementFailed:
                 raise
-            except ChestUnavailable:
-                continue
-        return self._ask(statement.encode(), params)
+            except ChestUnavailable as error:
+                if isinstance(error, NoAnswer) and not is_read:
+                    raise
+        return self._ask(statement.encode(), params, timeout_seconds=timeout_seconds)
 
     def rows(self, statement: str) -> list[list[Any]]:
         """The rows of a SELECT, which cannot write."""
@@ -114,11 +118,19 @@ class ClickHouseServer:
         for host in self._hosts:
             host.close()
 
-    def _ask(self, content: bytes, params: dict[str, str], headers: httpx.Headers | None = None) -> str:
+    def _ask(
+        self,
+        content: bytes,
+        params: dict[str, str],
+        headers: httpx.Headers | None = None,
+        timeout_seconds: float | None = None,
+    ) -> str:
         params = {**params, "wait_end_of_query": "1", "output_format_json_quote_64bit_integers": "0"}
         host = self._hosts[self._current]
         try:
-            answer = host.ask("POST", headers, content, params=params, most_bytes=_MOST_ANSWER_BYTES)
+            answer = host.ask(
+                "POST", headers, content, params=params, most_bytes=_MOST_ANSWER_BYTES, timeout_seconds=timeout_seconds
+            )
         except ChestUnavailable:
             self._current = (self._current + 1) % len(self._hosts)
             raise

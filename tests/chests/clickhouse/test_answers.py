@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from chest.chests.clickhouse.chest import ClickHouseChest
@@ -43,6 +45,21 @@ def test_the_server_is_told_when_nobody_waits_for_rows_any_more() -> None:
         assert asked.rows("SELECT 1") == [[1]]
         asked.close()
     assert ("max_execution_time", "10") in server.received[0].params
+
+
+def test_what_writes_is_sent_to_no_other_host_while_the_first_may_be_at_work() -> None:
+    with recording_server() as slow, recording_server() as other:
+        slow.reply, other.reply = Reply(200, {}, b"[1]\n", delay_seconds=3), Reply(200, {}, b"[2]\n")
+        url = f"clickhouse://me:secret@127.0.0.1:{slow.port},127.0.0.1:{other.port}/shop?timeout_seconds=1"
+        with closing(ClickHouseServer(ClickHouseTarget.of(url))) as asked:
+            with pytest.raises(ChestUnavailable, match="did not answer within 1 s"):
+                asked.run("DELETE FROM records WHERE 1")
+            assert not other.received
+        with closing(ClickHouseServer(ClickHouseTarget.of(url))) as asked:
+            assert asked.rows("SELECT 1") == [[2]]
+        with closing(ClickHouseServer(ClickHouseTarget.of(url))) as asked:
+            assert asked.run("DELETE FROM records WHERE 1", timeout_seconds=60) == "[1]\n"
+            assert len(other.received) == 1
 
 
 @pytest.mark.parametrize("code", [497, 60])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import ssl
 import time
@@ -530,14 +531,55 @@ def test_retention_by_number_removes_those_stored_first_and_drops_never_today(
     assert [statement.partition(" ")[0] for statement in seen[2:]] == ["ALTER", "DELETE"]
 
 
+@pytest.mark.parametrize("may_set", [True, False])
+def test_a_day_that_is_larger_than_the_server_drops_goes_all_the_same(
+    chest: ClickHouseChest, monkeypatch: pytest.MonkeyPatch, may_set: bool
+) -> None:
+    chest.write(_aged(5, 5, 4, 0))
+    seen = _statements(monkeypatch)
+    run, limit = ClickHouseServer.run, "max_partition_size_to_drop"
+
+    def with_a_limit(server: ClickHouseServer, statement: str, **rest: Any) -> str:
+        if "DROP PARTITION" in statement and (limit not in statement or not may_set):
+            statement = f"{statement.partition(' SETTINGS')[0]} SETTINGS {limit} = 1"
+        return run(server, statement, **rest)
+
+    monkeypatch.setattr(ClickHouseServer, "run", with_a_limit)
+    assert Retention(chest, max_age=timedelta(days=3)).run().removed == 3
+    assert _paths(chest) == ["0"]
+    assert [statement.partition(" ")[0] for statement in seen] == ["ALTER"] * 4 + ["DELETE"] * (not may_set)
+
+
+def test_a_day_of_another_time_zone_is_dropped_only_when_all_of_it_is_old(
+    chest: ClickHouseChest, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _made_anew(chest, clickhouse, "DateTime64(9, 'UTC')", "DateTime64(9, 'Etc/GMT+5')")
+    noon, at_four, hour_ns = *_aged(5, 4 + 8 / 24), 3600 * 10**9
+    assert at_four.time_ns - noon.time_ns == 16 * hour_ns
+    seen = _statements(monkeypatch)
+    with closing(chest.retention()) as retention:
+        chest.write([noon, at_four])
+        assert retention.remove_at_once(math.inf, noon.time_ns + 15 * hour_ns) == 1
+        assert [stored.record for stored in chest.read()] == [at_four]
+        assert retention.remove_at_once(math.inf, noon.time_ns + 17 * hour_ns) == 1
+    assert [statement.partition(" ")[0] for statement in seen] == ["DELETE", "ALTER"]
+    assert not chest.read()
+
+
+def _made_anew(chest: ClickHouseChest, clickhouse: ClickHouse, old: str, new: str) -> None:
+    """The table as it would be with this change of its definition."""
+    chest.open()
+    table = chest.target.quoted_table
+    made = clickhouse.run(f"SHOW CREATE TABLE {table} FORMAT TSVRaw")
+    assert old in made
+    clickhouse.run(f"DROP TABLE {table}")
+    clickhouse.run(made.replace(old, new))
+
+
 def test_of_a_table_that_is_not_divided_by_day_rows_are_deleted(
     chest: ClickHouseChest, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chest.open()
-    table = chest.target.quoted_table
-    made = clickhouse.run(f"SHOW CREATE TABLE {table} FORMAT TSVRaw").replace("PARTITION BY toDate(time)\n", "")
-    clickhouse.run(f"DROP TABLE {table}")
-    clickhouse.run(made)
+    _made_anew(chest, clickhouse, "PARTITION BY toDate(time)\n", "")
     chest.write(_aged(5, 5, 0))
     seen = _statements(monkeypatch)
     assert Retention(chest, max_age=timedelta(days=3)).run().removed == 2
