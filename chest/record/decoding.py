@@ -11,10 +11,19 @@ from operator import itemgetter
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
-from chest.record.encoding import decode
-from chest.record.record import Record
+from chest.record.encoding import decode, encode
+from chest.record.record import VERSION, Record
 
-__all__ = ["FIELD_TYPES", "Types", "completed", "has_types", "record_of_fields", "record_of_json", "record_of_values"]
+__all__ = [
+    "FIELD_TYPES",
+    "Types",
+    "completed",
+    "has_types",
+    "json_of_record",
+    "record_of_fields",
+    "record_of_json",
+    "record_of_values",
+]
 
 Types: TypeAlias = tuple[type, ...]
 """What JSON may give for a field."""
@@ -59,6 +68,15 @@ def record_of_fields(fields: Mapping[str, Any]) -> Record:
             for name, types in FIELD_TYPES.items()
         ]
     )
+
+
+def json_of_record(record: Record, **more: str) -> bytes:
+    """The record as a JSON object, as a stream or a file holds it: one line; :func:`record_of_json` reads it.
+
+    :param more: what is noted beside the record.
+    :raises TypeError, ValueError: a value that JSON cannot hold.
+    """
+    return encode({**record._asdict(), **more, "version": VERSION})
 
 
 def record_of_json(line: bytes) -> Record | None:

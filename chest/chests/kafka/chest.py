@@ -14,7 +14,7 @@ from chest.chests.kafka.producer import BatchProducer, Headers, KafkaMessage
 from chest.chests.kafka.reader import Consumers, KafkaReader
 from chest.chests.kafka.url import KafkaTarget
 from chest.errors import ChestUnavailable, RecordRejected
-from chest.record.encoding import encode
+from chest.record.decoding import json_of_record
 from chest.record.messages import one_line
 from chest.record.record import VERSION, Record, record_key
 from chest.system.fork_guard import process_generation
@@ -216,7 +216,7 @@ class KafkaChest(StreamChest):
         headers: dict[str, Headers] = {}
         for record in records:
             try:
-                value = encode({**record._asdict(), "version": VERSION})
+                value = json_of_record(record)
             except (TypeError, ValueError, OverflowError):
                 refused.append(record.id)
                 reason = "it is not JSON"

@@ -14,8 +14,8 @@ from chest.chests.nats.reader import NatsReader
 from chest.chests.nats.stream import look_at, make_ready, notices_of, publish, require_fit, takes_atomic
 from chest.chests.nats.url import NatsTarget
 from chest.errors import LoginRefused, RecordRejected
-from chest.record.encoding import encode
-from chest.record.record import VERSION, Record, record_key
+from chest.record.decoding import json_of_record
+from chest.record.record import Record, record_key
 
 __all__ = ["NatsChest"]
 
@@ -119,7 +119,7 @@ class NatsChest(StreamChest):
         lines, refused = [], []
         for record in records:
             try:
-                lines.append((record, encode({**record._asdict(), "version": VERSION})))
+                lines.append((record, json_of_record(record)))
             except (TypeError, ValueError, OverflowError):
                 refused.append(record.id)
         if refused:

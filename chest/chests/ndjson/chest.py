@@ -14,9 +14,9 @@ from chest.chests.contract import Cursor, ReadableChest, StoredRecord
 from chest.chests.ndjson.file import GzipLines, PlainLines
 from chest.chests.query import EVERYTHING, Query
 from chest.errors import ChestError, ChestUnavailable, RecordRejected, SchemaMismatch, SettingsError
-from chest.record.decoding import record_of_fields
-from chest.record.encoding import decode, encode
-from chest.record.record import VERSION, Record
+from chest.record.decoding import json_of_record, record_of_fields
+from chest.record.encoding import decode
+from chest.record.record import Record
 from chest.system.file_lock import wait_for_lock
 from chest.system.files import FileIdentity, append_durably, identity_in, is_full
 
@@ -124,7 +124,7 @@ class NdjsonChest(ReadableChest):
         lines, refused = [], []
         for record in records:
             try:
-                lines.append(encode({**record._asdict(), "stored_at": stored_at, "version": VERSION}))
+                lines.append(json_of_record(record, stored_at=stored_at))
             except (TypeError, ValueError, OverflowError):
                 refused.append(record.id)
         if refused:
