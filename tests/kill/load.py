@@ -107,8 +107,10 @@ class Ledger:
             chest.close()
 
     def stored(self) -> Counter[str]:
-        """How often each request id is in the store."""
+        """How often each request id is in the store; of a store that nothing was delivered into yet, none."""
         with contextlib.closing(sqlite3.connect(self.store)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'chest_records'").fetchone():
+                return Counter()
             return Counter(row[0] for row in connection.execute("SELECT request_id FROM chest_records"))
 
     def require(self, load: Load, more: int = 0) -> None:

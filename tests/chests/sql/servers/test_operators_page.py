@@ -20,7 +20,7 @@ Execute = Callable[[str], list[tuple[Any, ...]]]
 
 @pytest.mark.parametrize("server", ["postgresql"], indirect=True)
 def test_the_writer_only_writes_and_the_reader_only_reads(url: str, chest: SQLChest, execute: Execute) -> None:
-    roles, grants, size = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    roles, grants, size, *_ = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     with chest:
         chest.open()
         chest.write([make_record()])  # as the owner
