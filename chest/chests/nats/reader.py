@@ -119,7 +119,7 @@ class NatsReader(StreamReader):
         return connection
 
     def _make_ready(self, connection: NatsConnection) -> None:
-        """Make the consumer if there is none; one that an operator made is used as it is."""
+        """Make the consumer if there is none; one that an operator made is used as it is, if it loses nothing."""
         if self._is_ready:
             return
         target = self._target
@@ -139,6 +139,11 @@ class NatsReader(StreamReader):
             raise SchemaMismatch(
                 f"{target.name}: the consumer {self._consumer} is not a pull consumer with explicit acknowledgement: give this"
                 " transfer another name."
+            )
+        if int(config.get("max_deliver") or 0) > 0:
+            raise SchemaMismatch(
+                f"{target.name}: the consumer {self._consumer} gives a record {config['max_deliver']} times only, so what a target"
+                f" does not take meanwhile is lost: nats consumer edit {target.stream} {self._consumer} --max-deliver=-1"
             )
         most = int(config.get("max_ack_pending") or 0)
         self._most = most if most > 0 else _MOST_UNACKNOWLEDGED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final
 
 from chest.chests.nats.connection import Message, NatsConnection, NoResponders
@@ -90,7 +90,7 @@ def make_ready(connection: NatsConnection, target: NatsTarget) -> dict[str, Any]
 
 
 def require_fit(config: dict[str, Any], target: NatsTarget) -> None:
-    """Refuse a stream in which nothing would arrive under the subject, or what arrives would be removed for what is newer.
+    """Refuse a stream that does not take the subject, removes a record for a newer one, or does not answer.
 
     :raises SchemaMismatch: it is one.
     """
@@ -100,6 +100,11 @@ def require_fit(config: dict[str, Any], target: NatsTarget) -> None:
             f"{target.name}: the stream {target.stream} does not take the subject {target.subject}, only"
             f" {one_line(', '.join(subjects)) or 'what it mirrors'}. Give the URL another ?subject=, or add the subject:"
             f" nats stream edit {target.stream} --subjects=…"
+        )
+    if config.get("no_ack"):
+        raise SchemaMismatch(
+            f"{target.name}: the stream {target.stream} does not say what it has stored (no_ack), so no record would ever"
+            f" count as stored: nats stream edit {target.stream} --ack"
         )
     if config.get("max_msgs_per_subject", -1) > 0:
         raise SchemaMismatch(
@@ -169,11 +174,8 @@ def _publish_each(connection: NatsConnection, target: NatsTarget, messages: Sequ
     refused: list[str] = []
     failure: ChestUnavailable | None = None
     while inboxes:
-        message = connection.receive()
-        key = inboxes.pop(message.subject, None)
-        if key is None:
-            continue
-        error = _refusal_of(message, target)
+        inbox, error = _answer(connection, target, inboxes)
+        key = inboxes.pop(inbox)
         if isinstance(error, APIError) and error.code == _TOO_LARGE:
             refused.append(key)
         elif error is not None:
@@ -197,9 +199,7 @@ def _publish_as_one(connection: NatsConnection, target: NatsTarget, messages: Se
         _frame(subject, inbox, head % (key.encode(), len(messages)) + b"Nats-Batch-Commit: 1\r\n\r\n", payload)
     )
     connection.send(frames)
-    while (message := connection.receive()).subject != inbox:
-        pass
-    error = _refusal_of(message, target)
+    _, error = _answer(connection, target, (inbox,))
     if isinstance(error, APIError) and error.code in (*_ATOMIC_REFUSED, _TOO_LARGE):
         return False
     if error is not None:
@@ -212,15 +212,45 @@ def _frame(subject: bytes, inbox: bytes, headers: bytes, payload: bytes) -> byte
     return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject, inbox, size, size + len(payload), headers, payload)
 
 
-def _refusal_of(message: Message, target: NatsTarget) -> ChestUnavailable | None:
-    """Why a message was not stored; None if it was, now or before."""
-    if message.status:
-        return NoResponders(
-            f"{target.name}: no stream takes the subject {target.subject} now: it was deleted or edited, or has no leader."
-        )
-    if b'"error"' not in message.payload:
-        return None
-    return _error_of(_decoded(message, target).get("error") or {}, target)
+def _answer(
+    connection: NatsConnection, target: NatsTarget, inboxes: Container[bytes]
+) -> tuple[bytes, ChestUnavailable | None]:
+    """The inbox of the stream's next answer, and why its message was not stored; None if it was, now or before.
+
+    Any program may subscribe to the subject and answer, before the stream does. What it says is passed over.
+    """
+    is_other = False
+    while True:
+        try:
+            message = connection.receive()
+        except ChestUnavailable as error:
+            if not is_other or type(error) is not ChestUnavailable:
+                raise
+            raise ChestUnavailable(
+                f"{error} Another program answers on {target.subject}, or another stream takes it."
+            ) from None
+        if message.subject not in inboxes:
+            continue
+        if message.status:
+            return message.subject, NoResponders(
+                f"{target.name}: no stream takes the subject {target.subject} now: it was deleted or edited, or has no leader."
+            )
+        said = _object_of(message)
+        error_said = said.get("error")
+        if isinstance(error_said, dict) and type(error_said.get("code")) is int:
+            return message.subject, _error_of(error_said, target)
+        if said.get("stream") == target.stream and type(said.get("seq")) is int:
+            return message.subject, None
+        is_other = True
+
+
+def _object_of(message: Message) -> dict[str, Any]:
+    """The object of an answer; empty if it is anything else."""
+    try:
+        found = decode(message.payload)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _error_of(error: dict[str, Any], target: NatsTarget) -> APIError:

@@ -6,12 +6,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 
 from chest.chests.nats.connection import NatsConnection, NoResponders
+from chest.chests.nats.stream import publish
 from chest.chests.nats.url import NatsTarget
 from chest.errors import ChestUnavailable, LoginRefused
 from tests.servers.process import free_port
@@ -37,6 +38,10 @@ class Peer:
 
     def send(self, content: bytes) -> None:
         self._socket.sendall(content)
+
+    def wait_for_end(self) -> None:
+        while self._file.readline():
+            pass
 
     def close(self) -> None:
         self._file.close()
@@ -201,3 +206,55 @@ def test_what_is_no_server_of_now(serve: Serve, info: bytes, says: str) -> None:
     target: Any = serve(lambda peer: peer.send(info))
     with pytest.raises(ChestUnavailable, match=says):
         NatsConnection(target, 60)
+
+
+_STORED = b'{"stream":"shop","seq":7}'
+_FULL = b'{"error":{"code":400,"err_code":10077,"description":"maximum messages exceeded"},"stream":"shop","seq":0}'
+_OTHERS = (
+    b"ok",
+    b"",
+    b"{}",
+    b"[" * 100_000,
+    b'"error"',
+    b'{"error":"no"}',
+    b'{"stream":"shop"}',
+    b'{"stream":"shop","seq":true}',
+    b'{"stream":"other","seq":1}',
+)
+
+
+def _answering(*payloads: bytes) -> Callable[[Peer], object]:
+    """Answers one published message so often."""
+
+    def act(peer: Peer) -> None:
+        peer.let_in()
+        inbox = peer.line().split()[2]
+        for payload in payloads:
+            peer.send(b"MSG %b 1 %d\r\n%b\r\n" % (inbox, len(payload), payload))
+        peer.wait_for_end()
+
+    return act
+
+
+@pytest.mark.parametrize("is_atomic", [False, True])
+@pytest.mark.parametrize("other", _OTHERS)
+def test_what_another_program_answers_says_nothing_of_what_is_stored(
+    serve: Serve, other: bytes, is_atomic: bool
+) -> None:
+    """Any may subscribe to the subject, and be faster than the stream."""
+    target = serve(_answering(other, _FULL))
+    refused = pytest.raises(ChestUnavailable, match="maximum messages exceeded")
+    with closing(NatsConnection(target, 60)) as connection, refused:
+        publish(connection, target, [("id", b"{}")], is_atomic=is_atomic)
+    target = serve(_answering(other, _STORED))
+    with closing(NatsConnection(target, 60)) as connection:
+        publish(connection, target, [("id", b"{}")], is_atomic=is_atomic)
+
+
+def test_a_stream_that_does_not_answer_while_another_program_does_is_told(serve: Serve) -> None:
+    target = serve(_answering(b"ok"))
+    says = r"did not answer within 1 s\. Another program answers on shop\.records"
+    with closing(NatsConnection(target, 60)) as connection:
+        connection.begin(1)
+        with pytest.raises(ChestUnavailable, match=says):
+            publish(connection, target, [("id", b"{}")], is_atomic=False)

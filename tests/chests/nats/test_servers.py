@@ -219,6 +219,15 @@ def test_a_stream_that_keeps_few_messages_of_a_subject_is_refused(nats: Nats) ->
         chest.check()
 
 
+def test_a_stream_that_does_not_answer_is_refused(nats: Nats) -> None:
+    stream = nats.new_stream()
+    _make(nats, stream, no_ack=True)
+    with NatsChest(nats.url(stream)) as chest:
+        for act in (chest.open, chest.check):
+            with pytest.raises(SchemaMismatch, match="no_ack"):
+                act()
+
+
 def test_a_stream_that_forgets_ids_too_soon_is_told_at_the_start(nats: Nats, caplog: pytest.LogCaptureFixture) -> None:
     stream = nats.new_stream()
     _make(nats, stream, duplicate_window=120 * 10**9)

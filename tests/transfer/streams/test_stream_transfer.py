@@ -358,6 +358,17 @@ def test_a_consumer_that_acknowledges_otherwise_is_refused(nats: Nats, stream: s
         StreamTransfer(nats.url(stream), MemoryChest(), name="shop").run()
 
 
+def test_a_consumer_that_gives_a_record_only_so_often_is_refused(nats: Nats, stream: str) -> None:
+    """While the target is down it would give each up."""
+    config = {"durable_name": "shop", "ack_policy": "explicit", "max_deliver": 5}
+    nats.ask(stream, f"CONSUMER.CREATE.{stream}.shop", {"stream_name": stream, "config": config})
+    transfer = StreamTransfer(nats.url(stream), MemoryChest(), name="shop")
+    with pytest.raises(SchemaMismatch, match=rf"5 times only.* nats consumer edit {stream} shop --max-deliver=-1"):
+        transfer.run()
+    nats.ask(stream, f"CONSUMER.CREATE.{stream}.shop", {"stream_name": stream, "config": config | {"max_deliver": -1}})
+    assert transfer.run().read == 0
+
+
 def test_a_stream_that_is_not_there_is_told(nats: Nats) -> None:
     with pytest.raises(ChestUnavailable, match="stream not found"):
         StreamTransfer(nats.new_url(), MemoryChest()).run()
