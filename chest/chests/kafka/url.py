@@ -136,6 +136,7 @@ class KafkaTarget(NamedTuple):
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
             "session.timeout.ms": round(1000 * SESSION_SECONDS),
+            "heartbeat.interval.ms": round(1000 * SESSION_SECONDS / 6),
             "queued.max.messages.kbytes": 16 * 1024,  # of each partition
         }
 

@@ -19,7 +19,7 @@ from chest.record.encoding import encode
 from chest.record.record import Record
 from chest.transfer import StreamTransfer
 from tests.processes import run_python, running_python
-from tests.servers.kafka import Broker, Topics
+from tests.servers.kafka import Broker, Topics, early_ends  # noqa: F401 - a fixture
 from tests.servers.kafka.mock import OFFSET_COMMIT, mock_cluster
 from tests.support import make_record, wait_until
 
@@ -43,7 +43,7 @@ def stream(kafka: Broker, topic: str) -> Iterator[KafkaChest]:
 @pytest.fixture
 def short_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mock cluster has a group that lost its only member wait for the session's time, also if the member said good-bye."""
-    monkeypatch.setattr("chest.chests.kafka.url.SESSION_SECONDS", 4.0)
+    monkeypatch.setattr("chest.chests.kafka.url.SESSION_SECONDS", 2.0)
 
 
 def _fill(topics: Topics, topic: str, count: int = 10) -> list[Record]:
@@ -150,8 +150,8 @@ def test_a_transfer_that_is_killed_before_it_acknowledges_loses_and_doubles_noth
     target = f"sqlite:///{tmp_path}/target.sqlite3"
     program = """
         import os, signal, sys
-        import chest.chests.kafka.url
-        chest.chests.kafka.url.SESSION_SECONDS = 4.0
+        import chest.chests.kafka.consumer, chest.chests.kafka.url
+        chest.chests.kafka.url.SESSION_SECONDS = 2.0
         from chest.chests.kafka.reader import KafkaReader
         from chest.transfer import StreamTransfer
         acknowledge, calls = KafkaReader.acknowledge, []

@@ -24,7 +24,7 @@ from chest.testing.records import make_record
 from chest.testing.stream_contract import StreamChestContract
 from tests.chests.server_contract import SECRET, Place, ServerChestContract
 from tests.servers.fault_proxy import Fault, FaultProxy
-from tests.servers.kafka import Broker, KafkaProxy, tansu
+from tests.servers.kafka import Broker, KafkaProxy, early_ends, tansu  # noqa: F401 - a fixture
 from tests.servers.process import HOST
 
 
@@ -88,6 +88,7 @@ class TestServer(ServerChestContract):
     def test_a_connection_that_is_reset_is_made_anew(self, chest: Chest, place: Place, proxy: FaultProxy) -> None:
         """The client goes on trying as long as the batch may take."""
         chest.write(first := _batch())
+        chest.wait_at_most(2)
         proxy.set(Fault.RESET)
         with pytest.raises(ChestUnavailable):
             chest.write(second := _batch())

@@ -19,11 +19,29 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
+from chest.chests.kafka.url import KafkaTarget
 from chest.record.record import Record
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.process import HOST, Server, needs, private_directory, running
 
 _READ_SECONDS: Final = 60.0
+_FETCH_WAIT_MS: Final = 20
+"""So long a broker waits for more messages before it says that there are none."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def early_ends() -> Iterator[None]:
+    """Consumers of the importing module hear sooner that they are at the end: a broker waits for 500 ms by default."""
+    configuration = KafkaTarget.consumer_configuration
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            KafkaTarget,
+            "consumer_configuration",
+            lambda *of: configuration(*of) | {"fetch.wait.max.ms": _FETCH_WAIT_MS},
+        )
+        yield
 
 
 class Topics:
@@ -73,6 +91,7 @@ class Topics:
             "bootstrap.servers": self.brokers,
             "group.id": "tests",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": _FETCH_WAIT_MS,
             "log_level": 0,
         }
         found: list[Any] = []
