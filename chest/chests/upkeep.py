@@ -102,17 +102,19 @@ class Partitions(ABC):
     """A table with a partition for each day in UTC, so that a retention removes a whole day at once."""
 
     @abstractmethod
-    def missing(self, days: Sequence[date]) -> Sequence[str]:
+    def missing(self, days: Sequence[date]) -> Sequence[Sequence[str]]:
         """The SQL that makes what is missing: the table, and a partition for each of these days. Empty: nothing is missing.
+
+        Each sequence of statements is a transaction of its own, so that writers never wait for more than a day.
 
         :raises SchemaMismatch: the table is there, and cannot get such a partition.
         """
 
     @abstractmethod
-    def make(self, days: Sequence[date]) -> Sequence[str]:
-        """Run that SQL, all of it or none, and return it.
+    def make(self, days: Sequence[date]) -> Sequence[Sequence[str]]:
+        """Run that SQL, and return it.
 
-        :raises ChestUnavailable: not now: another session reads the table.
+        :raises ChestUnavailable: not now: another session reads the table. The days that were made stay.
         """
 
 

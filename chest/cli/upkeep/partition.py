@@ -52,13 +52,14 @@ def partition(url: str | None, days: int, since: int | None, is_applied: bool, s
             raise SettingsError(
                 f"{chest.name} has no partitions to make: PostgreSQL can have them, and ClickHouse makes its own."
             )
-        statements = partitions.make(wanted) if is_applied else partitions.missing(wanted)
-        _tell(chest.name, statements, last, is_applied=is_applied)
+        transactions = partitions.make(wanted) if is_applied else partitions.missing(wanted)
+        _tell(chest.name, transactions, last, is_applied=is_applied)
 
 
-def _tell(name: str, statements: Sequence[str], last: date, *, is_applied: bool) -> None:
-    for statement in statements if is_applied or not statements else ("BEGIN", *statements, "COMMIT"):
-        click.echo(f"{statement};")
+def _tell(name: str, transactions: Sequence[Sequence[str]], last: date, *, is_applied: bool) -> None:
+    for statements in transactions:
+        for statement in ("BEGIN", *statements, "COMMIT"):
+            click.echo(f"{statement};")
     made = "Made" if is_applied else "Not run: add --apply, or pass it to psql"
-    done = made if statements else "Nothing is missing"
+    done = made if transactions else "Nothing is missing"
     click.echo(f"{done}: {printable(name)}, partitions up to {last} (UTC).", err=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import Text
@@ -12,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from chest.chests.sql.columns import view_name
+from chest.chests.sql.dialect import LARGEST_BYTES_CHANGED
 from chest.chests.sql.postgresql.connection import waiting_long
 from chest.chests.sql.schema import record_table
 from chest.chests.upkeep import Partitions
@@ -49,6 +51,7 @@ _LONGEST_NAME: Final = 63
 _TOLD_BEFORE: Final = timedelta(days=3)
 _DAY: Final = timedelta(days=1)
 _ONE_S_NS: Final = 10**9
+_MIB: Final = 1024 * 1024
 _DAY_NS: Final = 86_400 * _ONE_S_NS
 
 
@@ -105,7 +108,8 @@ def notices_of(chest: str, connection: Connection, table: str) -> list[str]:
     if key != _KEY:
         return []
     found = partitions_of(connection, table)
-    has_default = any(partition.is_default for partition in found)
+    default = _default_of(found)
+    has_default = default is not None
     end = max((partition.end for partition in found if not partition.is_default), default="")
     later = "are kept in the default partition" if has_default else "wait on their hosts"
     said = []
@@ -119,6 +123,13 @@ def notices_of(chest: str, connection: Connection, table: str) -> list[str]:
         said.append(
             f"{chest}: the table {table} has no default partition, so a record that no partition takes holds up all that come"
             " after it. Run as the owner of the table: chest partition --apply"
+        )
+    size = connection.exec_driver_sql("SELECT pg_relation_size(%s::regclass)", (default,)).scalar() or 0
+    if size > LARGEST_BYTES_CHANGED:
+        said.append(
+            f"{chest}: the default partition of the table {table} has {size // _MIB} MiB. For each day that is made the server reads"
+            " all of it, and writers wait meanwhile. Make the days of its records, which then move there, when there is little to"
+            " do: chest partition --since 30d --apply. A retention by age removes what is older"
         )
     return said
 
@@ -155,26 +166,38 @@ class PostgreSQLPartitions(Partitions):
     def __init__(self, database: PostgreSQLDatabase, table: str) -> None:
         self._database, self._table = database, table
 
-    def missing(self, days: Sequence[date]) -> Sequence[str]:
+    def missing(self, days: Sequence[date]) -> Sequence[Sequence[str]]:
         with self._database.explained(), self._database.connect_to_write() as connection:
-            return self._statements(connection, days)
+            lacking = self._lacking(connection, days)
+            made = self._table_statements(connection), *(self._day_statements(connection, day) for day in lacking)
+            return [statements for statements in made if statements]
 
-    def make(self, days: Sequence[date]) -> Sequence[str]:
-        with self._database.explained(), self._database.connect_to_write() as connection:
-            if not self._statements(connection, days):
-                return ()
-            connection.rollback()
-            # Rows may have to move.
-            with waiting_long(connection), self._database.exclusive_write(connection, self._table):
+    def make(self, days: Sequence[date]) -> Sequence[Sequence[str]]:
+        made = []
+        # Rows may have to move, and the server reads the default partition for each day: no two under one lock.
+        with self._database.explained(), self._database.connect_to_write() as connection, waiting_long(connection):
+            if statements := self._run(connection, self._table_statements):
+                made.append(statements)
+            for day in self._lacking(connection, days):
+                if statements := self._run(connection, partial(self._day_statements, day=day)):
+                    made.append(statements)
+        return made
+
+    def _run(self, connection: Connection, statements_of: Callable[[Connection], list[str]]) -> list[str]:
+        """Run statements as one transaction, and return them."""
+        statements = statements_of(connection)
+        connection.rollback()
+        if statements:
+            with self._database.exclusive_write(connection, self._table):
                 # Again: what a record of the meantime went to is known only now.
-                statements = self._statements(connection, days)
+                statements = statements_of(connection)
                 connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
                 for statement in statements:
                     self._database.change_schema(connection, statement)
                 connection.commit()
         return statements
 
-    def _statements(self, connection: Connection, days: Sequence[date]) -> list[str]:
+    def _table_statements(self, connection: Connection) -> list[str]:
         name = f'"{self._table}"'
         key, is_there = connection.exec_driver_sql(_KEY_OF, (name,)).one()
         if is_there and key != _KEY:
@@ -183,15 +206,20 @@ class PostgreSQLPartitions(Partitions):
                 f" {_KEY} is needed. Make another one with ?table=, and move the records with chest transfer."
             )
         statements = [] if is_there else self._new_table(connection)
-        found = partitions_of(connection, self._table)
-        default = next((partition.name for partition in found if partition.is_default), None)
-        if default is None:
+        if _default_of(partitions_of(connection, self._table)) is None:
             statements.append(f"CREATE TABLE {self._name('default')} PARTITION OF {name} DEFAULT")
-        for day in days:
-            first, end = _first_id_of(day), _first_id_of(day + _DAY)
-            if not any(each.first is not None and each.first < end and first < each.end for each in found):
-                statements += self._new_partition(connection, default, f"{day:%Y%m%d}", first, end)
         return statements
+
+    def _lacking(self, connection: Connection, days: Sequence[date]) -> list[date]:
+        found = [each for each in partitions_of(connection, self._table) if each.first is not None]
+        connection.rollback()
+        return [day for day in days if not _has_day(found, day)]
+
+    def _day_statements(self, connection: Connection, day: date) -> list[str]:
+        found = partitions_of(connection, self._table)
+        if _has_day(found, day):
+            return []
+        return self._new_partition(connection, _default_of(found), f"{day:%Y%m%d}", *_ids_of(day))
 
     def _new_table(self, connection: Connection) -> list[str]:
         database = self._database
@@ -221,6 +249,21 @@ class PostgreSQLPartitions(Partitions):
 
     def _name(self, suffix: str) -> str:
         return f'"{self._table[: _LONGEST_NAME - len(suffix) - 1]}_{suffix}"'
+
+
+def _default_of(found: Sequence[Partition]) -> str | None:
+    return next((partition.name for partition in found if partition.is_default), None)
+
+
+def _has_day(found: Sequence[Partition], day: date) -> bool:
+    """True if a partition takes some of its records."""
+    first, end = _ids_of(day)
+    return any(each.first is not None and each.first < end and first < each.end for each in found)
+
+
+def _ids_of(day: date) -> tuple[str, str]:
+    """Where the ids of a day begin, and those of the next one."""
+    return _first_id_of(day), _first_id_of(day + _DAY)
 
 
 def _first_id_of(day: date) -> str:

@@ -148,14 +148,15 @@ def test_the_command_shows_and_runs_the_same_sql_and_then_nothing_is_missing(
     assert shown.stdout.endswith("COMMIT;\n")
     assert execute("SELECT to_regclass('chest_records')::text") == [(None,)]
     made = _run("partition", url, "--days", "3", "--apply")
-    assert f"BEGIN;\n{made.stdout}COMMIT;\n" == shown.stdout
+    assert made.stdout == shown.stdout
     again = _run("partition", url, "--days", "3", "--apply")
     assert (again.stdout, "Nothing is missing" in again.stderr) == ("", True)
     more = _run("partition", url, "--days", "4", "--since", "2d").stdout
     assert more.count("CREATE TABLE") == 3
     assert more.count("PARTITION OF") == 3
-    for statement in more.split(";\n")[1:-2]:
-        execute(statement)
+    for transaction in more.removeprefix("BEGIN;\n").removesuffix(";\nCOMMIT;\n").split(";\nCOMMIT;\nBEGIN;\n"):
+        for statement in transaction.split(";\n"):
+            execute(statement)
     assert _run("partition", url, "--days", "4", "--since", "2d").stdout == ""
 
 
@@ -176,7 +177,7 @@ def test_days_that_the_operator_made_otherwise_are_left(url: str, execute: Execu
     execute("CREATE TABLE all_of_it PARTITION OF chest_records FOR VALUES FROM (MINVALUE) TO (MAXVALUE)")
     with SQLChest(url) as chest:
         assert chest.partitions().missing([datetime.now(UTC).date()]) == [
-            'CREATE TABLE "chest_records_default" PARTITION OF "chest_records" DEFAULT'
+            ['CREATE TABLE "chest_records_default" PARTITION OF "chest_records" DEFAULT']
         ]
 
 
@@ -188,6 +189,31 @@ def test_a_reader_is_not_waited_for_long_and_nothing_is_half_made(url: str, ches
         with SQLChest(url) as other, pytest.raises(ChestUnavailable, match="lock timeout"):
             other.partitions().make([today + timedelta(days=1), today + timedelta(days=2)])
     assert len(chest.partitions().missing([today + timedelta(days=1), today + timedelta(days=2)])) == 2
+
+
+def test_each_day_is_a_transaction_of_its_own(url: str, execute: Execute) -> None:
+    today = datetime.now(UTC).date()
+    days = [today + timedelta(days=day) for day in (1, 2, 3)]
+    with SQLChest(partitioned(url, (0,))) as chest:
+        execute(f"CREATE TABLE chest_records_{days[1]:%Y%m%d} ()")
+        with pytest.raises(ChestUnavailable, match="already exists"):
+            chest.partitions().make(days)
+        left = chest.partitions().missing(days)
+        assert [f"_{day:%Y%m%d}" in str(each) for day, each in zip(days[1:], left, strict=True)] == [True, True]
+        execute(f"DROP TABLE chest_records_{days[1]:%Y%m%d}")
+        assert len(chest.partitions().make(days)) == 2
+        assert not chest.partitions().missing(days)
+
+
+def test_check_tells_that_the_default_partition_is_large(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SQLChest(partitioned(url, range(8))) as chest:
+        chest.write(_aged(0, 4))
+        chest.check()
+        assert chest.notices() == ()
+        monkeypatch.setattr("chest.chests.sql.postgresql.partitions.LARGEST_BYTES_CHANGED", 0)
+        chest.check()
+        (notice,) = chest.notices()
+        assert "chest partition --since 30d --apply" in notice
 
 
 def test_check_tells_when_the_last_partition_ends_soon(url: str) -> None:
