@@ -7,8 +7,9 @@ writes NaN as ``null``, and each of the two takes some types that the other refu
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["NEWLINE", "decode", "decode_with_json", "encode", "encode_line", "encode_with_json"]
 
@@ -22,19 +23,31 @@ def encode_with_json(value: Any) -> bytes:
     return _text_of(value).encode()
 
 
-def decode_with_json(text: bytes | str) -> Any:
-    """:data:`decode` by the standard library."""
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_value_of = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_has_surrogate = re.compile(r"\\u[dD][89a-fA-F]").search
+
+
+def decode_with_json(line: bytes | str) -> Any:
+    """:data:`decode` by the standard library, which alone would also take NaN, lone surrogates and UTF-16."""
+    text = line if isinstance(line, str) else str(line, "utf-8")
     try:
-        return json.loads(text)
+        value = _value_of(text)
+        if _has_surrogate(text):
+            _text_of(value).encode()  # UnicodeEncodeError, a ValueError, if one of them is alone
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    return value
 
 
 encode: Callable[[Any], bytes]
 """A JSON value as compact UTF-8 bytes; ``TypeError`` or ``ValueError`` for what JSON cannot hold."""
 
 decode: Callable[[bytes | str], Any]
-"""JSON text as Python values; ``ValueError`` if it is invalid."""
+"""JSON text as Python values; ``ValueError`` if it is invalid, or holds what :data:`encode` refuses, such as a lone surrogate."""
 
 encode_line: Callable[[Any, None, int], bytes]
 """With the arguments None and :data:`NEWLINE`: a JSON value as one line."""

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chest.record.decoding import record_of_json
 from chest.record.encoding import decode, decode_with_json, encode, encode_with_json
+from tests.support import make_record
 
 json_values = st.recursive(
     st.none()
@@ -60,12 +62,43 @@ def test_text_that_is_not_json_raises_value_error(decoder: Callable[[str], Any],
         decoder(text)
 
 
+@pytest.mark.parametrize("decoder", [decode, decode_with_json])
+def test_what_could_not_be_written_again_is_not_read(decoder: Callable[[bytes | str], Any]) -> None:
+    invalid = (
+        rb'["\ud800"]',
+        rb'{"\uDFFF": 1}',
+        rb'["\udc00\ud800"]',
+        b'["\xed\xa0\x80"]',
+        b"[NaN]",
+        b"-Infinity",
+        '["a"]'.encode("utf-16"),
+        b"\xff",
+    )
+    for text in invalid:
+        with pytest.raises(ValueError):
+            decoder(text)
+    assert decoder(rb'["\ud83d\ude00 \\ud800 \u00e4"]') == ["\N{GRINNING FACE} \\ud800 ä"]
+
+
+@pytest.mark.parametrize("decoder", [decode, decode_with_json])
+def test_a_foreign_record_with_a_lone_surrogate_is_none(
+    decoder: Callable[[bytes | str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target would refuse it, and no dead letter could hold it."""
+    monkeypatch.setattr("chest.record.decoding.decode", decoder)
+    record = make_record(path="PLACE")
+    line = encode(record._asdict())
+    assert record_of_json(line) == record
+    assert record_of_json(line.replace(b"PLACE", rb"\ud800")) is None
+
+
 def test_without_orjson_the_standard_library_does_it() -> None:
     program = """
 import sys
 sys.modules["orjson"] = None
 from chest.record import encoding
 assert encoding.encode is encoding.encode_with_json
+assert encoding.decode is encoding.decode_with_json
 from chest.record.decoding import record_of_json
 assert record_of_json(b"[" * 100_000) is None
 print(encoding.decode(encoding.encode({"a": 1})))

@@ -248,7 +248,7 @@ def _object_of(message: Message) -> dict[str, Any]:
     """The object of an answer; empty if it is anything else."""
     try:
         found = decode(message.payload)
-    except (ValueError, RecursionError):
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
