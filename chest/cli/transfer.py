@@ -100,16 +100,22 @@ def transfer(
     """
     query = Query(since_ns=since, until_ns=until, service=service, route=route, outcome=outcome)
     letters = directory or transfers_directory()
-    dead_letters = DeadLetterKeeper(lambda: letters, Counters())
+    counters = Counters()
+    dead_letters = DeadLetterKeeper(lambda: letters, counters)
     refusals: list[str] = []
     unburied: list[str] = []
 
     def refuse(record: Record, why: str) -> None:
+        is_from_stream = isinstance(read_from, StreamChest)
         try:
-            dead_letters.dead_letter(written_to.name, record, why)
+            # A stream may have removed the records of older letters, so those have to stay.
+            dead_letters.dead_letter(written_to.name, record, why, may_drop=not is_from_stream)
         except DirectoryError as error:  # the record is shown, and stays in SOURCE
-            if isinstance(read_from, StreamChest):
-                raise  # it stays there if it is not acknowledged
+            if is_from_stream:  # it stays there if it is not acknowledged
+                raise DirectoryError(
+                    f"{error}. The stream keeps the record. Make room: chest dead list --directory {letters}, then chest dead"
+                    " retry or chest dead discard; the same command goes on"
+                ) from None
             unburied.append(str(error))
         if follow:
             click.echo(f"chest: refused for good: {record.id}: {safe_message(why)}", err=True)
@@ -148,6 +154,8 @@ def transfer(
         click.echo(f"chest: {len(unburied):,} of them could not be kept as dead letters: {unburied[0]}", err=True)
     elif refusals:
         click.echo(f"chest dead list --directory {letters} shows all of them.", err=True)
+    if dropped := counters.get("dropped.dead_letters_full"):
+        click.echo(f"chest: {dropped:,} older dead letters were dropped for these: {letters} was full.", err=True)
     _say(result, dry_run=dry_run, is_interrupted=is_interrupted() and not follow)
     ctx.exit(EXIT_INTERRUPTED if is_interrupted() and not follow else 1 if result.rejected else 0)
 

@@ -60,8 +60,13 @@ class DeadLetters:
     def __init__(self, file: SpoolFile) -> None:
         self._file = file
 
-    def add(self, records: Sequence[Record], reason: str, most_bytes: int) -> int:
-        """Keep records that were refused. Beyond ``most_bytes`` the oldest are dropped; returns how many."""
+    def add(self, records: Sequence[Record], reason: str, most_bytes: int, *, may_drop: bool = True) -> int:
+        """Keep records that were refused. Beyond ``most_bytes`` the oldest are dropped; returns how many.
+
+        :param may_drop: if not, nothing is kept and nothing dropped if there is no room, and SpoolError is raised.
+        """
+        from chest.delivery.spool.file import SpoolError  # loads SQLite, which not every program needs
+
         now = time.time_ns()
         lines = [encode(record[:]) for record in records]
         self._file.require_free(self._file.reserve_bytes // 2)
@@ -70,7 +75,10 @@ class DeadLetters:
                 f"INSERT INTO dead (died_ns, reason, bytes, line, version) VALUES (?, ?, ?, ?, {VERSION})",  # noqa: S608
                 [(now, reason, len(line) + len(reason), line) for line in lines],
             )
-            return self._file.drop_beyond(connection, "dead", most_bytes)
+            dropped = self._file.drop_beyond(connection, "dead", most_bytes)
+            if dropped and not may_drop:  # which undoes it
+                raise SpoolError(f"{self._file.path} is full of dead letters ({most_bytes >> 20} MiB)")
+            return dropped
 
     def list(self, after: int = 0, limit: int = 500) -> list[DeadLetter]:
         """Dead letters in the order in which they were refused, from the one behind this ``seq`` on."""
@@ -110,18 +118,20 @@ class DeadLetterKeeper:
         self._directory = directory
         self._counters = counters
 
-    def dead_letter(self, chest: str, record: Record, reason: str) -> None:
+    def dead_letter(self, chest: str, record: Record, reason: str, *, may_drop: bool = True) -> None:
         """Keep the record.
 
         :param chest: the label of the chest that refused it.
         :param reason: kept without secrets, in one line.
+        :param may_drop: whether the oldest dead letters make room for it.
         :raises DirectoryError: it could not be kept.
         """
         from chest.delivery.spool.file import SpoolError, SpoolFile  # loads SQLite, which not every program needs
 
         with closing(SpoolFile(spool_path(prepare_directory(self._directory()), chest), chest)) as file:
             try:
-                dropped = DeadLetters(file).add([record], safe_message(reason), DEAD_LETTER_BYTES)
+                letters = DeadLetters(file)
+                dropped = letters.add([record], safe_message(reason), DEAD_LETTER_BYTES, may_drop=may_drop)
             except SpoolError as error:
                 raise DirectoryError(f"what {chest} refuses cannot be kept as a dead letter: {error}") from error
         self._counters.add(f"dead_letters.{chest}")

@@ -16,13 +16,18 @@ from chest.chests.memory import MemoryChest
 from chest.chests.nats.chest import NatsChest
 from chest.chests.registry import open_chest
 from chest.chests.sql.sqlite.chest import SQLiteChest
+from chest.delivery.spool.dead_letters import DeadLetters
+from chest.delivery.spool.file import SpoolFile
+from chest.delivery.spool.place import spool_path
 from chest.errors import RecordRejected
+from chest.record.encoding import encode
 from chest.record.record import Record
 from tests.processes import clean_environment
 from tests.servers.nats import Nats
 from tests.support import make_record, wait_until
 
 Run = Callable[..., Result]
+_ROOM_FOR_ONE = len(encode(make_record()[:])) * 3 // 2
 
 
 def _write(url: str, count: int) -> list[Record]:
@@ -66,15 +71,49 @@ def test_only_a_stream_can_be_followed(run: Run, shelf: MemoryChest, tmp_path: P
     assert "SOURCE is no stream" in result.stderr
 
 
+def _refuse(self: MemoryChest, records: list[Record]) -> None:
+    raise RecordRejected("too large", [record.id for record in records])
+
+
+def test_it_stops_before_a_dead_letter_is_dropped_of_a_record_that_the_stream_may_have_no_more(
+    run: Run, nats: Nats, shelf: MemoryChest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(MemoryChest, "write", _refuse)
+    url = nats.new_url()
+    first = _write(url, 1)
+    assert run("transfer", url, shelf.name, f"--directory={tmp_path}").exit_code == 1
+    second = _write(url, 1)
+    monkeypatch.setattr("chest.delivery.spool.dead_letters.DEAD_LETTER_BYTES", _ROOM_FOR_ONE)
+    for option in ("--batch=1", "--follow"):
+        failed = run("transfer", url, shelf.name, f"--directory={tmp_path}", option)
+        assert failed.exit_code == 1
+        assert "is full of dead letters" in failed.stderr
+        assert "Make room: chest dead list" in failed.stderr
+    with closing(SpoolFile(spool_path(tmp_path, shelf.name))) as file:
+        letters = DeadLetters(file).list()
+        assert [letter.record for letter in letters] == first
+        DeadLetters(file).discard(letters)
+    assert "refused for good: 1" in run("transfer", url, shelf.name, f"--directory={tmp_path}").stdout
+    with closing(SpoolFile(spool_path(tmp_path, shelf.name))) as file:
+        assert [letter.record for letter in DeadLetters(file).list()] == second
+
+
+def test_dead_letters_that_were_dropped_are_counted_if_their_records_stay_in_the_source(
+    run: Run, shelf: MemoryChest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(MemoryChest, "write", _refuse)
+    monkeypatch.setattr("chest.delivery.spool.dead_letters.DEAD_LETTER_BYTES", _ROOM_FOR_ONE)
+    _write(f"sqlite:///{tmp_path}/source.sqlite3", 3)
+    result = run("transfer", str(tmp_path / "source.sqlite3"), shelf.name, f"--directory={tmp_path}")
+    assert "2 older dead letters were dropped" in result.stderr
+
+
 def test_a_refused_record_is_a_dead_letter_and_stays_in_the_stream_if_it_cannot_be_one(
     run: Run, nats: Nats, shelf: MemoryChest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def refuse(self: MemoryChest, records: list[Record]) -> None:
-        raise RecordRejected("too large", [record.id for record in records])
-
     url = nats.new_url()
     _write(url, 2)
-    monkeypatch.setattr(MemoryChest, "write", refuse)
+    monkeypatch.setattr(MemoryChest, "write", _refuse)
     (tmp_path / "state").touch()
     failed = run("transfer", url, shelf.name)
     assert failed.exit_code == 1
