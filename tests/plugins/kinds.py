@@ -69,8 +69,20 @@ _OF_FOLDERS: Final = {
 }
 """The longest path that a test lies under decides. A file in ``tests/`` itself that is not here guards the house: ``slow``."""
 
-_NOT_QUICK: Final = [ROOT / name for name in ("tests/cli/test_demo.py", "tests/cli/demo/test_serve.py")]
-"""They start gunicorn. They are ``unit`` all the same, so that each Python and the wheel has them, and ``make quick`` leaves them out."""
+_NOT_QUICK: Final = [
+    ROOT / name
+    for name in (
+        "tests/chests/kafka/test_bounds.py",
+        "tests/chests/kafka/test_mock.py",
+        "tests/cli/test_demo.py",
+        "tests/cli/demo/test_serve.py",
+        "tests/delivery/test_outages.py",
+        "tests/query/test_answers.py",
+        "tests/recorder/test_default_place.py",
+    )
+]
+"""They start servers or many processes, wait for seconds, or load pandas. They are ``unit`` all the same, so that each Python and the wheel has
+them, and ``make quick`` leaves them out."""
 
 _SERVERS: Final = frozenset(
     "clickhouse influxdb kafka mariadb mongodb mongodb_replica_set mysql57 nats postgresql redis rotel victoria_metrics wire".split()
