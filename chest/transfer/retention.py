@@ -46,7 +46,7 @@ class Retention:
 
     A chunk is a short transaction, and after each the store is left alone for as long as the chunk took: those that write,
     read and transfer go on. In SQLite the room is then given back to the file system, in steps of 1 MiB. Of a table that has
-    partitions, those that are too old are dropped whole.
+    partitions, those that are too old are dropped whole; in PostgreSQL the records of a day live until then.
 
     A clock that is days ahead would make every record too old. So nothing is removed for its age, and the run fails, if the newest
     record is itself older than ``max_age``, or began more than a day from now.
