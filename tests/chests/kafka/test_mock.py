@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from chest.chests.batches import BatchWrite
 from chest.chests.kafka.chest import KafkaChest
+from chest.chests.kafka.producer import BatchProducer, KafkaMessage
+from chest.chests.kafka.url import KafkaTarget
 from chest.errors import ChestUnavailable, LoginRefused, RecordRejected
 from chest.record.record import Record
 from tests.servers.kafka.mock import INIT_PRODUCER_ID, PRODUCE, MockCluster, mock_cluster
@@ -185,6 +188,28 @@ def test_a_missing_right_is_told(cluster: MockCluster, topic: str, request_kind:
         cluster.heal()
         _write_until_taken(chest, records)
     assert _ids(cluster.records(topic)) == _ids(records)
+
+
+def test_an_error_for_good_that_comes_with_a_report_is_told_too() -> None:
+    """The client reports a message with that exception set, so Python makes a SystemError of it."""
+    fatal = KafkaError(CLUSTER_REFUSED, "no", fatal=True)
+
+    class Refused:
+        def produce(self, *_: object, **__: object) -> None: ...
+        def purge(self, **_: object) -> None: ...
+        def poll(self, _: float) -> None:
+            raise SystemError from KafkaException(fatal)
+
+        def __len__(self) -> int:
+            return 0
+
+    producer = BatchProducer(KafkaTarget.of("kafka://127.0.0.1:1/shop"))
+    handle: Any = producer._handle
+    client, handle._client = handle._client, Refused()
+    failed = producer.send([KafkaMessage("id", b"{}", [])], time.monotonic() + 5)
+    handle._client = client
+    assert (list(failed), producer.errors, producer.is_usable) == (["id"], [fatal], False)
+    producer.close()
 
 
 def test_lines_of_librdkafka_go_to_the_log_and_not_to_standard_error(
