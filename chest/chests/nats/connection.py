@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import ssl
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple, NoReturn
 
 from chest.chests.http_status import unreachable
+from chest.chests.nats.dialling import dialled
 from chest.chests.nats.url import NatsTarget
 from chest.errors import ChestError, ChestUnavailable, LoginRefused, TLSRefused
 from chest.record.messages import masked, one_line
@@ -24,8 +24,6 @@ from chest.system.threads import is_readable
 
 __all__ = ["Message", "NatsConnection", "NoResponders"]
 
-_CONNECT_SECONDS: Final = 5.0
-"""Of a host that drops packets nothing more is heard."""
 _READ_BYTES: Final = 256 * 1024
 _LONGEST_LINE_BYTES: Final = 1 << 20
 _STATUS: Final = re.compile(rb"NATS/1\.0 +(\d{3}) ?([^\r\n]*)")
@@ -55,14 +53,16 @@ class NatsConnection:
 
     :param target: where to, and as whom.
     :param seconds: for connecting, and for each later call unless :meth:`begin` says otherwise.
+    :param first: the place of the host that is tried first; :attr:`host` is that of the one that answered.
     :raises ChestUnavailable: no host could be connected to.
     """
 
-    def __init__(self, target: NatsTarget, seconds: float) -> None:
+    def __init__(self, target: NatsTarget, seconds: float, first: int = 0) -> None:
         self._target = target
         self._buffer, self._at = bytearray(), 0
         self._socket: Any = None
         self.begin(seconds)
+        self.host = first
         self.info = self._connect_to_any()
         self._inbox = b"_INBOX.%b." % os.urandom(11).hex().encode()
         self._asked = 0
@@ -82,17 +82,17 @@ class NatsConnection:
         """The calls from here on end within so many seconds in all."""
         self._deadline, self._seconds = time.monotonic() + seconds, seconds
 
-    def is_lost(self) -> bool:
-        """True if the server has ended the connection while it was idle; it answers the server's PING."""
+    def revive(self) -> bool:
+        """Answer what the server sent while the connection was idle; False if the server has ended it."""
         try:
             while is_readable(self._socket.fileno()):
                 if not self._fill():
-                    return True
+                    return False
                 while self._buffer.find(b"\r\n", self._at) >= 0:
                     self._control(self._line())
         except (OSError, ChestError, ValueError):
-            return True
-        return False
+            return False
+        return True
 
     def new_inbox(self) -> bytes:
         """A subject for answers that no message before was to be answered to."""
@@ -153,10 +153,12 @@ class NatsConnection:
         failures: list[ChestUnavailable] = []
         end, hosts = self._deadline, self._target.hosts
         share = (end - time.monotonic()) / len(hosts)
-        for host, port in hosts:
+        first = self.host
+        for place in range(first, first + len(hosts)):
+            self.host = place % len(hosts)
             self._deadline = min(end, time.monotonic() + share)
             try:
-                info = self._connect(host, port)
+                info = self._connect(*hosts[self.host])
                 self._deadline = end
                 return info
             except (OSError, ValueError, ChestUnavailable) as error:
@@ -171,9 +173,7 @@ class NatsConnection:
         """Connect and log in; what the server says of itself."""
         target = self._target
         self._buffer, self._at = bytearray(), 0
-        seconds = max(0.001, min(_CONNECT_SECONDS, self._deadline - time.monotonic()))
-        self._socket = socket.create_connection((host.strip("[]"), port), timeout=seconds)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = dialled(host.strip("[]"), port, self._deadline)
         if target.is_tls_first:
             self._encrypt(host)
         line = self._line()

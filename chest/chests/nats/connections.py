@@ -9,6 +9,7 @@ from typing import Final
 
 from chest.chests.nats.connection import NatsConnection
 from chest.chests.nats.url import NatsTarget
+from chest.errors import ChestUnavailable
 from chest.system.threads import socket_home
 
 __all__ = ["NatsConnections"]
@@ -25,6 +26,7 @@ class NatsConnections:
     def __init__(self, target: NatsTarget) -> None:
         self._target = target
         self._seconds = target.timeout_seconds
+        self._first = 0
         self._kept: dict[tuple[int, int], list[NatsConnection]] = {}
         # A socket that is collected open is warned of.
         weakref.finalize(self, _close_own, self._kept).atexit = False
@@ -35,7 +37,8 @@ class NatsConnections:
         connection = self.take()
         try:
             yield connection
-        except BaseException:
+        except BaseException as error:
+            self.note(connection, error)
             connection.close()
             raise
         self.give_back(connection)
@@ -50,10 +53,17 @@ class NatsConnections:
         while kept:
             connection = kept.pop()
             connection.begin(seconds)
-            if not connection.is_lost():
+            if connection.revive():
                 return connection
             connection.close()
-        return NatsConnection(self._target, seconds)
+        connection = NatsConnection(self._target, seconds, self._first)
+        self._first = connection.host
+        return connection
+
+    def note(self, connection: NatsConnection, error: BaseException) -> None:
+        """Have the next connection begin with the next host if this one did not do what it was asked."""
+        if isinstance(error, ChestUnavailable):
+            self._first = (connection.host + 1) % len(self._target.hosts)
 
     def begin(self, connection: NatsConnection, more_seconds: float = 0.0) -> None:
         """The time of another call begins on a connection that was taken."""

@@ -210,9 +210,11 @@ class NatsReader(StreamReader):
             self._connection = self._connections.take(more_seconds)
         else:
             self._connections.begin(self._connection, more_seconds)
+        used = self._connection
         try:
-            yield self._connection
-        except BaseException:
+            yield used
+        except BaseException as error:
+            self._connections.note(used, error)
             self._is_ready = False
             connection = self._let_go()
             if connection is not None:

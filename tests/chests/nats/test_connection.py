@@ -6,12 +6,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import pytest
 
 from chest.chests.nats.connection import NatsConnection, NoResponders
+from chest.chests.nats.connections import NatsConnections
+from chest.chests.nats.reader import NatsReader
 from chest.chests.nats.stream import publish
 from chest.chests.nats.url import NatsTarget
 from chest.errors import ChestUnavailable, LoginRefused
@@ -90,9 +92,9 @@ def test_a_ping_that_came_while_it_was_idle_is_answered(serve: Serve) -> None:
     assert sent.wait(60)
     deadline = time.monotonic() + 60
     while len(said) < 2 and time.monotonic() < deadline:
-        lost = connection.is_lost()
+        is_alive = connection.revive()
         time.sleep(0.01)
-        if lost:
+        if not is_alive:
             break
     connection.close()
     assert said == [b"PONG", b"PONG"]
@@ -109,9 +111,9 @@ def test_an_end_that_came_while_it_was_idle_is_noticed(serve: Serve) -> None:
     connection = NatsConnection(serve(act), 60)
     assert closed.wait(60)
     deadline = time.monotonic() + 60
-    while not connection.is_lost() and time.monotonic() < deadline:
+    while connection.revive() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert connection.is_lost()
+    assert not connection.revive()
     connection.close()
 
 
@@ -192,6 +194,53 @@ def test_a_host_that_did_not_answer_leaves_the_others_the_time_that_there_is(ser
     connection = NatsConnection(target, 600)
     connection.close()
     assert connection._left() > 500
+
+
+def test_the_next_host_is_tried_first_after_one_that_answers_and_does_nothing(serve: Serve) -> None:
+    target, *_ = [serve(Peer.let_in) for _ in range(3)]
+    target = target._replace(hosts=target.hosts * 2)
+    connections = NatsConnections(target)
+    places = []
+    for _ in range(3):
+        with suppress(NoResponders), connections.use() as connection:
+            places.append(connection.host)
+            raise NoResponders("no leader")
+    assert places == [0, 1, 0]
+
+
+def test_a_reader_leaves_a_host_that_does_nothing(serve: Serve) -> None:
+    def act(peer: Peer) -> None:
+        peer.let_in()
+        if asked := peer.line():  # the second connection asks nothing
+            peer.send(b"HMSG %b 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n" % asked.split()[2])
+
+    target, _ = serve(act), serve(act)
+    connections = NatsConnections(target._replace(hosts=target.hosts * 2))
+    with pytest.raises(ChestUnavailable, match="JetStream does not answer"):
+        NatsReader(target, connections, "shop").receive(1)
+    with closing(connections.take()) as connection:
+        assert connection.host == 1
+
+
+def test_the_addresses_of_a_name_share_the_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = serve(Peer.let_in)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+
+        def lead_to(*addresses: tuple[str, int]) -> None:
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+        lead_to(("127.0.0.1", free_port()), there.hosts[0])
+        NatsConnection(there, 60).close()
+        lead_to(*[full.getsockname()] * 40)
+        begin = time.monotonic()
+        with pytest.raises(ChestUnavailable, match="did not answer within 1 s"):
+            NatsConnection(there, 1)
+        assert time.monotonic() - begin < 20
 
 
 @pytest.mark.parametrize(
