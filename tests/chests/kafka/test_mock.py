@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from chest.chests.batches import BatchWrite
 from chest.chests.kafka.chest import KafkaChest
+from chest.chests.kafka.url import KafkaTarget
 from chest.chests.kafka.producer import BatchProducer, KafkaMessage
 from chest.chests.kafka.url import KafkaTarget
 from chest.errors import ChestUnavailable, LoginRefused, RecordRejected
@@ -68,9 +69,8 @@ def test_a_record_is_a_message_with_its_id_as_key_and_says_what_it_is(
 def test_what_some_partitions_took_is_not_sent_again_with_the_rest(cluster: MockCluster) -> None:
     """Else each try of an outage of one broker of several would double what the others have."""
     topic = cluster.create(2, leader=1)
-    with KafkaChest(cluster.url(topic, "timeout_seconds=60")) as chest:
-        chest.write(first := _batch())
-        chest.wait_at_most(2)
+    with KafkaChest(cluster.url(topic, "timeout_seconds=5")) as chest:
+        _write_until_taken(chest, first := _batch())
         cluster.stop(2)
         try:
             records = _batch(40)
@@ -87,9 +87,10 @@ def test_what_some_partitions_took_is_not_sent_again_with_the_rest(cluster: Mock
 
 
 def test_nothing_is_sent_behind_the_back_of_a_batch_that_failed(cluster: MockCluster, topic: str) -> None:
-    with KafkaChest(cluster.url(topic, "timeout_seconds=60")) as chest:
-        chest.open()
-        chest.wait_at_most(2)  # of the producer's own patience there is much left
+    with KafkaChest(
+        cluster.url(topic, "timeout_seconds=3")
+    ) as chest:  # of the producer's own patience there is much left
+        _until_well(chest.open)
         for broker in (1, 2, 3):
             cluster.stop(broker)
         try:
@@ -216,9 +217,8 @@ def test_lines_of_librdkafka_go_to_the_log_and_not_to_standard_error(
     cluster: MockCluster, topic: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with KafkaChest(cluster.url(topic, "timeout_seconds=30")) as chest:
-        chest.open()
-        chest.wait_at_most(1)
+    with KafkaChest(cluster.url(topic, "timeout_seconds=2")) as chest:
+        _until_well(chest.open)
         for broker in (1, 2, 3):
             cluster.stop(broker)
         try:
@@ -234,11 +234,17 @@ def test_lines_of_librdkafka_go_to_the_log_and_not_to_standard_error(
 
 
 def _write_until_taken(chest: KafkaChest, records: list[Record]) -> None:
-    def is_taken() -> bool:
+    _until_well(lambda: chest.write(records))
+
+
+def _until_well(act: Callable[[], object]) -> None:
+    """Act until the chest can."""
+
+    def is_done() -> bool:
         try:
-            chest.write(records)
+            act()
         except ChestUnavailable:
             return False
         return True
 
-    wait_until(is_taken)
+    wait_until(is_done)
