@@ -12,7 +12,6 @@ from confluent_kafka import KafkaError, KafkaException
 
 from chest.chests.batches import BatchWrite
 from chest.chests.kafka.chest import KafkaChest
-from chest.chests.kafka.url import KafkaTarget
 from chest.chests.kafka.producer import BatchProducer, KafkaMessage
 from chest.chests.kafka.url import KafkaTarget
 from chest.errors import ChestUnavailable, LoginRefused, RecordRejected
@@ -88,7 +87,7 @@ def test_what_some_partitions_took_is_not_sent_again_with_the_rest(cluster: Mock
 
 def test_nothing_is_sent_behind_the_back_of_a_batch_that_failed(cluster: MockCluster, topic: str) -> None:
     with KafkaChest(
-        cluster.url(topic, "timeout_seconds=3")
+        cluster.url(topic, "timeout_seconds=2")
     ) as chest:  # of the producer's own patience there is much left
         _until_well(chest.open)
         for broker in (1, 2, 3):
