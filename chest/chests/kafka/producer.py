@@ -41,9 +41,10 @@ class _Reports:
         self.failed: dict[str, KafkaError] = {}
 
     def __call__(self, error: KafkaError | None, message: Message) -> None:
-        self.left -= 1
         if error is not None:
             self.failed[(message.key() or b"").decode()] = error
+        # Last: if the client calls this with an exception of its own set, Python may end it at any line before.
+        self.left -= 1
 
 
 class BatchProducer:

@@ -191,14 +191,20 @@ def test_a_missing_right_is_told(cluster: MockCluster, topic: str, request_kind:
 
 
 def test_an_error_for_good_that_comes_with_a_report_is_told_too() -> None:
-    """The client reports a message with that exception set, so Python makes a SystemError of it."""
+    """The client reports a message with that exception set, so Python makes a SystemError of it, perhaps within the report."""
     fatal = KafkaError(CLUSTER_REFUSED, "no", fatal=True)
 
+    class Unreadable:
+        def key(self) -> bytes:
+            raise SystemError from KafkaException(fatal)
+
     class Refused:
-        def produce(self, *_: object, **__: object) -> None: ...
+        def produce(self, *_: object, on_delivery: Any, **__: object) -> None:
+            self.report = on_delivery
+
         def purge(self, **_: object) -> None: ...
         def poll(self, _: float) -> None:
-            raise SystemError from KafkaException(fatal)
+            self.report(fatal, Unreadable())
 
         def __len__(self) -> int:
             return 0
