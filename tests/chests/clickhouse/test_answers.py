@@ -49,7 +49,7 @@ def test_the_server_is_told_when_nobody_waits_for_rows_any_more() -> None:
 
 def test_what_writes_is_sent_to_no_other_host_while_the_first_may_be_at_work() -> None:
     with recording_server() as slow, recording_server() as other:
-        slow.reply, other.reply = Reply(200, {}, b"[1]\n", delay_seconds=3), Reply(200, {}, b"[2]\n")
+        slow.reply, other.reply = Reply(200, {}, b"[1]\n", delay_seconds=1.5), Reply(200, {}, b"[2]\n")
         url = f"clickhouse://me:secret@127.0.0.1:{slow.port},127.0.0.1:{other.port}/shop?timeout_seconds=1"
         with closing(ClickHouseServer(ClickHouseTarget.of(url))) as asked:
             with pytest.raises(ChestUnavailable, match="did not answer within 1 s"):
