@@ -47,7 +47,6 @@ model-app: $(VENV)/dev.stamp ## Serve the model application with PostgreSQL, Red
 test-model-app: $(VENV)/dev.stamp ## Run its tests, and look at the record of each kind of request
 	$(BIN)/python -m pytest tests/adapters/model_app
 
-quick: WORKERS = 4# with 2 it waited for a third of its time, with 6 more time goes into collecting
 quick: export QUICK_TESTS = 1
 quick: $(VENV)/dev.stamp ## Run the unit tests with the compiled implementation alone, and few examples where they are made up
 	$(PYTEST) -m unit -q

@@ -16,6 +16,7 @@ import pytest
 from click.testing import Result
 
 from chest.chests.memory import MemoryChest
+from chest.cli.asking.question import progress_line
 from chest.record.record import Record
 
 Run = Callable[..., Result]
@@ -152,6 +153,15 @@ def test_an_answer_that_takes_over_a_second_is_announced(
     monkeypatch.setattr("chest.cli.asking.question._PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr(MemoryChest, "cube", slow)
     assert f"chest: asking {shelf.name}, for up to 10 s" in run("top", url).stderr
+
+
+def test_at_a_terminal_the_line_comes_before_a_second_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = threading.Event()
+    monkeypatch.setattr("chest.cli.asking.question.click.echo", lambda *_, **__: said.set())
+    monkeypatch.setattr("chest.cli.asking.question._PROGRESS_SECONDS", 1000.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_line("memory:", 10):
+        assert said.wait(60)
 
 
 def test_it_loads_neither_a_table_library_nor_an_event_loop() -> None:
