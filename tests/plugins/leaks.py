@@ -25,8 +25,8 @@ _PATIENCE_SECONDS: Final = 20.0
 """For what is about to end, on a machine that has much to do."""
 _ROOT_VARIABLE: Final = "PYTEST_DEBUG_TEMPROOT"
 """Where pytest has its directories; also of the workers of a run, which begin with the environment of the process that starts them."""
-_OF_THE_RUN: Final = "chest-tests-"
-"""Temporary files that the plugins of a run make, and remove themselves."""
+_OF_THE_RUN: Final = ("chest-tests-", "pytest-of-")
+"""Temporary files that the plugins of a run make and remove themselves, and those of a pytest that a test runs."""
 _OF_THE_PROCESS: Final = "deliver_before_termination"
 """Begins a thread that waits for a SIGTERM for as long as the process runs."""
 _PROC: Final = Path("/proc")
