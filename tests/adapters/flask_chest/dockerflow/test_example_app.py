@@ -97,8 +97,8 @@ def test_a_deployment_answers_its_probes_and_summarises_its_requests(
             "/items/3",
             "shop",
         )
-        processes = subprocess.run(["ps", "-o", "pid=", "--ppid", _master(server)], stdout=subprocess.PIPE, check=False)
-        assert len(processes.stdout.split()) == 4
+        ps = ["ps", "-o", "pid=", "--ppid", _master(server)]
+        wait_until(lambda: len(subprocess.run(ps, stdout=subprocess.PIPE, check=False).stdout.split()) == 4)
         wait_until(lambda: _are_stored(directory, 2))  # uWSGI calls no exit hook in a worker that has just answered
         server.stop()
     assert _stored_paths(directory) == ["/__error__", "/items/3"]
