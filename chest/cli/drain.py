@@ -23,6 +23,7 @@ from chest.delivery.external import ExternalDelivery, Progress
 from chest.delivery.workers import workers_for
 from chest.errors import SettingsError
 from chest.record.counters import Counters
+from chest.record.messages import printable
 from chest.recorder.directory_recovery import cleaned_killed_request, recover_directory
 from chest.recorder.recorder import Recorder
 from chest.recorder.stores_in_use import default_store
@@ -99,12 +100,14 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
         recorder.scheduled_transfers.stop()
         recorder.scheduled_transfers.wait(time.monotonic() + settings.shutdown_seconds)
     progress = sidecar.progress
-    if (
-        once and is_complete
-    ):  # then what waits on disk, which a drain that goes on delivers when the store has been well for a while
+    if once and is_complete:
+        # What waits on disk: a drain that goes on delivers it between its rounds.
         with ExitStack() as opened:
             recovered = recover_directory(directory, [opened.enter_context(chest) for chest in chests])
         progress = progress._replace(recovered=progress.recovered + recovered.records)
+        for complaint in recovered.complaints:
+            click.echo(f"chest: {printable(complaint)}", err=True)
+        is_complete = not (recovered.complaints or recovered.damaged or recovered.rejected or recovered.set_aside)
     told.end(progress, is_complete)
     if not is_complete:
         raise SystemExit(1)

@@ -78,6 +78,14 @@ def test_a_single_drain_delivers_what_is_on_disk_or_ends_with_1(run: Run, tmp_pa
         assert len(chest.read()) == 5
 
 
+def test_a_single_drain_that_finds_a_damaged_file_on_disk_says_so_and_ends_with_1(run: Run, tmp_path: Path) -> None:
+    store = sqlite_url(tmp_path / "store.sqlite3")
+    spool_path(tmp_path, store).write_bytes(b"no database" * 1000)
+    done = run("drain", "--once", "--to", store, str(tmp_path))
+    assert done.exit_code == 1
+    assert spool_path(tmp_path, store).name in done.stderr
+
+
 def test_what_waits_for_none_of_the_stores_is_told_with_the_command_that_delivers_it(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
