@@ -20,8 +20,10 @@ from chest.system.fork_guard import call_around_fork, call_in_child, check_fork
 from chest.system.threads import new_lock
 
 _FORK_WAIT_SECONDS: Final = 0.1
-"""How long a fork waits, in all, for uses in hand to end: it may be a request that forks, and must not wait for a store. A
-batch is written in some milliseconds; a child of a parent that was in a longer use cannot use the file, and says so."""
+"""How long a fork waits, in all, for uses in hand to end: it may be a request that forks, and must not wait for a store."""
+_FORK_WAIT_FOR_FILE_SECONDS: Final = 2.0
+"""The same for what cannot be left in use. A child of a parent in a longer use cannot use SQLite for its whole life. A
+write usually takes milliseconds, and at most one second if it waits for a lock; on a busy disk, making a file takes half a second."""
 
 _held: Final[weakref.WeakSet[ForkSafeConnection[Any]]] = weakref.WeakSet()
 
@@ -121,6 +123,11 @@ class ForkSafeConnection(Generic[C]):
             with suppress(Exception):
                 connection.close()
 
+    @property
+    def fork_wait_seconds(self) -> float:
+        """How long a fork may wait for a use of this connection to end."""
+        return _FORK_WAIT_SECONDS if self._database.can_be_left_in_use else _FORK_WAIT_FOR_FILE_SECONDS
+
     def hold_still(self, timeout_seconds: float) -> bool:
         """Close the connection and let no thread use it until :meth:`go_on`; False when a use did not end in time."""
         if not self._lock.acquire(timeout=timeout_seconds):
@@ -174,9 +181,11 @@ _still: Final[list[ForkSafeConnection[Any]]] = []
 
 
 def _hold_all_still() -> None:
-    deadline = time.monotonic() + _FORK_WAIT_SECONDS
+    began = time.monotonic()
     _still[:] = [
-        connection for connection in list(_held) if connection.hold_still(max(0.0, deadline - time.monotonic()))
+        connection
+        for connection in list(_held)
+        if connection.hold_still(max(0.0, began + connection.fork_wait_seconds - time.monotonic()))
     ]
 
 

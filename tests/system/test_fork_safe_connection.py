@@ -17,8 +17,10 @@ from chest.chests.sql.columns import STORED_COLUMNS
 from chest.chests.sql.rows import rows_of
 from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.chests.sql.sqlite.table import insert
+from chest.chests.sql.sqlite.target import DEFAULT_BUSY_TIMEOUT_MS
 from chest.errors import ChestUnavailable
 from chest.system import fork_safe_connection
+from chest.system.fork_safe_connection import ForkSafeConnection
 from chest.testing.contract import in_child
 from chest.testing.records import make_record
 from tests.processes import fork_without_hooks
@@ -113,7 +115,9 @@ def test_the_parent_goes_on_while_a_child_begins_and_ends(
 
 
 def test_a_fork_waits_for_the_write_in_hand(url: str, execute: Execute, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fork_safe_connection, "_FORK_WAIT_SECONDS", 60)  # on a busy machine a write takes its time
+    monkeypatch.setattr(
+        fork_safe_connection, "_FORK_WAIT_FOR_FILE_SECONDS", 60
+    )  # on a busy machine a write takes its time
     ended, chest = threading.Event(), SQLiteChest(f"{url}?busy_timeout_ms=60000")
 
     def write() -> None:
@@ -133,10 +137,24 @@ def test_a_fork_waits_for_the_write_in_hand(url: str, execute: Execute, monkeypa
     assert execute("PRAGMA integrity_check") == [("ok",)]
 
 
+def test_a_fork_waits_longer_than_a_write_waits_for_a_lock(chest: SQLiteChest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that was forked in the middle of a write delivers nothing for its whole life."""
+    waits = []
+
+    def hold_still(self: Any, timeout_seconds: float) -> bool:
+        if self is chest.writing:
+            waits.append(timeout_seconds)
+        return False
+
+    monkeypatch.setattr(ForkSafeConnection, "hold_still", hold_still)
+    in_child(lambda: None)
+    assert [wait > DEFAULT_BUSY_TIMEOUT_MS / 1000 for wait in waits] == [True]
+
+
 def test_a_child_of_a_fork_in_the_middle_of_a_write_refuses_to_touch_the_database(
     chest: SQLiteChest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fork_safe_connection, "_FORK_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(fork_safe_connection, "_FORK_WAIT_FOR_FILE_SECONDS", 0.01)
     begun, ended = threading.Event(), threading.Event()
 
     def write_slowly() -> None:
