@@ -11,7 +11,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
 from urllib3 import make_headers, proxy_from_url
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from chest.chests.contract import Chest
 from chest.chests.http_status import error_of, unreachable
@@ -78,6 +78,8 @@ class InfluxChest(Chest):
         self._points = SHAPES[target.shape]
         self._bucket = Bucket(_tags(custom_tags or {}), target.integers, target.most_values)
         self._clients: dict[tuple[int, int], InfluxDBClient] = {}
+        self._answered: InfluxDBClient | None = None
+        """The client that had an answer last: it keeps a connection, which the server may close at any moment."""
 
     @property
     def type_conflicts(self) -> int:
@@ -154,13 +156,26 @@ class InfluxChest(Chest):
             return
         try:
             with self._explained(lines):
-                self._post(self._client(), b"\n".join(line.text for line in lines))
+                self._post_anew(b"\n".join(line.text for line in lines))
         except _TooLarge as error:
             if len(lines) == 1:
                 raise RecordRejected(str(error), [lines[0].record_id]) from None
             middle = len(lines) // 2
             self._send(lines[:middle])
             self._send(lines[middle:])
+
+    def _post_anew(self, body: bytes) -> None:
+        """Post the points; a second time, on a new connection, if a kept one broke. What came twice is stored once."""
+        client = self._client()
+        try:
+            self._post(client, body)
+        except ProtocolError:
+            self.close()
+            if client is not self._answered:
+                raise
+            client = self._client()
+            self._post(client, body)
+        self._answered = client
 
     def _post(self, client: InfluxDBClient, body: bytes) -> None:
         # The synchronous way: the batching one answers before anything is written, and loses what it could not write.

@@ -396,6 +396,22 @@ def test_a_connection_cut_without_an_answer_is_unavailable(chest: InfluxChest, s
     chest.write([make_record()])
 
 
+def test_a_kept_connection_that_breaks_under_a_batch_is_made_again(chest: InfluxChest, server: RecordingServer) -> None:
+    chest.write([make_record()])
+    server.replies = [Reply(cut_before=True)]
+    chest.write([make_record()])
+    assert server.posts[1].body == server.posts[2].body
+    assert len({post.connection for post in server.posts}) == 2
+
+
+def test_a_batch_that_breaks_a_new_connection_too_is_unavailable(chest: InfluxChest, server: RecordingServer) -> None:
+    chest.write([make_record()])
+    server.replies = [Reply(cut_before=True)] * 2
+    with pytest.raises(ChestUnavailable):
+        chest.write([make_record()])
+    assert len(server.posts) == 3
+
+
 def test_a_server_without_tls_is_unavailable_over_https(server: RecordingServer) -> None:
     with (
         InfluxChest(f"influxdb+https://127.0.0.1:{server.port}/o/b?timeout_seconds=2") as chest,
