@@ -80,9 +80,9 @@ def drain(directory: Path, urls: tuple[str, ...], app: str | None, once: bool, q
     )
     _end_at_signals(sidecar, settings.shutdown_seconds)
     if once:
-        sidecar.stop(settings.shutdown_seconds)
+        sidecar.stop_when_drained(settings.shutdown_seconds)
     names = ", ".join(chest.name for chest in chests)
-    told = _Told(quiet)
+    told = _Told(quiet, directory)
     told.say(f"Draining {directory} into {names}")
 
     begin_transfers_at = time.monotonic()
@@ -166,8 +166,8 @@ def _end_at_signals(sidecar: ExternalDelivery, seconds: float) -> None:
 class _Told:
     """Shows the progress now and then, if it has changed."""
 
-    def __init__(self, is_quiet: bool) -> None:
-        self._is_quiet = is_quiet
+    def __init__(self, is_quiet: bool, directory: Path) -> None:
+        self._is_quiet, self._directory = is_quiet, directory
         self._last: Progress | None = None
         self._tell_at = time.monotonic() + _TELL_EVERY_SECONDS
 
@@ -189,7 +189,11 @@ class _Told:
     def end(self, progress: Progress, is_complete: bool) -> None:
         self.say(_text_of(progress))
         if not is_complete:
-            click.echo("Not everything was delivered; what is left is kept for the next run.", err=True)
+            click.echo(
+                "Not everything was delivered; what is left is kept for the next run."
+                f" See what it is: chest status {printable(str(self._directory))}",
+                err=True,
+            )
 
 
 def _text_of(progress: Progress) -> str:

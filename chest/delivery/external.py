@@ -16,7 +16,7 @@ from chest.delivery.loop import DeliveryLoop
 from chest.delivery.spool_policy import DUE_SHARE
 from chest.delivery.worker import ChestWorker
 from chest.record.counters import Counters
-from chest.ring.live_ring_reader import LiveRingReader
+from chest.ring.live_ring_reader import LiveRingReader, Taken
 from chest.ring.orphaned_ring import OrphanedRing
 from chest.ring.recovery import RingNames
 from chest.system.threads import WakeEvent
@@ -60,6 +60,7 @@ class ExternalDelivery:
     ) -> None:
         self._counters = counters
         self._wake_event = WakeEvent()
+        self._progress_before = Progress(0, 0, 0)
         self._rings = OtherRings(directory, counters, flush_seconds=flush_seconds, batch_records=batch_records)
         self.loop = DeliveryLoop(
             self._rings, workers, counters, adopt=adopt, wake=self._wake_event.set, runs_in_caller=True
@@ -67,9 +68,16 @@ class ExternalDelivery:
 
     def stop(self, seconds: float) -> None:
         """Have it deliver what there is, for no longer than so many seconds, and end. Safe in a signal handler."""
-        if self.loop.stop_by is None:
-            self.loop.stop_by = time.monotonic() + seconds
+        self.loop.put_off = lambda: None
+        stop_by = time.monotonic() + seconds
+        if self.loop.stop_by is None or stop_by < self.loop.stop_by:
+            self.loop.stop_by = stop_by
         self._wake_event.set()
+
+    def stop_when_drained(self, patience_seconds: float) -> None:
+        """Have it deliver what there is now, however long it takes, and end; earlier if nothing was delivered for so many seconds."""
+        self.stop(patience_seconds)
+        self.loop.put_off = partial(self._put_off, patience_seconds)
 
     @property
     def progress(self) -> Progress:
@@ -91,6 +99,13 @@ class ExternalDelivery:
             self.loop.release()
             report(self.progress)
 
+    def _put_off(self, seconds: float) -> None:
+        """Put the deadline off if something was delivered since it was put off last: of the rings, only what they held at first."""
+        before, self._progress_before = self._progress_before, self.progress
+        is_first = self._rings.may_hold_first and self.progress.delivered > before.delivered
+        if is_first or self.progress.recovered > before.recovered:
+            self.loop.stop_by = time.monotonic() + seconds
+
 
 class OtherRings:
     """Finds the rings whose owners leave delivery to others, one after the other, and gives their records to the loop.
@@ -110,6 +125,12 @@ class OtherRings:
         self._batch_records = batch_records
         self._rings: dict[Path, tuple[LiveRingReader, AnyBatcher]] = {}
         self._look_at = self._round_at = 0.0
+        self._first_bytes = self._taken_bytes = 0
+
+    @property
+    def may_hold_first(self) -> bool:
+        """True if some of what the rings held when they were taken may not have been delivered yet."""
+        return self._taken_bytes < self._first_bytes
 
     @property
     def count(self) -> int:
@@ -202,7 +223,8 @@ class OtherRings:
         for path in self._ring_paths()[:most]:
             ring = LiveRingReader.adopt(path, self._counters)
             if ring is not None:
-                take = partial(ring.take, _CHUNK_BYTES)
+                self._first_bytes += ring.most_pending_bytes
+                take = partial(self._take_from, ring)
                 notes = partial(getattr, ring, "notes")
                 self._rings[path] = (
                     ring,
@@ -210,6 +232,12 @@ class OtherRings:
                 )
                 return True
         return False
+
+    def _take_from(self, ring: LiveRingReader) -> Taken | None:
+        taken = ring.take(_CHUNK_BYTES)
+        if taken is not None:
+            self._taken_bytes += taken.end - taken.begin
+        return taken
 
     def _ring_paths(self) -> list[Path]:
         """A ring without a lock has no owner that lives."""

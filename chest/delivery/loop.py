@@ -79,6 +79,8 @@ class DeliveryLoop:
         self._runs_in_caller = runs_in_caller
         self.stop_by: float | None = None
         """Deadline of the last round, in monotonic seconds; None: it is not to end."""
+        self.put_off: Callable[[], object] = lambda: None
+        """Called at the deadline, and may set another."""
         self.is_drained = False
         """True if nothing was left in the rings at the end."""
         self._is_open = self._is_finishing = self._is_closing = self._is_all_delivered = False
@@ -192,7 +194,10 @@ class DeliveryLoop:
         return self.workers.has_room
 
     def _is_late(self) -> bool:
-        return self.stop_by is not None and time.monotonic() >= self.stop_by
+        if self.stop_by is None or time.monotonic() < self.stop_by:
+            return False
+        self.put_off()
+        return time.monotonic() >= self.stop_by
 
     @property
     def _is_unsettled(self) -> bool:
@@ -213,9 +218,8 @@ class DeliveryLoop:
         if not self._is_closing:
             try:
                 self._is_all_delivered = self._deliver_all()
-                left_seconds = deadline - time.monotonic()
-                if not self._is_all_delivered and left_seconds > 0 and not self.workers.should_give_up:
-                    return min(POLL_SECONDS, left_seconds)
+                if not self._is_all_delivered and not self.workers.should_give_up and not self._is_late():
+                    return max(0.0, min(POLL_SECONDS, (self.stop_by or 0.0) - time.monotonic()))
                 self.workers.spool_what_others_have()
             except BaseException:
                 self._begin_to_close()

@@ -89,6 +89,13 @@ class LiveRingReader:
         states = self._file.states()
         return sum(state == RETIRED for state in states) / len(states)
 
+    @property
+    def most_pending_bytes(self) -> int:
+        """At most so many bytes wait to be taken: how far the owner has written is not in the file."""
+        pairs = zip(self._file.segments, self._read, strict=True)
+        in_use = (state in (ACTIVE, RETIRED) for state in self._file.states())
+        return sum(len(segment) - read for (segment, read), is_used in zip(pairs, in_use, strict=True) if is_used)
+
     def take(self, most_bytes: int) -> Taken | None:
         """Records of one segment, about ``most_bytes`` of them; first what another reader has sent, and not committed."""
         if self._sent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,51 @@ def test_a_ring_that_fills_is_emptied_however_young_what_it_holds_is(tmp_path: P
         assert len(chest.kept) == 1  # the next is due in a minute
         worker.offer(400)
         step_until(delivery, lambda: len(chest.kept) == 411)
+
+
+class SlowChest(ScriptedChest):
+    """Takes two seconds for what a ring of a megabyte holds."""
+
+    def write(self, records: Sequence[Record]) -> None:
+        time.sleep(0.002 * len(records))
+        super().write(records)
+
+
+def test_a_drain_of_what_is_there_goes_on_as_long_as_something_is_delivered(tmp_path: Path, worker: Worker) -> None:
+    chest = SlowChest()
+    worker.offer(900)
+    with delivering(tmp_path, chest) as delivery:
+        delivery.stop_when_drained(0.9)  # a batch of 100 takes less, and all take more
+        assert delivery.run()
+    assert len(chest.kept) == 900
+
+
+def test_a_drain_of_what_is_there_ends_although_more_comes_all_the_time(tmp_path: Path, worker: Worker) -> None:
+    class BusyChest(ScriptedChest):
+        def write(self, records: Sequence[Record]) -> None:
+            worker.offer(len(records))
+            super().write(records)
+
+    chest = BusyChest()
+    worker.offer(10)
+    with delivering(tmp_path, chest) as delivery:
+        delivery.stop_when_drained(0.1)
+        assert not delivery.run()
+    assert len(chest.kept) > 10
+
+
+def test_a_drain_of_what_is_there_ends_if_the_store_takes_nothing(tmp_path: Path, worker: Worker) -> None:
+    may_answer = threading.Event()
+
+    class SilentChest(ScriptedChest):
+        def write(self, records: Sequence[Record]) -> None:
+            assert may_answer.wait(100)
+
+    worker.offer(450)
+    with delivering(tmp_path, SilentChest()) as delivery:
+        delivery.stop_when_drained(0.2)
+        assert not delivery.run()
+        may_answer.set()
 
 
 def test_a_chest_that_does_not_answer_and_has_no_spool_loses_its_records_and_the_one_beside_it_none(
