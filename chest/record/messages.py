@@ -10,12 +10,16 @@ from chest.errors import ChestError
 
 __all__ = ["cut", "masked", "one_line", "printable", "safe_message"]
 
+MASK: Final = "***"
+"""What stands in the place of a secret in messages, and in the labels of chests; in records it is another word."""
 _LONGEST_CHARACTERS: Final = 500
 _LOOKED_AT_CHARACTERS: Final = 5000
 """What is cut off before it is cleaned, so that cleaning takes bounded time; a URL may be longer than what is kept."""
 _PAIR: Final = re.compile(
     r"([\w.\[\]-]{1,128})([\"']?\s*[=:]\s*)(?:(?:[Bb]earer|[Bb]asic|[Tt]oken)\s+)?[\"']?[^\s,;&\"')]+"
 )
+_REDACTED: Final = re.compile(r"\[REDACTED\]|(?<==)REDACTED\b")
+"""What :func:`chest.record.secret_text.without_secrets` leaves."""
 _LONGEST_SAID_CHARACTERS: Final = 300
 
 
@@ -26,13 +30,13 @@ def safe_message(error: BaseException | str) -> str:
     """
     # Their expressions take longer to compile than a command has for its answer; what records requests has loaded them at start.
     from chest.record.secret_names import is_secret_parameter, sounds_secret
-    from chest.record.secret_text import REDACTED, without_secrets
+    from chest.record.secret_text import without_secrets
 
     is_ours = isinstance(error, str | ChestError)
     text = _text_of(error) if is_ours else f"{type(error).__name__}: {_text_of(error)}"
     text = text[:_LOOKED_AT_CHARACTERS]
-    text = without_secrets(text, is_secret_parameter)
-    text = _PAIR.sub(lambda pair: f"{pair[1]}{pair[2]}{REDACTED}" if sounds_secret(pair[1]) else pair[0], text)
+    text = _REDACTED.sub(MASK, without_secrets(text, is_secret_parameter))
+    text = _PAIR.sub(lambda pair: f"{pair[1]}{pair[2]}{MASK}" if sounds_secret(pair[1]) else pair[0], text)
     return cut(printable(text), _LONGEST_CHARACTERS)
 
 
@@ -50,9 +54,9 @@ def one_line(said: str) -> str:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """The text with ``***`` for each of these secrets, which are known; the longest stand first."""
+    """The text with :data:`MASK` for each of these secrets, which are known; the longest stand first."""
     for secret in secrets:
-        text = text.replace(secret, "***")
+        text = text.replace(secret, MASK)
     return text
 
 

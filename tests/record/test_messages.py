@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chest.chests.registry import safe_url
 from chest.errors import ChestUnavailable
 from chest.record.messages import safe_message
 
@@ -19,13 +20,23 @@ from chest.record.messages import safe_message
         "Authorization: Bearer hunter2",
         '{"token": "hunter2"}',
         "api_key=hunter2&x=1",
+        "GET https://db/x?token=hunter2 failed",
     ],
 )
 def test_no_secret_is_said(text: str) -> None:
     said = safe_message(text)
     assert "hunter2" not in said
     assert "ter2" not in said
-    assert "REDACTED" in said
+    assert "***" in said
+    assert "REDACTED" not in said
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://bob:hunter2@db/x", "influxdb://db/org/bucket?token=hunter2", "https://hunter2@db/x"]
+)
+def test_a_url_reads_the_same_whether_a_chest_shows_it_or_an_error_does(url: str) -> None:
+    assert safe_message(f"cannot reach {url}") == f"cannot reach {safe_url(url)}"
+    assert safe_message(safe_url(url)) == safe_url(url)
 
 
 def test_the_class_is_said_of_what_is_not_chests_own() -> None:

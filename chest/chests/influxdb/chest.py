@@ -20,6 +20,7 @@ from chest.chests.influxdb.points import SHAPES
 from chest.chests.influxdb.url import InfluxTarget
 from chest.chests.proxy import unusable_proxy
 from chest.errors import ChestError, ChestUnavailable, RecordRejected, SettingsError
+from chest.record.messages import masked
 from chest.record.record import Record
 from chest.system.threads import socket_home
 
@@ -243,7 +244,7 @@ class InfluxChest(Chest):
         return explained
 
     def _without_token(self, text: str) -> str:
-        return text.replace(self._token, "***") if self._token else text
+        return masked(text, [self._token] if self._token else [])
 
 
 def _tags(custom_tags: Mapping[str, str]) -> dict[str, str]:

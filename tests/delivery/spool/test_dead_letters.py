@@ -31,7 +31,7 @@ def test_a_record_is_kept_with_chest_and_reason_and_counted(tmp_path: Path) -> N
     )
     [letter] = letters_in(directory)
     assert letter.record == record
-    assert letter.reason == "no room at https://bob:[REDACTED]@store/\\nforged"
+    assert letter.reason == "no room at https://bob:***@store/\\nforged"
     assert counters.get(f"dead_letters.{LABEL}") == 1
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 

@@ -250,7 +250,7 @@ def test_dead_letters_are_kept_with_the_reason_and_can_be_delivered_again_or_for
     dead_letters = DeadLetters(file)
     letters = dead_letters.list()
     assert [letter.record for letter in letters] == records
-    assert letters[0].reason == "value out of range for https://bob:[REDACTED]@store/\\nsecond line"
+    assert letters[0].reason == "value out of range for https://bob:***@store/\\nsecond line"
     assert dead_letters.requeue(letters[:1]) == 1
     assert dead_letters.requeue(letters[:1]) == 0
     assert dead_letters.discard(letters[1:2]) == 1
