@@ -30,7 +30,7 @@ def records(chest: ReadableChest, parameters: Parameters, seconds: float) -> Rep
     """The records stored last, newest first; or, behind ``after_id``, those that have come since. ``newest`` is where to go on."""
     query, limit = parameters.query(), parameters.whole("limit", 100, _MOST_RECORDS)
     newest = chest.newest()
-    after, before = (_cursor(chest, newest, parameters, name) for name in ("after_id", "before_id"))
+    after, before = (_cursor(chest, newest, parameters, name, seconds) for name in ("after_id", "before_id"))
     if after is not None:
         came = chest.following(query, after=after, limit=limit, seconds=seconds)
         rows = _first([fields_of(stored) for stored in came.records])
@@ -49,11 +49,8 @@ def record(chest: ReadableChest, wanted: str, seconds: float) -> Reply:
     :raises RecordNotFound: there is none.
     """
     found = record_with(chest, wanted, seconds)
-    others = [
-        stored
-        for stored in chest.read(Query(request_id=found.record.request_id), limit=_MOST_RELATED)
-        if stored.record.id != found.record.id
-    ]
+    of_request = chest.latest(Query(request_id=found.record.request_id), limit=_MOST_RELATED, seconds=seconds)
+    others = [stored for stored in reversed(of_request.records) if stored.record.id != found.record.id]
     children = [stored for stored in others if _is_part(stored.record, found.record)]
     around = {by: neighbours(chest, found.record.id, by=by, seconds=seconds / len(_KINDS)) for by in _KINDS}
     return Reply(
@@ -118,20 +115,22 @@ def _seen(basis: Basis) -> dict[str, Any]:
     return basis_of(basis) | {"text": f"of the last {basis.read:,} of {basis.of:,} records", "complete": False}
 
 
-def _with_id(chest: ReadableChest, wanted: str) -> StoredRecord | None:
+def _with_id(chest: ReadableChest, wanted: str, seconds: float) -> StoredRecord | None:
     if not _RECORD_ID.fullmatch(wanted):
         return None
     query = Query(conditions=(Condition(Name("field", "id"), "equals", (wanted,)),))
-    return next(iter(chest.read(query, limit=1)), None)
+    return next(iter(chest.latest(query, limit=1, seconds=seconds).records), None)
 
 
-def _cursor(chest: ReadableChest, newest: Cursor | None, parameters: Parameters, name: str) -> Cursor | None:
+def _cursor(
+    chest: ReadableChest, newest: Cursor | None, parameters: Parameters, name: str, seconds: float
+) -> Cursor | None:
     """A place: a record's ``seq``, its ``id``, or 0, which is before all. It is written as the chest writes ``newest``."""
     text = parameters.text(name)
     if not text:
         return None
     if _RECORD_ID.fullmatch(text):
-        found = _with_id(chest, text)
+        found = _with_id(chest, text, seconds)
         if found is None:
             raise ParameterError(name, f"no record has the id {text}")
         return found.cursor

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from chest.chests import NdjsonChest
-from chest.chests.contract import Cursor, StoredRecord
+from chest.chests.contract import Cursor, Latest, ReadableChest, StoredRecord
 from chest.chests.memory import MemoryChest
+from chest.chests.query import EVERYTHING, Query
 from chest.dashboard import ChestPage
 from chest.record.record import Record
 from chest.testing.records import make_record
@@ -80,6 +81,22 @@ def test_a_record_is_found_by_its_id_and_by_its_requests(get: Get, chest: Memory
         assert found["record"]["id"] == records[7].id
         assert [each["id"] for each in found["children"]] == ["e" * 32]
         assert [each["id"] for each in found["related"]] == ["d" * 32]
+
+
+def test_the_records_of_a_request_are_looked_for_within_a_budget(
+    get: Get, records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No index tells them: it could take as long as reading the whole store."""
+    asked: list[tuple[Query, float | None]] = []
+
+    def latest(self: MemoryChest, query: Query = EVERYTHING, **options: Any) -> Latest:
+        asked.append((query, options.get("seconds")))
+        return ReadableChest.latest(self, query, **options)
+
+    monkeypatch.setattr(MemoryChest, "latest", latest, raising=False)
+    get(f"/api/record/{records[7].id}")
+    assert [seconds for query, seconds in asked if query.request_id == "request-7"] != []
+    assert all(seconds is not None for _, seconds in asked)
 
 
 def test_a_record_has_those_of_the_same_user_host_and_worker_before_and_after_it(
