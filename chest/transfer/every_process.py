@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["only_forks", "start_in_every_process"]
 
+logger = logging.getLogger("chest.transfer")
+
 
 def start_in_every_process(task: ScheduledTask) -> None:
     """Begin here and in every process that is forked from here, as long as the task is referenced.
 
     A server that loads the application before it forks has it in its workers; if it does not do a worker's work itself,
-    it has no tick (see :func:`only_forks`).
+    it has no tick (see :func:`only_forks`). On PyPy and without the interpreter's lock a thread that is started while a
+    process is forked may end that process: there a forked child says in the log that it calls ``start()`` by itself.
     """
     weak = weakref.ref(task)
 
@@ -29,8 +33,19 @@ def start_in_every_process(task: ScheduledTask) -> None:
         if held is not None:
             held.start()
 
+    def begin_in_child() -> None:
+        held = weak()
+        if held is None or _may_start_threads_in_a_fork():
+            begin()
+        else:
+            logger.warning(
+                "chest: %s does not begin in this forked process, in which this Python cannot start a thread yet: "
+                "call its start() there, for example in gunicorn's post_worker_init",
+                held.name,
+            )
+
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=begin)
+        os.register_at_fork(after_in_child=begin_in_child)
     if not is_uwsgi_before_its_fork():
         begin()
         return
@@ -39,6 +54,11 @@ def start_in_every_process(task: ScheduledTask) -> None:
     except ImportError:
         return
     postfork(begin)
+
+
+def _may_start_threads_in_a_fork() -> bool:
+    has_lock: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return has_lock and sys.implementation.name != "pypy"
 
 
 def only_forks() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from chest.errors import ChestUnavailable, SettingsError
 from chest.record.record import Record
 from chest.system.threads import start_thread
 from chest.transfer import ScheduledRetention, ScheduledTransfer
+from tests.processes import run_python
 from tests.support import make_record, wait_until
 from tests.transfer.conftest import LogChest
 
@@ -203,3 +205,40 @@ def test_the_old_name_of_a_scheduled_transfer_works_and_says_so_once(caplog: pyt
         assert chest.transfer.ScheduledExporter is ScheduledTransfer  # type: ignore[attr-defined]
     (message,) = caplog.messages
     assert "ScheduledExporter is now called ScheduledTransfer" in message
+
+
+# -- in every process ------------------------------------------------------------------------------------------------
+
+_FORKED = """
+    import logging, os, sys
+    from chest.transfer import start_in_every_process
+
+    class Task:
+        name = "nightly"
+        def start(self):
+            print("begun", "before" if os.getpid() == parent else "after", "the fork", flush=True)
+
+    parent, task = os.getpid(), Task()
+    logging.basicConfig(stream=sys.stdout)
+    start_in_every_process(task)
+    sys.implementation.name, has_lock = sys.argv[1], sys.argv[2] == "with the lock"
+    sys._is_gil_enabled = lambda: has_lock
+    if pid := os.fork():
+        os.waitpid(pid, 0)
+    else:
+        os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.parametrize(
+    ("interpreter", "lock", "is_begun"),
+    [("cpython", "with the lock", True), ("pypy", "with the lock", False), ("cpython", "without the lock", False)],
+)
+def test_a_forked_child_begins_unless_its_interpreter_can_start_no_thread_there(
+    interpreter: str, lock: str, is_begun: bool
+) -> None:
+    said = run_python(_FORKED, interpreter, lock)
+    assert "begun before the fork" in said
+    assert ("begun after the fork" in said) == is_begun
+    assert ("nightly does not begin in this forked process" in said) != is_begun
