@@ -20,6 +20,8 @@ UNWANTED = "WSGI_CHEST_PURE_PYTHON"
 """With this in the environment, and not empty or 0, nothing is compiled."""
 REQUIRED = "WSGI_CHEST_REQUIRE_NATIVE"
 """With this in the environment, and not empty or 0, a build without the compiled part is an error: for wheels that are published."""
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+"""For such a build; a user's compiler may warn of what nobody here has seen, and still build."""
 
 
 def is_asked_for(variable: str) -> bool:
@@ -64,6 +66,7 @@ class BuildHook(BuildHookInterface[Any]):
             refuse_interpreter()
             compiled = self._compile(sources, is_stripped=version != "editable")
         except Exception as error:  # whatever a compiler that is not there, or another one, leads to
+            shutil.rmtree(self._place)
             if is_asked_for(REQUIRED):
                 raise
             self.app.display_warning(
@@ -88,7 +91,7 @@ class BuildHook(BuildHookInterface[Any]):
             MODULE,
             [str(sources / "module.c")],
             include_dirs=[str(sources)],
-            extra_compile_args=["-std=c11", "-O3"],
+            extra_compile_args=["-std=c11", "-O3", *(WARNINGS if is_asked_for(REQUIRED) else ())],
             extra_link_args=["-Wl,-s"] if is_stripped else [],  # a fifth of the size
             libraries=["pthread", "rt", "dl"],  # before glibc 2.34 semaphores, timers and dlsym are there
         )
