@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -79,3 +80,29 @@ def test_the_faster_json_has_a_wheel_for(target: tuple[str, str, str, str], base
 def test_a_package_that_is_hard_to_install_without_a_wheel_is_an_extra() -> None:
     """A compiled dependency of all would end an installation wherever its wheel is missing."""
     assert {re.split(r"[^\w-]", each)[0] for each in PROJECT["dependencies"]} == {"platformdirs", "click", "rich"}
+
+
+def _metadata_hook() -> Any:
+    spec = importlib.util.spec_from_file_location("metadata_hook", ROOT / "packaging/metadata_hook.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_an_index_shows_leads_to_the_repository_and_nowhere_without_its_address() -> None:
+    hook, readme = _metadata_hook(), (ROOT / "README.md").read_text()
+    shown = hook.long_description(readme, "https://example.org/chest")
+    targets = re.findall(r"\]\(([^)\s]+)\)", shown)
+    assert len(targets) > 50
+    assert [each for each in targets if not each.startswith(("https://", "#"))] == []
+    assert "![The page" in shown
+    assert "](https://example.org/chest/raw/main/docs/page.png)" in shown
+    paths = [each.partition("/blob/main/")[2].partition("#")[0] for each in targets if "/blob/main/" in each]
+    paths += [
+        each.partition("/blob/main/")[2] for each in hook.urls("https://example.org/chest").values() if "/blob/" in each
+    ]
+    assert [each for each in paths if not (ROOT / each).exists()] == []
+    assert hook.urls("") == {}
+    assert re.findall(r"\]\((?!https?://|#)", hook.long_description(readme, "")) == []
