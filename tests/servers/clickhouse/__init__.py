@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 from tests.servers.http_ready import answers
-from tests.servers.process import HOST, Server, needs, private_directory, running
+from tests.servers.process import HOST, Server, needs, pinned, private_directory, running
 
 USER = "chest"
 PASSWORDS = {USER: "chest/p:w@d", "reader": "reader"}
@@ -67,7 +67,7 @@ class ClickHouse:
 @contextmanager
 def clickhouse() -> Iterator[ClickHouse]:
     """ClickHouse for the block, with no database but its own."""
-    needs("chdb")
+    needs("chdb", pinned("chdb-core-lite"))
     with private_directory() as directory:
 
         def command(port: int) -> list[str]:

