@@ -96,14 +96,10 @@ class TestServer(ServerChestContract):
         self._write_until_taken(chest, second)
         assert sorted(self.stored_records(place)) == sorted([*first, *second])
 
-    def test_a_connection_cut_before_the_records_came_stores_none_and_the_next_try_all(self) -> None:  # type: ignore[override]
-        """Instead: test_a_connection_cut_within_a_batch_is_made_anew_by_the_client_and_doubles_nothing."""
-
-    def test_a_connection_cut_before_the_commit_stores_none_and_the_next_try_all(self) -> None:  # type: ignore[override]
-        """The same: one request does both."""
-
-    def test_records_whose_commit_was_not_confirmed_are_there_and_the_next_try_doubles_none(self) -> None:  # type: ignore[override]
-        """The same."""
+    # Instead of these: test_a_connection_cut_within_a_batch_is_made_anew_by_the_client_and_doubles_nothing. One request does all of it.
+    test_a_connection_cut_before_the_records_came_stores_none_and_the_next_try_all = None  # type: ignore[assignment]
+    test_a_connection_cut_before_the_commit_stores_none_and_the_next_try_all = None  # type: ignore[assignment]
+    test_records_whose_commit_was_not_confirmed_are_there_and_the_next_try_doubles_none = None  # type: ignore[assignment]
 
 
 def _batch() -> list[Record]:
