@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests run against on Debian, as root: packages by apt-get, MySQL 5.7 and what the page is
-# built with by npm into a directory outside the checkout. Says what it does, does nothing that was done already, and starts nothing.
+# built with by npm into a directory outside the checkout. The engines that come as Python packages (ClickHouse, NATS, Kafka's
+# protocol, a collector, MongoDB) are the group "servers" of pyproject.toml. Says what it does, does nothing that was done already, and starts nothing.
 set -eu
 
 APT_PACKAGES="python3-venv make gcc libc6-dev openssl util-linux btrfs-progs wrk strace
