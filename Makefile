@@ -77,9 +77,9 @@ check-pythons: $(VENV)/dev.stamp ## The quick tests on other interpreters (PYTHO
 check-oldest: $(VENV)/dev.stamp ## The unit tests with the oldest release of each dependency that Chest promises to work with
 	$(BIN)/python -m tests.runs.older_versions oldest
 
-wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/ (GLIBC=2.17: for older systems than this one), and run the quick tests on the wheel where there is no compiler
+wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/ (GLIBC=2.17: for older systems than this one), and run the quick tests on the wheel where there is no compiler (TESTS=no: only look into it)
 	$(BIN)/python -m pip install --quiet --group release $(if $(GLIBC),--group older-glibc)
-	$(BIN)/python -m tests.runs.wheel $(addprefix --glibc ,$(GLIBC))
+	$(BIN)/python -m tests.runs.wheel $(addprefix --glibc ,$(GLIBC)) $(if $(filter no,$(TESTS)),--no-tests)
 
 docs: $(VENV)/dev.stamp ## The site of the documentation, in build/site; a broken link is an error
 	$(BIN)/python -m pip install --quiet --group docs
