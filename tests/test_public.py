@@ -48,8 +48,8 @@ PUBLIC = {
     ],
     "chest.dashboard": ["ChestPage"],
     "chest.dockerflow": [
-        "Answer", "Dockerflow", "DockerflowMiddleware", "DockerflowOptions", "JsonLogFormatter", "MozlogFormatter", "MozlogHandler",
-        "RequestIdLogFilter", "checks", "dockerflow_signals", "health", "heartbeat_failed", "heartbeat_passed", "request_id_context",
+        "Dockerflow", "DockerflowMiddleware", "DockerflowOptions", "JsonLogFormatter", "MozlogFormatter", "MozlogHandler",
+        "RequestIdLogFilter", "WSGIAnswer", "checks", "dockerflow_signals", "health", "heartbeat_failed", "heartbeat_passed", "request_id_context",
         "version",
     ],
     "chest.dockerflow.checks": [

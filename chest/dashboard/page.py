@@ -23,8 +23,8 @@ from chest.record.messages import printable
 from chest.recorder.recorder import Recorder
 from chest.request.context import ENVIRON_KEY, RequestContext
 from chest.request.wsgi import (
-    Answer,
     StartResponse,
+    WSGIAnswer,
     WSGIApplication,
     WSGIEnvironment,
     json_answer,
@@ -158,7 +158,7 @@ class ChestPage:
             chests,
         )
 
-    def _answer(self, environ: WSGIEnvironment) -> Answer:
+    def _answer(self, environ: WSGIEnvironment) -> WSGIAnswer:
         if not self._ask_allow(environ):
             return text_answer(404, "Not Found")
         if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
@@ -186,7 +186,7 @@ class ChestPage:
                 _logger.exception("chest: allow= of ChestPage failed, so the page was not shown; said once")
             return False
 
-    def _of_question(self, path: str, environ: WSGIEnvironment) -> Answer:
+    def _of_question(self, path: str, environ: WSGIEnvironment) -> WSGIAnswer:
         """An endpoint's answer; one that cannot be given is a sentence."""
         as_csv = path.endswith(".csv")
         name = path.removesuffix(".csv")
@@ -222,7 +222,7 @@ def _with_slash(environ: WSGIEnvironment) -> str:
     return f"{quote(name)}/{'?' if query else ''}{quote(query, safe=punctuation)}"
 
 
-def _problem(status: int, error: str, *, retry_after: float | None = None, **more: object) -> Answer:
+def _problem(status: int, error: str, *, retry_after: float | None = None, **more: object) -> WSGIAnswer:
     headers = {"Cache-Control": "no-store"}
     if retry_after is not None:
         headers["Retry-After"] = str(max(1, round(retry_after)))

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from chest.chests.asking.cube import Basis
-from chest.request.wsgi import Answer
+from chest.request.wsgi import WSGIAnswer
 
 __all__ = ["Reply", "basis_of", "milliseconds"]
 
@@ -29,22 +29,22 @@ class Reply(NamedTuple):
     value: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]] | None = None
 
-    def json(self) -> Answer:
+    def json(self) -> WSGIAnswer:
         """As JSON."""
         try:
             body = _json(self.value, allow_nan=False)
         except ValueError:  # of a store that holds NaN, which no browser reads
             body = _json(json.loads(_json(self.value, allow_nan=True), parse_constant=lambda _: None), allow_nan=False)
-        return Answer(200, "application/json", body.encode("utf-8", "replace"), _NOT_STORED)
+        return WSGIAnswer(200, "application/json", body.encode("utf-8", "replace"), _NOT_STORED)
 
-    def csv(self) -> Answer:
+    def csv(self) -> WSGIAnswer:
         """As CSV, with a line of headings; a text that a spreadsheet would take for a formula has a ``'`` in front of it."""
         text = io.StringIO()
         writer = csv.writer(text)
         if self.rows:
             writer.writerow(self.rows[0])
             writer.writerows([_cell(value) for value in row.values()] for row in self.rows)
-        return Answer(200, "text/csv; charset=utf-8", text.getvalue().encode("utf-8", "replace"), _NOT_STORED)
+        return WSGIAnswer(200, "text/csv; charset=utf-8", text.getvalue().encode("utf-8", "replace"), _NOT_STORED)
 
 
 def _json(value: Any, *, allow_nan: bool) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from chest.request.wsgi import Answer, WSGIEnvironment, text_answer
+from chest.request.wsgi import WSGIAnswer, WSGIEnvironment, text_answer
 
 __all__ = ["FILES", "page", "static_file"]
 
@@ -25,12 +25,12 @@ _LINK: Final = re.compile(rb'(?<==")(?=(?:static/)?page\.(?:js|css)")')
 """Where a link to a file of the page begins in ``index.html``."""
 
 
-def static_file(name: str, environ: WSGIEnvironment) -> Answer:
+def static_file(name: str, environ: WSGIEnvironment) -> WSGIAnswer:
     """The file of this name; 304 if the browser has it, 404 if there is none."""
     return _answer(_DIRECTORY / name, environ) if name in FILES else text_answer(404, "Not Found")
 
 
-def page(environ: WSGIEnvironment, depth: int) -> Answer:
+def page(environ: WSGIEnvironment, depth: int) -> WSGIAnswer:
     """The page. It is the same for every question, and holds nothing of a record.
 
     :param depth: how many directories its URL lies below the page's root.
@@ -38,7 +38,7 @@ def page(environ: WSGIEnvironment, depth: int) -> Answer:
     return _answer(_DIRECTORY / "index.html", environ, "../" * depth)
 
 
-def _answer(path: Path, environ: WSGIEnvironment, prefix: str = "") -> Answer:
+def _answer(path: Path, environ: WSGIEnvironment, prefix: str = "") -> WSGIAnswer:
     try:
         about = path.stat()
         body, tag = _content(path, about.st_mtime_ns, about.st_size, prefix)
@@ -47,8 +47,8 @@ def _answer(path: Path, environ: WSGIEnvironment, prefix: str = "") -> Answer:
     headers = {**_REVALIDATED, "ETag": tag}
     known = {each.strip().removeprefix("W/") for each in environ.get("HTTP_IF_NONE_MATCH", "").split(",")}
     if tag in known:
-        return Answer(304, _TYPES[path.name], b"", headers)
-    return Answer(200, _TYPES[path.name], body, headers)
+        return WSGIAnswer(304, _TYPES[path.name], b"", headers)
+    return WSGIAnswer(200, _TYPES[path.name], body, headers)
 
 
 @lru_cache(maxsize=16)

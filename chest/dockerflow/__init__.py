@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from chest.dockerflow.middleware import DockerflowMiddleware
     from chest.dockerflow.options import DockerflowOptions
     from chest.dockerflow.signals import dockerflow_signals, heartbeat_failed, heartbeat_passed
-    from chest.request.wsgi import Answer
+    from chest.request.wsgi import WSGIAnswer
 
 __all__ = [
-    "Answer",
     "Dockerflow",
     "DockerflowMiddleware",
     "DockerflowOptions",
@@ -30,6 +29,7 @@ __all__ = [
     "MozlogFormatter",
     "MozlogHandler",
     "RequestIdLogFilter",
+    "WSGIAnswer",
     "checks",
     "dockerflow_signals",
     "health",
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Answer": "chest.request.wsgi",
+    "WSGIAnswer": "chest.request.wsgi",
     "Dockerflow": "chest.dockerflow.dockerflow",
     "DockerflowMiddleware": "chest.dockerflow.middleware",
     "DockerflowOptions": "chest.dockerflow.options",

@@ -15,7 +15,7 @@ from chest.dockerflow.heartbeat import Heartbeat
 from chest.dockerflow.middleware import DockerflowMiddleware
 from chest.dockerflow.options import DockerflowOptions, environment
 from chest.recorder.recorder import Recorder
-from chest.request.wsgi import Answer, WSGIApplication, json_answer, text_answer
+from chest.request.wsgi import WSGIAnswer, WSGIApplication, json_answer, text_answer
 from chest.settings.settings import Settings
 
 __all__ = ["Dockerflow"]
@@ -89,7 +89,7 @@ class Dockerflow:
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
-    def version_answer(self, path: str | os.PathLike[str] | None) -> Answer:
+    def version_answer(self, path: str | os.PathLike[str] | None) -> WSGIAnswer:
         """The answer of ``/__version__``: the version; 404 if the file is missing; 500 if it cannot be read."""
         try:
             found = self._version_callback(path)  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ class Dockerflow:
         options: DockerflowOptions,
         background: Mapping[str, Check] | None = None,
         within: Callable[[], AbstractContextManager[object]] = nullcontext,
-    ) -> tuple[Answer, int]:
+    ) -> tuple[WSGIAnswer, int]:
         """The answer of ``/__heartbeat__``, and the worst level of a message.
 
         :param background: checks beside the registered ones, such as a recorder's; see :meth:`Heartbeat.results`, also for ``within``.
@@ -124,9 +124,9 @@ class Dockerflow:
         }
         return json_answer(status, said, _NOT_STORED), results.level
 
-    def lbheartbeat_answer(self) -> Answer:
+    def lbheartbeat_answer(self) -> WSGIAnswer:
         """The answer of ``/__lbheartbeat__``. Not 204: some load balancers need 200."""
-        return Answer(200, "text/html; charset=utf-8", b"", _NOT_STORED)
+        return WSGIAnswer(200, "text/html; charset=utf-8", b"", _NOT_STORED)
 
     def tell_heartbeat(self, level: int, *senders: object) -> None:
         """Send the signal of a heartbeat, if the signals have been imported; a receiver that raises is logged.

@@ -11,7 +11,7 @@ from chest.dockerflow.summary import SummaryAttributes
 from chest.recorder.recorder import Recorder
 from chest.request.context import ENVIRON_KEY, RequestContext
 from chest.request.request_id import accepted
-from chest.request.wsgi import Answer, StartResponse, WSGIApplication, WSGIEnvironment, text_answer, value_in
+from chest.request.wsgi import StartResponse, WSGIAnswer, WSGIApplication, WSGIEnvironment, text_answer, value_in
 from chest.settings.asgi import refuse_asgi
 from chest.settings.settings import Settings
 
@@ -65,7 +65,7 @@ class DockerflowMiddleware:
         self._recorder_checks = None if recorder is None else RecorderChecks(recorder, shows_stores=shows_stores)
         self._summary = SummaryAttributes.for_recorder(recorder, settings)
         self._id_key = header_key(dockerflow.options.request_id_header_name)
-        views: Mapping[str, Callable[[], Answer]] = {
+        views: Mapping[str, Callable[[], WSGIAnswer]] = {
             VERSION_PATH: self._version,
             HEARTBEAT_PATH: self._heartbeat,
             LBHEARTBEAT_PATH: dockerflow.lbheartbeat_answer,
@@ -92,16 +92,16 @@ class DockerflowMiddleware:
             return text_answer(405, "GET or HEAD", {"Allow": "GET, HEAD"})(environ, start_response)
         return view()(environ, start_response)
 
-    def _version(self) -> Answer:
+    def _version(self) -> WSGIAnswer:
         return self.dockerflow.version_answer(self.dockerflow.version_path)
 
-    def _heartbeat(self) -> Answer:
+    def _heartbeat(self) -> WSGIAnswer:
         background = None if self._recorder_checks is None else self._recorder_checks.by_name()
         answer, level = self.dockerflow.heartbeat_answer(self.dockerflow.options, background)
         self.dockerflow.tell_heartbeat(level)
         return answer
 
-    def _error(self) -> Answer:
+    def _error(self) -> WSGIAnswer:
         self.dockerflow.logger.error(ERROR_MESSAGE)
         raise RuntimeError("This is what the /__error__ endpoint is for.")
 

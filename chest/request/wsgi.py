@@ -1,4 +1,4 @@
-"""WSGI types, under the names of PEP 3333; and ``Answer``, a whole response."""
+"""WSGI types, under the names of PEP 3333; and ``WSGIAnswer``, a whole response."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ else:
     WSGIApplication = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 __all__ = [
-    "Answer",
     "StartResponse",
+    "WSGIAnswer",
     "WSGIApplication",
     "WSGIEnvironment",
     "json_answer",
@@ -42,7 +42,7 @@ def put_in(environ: WSGIEnvironment, key: str, value: object) -> None:
         pass
 
 
-class Answer(NamedTuple):
+class WSGIAnswer(NamedTuple):
     """A response that is there as a whole; itself a WSGI application."""
 
     status: int
@@ -56,18 +56,18 @@ class Answer(NamedTuple):
         return [] if environ.get("REQUEST_METHOD") == "HEAD" else [self.body]
 
 
-def json_answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
+def json_answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> WSGIAnswer:
     """A value as JSON; what JSON does not know is written as its text.
 
     :raises ValueError: the value holds NaN, or itself.
     """
     body = json.dumps(value, default=str, allow_nan=False).encode()
-    return Answer(status, "application/json", body, headers or {})
+    return WSGIAnswer(status, "application/json", body, headers or {})
 
 
-def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> Answer:
+def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> WSGIAnswer:
     """A text."""
-    return Answer(status, "text/plain; charset=utf-8", text.encode(), headers or {})
+    return WSGIAnswer(status, "text/plain; charset=utf-8", text.encode(), headers or {})
 
 
 def status_line(status: int) -> str:

@@ -8,10 +8,10 @@ from wsgiref.validate import validator
 
 import pytest
 
-from chest.request.wsgi import Answer, json_answer, text_answer
+from chest.request.wsgi import WSGIAnswer, json_answer, text_answer
 
 
-def asked(answer: Answer, method: str = "GET") -> tuple[str, dict[str, str], bytes]:
+def asked(answer: WSGIAnswer, method: str = "GET") -> tuple[str, dict[str, str], bytes]:
     environ: dict[str, Any] = {"REQUEST_METHOD": method, "QUERY_STRING": ""}
     setup_testing_defaults(environ)
     said: list[Any] = []

@@ -23,7 +23,7 @@ from chest.adapter import (
     SummaryAttributes,
     told_request_id,
 )
-from chest.dockerflow import Answer, request_id_context
+from chest.dockerflow import WSGIAnswer, request_id_context
 from flask_chest.dockerflow.body import is_complete, watch_end
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class DockerflowHooks:
         self._dockerflow.logger.error(ERROR_MESSAGE)
         raise RuntimeError("This is what the /__error__ endpoint is for.")
 
-    def _response(self, answer: Answer) -> Response:
+    def _response(self, answer: WSGIAnswer) -> Response:
         headers = dict(answer.headers)
         return self._app.response_class(answer.body, answer.status, headers, content_type=answer.content_type)
 
