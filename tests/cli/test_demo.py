@@ -22,8 +22,8 @@ from click.testing import CliRunner, Result
 from chest.chests.contract import ReadableChest
 from chest.chests.registry import open_chest
 from chest.cli.demo import run
+from chest.cli.demo.balance import Balance
 from chest.cli.demo.command import demo
-from chest.cli.demo.tally import Tally
 from chest.record.record import Record
 
 LIMIT_SECONDS = 60
@@ -218,8 +218,8 @@ def test_with_ui_the_page_is_opened_on_the_store_at_the_end(tmp_path: Path, monk
     class Complete:
         def __init__(self, *_: object, **__: object) -> None: ...
 
-        def run(self) -> Tally:
-            return Tally(1, Counter(), 1, (), (), Counter())
+        def run(self) -> Balance:
+            return Balance(1, Counter(), 1, (), (), Counter())
 
     shown: list[tuple[object, ...]] = []
     monkeypatch.setattr(run, "Demonstration", Complete)

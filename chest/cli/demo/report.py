@@ -14,7 +14,7 @@ from typing import Final
 
 from rich.console import Console
 
-from chest.cli.demo.tally import Tally
+from chest.cli.demo.balance import Balance
 from chest.cli.main import commands
 from chest.record.record import Record
 
@@ -23,17 +23,17 @@ ITEM_REQUESTS: Final = "route=/items/<int:item_id>"
 """One item of the shop is slow; exports are as slow, as they are long."""
 
 
-def print_tally(console: Console, tally: Tally) -> None:
+def print_balance(console: Console, balance: Balance) -> None:
     """Whether the store holds what the clients saw, and what else it holds."""
-    unanswered = sum(tally.unanswered.values())
-    _say(console, f"Clients: {tally.answered + unanswered} requests, {tally.answered} answered, {unanswered} not")
-    _say(console, _listed(tally.unanswered))
+    unanswered = sum(balance.unanswered.values())
+    _say(console, f"Clients: {balance.answered + unanswered} requests, {balance.answered} answered, {unanswered} not")
+    _say(console, _listed(balance.unanswered))
     _say(
         console,
-        f"Store:   {tally.stored} records, {sum(tally.unseen.values())} of them of requests that were not answered",
+        f"Store:   {balance.stored} records, {sum(balance.unseen.values())} of them of requests that were not answered",
     )
-    _say(console, _listed(tally.unseen))
-    _say(console, _verdict(tally), style="bold green" if tally.is_complete else "bold red")
+    _say(console, _listed(balance.unseen))
+    _say(console, _verdict(balance), style="bold green" if balance.is_complete else "bold red")
 
 
 def print_record(console: Console, record: Record) -> None:
@@ -76,17 +76,17 @@ def typed_command() -> str:
     return str(ours.relative_to(here)) if ours.is_relative_to(here) else str(ours)
 
 
-def _verdict(tally: Tally) -> str:
-    if tally.is_complete:
-        return f"Every one of the {tally.answered} answered requests is in the store exactly once."
-    if not tally.answered:
+def _verdict(balance: Balance) -> str:
+    if balance.is_complete:
+        return f"Every one of the {balance.answered} answered requests is in the store exactly once."
+    if not balance.answered:
         return "No request was answered, so nothing was shown."
     faults = []
-    if tally.missing:
-        faults.append(f"lacks {len(tally.missing)} ({_first(tally.missing)})")
-    if tally.doubled:
-        faults.append(f"holds {len(tally.doubled)} more than once ({_first(tally.doubled)})")
-    return f"Of the {tally.answered} answered requests, the store {' and '.join(faults)}."
+    if balance.missing:
+        faults.append(f"lacks {len(balance.missing)} ({_first(balance.missing)})")
+    if balance.doubled:
+        faults.append(f"holds {len(balance.doubled)} more than once ({_first(balance.doubled)})")
+    return f"Of the {balance.answered} answered requests, the store {' and '.join(faults)}."
 
 
 def _first(request_ids: Sequence[str]) -> str:

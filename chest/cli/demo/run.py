@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from chest.chests.contract import Cursor, Query, ReadableChest
 from chest.chests.registry import open_chest
 from chest.cli.demo import report
+from chest.cli.demo.balance import Balance
 from chest.cli.demo.exchange import WORKER_HEADER, Client, Exchange
 from chest.cli.demo.serve import ShopServer
-from chest.cli.demo.tally import Tally
 from chest.cli.demo.traffic import USERS, Traffic
 from chest.cli.demo.workspace import Workspace
 from chest.errors import ChestError
@@ -45,7 +45,7 @@ class Demonstration:
         self._port = port
         self._since_ns = 0
 
-    def run(self) -> Tally:
+    def run(self) -> Balance:
         """Do it all, and return the comparison.
 
         :raises SettingsError: the port cannot be had.
@@ -59,10 +59,10 @@ class Demonstration:
             self._recover(store)
             store.open()  # made empty if nothing was stored, so that this is told as the loss that it is
             records = list(records_since(store, older, self._since_ns))
-        tally = Tally.of(exchanges, records)
-        self._report(tally, records)
+        balance = Balance.of(exchanges, records)
+        self._report(balance, records)
         self._say(f"All this took {time.monotonic() - begin:.1f} seconds.")
-        return tally
+        return balance
 
     def _serve(self) -> list[Exchange]:
         with ShopServer(self._workspace, self._port) as server:
@@ -115,10 +115,10 @@ class Demonstration:
                 f"{recovered.left} ring files could not be recovered; they are in {self._workspace.ring_directory}"
             )
 
-    def _report(self, tally: Tally, records: list[Record]) -> None:
+    def _report(self, balance: Balance, records: list[Record]) -> None:
         console, url, path = self._console, self._workspace.store_url, self._workspace.path
         self._say("")
-        report.print_tally(console, tally)
+        report.print_balance(console, balance)
         if records:
             shown = max(records, key=lambda record: (record.method == "POST", len(record.variables)))
             report.print_record(console, shown)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from chest.chests.registry import open_chest
 from chest.cli.demo import report
-from chest.cli.demo.tally import Tally
+from chest.cli.demo.balance import Balance
 from chest.record.record import Outcome, Record
 from chest.testing import make_record
 
@@ -28,9 +28,9 @@ def record(route: str | None, milliseconds: float, status: int = 200, outcome: s
     )
 
 
-def told(tally: Tally) -> str:
+def told(balance: Balance) -> str:
     console = Console(file=io.StringIO(), width=80)
-    report.print_tally(console, tally)
+    report.print_balance(console, balance)
     return written(console)
 
 
@@ -39,27 +39,27 @@ def written(console: Console) -> str:
     return console.file.getvalue()
 
 
-def tally(missing: tuple[str, ...] = (), doubled: tuple[str, ...] = (), answered: int = 570) -> Tally:
-    return Tally(
+def balance(missing: tuple[str, ...] = (), doubled: tuple[str, ...] = (), answered: int = 570) -> Balance:
+    return Balance(
         answered, Counter({"stream cut": 1, "client left mid-stream": 29}), 600, missing, doubled, Counter(ok=30)
     )
 
 
 def test_a_complete_store_is_said_to_be_so_with_its_figures() -> None:
-    text = told(tally())
+    text = told(balance())
     assert "600 requests, 570 answered, 30 not" in text
     assert "29 client left mid-stream, 1 stream cut" in text
     assert "Every one of the 570 answered requests is in the store exactly once." in text
 
 
 def test_missing_and_doubled_requests_are_named_and_long_lists_are_cut() -> None:
-    text = told(tally(missing=tuple("abcdefg"), doubled=("z",)))
+    text = told(balance(missing=tuple("abcdefg"), doubled=("z",)))
     assert "the store lacks 7 (a, b, c, d, e and 2 more) and holds 1 more than once (z)." in text
     assert "Every one" not in text
 
 
 def test_an_experiment_without_answers_is_not_called_a_success() -> None:
-    assert "No request was answered" in told(tally(answered=0))
+    assert "No request was answered" in told(balance(answered=0))
 
 
 def test_a_record_is_shown_whole_and_as_it_is() -> None:

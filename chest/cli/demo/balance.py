@@ -1,4 +1,4 @@
-"""``Tally``: what the clients saw, against what the store holds."""
+"""``Balance``: what the clients saw, against what the store holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chest.record.record import Record
 
 
 @dataclass(frozen=True)
-class Tally:
+class Balance:
     """The comparison that the demonstration is about."""
 
     answered: int
@@ -33,7 +33,7 @@ class Tally:
         return self.answered > 0 and not self.missing and not self.doubled
 
     @classmethod
-    def of(cls, exchanges: Iterable[Exchange], records: Iterable[Record]) -> Tally:
+    def of(cls, exchanges: Iterable[Exchange], records: Iterable[Record]) -> Balance:
         """Compare, by request id.
 
         :param exchanges: every request the clients made.

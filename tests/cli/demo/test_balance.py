@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chest.cli.demo.balance import Balance
 from chest.cli.demo.exchange import CLIENT_LEFT, CONNECTION_LOST, Exchange
-from chest.cli.demo.tally import Tally
 from chest.record.record import Outcome, Record
 
 
@@ -20,31 +20,31 @@ def record(request_id: str, outcome: str = Outcome.OK) -> Record:
 
 
 def test_every_answered_request_stored_once_is_complete() -> None:
-    tally = Tally.of([answered("a"), answered("b")], [record("b"), record("a")])
-    assert tally.is_complete
-    assert (tally.answered, tally.stored, tally.missing, tally.doubled) == (2, 2, (), ())
+    balance = Balance.of([answered("a"), answered("b")], [record("b"), record("a")])
+    assert balance.is_complete
+    assert (balance.answered, balance.stored, balance.missing, balance.doubled) == (2, 2, (), ())
 
 
 def test_an_answered_request_without_a_record_is_missing() -> None:
-    tally = Tally.of([answered("a"), answered("b")], [record("a")])
-    assert tally.missing == ("b",)
-    assert not tally.is_complete
+    balance = Balance.of([answered("a"), answered("b")], [record("a")])
+    assert balance.missing == ("b",)
+    assert not balance.is_complete
 
 
 def test_an_answered_request_stored_twice_is_not_complete() -> None:
-    tally = Tally.of([answered("a")], [record("a"), record("a")])
-    assert tally.doubled == ("a",)
-    assert not tally.is_complete
+    balance = Balance.of([answered("a")], [record("a"), record("a")])
+    assert balance.doubled == ("a",)
+    assert not balance.is_complete
 
 
 def test_two_answers_under_one_id_need_two_records() -> None:
-    tally = Tally.of([answered("a"), answered("a")], [record("a")])
-    assert tally.missing == ("a",)
+    balance = Balance.of([answered("a"), answered("a")], [record("a")])
+    assert balance.missing == ("a",)
 
 
 def test_an_answer_that_nobody_can_name_is_missing() -> None:
-    tally = Tally.of([answered(None)], [])
-    assert tally.missing == ("GET / (answered without a request id)",)
+    balance = Balance.of([answered(None)], [])
+    assert balance.missing == ("GET / (answered without a request id)",)
 
 
 def test_unanswered_requests_are_counted_by_what_happened_to_them_and_need_no_record() -> None:
@@ -54,11 +54,11 @@ def test_unanswered_requests_are_counted_by_what_happened_to_them_and_need_no_re
         unanswered("c", CLIENT_LEFT),
         unanswered("d", CONNECTION_LOST),
     ]
-    tally = Tally.of(exchanges, [record("a"), record("b", Outcome.CLIENT_DISCONNECT)])
-    assert tally.unanswered == {CLIENT_LEFT: 2, CONNECTION_LOST: 1}
-    assert tally.unseen == {Outcome.CLIENT_DISCONNECT: 1}
-    assert tally.is_complete
+    balance = Balance.of(exchanges, [record("a"), record("b", Outcome.CLIENT_DISCONNECT)])
+    assert balance.unanswered == {CLIENT_LEFT: 2, CONNECTION_LOST: 1}
+    assert balance.unseen == {Outcome.CLIENT_DISCONNECT: 1}
+    assert balance.is_complete
 
 
 def test_nothing_answered_shows_nothing() -> None:
-    assert not Tally.of([unanswered("a", CONNECTION_LOST)], []).is_complete
+    assert not Balance.of([unanswered("a", CONNECTION_LOST)], []).is_complete
