@@ -33,7 +33,11 @@ _has_surrogate = re.compile(r"\\u[dD][89a-fA-F]").search
 
 def decode_with_json(line: bytes | str) -> Any:
     """:data:`decode` by the standard library, which alone would also take NaN, lone surrogates and UTF-16."""
-    text = line if isinstance(line, str) else str(line, "utf-8")
+    if isinstance(line, str):
+        text = line
+        text.encode()  # UnicodeEncodeError, a ValueError, for a surrogate
+    else:
+        text = line.decode()  # PyPy's `str(line, "utf-8")` would take encoded surrogates
     try:
         value = _value_of(text)
         if _has_surrogate(text):

@@ -69,6 +69,7 @@ def test_what_could_not_be_written_again_is_not_read(decoder: Callable[[bytes | 
         rb'{"\uDFFF": 1}',
         rb'["\udc00\ud800"]',
         b'["\xed\xa0\x80"]',
+        '["\ud800"]',
         b"[NaN]",
         b"-Infinity",
         '["a"]'.encode("utf-16"),
