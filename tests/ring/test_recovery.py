@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from chest.record.record import Record
 from chest.record.record_id import RecordIds
 from chest.ring.line import Resource
 from chest.ring.lock_file import LockFile
+from chest.ring.orphaned_ring import OrphanedRing
 from chest.ring.recovery import adopt_orphaned_rings, look_for_orphaned_rings
 from chest.ring.segments.batch_notes import BatchNotes, Range
 from chest.ring.segments.file import SegmentFile
@@ -50,8 +52,12 @@ def leave_ring(
 
 
 def recover(directory: Path, counters: Counters | None = None) -> list[Record]:
+    return deliver(adopt_orphaned_rings(directory, counters or Counters()))
+
+
+def deliver(rings: Iterable[OrphanedRing]) -> list[Record]:
     found: list[Record] = []
-    for ring in adopt_orphaned_rings(directory, counters or Counters()):
+    for ring in rings:
         for records, ends in ring.pieces():
             found += records
             for segment, position in ends:
@@ -70,7 +76,10 @@ def test_the_ring_that_waits_for_the_longest_time_comes_first(tmp_path: Path) ->
     for name, seconds in (("main.30.aa", 300), ("main.100.bb", 100), ("main.20.cc", 200)):
         leave_ring(tmp_path, name=name)
         os.utime(tmp_path / f"{name}.ring", (seconds, seconds))
-    found = [ring.path.name for ring in adopt_orphaned_rings(tmp_path, Counters())]
+    found = []
+    for ring in adopt_orphaned_rings(tmp_path, Counters()):
+        found.append(ring.path.name)
+        ring.release()
     assert found == ["main.100.bb.ring", "main.20.cc.ring", "main.30.aa.ring"]
 
 
@@ -258,9 +267,11 @@ def test_a_ring_that_is_delivered_and_cannot_be_removed_is_not_delivered_again(
     counters = Counters()
     with monkeypatch.context() as patched:
         patched.setattr(os, "rename", refuse)
-        assert recover(tmp_path, counters) == records
+        (ring,) = adopt_orphaned_rings(tmp_path, counters)
+        assert deliver([ring]) == records
     assert "Read-only file system" in str(counters.snapshot()["last_error"])
     assert recover(tmp_path) == []
+    ring.release()  # as the end of the process would
 
 
 def test_a_ring_of_a_later_format_is_left_for_the_release_that_reads_it(tmp_path: Path) -> None:
