@@ -81,9 +81,9 @@ wheel: $(VENV)/dev.stamp ## Build what a release uploads, into dist/ (GLIBC=2.17
 	$(BIN)/python -m pip install --quiet --group release $(if $(GLIBC),--group older-glibc)
 	$(BIN)/python -m tests.runs.wheel $(addprefix --glibc ,$(GLIBC)) $(if $(filter no,$(TESTS)),--no-tests)
 
-docs: $(VENV)/dev.stamp ## The site of the documentation, in build/site; a broken link is an error
+docs: $(VENV)/dev.stamp ## The site of the documentation, in build/site; any warning, such as of a broken link, is an error
 	$(BIN)/python -m pip install --quiet --group docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 bench: $(VENV)/dev.stamp ## Measure, and print a table
 	$(BIN)/python -m benchmarks

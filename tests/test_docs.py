@@ -627,6 +627,14 @@ def test_the_site_leads_to_every_document() -> None:
     )
 
 
+def test_a_warning_of_the_site_is_an_error_on_ci() -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\ndocs: ")[2].partition("\n\n")[0]
+    (build,) = (line for line in recipe.splitlines() if "mkdocs build" in line)
+    assert "--strict" in build
+    assert re.findall(r"--quiet|-q\b", build) == [], "a quiet MkDocs counts no warning"
+    assert "\nmake docs\n" in (ROOT / ".ci" / "run").read_text()
+
+
 def test_each_decision_is_a_dated_file_that_the_index_leads_to() -> None:
     index = (DECISIONS / "README.md").read_text()
     listed = {

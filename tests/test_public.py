@@ -164,6 +164,14 @@ def test_every_outcome_is_a_constant_and_a_literal() -> None:
     assert {value for name, value in vars(Outcome).items() if name.isupper()} == set(get_args(OutcomeName))
 
 
+def test_the_reference_of_the_site_has_every_public_module_and_no_other() -> None:
+    code = ast.parse((ROOT / "docs" / "site" / "pages.py").read_text())
+    targets = {ast.unparse(node.target): node.value for node in ast.walk(code) if isinstance(node, ast.AnnAssign)}
+    modules = targets["PUBLIC"]
+    assert modules is not None
+    assert sorted(ast.literal_eval(modules)) == sorted(PUBLIC)
+
+
 # -- nothing else is imported from -----------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,8 @@ class FlaskChestExporterInfluxDB(FlaskChestExporter):
     :param custom_tags: tags for every point.
     :param shape: ``variable`` for points as ``FlaskChestInfluxDB`` writes them: measurement = the variable's name.
     :param options: see :class:`FlaskChestExporter`.
-    :raises SettingsError, MissingDependencyError: as :class:`FlaskChestExporter`.
+    :raises SettingsError: as :class:`FlaskChestExporter`.
+    :raises MissingDependencyError: as :class:`FlaskChestExporter`.
     """
 
     def __init__(

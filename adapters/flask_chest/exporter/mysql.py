@@ -23,7 +23,8 @@ class FlaskChestExporterMySQL(FlaskChestExporter):
     :param table_name: the table there: letters, digits and ``_``.
     :param logger: see :class:`FlaskChestExporter`.
     :param options: see :class:`FlaskChestExporter`.
-    :raises SettingsError, MissingDependencyError: as :class:`FlaskChestExporter`.
+    :raises SettingsError: as :class:`FlaskChestExporter`.
+    :raises MissingDependencyError: as :class:`FlaskChestExporter`.
     """
 
     def __init__(
