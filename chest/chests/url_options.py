@@ -1,17 +1,21 @@
-"""What may follow ``?`` in the URLs of several chests: read, or refused with what to write."""
+"""What the URLs of several chests have in common, hosts, log-in and what may follow ``?``: read, or refused with what to write."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple, Self
+from urllib.parse import parse_qsl, unquote
 
+from chest.chests.registry import refuse_ambiguous_login, shown_login
 from chest.errors import SettingsError
 from chest.settings.option import nearest
 
 __all__ = [
     "DEFAULT_TIMEOUT_SECONDS",
     "SECONDS_A_DAY",
+    "ServersUrl",
     "has_request_id_index_of",
     "refuse_unknown",
     "timeout_seconds_of",
@@ -23,6 +27,53 @@ DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 SECONDS_A_DAY: Final = 86_400
 _LONGEST_TIMEOUT_SECONDS: Final = 600.0
 _YES_NO: Final = {"1": True, "true": True, "0": False, "false": False}
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(?::([0-9]{1,5}))?")
+
+
+class ServersUrl(NamedTuple):
+    """The parts of ``scheme://user:password@host:port,host/path?name=value``."""
+
+    scheme: str
+    """In lower case."""
+    login: str
+    """As it stands in the URL."""
+    hosts: str
+    path: str
+    """As it stands in the URL, without its first ``/``."""
+    options: dict[str, str]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The parts, of which those that are missing are empty.
+
+        :raises SettingsError: the password may end in more than one place.
+        """
+        refuse_ambiguous_login(text)
+        scheme, _, rest = text.partition("://")
+        place, _, query = rest.partition("?")
+        authority, _, path = place.partition("/")
+        login, _, hosts = authority.rpartition("@")
+        return cls(scheme.lower(), login, hosts, path, dict(parse_qsl(query, keep_blank_values=True)))
+
+    @property
+    def user(self) -> str:
+        """Without its %-codes."""
+        return unquote(self.login.partition(":")[0])
+
+    @property
+    def password(self) -> str:
+        """Without its %-codes."""
+        return unquote(self.login.partition(":")[2])
+
+    def places(self, default_port: int) -> list[tuple[str, int]]:
+        """The name and the port of each host; empty if one of them is no host."""
+        found = [_HOST.fullmatch(host) for host in self.hosts.split(",")]
+        places = [(match[1], int(match[2] or default_port)) for match in found if match is not None]
+        return places if len(places) == len(found) and all(0 < port < 2**16 for _, port in places) else []
+
+    def shown_at(self, hosts: str) -> str:
+        """The URL for messages up to its path, with these hosts, and with ``***`` for a password."""
+        return f"{self.scheme}://{shown_login(self.scheme, self.login)}{hosts}/"
 
 
 def refuse_unknown(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple, Self
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote, unquote
 
-from chest.chests.registry import refuse_ambiguous_login, safe_url, shown_login
-from chest.chests.url_options import refuse_unknown, timeout_seconds_of, ttl_days_of, yes_no_of
+from chest.chests.registry import safe_url
+from chest.chests.url_options import ServersUrl, refuse_unknown, timeout_seconds_of, ttl_days_of, yes_no_of
 from chest.errors import SettingsError
 
 DEFAULT_TABLE: Final = "chest_records"
@@ -15,7 +15,6 @@ _DEFAULT_DATABASE: Final = "default"
 _PORTS: Final = {"http": 8123, "https": 8443}
 _OPTIONS: Final = ("ca_file", "gzip", "table", "timeout_seconds", "ttl_days")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(?::([0-9]{1,5}))?")
 _MOST_TTL_DAYS: Final = 36_500
 
 
@@ -42,24 +41,13 @@ class ClickHouseTarget(NamedTuple):
 
         :raises SettingsError: invalid chest URL.
         """
-        refuse_ambiguous_login(text)
-        scheme, _, rest = text.partition("://")
-        place, _, query = rest.partition("?")
-        authority, _, database = place.partition("/")
-        login, _, hosts = authority.rpartition("@")
-        user, _, password = login.partition(":")
-        protocol = "https" if scheme.lower().endswith("+https") else "http"
-        found = [_HOST.fullmatch(host) for host in hosts.split(",")]
-        database = unquote(database) or _DEFAULT_DATABASE
-        if not rest or "#" in text or not _NAME.fullmatch(database):
+        url = ServersUrl.of(text)
+        protocol = "https" if url.scheme.endswith("+https") else "http"
+        database = unquote(url.path) or _DEFAULT_DATABASE
+        places = [f"{host}:{port}" for host, port in url.places(_PORTS[protocol])]
+        if not places or "#" in text or not _NAME.fullmatch(database):
             raise SettingsError(_no_url(text))
-        places = []
-        for match in found:
-            port = int(match[2] or _PORTS[protocol]) if match else 0
-            if match is None or not 0 < port < 2**16:
-                raise SettingsError(_no_url(text))
-            places.append(f"{match[1]}:{port}")
-        options = dict(parse_qsl(query, keep_blank_values=True))
+        options = url.options
         _refuse_asynchronous(options)
         refuse_unknown(options, _OPTIONS, "A ClickHouse chest")
         if protocol == "http" and "ca_file" in options:
@@ -72,10 +60,10 @@ class ClickHouseTarget(NamedTuple):
         ttl_days = ttl_days_of(options.get("ttl_days"), _MOST_TTL_DAYS, in_whole_days=True)
         shown_table = "" if table == DEFAULT_TABLE else f"?table={table}"
         return cls(
-            name=f"{scheme.lower()}://{shown_login(scheme, login)}{','.join(places)}/{quote(database)}{shown_table}",
+            name=f"{url.shown_at(','.join(places))}{quote(database)}{shown_table}",
             addresses=tuple(f"{protocol}://{each}" for each in places),
-            user=unquote(user) or "default",
-            password=unquote(password),
+            user=url.user or "default",
+            password=url.password,
             database=database,
             table=table,
             is_gzipped=yes_no_of("gzip", options.get("gzip", "1")),

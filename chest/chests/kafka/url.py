@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final, NamedTuple, Self
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote, unquote
 
-from chest.chests.registry import refuse_ambiguous_login, safe_url, shown_login
-from chest.chests.url_options import refuse_unknown, timeout_seconds_of
+from chest.chests.registry import safe_url
+from chest.chests.url_options import ServersUrl, refuse_unknown, timeout_seconds_of
 from chest.errors import SettingsError
 from chest.record.messages import masked
 
@@ -21,7 +21,6 @@ _TLS_OPTIONS: Final = ("ca_file", "cert_file", "key_file")
 _COMPRESSIONS: Final = ("zstd", "lz4", "gzip", "snappy", "none")
 _MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(?::([0-9]{1,5}))?")
 _MESSAGE_MAX_BYTES: Final = 1_000_000
 """librdkafka's own, which leaves room for what a broker counts besides: it takes 1,048,588 unless told otherwise."""
 SESSION_SECONDS: Final = 20.0
@@ -63,31 +62,26 @@ class KafkaTarget(NamedTuple):
 
         :raises SettingsError: invalid chest URL.
         """
-        refuse_ambiguous_login(text)
-        scheme, _, rest = text.partition("://")
-        place, _, query = rest.partition("?")
-        authority, _, topic = place.partition("/")
-        login, _, hosts = authority.rpartition("@")
-        topic = unquote(topic) or DEFAULT_TOPIC
-        if not rest or "#" in text or not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+        url = ServersUrl.of(text)
+        topic = unquote(url.path) or DEFAULT_TOPIC
+        places = url.places(_PORT)
+        if not places or "#" in text or not _TOPIC.fullmatch(topic) or topic in (".", ".."):
             raise SettingsError(_no_url(text))
-        brokers = tuple(_broker(host, text) for host in hosts.split(","))
-        options = dict(parse_qsl(query, keep_blank_values=True))
+        brokers, options = tuple(f"{host}:{port}" for host, port in places), url.options
         refuse_unknown(options, _OPTIONS, "A Kafka chest")
-        is_encrypted = scheme.lower().endswith("+ssl")
+        is_encrypted = url.scheme.endswith("+ssl")
         for name in _TLS_OPTIONS:
             if name in options and not is_encrypted:
                 raise SettingsError(f"?{name}=: nothing is encrypted over kafka://; write kafka+ssl://.")
-        user, _, password = login.partition(":")
-        if "sasl" in options and not login:
+        if "sasl" in options and not url.login:
             raise SettingsError("?sasl=: a log-in needs a user and a password: write kafka://user:password@host/topic.")
-        if login and not (user and password):
+        if url.login and not (url.user and url.password):
             raise SettingsError(f"{safe_url(text)!r}: write a user and a password, or neither.")
         return cls(
-            name=f"{scheme.lower()}://{shown_login(scheme, login)}{','.join(brokers)}/{quote(topic)}",
+            name=url.shown_at(",".join(brokers)) + quote(topic),
             brokers=brokers,
             topic=topic,
-            security=_security(is_encrypted, unquote(user), unquote(password), options),
+            security=_security(is_encrypted, url.user, url.password, options),
             compression=_one_of("compression", options.get("compression", "zstd"), _COMPRESSIONS),
             message_max_bytes=_number(
                 "message_max_bytes", options.get("message_max_bytes"), 1000, 10**9, _MESSAGE_MAX_BYTES
@@ -96,7 +90,7 @@ class KafkaTarget(NamedTuple):
             replication=_number("replication", options.get("replication"), 1, 100, -1),
             group=options.get("group") or None,
             timeout_seconds=timeout_seconds_of(options.get("timeout_seconds")),
-            secrets=tuple(sorted({password, unquote(password)} - {""}, key=len, reverse=True)),
+            secrets=tuple(sorted({url.login.partition(":")[2], url.password} - {""}, key=len, reverse=True)),
         )
 
     def configuration(self) -> dict[str, Any]:
@@ -158,14 +152,6 @@ def _security(is_encrypted: bool, user: str, password: str, options: dict[str, s
         security["sasl.username"], security["sasl.password"] = user, password
     names = {"ca_file": "ssl.ca.location", "cert_file": "ssl.certificate.location", "key_file": "ssl.key.location"}
     return security | {names[name]: options[name] for name in _TLS_OPTIONS if name in options}
-
-
-def _broker(host: str, url: str) -> str:
-    match = _HOST.fullmatch(host)
-    port = int(match[2] or _PORT) if match else 0
-    if match is None or not 0 < port < 2**16:
-        raise SettingsError(_no_url(url))
-    return f"{match[1]}:{port}"
 
 
 def _no_url(text: str) -> str:

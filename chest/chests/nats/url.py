@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple, Self
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote
 
 from chest.chests.nats.credentials import Credentials
-from chest.chests.registry import refuse_ambiguous_login, safe_url, shown_login
-from chest.chests.url_options import refuse_unknown, timeout_seconds_of, yes_no_of
+from chest.chests.registry import safe_url
+from chest.chests.url_options import ServersUrl, refuse_unknown, timeout_seconds_of, yes_no_of
 from chest.errors import SettingsError
 
 __all__ = ["NatsTarget"]
@@ -22,7 +22,6 @@ _OPTIONS: Final = (
 _OF_TLS: Final = ("ca_file", "cert_file", "tls_first")
 _STREAM: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _SUBJECT: Final = re.compile(r"[^\s.*>$\x00-\x20\x7f][^\s.*>\x00-\x20\x7f]*(\.[^\s.*>\x00-\x20\x7f]+)*")
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(?::([0-9]{1,5}))?")
 _DEFAULT_WINDOW_SECONDS: Final = 3600
 _MOST_SECONDS: Final = 366 * 86_400
 
@@ -60,18 +59,12 @@ class NatsTarget(NamedTuple):
         :raises SettingsError: invalid chest URL, or a file of credentials that cannot be used.
         :raises MissingDependencyError: credentials are to be signed with, and PyNaCl is not installed.
         """
-        refuse_ambiguous_login(text)
-        scheme, _, rest = text.partition("://")
-        place, _, query = rest.partition("?")
-        authority, _, stream = place.partition("/")
-        login, _, hosts = authority.rpartition("@")
-        user, _, password = login.partition(":")
-        is_encrypted = scheme.lower().endswith("+tls")
-        stream = stream.rstrip("/") or _DEFAULT_STREAM
-        if not rest or "#" in text or not _STREAM.fullmatch(stream):
+        url = ServersUrl.of(text)
+        is_encrypted = url.scheme.endswith("+tls")
+        stream = url.path.rstrip("/") or _DEFAULT_STREAM
+        places, options = url.places(_PORT), url.options
+        if not places or "#" in text or not _STREAM.fullmatch(stream):
             raise SettingsError(_no_url(text))
-        places = [_place_of(host, text) for host in hosts.split(",")]
-        options = dict(parse_qsl(query, keep_blank_values=True))
         refuse_unknown(options, _OPTIONS, "A NATS chest")
         for name in _OF_TLS:
             if name in options and not is_encrypted:
@@ -79,19 +72,19 @@ class NatsTarget(NamedTuple):
         subject = options.get("subject", f"{stream}.records")
         if not _SUBJECT.fullmatch(subject) or len(subject) > 255:
             raise SettingsError(f"?subject={subject!r}: names with dots between them, without wildcards: shop.records")
-        if user and "credentials" in options:
+        if url.user and "credentials" in options:
             raise SettingsError("?credentials=: the URL has a user, too; leave one of them out.")
         shown_hosts = ",".join(f"{host}:{port}" for host, port in places)
         shown_subject = "" if subject == f"{stream}.records" else f"?subject={quote(subject)}"
         return cls(
-            name=f"{scheme.lower()}://{shown_login(scheme, login)}{shown_hosts}/{stream}{shown_subject}",
+            name=f"{url.shown_at(shown_hosts)}{stream}{shown_subject}",
             hosts=tuple(places),
             is_encrypted=is_encrypted,
             is_tls_first=yes_no_of("tls_first", options.get("tls_first")),
             ca_file=options.get("ca_file"),
             cert_file=options.get("cert_file"),
-            user=unquote(user),
-            password=unquote(password),
+            user=url.user,
+            password=url.password,
             credentials=Credentials.of_file(options["credentials"]) if "credentials" in options else None,
             stream=stream,
             subject=subject,
@@ -102,14 +95,6 @@ class NatsTarget(NamedTuple):
             replicas=_number(options, "replicas", 5) or 1,
             timeout_seconds=timeout_seconds_of(options.get("timeout_seconds")),
         )
-
-
-def _place_of(host: str, text: str) -> tuple[str, int]:
-    match = _HOST.fullmatch(host)
-    port = int(match[2] or _PORT) if match else 0
-    if match is None or not 0 < port < 2**16:
-        raise SettingsError(_no_url(text))
-    return match[1], port
 
 
 def _no_url(text: str) -> str:
