@@ -17,6 +17,7 @@ from chest.settings.chest_urls import BUILTIN, guests, scheme_of, schemes
 from chest.settings.option import nearest
 
 __all__ = [
+    "GivenChests",
     "UnusableChest",
     "builtin_factory",
     "open_chest",
@@ -66,6 +67,26 @@ def open_chest(url: str) -> Chest:
         factory: ChestFactory = guest.load()
         return factory(url)
     raise SettingsError(_unknown_scheme(scheme))
+
+
+class GivenChests:
+    """The chests of a task, given as chests or as URLs: the latter are its own, and it closes no other."""
+
+    def __init__(self) -> None:
+        self._own: list[Chest] = []
+
+    def chest(self, given: str | Chest) -> Chest:
+        """The chest itself, or the one that the URL names."""
+        if isinstance(given, Chest):
+            return given
+        made = open_chest(given)
+        self._own.append(made)
+        return made
+
+    def close(self) -> None:
+        """Let go of those that were given as URLs; the next use opens them again."""
+        for chest in self._own:
+            chest.close()
 
 
 def safe_url(url: str) -> str:

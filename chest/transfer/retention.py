@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from chest.chests.contract import Chest, ReadableChest
+from chest.chests.contract import ReadableChest
 from chest.chests.query import EVERYTHING, Query
-from chest.chests.registry import open_chest
+from chest.chests.registry import GivenChests
 from chest.chests.upkeep import RetentionBackend
 from chest.errors import ChestUnavailable, SettingsError
 from chest.system.threads import sleep
@@ -79,10 +79,8 @@ class Retention:
         may_remove_all: bool = False,
     ) -> None:
         _refuse_nonsense(max_age, max_rows, max_bytes, chunk_records)
-        self._own: list[Chest] = []
-        if isinstance(chest, str):
-            self._own.append(open_chest(chest))
-        self.source = require_readable(self._own[0] if isinstance(chest, str) else chest)
+        self._given = GivenChests()
+        self.source = require_readable(self._given.chest(chest))
         self.name = f"retention of {self.source.name}"
         self._max_age, self._max_rows, self._max_bytes = max_age, max_rows, max_bytes
         self._chunk_records = chunk_records
@@ -111,8 +109,7 @@ class Retention:
 
     def close(self) -> None:
         """Let go of what was opened here; the next run opens it again."""
-        for chest in self._own:
-            chest.close()
+        self._given.close()
         if self._retention is not None:
             self._retention.close()
 

@@ -15,7 +15,7 @@ from chest.chests.batches import BatchWrite, WriteResult
 from chest.chests.contract import Chest, Cursor, ReadableChest, StoredRecord, StreamChest
 from chest.chests.encoded import EncodedRecord, EncodedSource, EncodedTarget, records_of
 from chest.chests.query import EVERYTHING, Query
-from chest.chests.registry import open_chest
+from chest.chests.registry import GivenChests
 from chest.errors import RecordRejected, SettingsError
 from chest.record.messages import safe_message
 from chest.record.record import Record
@@ -81,9 +81,9 @@ class Transfer:
     ) -> None:
         if batch_records < 1 or (limit is not None and limit < 1):
             raise SettingsError("batch_records and limit are at least 1.")
-        self._own: list[Chest] = []
-        self.source = require_readable(self._made(source))
-        self.target = self._made(target)
+        self._given = GivenChests()
+        self.source = require_readable(self._given.chest(source))
+        self.target = self._given.chest(target)
         if self.source is self.target or (self.source.name == self.target.name and ":" in self.source.name):
             raise SettingsError(f"{self.source.name} is source and target: name another chest as one of them.")
         self.query, self._map, self._limit = query, map, limit
@@ -142,8 +142,7 @@ class Transfer:
 
     def close(self) -> None:
         """Let go of what was opened here, chests given as URLs too; the next run opens it again."""
-        for chest in self._own:
-            chest.close()
+        self._given.close()
         self._journal.close()
 
     def __enter__(self) -> Self:
@@ -154,13 +153,6 @@ class Transfer:
 
     def __repr__(self) -> str:
         return f"<Transfer {self.name!r} from {self.source.name} to {self.target.name}>"
-
-    def _made(self, chest: str | Chest) -> Chest:
-        if isinstance(chest, Chest):
-            return chest
-        made = open_chest(chest)
-        self._own.append(made)
-        return made
 
     def _pages(self, position: Position, result: TransferResult, stop: Callable[[], bool]) -> Generator[Page]:
         """What is to be looked at, a batch at a time; the last one cut at the limit."""

@@ -9,7 +9,7 @@ from typing import Self
 
 from chest.chests.batches import BatchWrite
 from chest.chests.contract import Chest, Received, StreamChest
-from chest.chests.registry import open_chest
+from chest.chests.registry import GivenChests
 from chest.errors import SettingsError
 from chest.record.record import Record
 from chest.transfer.result import TransferResult
@@ -54,8 +54,8 @@ class StreamTransfer:
     ) -> None:
         if batch_records < 1 or (limit is not None and limit < 1):
             raise SettingsError("batch_records and limit are at least 1.")
-        self._own: list[Chest] = []
-        stream, self.target = self._made(source), self._made(target)
+        self._given = GivenChests()
+        stream, self.target = self._given.chest(source), self._given.chest(target)
         if not isinstance(stream, StreamChest):
             raise SettingsError(f"{stream.name} is no stream: use Transfer.")
         if stream.name == self.target.name:
@@ -108,8 +108,7 @@ class StreamTransfer:
 
     def close(self) -> None:
         """Let go of chests that were given as URLs; the next run opens them again."""
-        for chest in self._own:
-            chest.close()
+        self._given.close()
 
     def __enter__(self) -> Self:
         return self
@@ -119,13 +118,6 @@ class StreamTransfer:
 
     def __repr__(self) -> str:
         return f"<StreamTransfer {self.name!r} from {self.source.name} to {self.target.name}>"
-
-    def _made(self, chest: str | Chest) -> Chest:
-        if isinstance(chest, Chest):
-            return chest
-        made = open_chest(chest)
-        self._own.append(made)
-        return made
 
     def _room(self, result: TransferResult) -> int:
         return self._batch_records if self._limit is None else min(self._batch_records, self._limit - result.read)
