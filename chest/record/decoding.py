@@ -7,7 +7,7 @@ or given another type. So values without names get them by their places, and the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
+from operator import contains, itemgetter
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -95,7 +95,7 @@ def completed(values: Sequence[Any], types: Sequence[Types]) -> list[Any]:
 
 def has_types(values: Sequence[Any], types: Sequence[Types]) -> bool:
     """True if each of the values is exactly of one of its types."""
-    return all(type(value) in kinds for value, kinds in zip(values, types, strict=True))
+    return len(values) == len(types) and all(map(contains, types, map(type, values)))
 
 
 def _default_of(types: Types) -> Any:

@@ -138,7 +138,8 @@ def checked_row(row: object) -> list[Any] | None:
     if not isinstance(row, list) or len(row) < _CHECKED_FIELDS:
         return None
     types = _TYPES.get(len(row), _LONG_TYPES)
-    row = completed(row, types)
+    if len(row) != len(types):
+        row = completed(row, types)
     return row if has_types(row, types) and row[2] >= 0 and row[2] % CHECK == row[3] else None
 
 

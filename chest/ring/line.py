@@ -23,11 +23,8 @@ class Resource(NamedTuple):
 
 
 def decode_lines(data: bytes, resource: Resource) -> list[Record]:
-    """The records of whole lines that this process wrote itself.
-
-    One call for the whole piece is three times as fast as one a line; a raw newline cannot stand inside JSON text.
-    """
-    return records_of(decode(b"[" + data[:-1].replace(b"\n", b",") + b"]"), resource)
+    """The records of whole lines that this process wrote itself."""
+    return records_of(_decoded_together(data), resource)
 
 
 class Lineage(NamedTuple):
@@ -60,7 +57,13 @@ class Lineage(NamedTuple):
 
 
 def decode_foreign_lines(data: bytes, resource: Resource, lineage: Lineage) -> tuple[list[Record], int]:
-    """The records of lines from another process's file, and how many lines were damaged and left out."""
+    """The records of lines from another process's file, and how many lines were damaged and left out.
+
+    Lines that are all whole and that process's own are decoded in one call, as :func:`decode_lines` does it.
+    """
+    rows = _own_rows(data, lineage.process)
+    if rows is not None:
+        return records_of(rows, resource), 0
     records: list[Record] = []
     damaged = 0
     for line in _lines(data):
@@ -70,6 +73,26 @@ def decode_foreign_lines(data: bytes, resource: Resource, lineage: Lineage) -> t
         else:
             records.append(record)
     return records, damaged
+
+
+def _own_rows(data: bytes, process: str) -> list[Any] | None:
+    """The rows of these lines; None if one of them is damaged or a parent's, so that each has to be looked at alone."""
+    lines = data.count(b"\n")
+    # So that no line is taken for two, and no two for one.
+    if not (data.startswith(b"[") and data.endswith(b"]\n") and data.count(b"]\n[") == lines - 1):
+        return None
+    try:
+        rows = [checked_row(row) for row in _decoded_together(data)]
+    except (ValueError, RecursionError):
+        return None
+    is_own = len(rows) == lines and all(row is not None and is_tail(row[0], process) for row in rows)
+    return rows if is_own else None
+
+
+def _decoded_together(data: bytes) -> list[Any]:
+    """What whole lines hold. One call is three times as fast as one a line; a raw newline cannot stand inside JSON text."""
+    values: list[Any] = decode(b"[" + data[:-1].replace(b"\n", b",") + b"]")
+    return values
 
 
 def _lines(data: bytes) -> Iterable[bytes]:

@@ -13,7 +13,7 @@ from chest.record.record import Record
 
 __all__ = ["COLUMNS", "Table", "check_rights", "look_at", "make_ready"]
 
-COLUMNS: Final = ("place", "time_ns", *(name for name in Record._fields if name != "time_ns"))
+COLUMNS: Final = (*Record._fields, "place")
 """What is inserted. ``place`` and ``time_ns`` are not stored: ``seq`` and ``time`` are made of them."""
 _WINDOW: Final = 100_000
 """Entries in the log of what was inserted. An insert makes two or three, and all hosts share it: of 1,000 a batch was forgotten within 500 inserts."""
