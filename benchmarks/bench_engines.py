@@ -24,6 +24,7 @@ from benchmarks.bench_delivery_thread import LINE_BYTES, Speed, copies, delivery
 from benchmarks.rig.contenders import DiscardingChest, sample_record
 from benchmarks.rig.fan_in import PROCESSES, drain_speed
 from benchmarks.rig.report import Report, Target, question_of
+from benchmarks.rig.stores_without_sql import post_spans
 from chest.chests.contract import StreamChest
 from chest.chests.registry import open_chest
 from chest.record.encoding import encode
@@ -150,6 +151,19 @@ def clickhouse() -> Iterator[Engine]:
 
 
 @contextmanager
+def otlp() -> Iterator[Engine]:
+    """A collector that drops what it took; httpx's post of spans from opentelemetry-proto's constructors, a batch a request."""
+    from tests.servers.otlp import forgetful_rotel
+    from tests.servers.process import HOST
+
+    with forgetful_rotel() as port:
+        url = f"http://{HOST}:{port}/v1/traces"
+        yield Engine(
+            lambda: f"otlp://{HOST}:{port}", lambda batches: post_spans(url, batches), "httpx, post of spans", 20_000
+        )
+
+
+@contextmanager
 def postgresql(*, is_partitioned: bool = False) -> Iterator[Engine]:
     """PostgreSQL; psycopg's COPY, a batch a transaction, into a table with the same keys, indexes and partitions."""
     import psycopg
@@ -186,6 +200,7 @@ ENGINES: Final[dict[str, Callable[[], AbstractContextManager[Engine]]]] = {
     "NATS JetStream": nats,
     "Kafka's protocol": kafka,
     "ClickHouse": clickhouse,
+    "A collector (OTLP)": otlp,
     "PostgreSQL": postgresql,
     "PostgreSQL, partitioned by day": partial(postgresql, is_partitioned=True),
 }

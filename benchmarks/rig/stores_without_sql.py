@@ -164,6 +164,18 @@ def http() -> Iterator[Store]:
 @contextmanager
 def otlp() -> Iterator[Store]:
     """An endpoint that reads and forgets; an httpx client that makes spans as opentelemetry-proto's constructors do, and posts them."""
+    with _sink() as port:
+        url = f"http://{HOST}:{port}/v1/traces"
+        yield Store(
+            lambda: open_chest(f"otlp://{HOST}:{port}"),
+            lambda batches: lambda: post_spans(url, batches),
+            "post of spans",
+            0.7,
+        )
+
+
+def post_spans(url: str, batches: Batches) -> None:
+    """Post a span a record with httpx, a batch a request, made as opentelemetry-proto's constructors make them."""
     import httpx
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -187,20 +199,11 @@ def otlp() -> Iterator[Store]:
             ],
         )  # fmt: skip
 
-    with _sink() as port:
-        url = f"http://{HOST}:{port}/v1/traces"
-
-        def bulk(batches: Batches) -> Callable[[], None]:
-            def store() -> None:
-                with httpx.Client(trust_env=False) as client:
-                    for batch in batches:
-                        scoped = ScopeSpans(spans=map(span_of, batch))
-                        body = ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[scoped])])
-                        client.post(url, content=body.SerializeToString()).raise_for_status()
-
-            return store
-
-        yield Store(lambda: open_chest(f"otlp://{HOST}:{port}"), bulk, "post of spans", 0.7)
+    with httpx.Client(trust_env=False, headers={"Content-Type": "application/x-protobuf"}) as client:
+        for batch in batches:
+            scoped = ScopeSpans(spans=map(span_of, batch))
+            body = ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[scoped])])
+            client.post(url, content=body.SerializeToString()).raise_for_status()
 
 
 @contextmanager

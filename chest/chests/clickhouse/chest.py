@@ -43,7 +43,6 @@ _REMOVED_AT_ONCE: Final = 4000
 _HOPELESS_AFTER: Final = 30
 """Records refused one by one, and none taken: the table refuses everything, and the others need not be tried."""
 _logger: Final = logging.getLogger("chest.chests.clickhouse")
-_NUMBERS: Final = tuple(Record._fields.index(name) for name in ("time_ns", "duration_ns", "status"))
 _LARGEST: Final = 2**63
 
 
@@ -255,7 +254,7 @@ def _lines_of(records: Sequence[Record]) -> bytes:
 
     The server takes an object for the text of a column of the type String as it stands here.
     """
-    numbers = [record[place] or 0 for record in records for place in _NUMBERS]
+    numbers = [number or 0 for record in records for number in (record.time_ns, record.duration_ns, record.status)]
     if min(numbers) < -_LARGEST or max(numbers) >= _LARGEST:
         raise OverflowError("a number is beyond 64 bits")
     return encode([(*record, place) for place, record in enumerate(records)])[1:-1]

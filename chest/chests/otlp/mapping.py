@@ -6,7 +6,8 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from chest.chests.asking.cube import FAILED
-from chest.chests.otlp.values import key_values
+from chest.chests.otlp.values import key_values, string_value
+from chest.chests.otlp.wire import FIXED_64, VARINT, fixed_64, sized, tag, varint
 from chest.record.record import Outcome, Record
 from chest.record.row import KNOWN_METHODS
 from chest.record.text import storable
@@ -15,15 +16,27 @@ __all__ = ["SCHEMA_URL", "log_of", "resource_of", "span_of"]
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 
-_INTERNAL, _SERVER, _CONSUMER = 1, 2, 5
-_STATUS_ERROR: Final = 2
-_INFO, _WARN, _ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
+# A Span's fields, as they begin; those whose content has one length or one value, with that.
+_TRACE_ID, _SPAN_ID = tag(1) + varint(16), tag(2) + varint(8)
+_PARENT_ID, _NAME, _ATTRIBUTES, _EVENTS, _LINKS, _STATUS = map(tag, (4, 5, 9, 11, 13, 15))
+_START, _END = tag(7, FIXED_64), tag(8, FIXED_64)
+_INTERNAL, _SERVER, _CONSUMER = (tag(6, VARINT) + varint(kind) for kind in (1, 2, 5))
+_EVENT_TIME, _EVENT_NAME, _OF_EVENT = tag(1, FIXED_64), tag(2), tag(3)
+_STATUS_MESSAGE, _STATUS_ERROR = tag(2), tag(3, VARINT) + varint(2)
+# Those of a LogRecord.
+_TIME, _OBSERVED = tag(1, FIXED_64), tag(11, FIXED_64)
+_BODY, _OF_LOG, _LOG_TRACE_ID, _LOG_SPAN_ID, _EVENT = map(tag, (5, 6, 9, 10, 12))
+_INFO, _WARN, _ERROR = (
+    tag(2, VARINT) + varint(number) + sized(tag(3), text)
+    for number, text in ((9, b"INFO"), (13, b"WARN"), (17, b"ERROR"))
+)
 
 _KNOWN_NAMES: Final = ("user.", "session.", "feature_flag.")
 """What names of the conventions begin with that an application may have said itself."""
 _TRACE: Final = frozenset(("trace_id", "parent_span_id", "span_id"))
 """Attributes of a record that have fields of their own in a span."""
-_TYPE, _MESSAGE, _STACK = "exception.type", "exception.message", "exception.stacktrace"
+_TYPE, _MESSAGE = "exception.type", "exception.message"
+_EXCEPTION: Final = frozenset((_TYPE, _MESSAGE, "exception.stacktrace"))
 _ORDINARY: Final = frozenset((Outcome.OK, Outcome.UPGRADED, Outcome.SENT_BY_SERVER))
 _JOB: Final = "JOB"
 
@@ -56,49 +69,51 @@ def resource_of(record: Record) -> tuple[str, str, str, str]:
     return record.service, record.release, record.host, record.id[16:24]
 
 
-def span_of(record: Record) -> dict[str, Any]:
+def span_of(record: Record) -> bytes:
     """The fields of a ``Span``."""
     place, attributes = place_of(record), _attributes_of(record)
     attributes["chest.record_id"] = record.id
-    exception = {name: attributes.pop(name) for name in (_TYPE, _MESSAGE, _STACK) if name in attributes}
-    end_ns = record.time_ns + record.duration_ns
-    span = {
-        "trace_id": place.trace_id,
-        "span_id": place.span_id,
-        "parent_span_id": place.parent_id,
-        "name": storable(_name_of(record)),
-        "kind": _SERVER if is_request(record) else _CONSUMER if record.method == _JOB else _INTERNAL,
-        "start_time_unix_nano": record.time_ns,
-        "end_time_unix_nano": end_ns,
-        "attributes": key_values(attributes.items()),
-    }
+    exception = {}
+    if not _EXCEPTION.isdisjoint(attributes):
+        exception = {name: attributes.pop(name) for name in _EXCEPTION if name in attributes}
+    kind = _SERVER if is_request(record) else _CONSUMER if record.method == _JOB else _INTERNAL
+    end_ns = fixed_64(record.time_ns + record.duration_ns)
+    span = [
+        *(_TRACE_ID, place.trace_id, _SPAN_ID, place.span_id),
+        sized(_NAME, storable(_name_of(record)).encode()),
+        *(kind, _START, fixed_64(record.time_ns), _END, end_ns),
+        key_values(_ATTRIBUTES, attributes.items()),
+    ]
+    if place.parent_id:
+        span.append(sized(_PARENT_ID, place.parent_id))
     if place.tracers_id:
-        span["links"] = [{"trace_id": place.trace_id, "span_id": place.tracers_id}]
+        span.append(sized(_LINKS, _TRACE_ID + place.trace_id + _SPAN_ID + place.tracers_id))
     if exception:
-        span["events"] = [{"name": "exception", "time_unix_nano": end_ns, "attributes": key_values(exception.items())}]
+        pairs = key_values(_OF_EVENT, exception.items())
+        span.append(sized(_EVENTS, _EVENT_TIME + end_ns + sized(_EVENT_NAME, b"exception") + pairs))
     if record.outcome in FAILED:
-        span["status"] = {"code": _STATUS_ERROR, "message": storable(str(exception.get(_MESSAGE, "")))}
-    return span
+        message = storable(str(exception.get(_MESSAGE, ""))).encode()
+        span.append(sized(_STATUS, sized(_STATUS_MESSAGE, message) + _STATUS_ERROR))
+    return b"".join(span)
 
 
-def log_of(record: Record) -> dict[str, Any]:
+def log_of(record: Record) -> bytes:
     """The fields of a ``LogRecord``, which names the application's own span of the request if there is one."""
     place, attributes = place_of(record), _attributes_of(record)
     attributes["log.record.uid"] = record.id
     attributes["chest.duration_ns"] = record.duration_ns
-    number, text = _severity_of(record)
     status = "" if record.status is None else f" {record.status}"
-    return {
-        "time_unix_nano": record.time_ns,
-        "observed_time_unix_nano": record.time_ns + record.duration_ns,
-        "severity_number": number,
-        "severity_text": text,
-        "event_name": "chest.request" if is_request(record) else "chest.work",
-        "body": {"string_value": storable(f"{record.method} {record.path}{status} {record.outcome}")},
-        "attributes": key_values(attributes.items()),
-        "trace_id": place.trace_id,
-        "span_id": place.tracers_id or place.span_id,
-    }
+    return b"".join(
+        (
+            *(_TIME, fixed_64(record.time_ns), _OBSERVED, fixed_64(record.time_ns + record.duration_ns)),
+            _severity_of(record),
+            sized(_EVENT, b"chest.request" if is_request(record) else b"chest.work"),
+            sized(_BODY, string_value(f"{record.method} {record.path}{status} {record.outcome}")),
+            key_values(_OF_LOG, attributes.items()),
+            sized(_LOG_TRACE_ID, place.trace_id),
+            sized(_LOG_SPAN_ID, place.tracers_id or place.span_id),
+        )
+    )
 
 
 def is_request(record: Record) -> bool:
@@ -147,7 +162,7 @@ def _error_type_of(record: Record) -> str:
     return str(record.status) if record.status is not None and record.status >= 500 else record.outcome
 
 
-def _severity_of(record: Record) -> tuple[int, str]:
+def _severity_of(record: Record) -> bytes:
     if record.outcome in FAILED:
         return _ERROR
     return _WARN if (record.status or 0) >= 400 or record.outcome not in _ORDINARY else _INFO

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
-
-from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsPartialSuccess,
-    ExportLogsServiceRequest,
-    ExportLogsServiceResponse,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from typing import Final, NamedTuple
 
 from chest.chests.otlp.mapping import SCHEMA_URL, log_of, resource_of, span_of
 from chest.chests.otlp.values import key_values
+from chest.chests.otlp.wire import fields_of, sized, tag
 from chest.record.record import Record
 
 __all__ = ["SIGNALS", "Signal", "failure_of"]
 
-_RESOURCE: Final = ("service.name", "service.version", "host.name", "service.instance.id")
+_RESOURCE_NAMES: Final = ("service.name", "service.version", "host.name", "service.instance.id")
+# The messages around spans and log records have the same numbers for their fields.
+_GROUPS, _RESOURCE, _SCOPED, _SCOPE, _ITEMS = tag(1), tag(1), tag(2), tag(1), tag(2)
+_ATTRIBUTES, _SCOPE_NAME, _SCOPE_VERSION = tag(1), tag(1), tag(2)
+_SCHEMA: Final = sized(tag(3), SCHEMA_URL.encode())
+_PARTIAL_SUCCESS, _NUMBER, _TEXT = 1, 1, 2
+_NEGATIVE: Final = 1 << 63
 
 
 class Signal(NamedTuple):
     """One of OpenTelemetry's kinds of data."""
 
-    request: Callable[..., Message]
-    response: type[Message]
-    by_resource: str
-    by_scope: str
-    items: str
-    item_of: Callable[[Record], dict[str, Any]]
-    rejected: str
+    item_of: Callable[[Record], bytes]
 
     def request_of(self, records: Sequence[Record], version: str) -> bytes:
         """The body for these records, grouped by what those of one process have in common.
@@ -43,52 +33,44 @@ class Signal(NamedTuple):
 
         :param version: the release of Chest.
         """
-        request: Any = self.request()
-        adders: dict[tuple[str, ...], Callable[..., object]] = {}
+        groups: dict[tuple[str, ...], list[bytes]] = {}
         for record in records:
-            known = resource_of(record)
-            add = adders.get(known)
-            if add is None:
-                group = getattr(request, self.by_resource).add(
-                    resource={"attributes": key_values(pair for pair in zip(_RESOURCE, known, strict=True) if pair[1])},
-                    schema_url=SCHEMA_URL,
-                )
-                scope = {"name": "chest", "version": version}
-                scoped = getattr(group, self.by_scope).add(scope=scope, schema_url=SCHEMA_URL)
-                add = adders[known] = getattr(scoped, self.items).add
-            add(**self.item_of(record))  # one by one: the dicts of a whole batch would cost half as much again
-        content: bytes = request.SerializeToString()
-        return content
+            groups.setdefault(resource_of(record), []).append(sized(_ITEMS, self.item_of(record)))
+        scope = sized(_SCOPE_NAME, b"chest") + sized(_SCOPE_VERSION, version.encode())
+        return b"".join(_group(resource, sized(_SCOPE, scope), items) for resource, items in groups.items())
 
     def rejected_of(self, content: bytes) -> tuple[int, str]:
         """How many of the records a collector rejected that took the others, and what it says; 0 of an answer that is no message."""
         try:
-            partial = self.response.FromString(content).partial_success
-        except DecodeError:
+            partial = fields_of(content).get(_PARTIAL_SUCCESS, b"")
+        except ValueError:
             return 0, ""
-        return max(0, getattr(partial, self.rejected)), partial.error_message
+        return _number_and_text(partial) if isinstance(partial, bytes) else (0, "")
 
 
-SIGNALS: Final = {
-    "traces": Signal(
-        ExportTraceServiceRequest, ExportTraceServiceResponse, "resource_spans", "scope_spans", "spans", span_of,
-        "rejected_spans",
-    ),
-    "logs": Signal(
-        ExportLogsServiceRequest, ExportLogsServiceResponse, "resource_logs", "scope_logs", "log_records", log_of,
-        "rejected_log_records",
-    ),
-}  # fmt: skip
+SIGNALS: Final = {"traces": Signal(span_of), "logs": Signal(log_of)}
 
 
 def failure_of(content: bytes) -> tuple[int, str]:
-    """The code of gRPC and the text in which a collector says why it failed; 0 and "" if it is not said in a message.
+    """The code of gRPC and the text in which a collector says why it failed (a ``google.rpc.Status``); 0 and "" if it is no message."""
+    return _number_and_text(content)
 
-    It is a ``google.rpc.Status``, whose first two fields, a number and a text, stand where those of a partial success do: so no
-    package is needed that describes it.
-    """
+
+def _number_and_text(message: bytes) -> tuple[int, str]:
+    """The two fields of a partial success, and of a status; a number that is negative is 0."""
     try:
-        status = ExportLogsPartialSuccess.FromString(content)
-    except DecodeError:
+        fields = fields_of(message)
+        number, text = fields.get(_NUMBER, 0), fields.get(_TEXT, b"")
+        if not isinstance(number, int) or not isinstance(text, bytes):
+            return 0, ""
+        return number if number < _NEGATIVE else 0, text.decode()
+    except ValueError:
         return 0, ""
-    return status.rejected_log_records, status.error_message
+
+
+def _group(resource: Sequence[str], scope: bytes, items: Sequence[bytes]) -> bytes:
+    """Spans or log records of one process."""
+    known = [pair for pair in zip(_RESOURCE_NAMES, resource, strict=True) if pair[1]]
+    scoped = scope + b"".join(items) + _SCHEMA
+    content = sized(_RESOURCE, key_values(_ATTRIBUTES, known)) + sized(_SCOPED, scoped) + _SCHEMA
+    return sized(_GROUPS, content)

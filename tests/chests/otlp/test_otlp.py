@@ -450,7 +450,7 @@ def test_a_certificate_is_verified_and_one_in_a_file_trusted(certificate: Path) 
 
 
 def test_without_the_packages_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.proto.collector.trace.v1.trace_service_pb2", None)
+    monkeypatch.setitem(sys.modules, "httpx", None)
     for module in [name for name in sys.modules if name.startswith("chest.chests.otlp")]:
         monkeypatch.delitem(sys.modules, module)
     with pytest.raises(MissingDependencyError, match=r"pip install 'wsgi-chest\[otlp\]'"):

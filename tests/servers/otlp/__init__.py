@@ -26,20 +26,36 @@ class Collector(NamedTuple):
 @contextmanager
 def rotel() -> Iterator[Collector]:
     """The collector for the block, which hands on each batch within 50 ms."""
+    with otlp_sink() as sink:
+        exporter = (
+            "otlp", "--otlp-exporter-endpoint", sink.server.url, "--otlp-exporter-protocol", "http",
+            # Its own compression has a fault; what comes in may be compressed.
+            "--otlp-exporter-compression", "none", "--batch-timeout", "50ms",
+        )  # fmt: skip
+        with _running(*exporter) as server:
+            yield Collector(server, sink)
+
+
+@contextmanager
+def forgetful_rotel() -> Iterator[int]:
+    """The port of a collector for the block that takes what it is sent, and drops it."""
+    with _running("blackhole") as server:
+        yield server.port
+
+
+@contextmanager
+def _running(*exporter: str) -> Iterator[Server]:
     needs("rotel", pinned("rotel"))
     spec = find_spec("rotel")
     assert spec is not None
     assert spec.origin is not None
     program = str(Path(spec.origin).parent / "rotel-agent")
-    with otlp_sink() as sink, private_directory() as directory:
 
-        def command(port: int) -> list[str]:
-            return [
-                program, "start", "--otlp-http-endpoint", f"{HOST}:{port}", "--otlp-grpc-endpoint", f"{HOST}:{free_port()}",
-                "--exporter", "otlp", "--otlp-exporter-endpoint", sink.server.url, "--otlp-exporter-protocol", "http",
-                # Its own compression has a fault; what comes in may be compressed.
-                "--otlp-exporter-compression", "none", "--batch-timeout", "50ms",
-            ]  # fmt: skip
+    def command(port: int) -> list[str]:
+        return [
+            program, "start", "--otlp-http-endpoint", f"{HOST}:{port}", "--otlp-grpc-endpoint", f"{HOST}:{free_port()}",
+            "--exporter", *exporter,
+        ]  # fmt: skip
 
-        with running("Rotel", command, directory) as server:
-            yield Collector(server, sink)
+    with private_directory() as directory, running("Rotel", command, directory) as server:
+        yield server
