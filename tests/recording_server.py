@@ -81,13 +81,17 @@ class RecordingServer:
 
 @contextlib.contextmanager
 def recording_server(
-    tls: ssl.SSLContext | None = None, reply: Callable[[Received], Reply | None] | None = None, port: int = 0
+    tls: ssl.SSLContext | None = None,
+    reply: Callable[[Received], Reply | None] | None = None,
+    port: int = 0,
+    listen: str = "127.0.0.1",
 ) -> Iterator[RecordingServer]:
     """A server for the block, on 127.0.0.1.
 
     :param tls: speaks TLS with this context.
     :param reply: asked first what to answer.
     :param port: the port that it had before; 0: a free one.
+    :param listen: the address on which it listens; whatever it is, 127.0.0.1 has to reach it.
     """
     record = RecordingServer()
     open_connections: set[socket.socket] = set()
@@ -157,7 +161,7 @@ def recording_server(
             open_connections.discard(request)
             super().close_request(request)
 
-    server = Server(("127.0.0.1", port), Handler)
+    server = Server((listen, port), Handler)
     record.port = server.server_address[1]
     record.url = f"http{'s' if tls else ''}://127.0.0.1:{record.port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

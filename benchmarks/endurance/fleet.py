@@ -1,7 +1,7 @@
 """Is a record lost or doubled while several hosts send to one engine that restarts, is cut off and comes back, and a host is killed?
 
-``python -m benchmarks.endurance.fleet [--engine NAME] [--hosts N] [--rate R] [--seconds S] [--save]``. A host is a process with a directory of its own, which
-offers so many records a second to a recorder, whose delivery writes to the engine through a proxy. The engine is stopped and started again; then the
+``python -m benchmarks.endurance.fleet [--engine NAME] [--hosts N] [--rate R] [--seconds S] [--save]``. A host is a process with a directory of its own and,
+where the system allows it, a network namespace of its own (``networks.py``). It offers so many records a second to a recorder, whose delivery writes to the engine. The engine is stopped and started again; then the
 network swallows everything for a fifth of the time (a minute at most), and meanwhile the first host is killed with SIGKILL and, as a supervisor would,
 started again. At the end each record that a host's ring has accepted is looked for in the engine. It ends with 1 if one is lost, or if one is there twice in an engine that tells records by ``id``.
 """
@@ -14,22 +14,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from benchmarks.endurance.engines import ENGINES, Engine
+from benchmarks.endurance.networks import PROXY, Network, NetworkKind, network_kind
 from benchmarks.rig.report import Report, Target, about, question_of, save
 from chest.chests.contract import Chest, ReadableChest, StreamChest
 from chest.chests.registry import open_chest
 from chest.record.record import Record
 from tests.processes import run_python, running_python
-from tests.servers.fault_proxy import Fault, FaultProxy, fault_proxy
-from tests.servers.process import Server
-
-if TYPE_CHECKING:
-    from tests.servers.otlp.sink import StoppableSink  # with protobuf behind it
+from tests.servers.process import HOST
 
 _LONGEST_CUT_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 300.0
@@ -37,11 +35,18 @@ _PAGE: Final = 5000
 _COUNTS: Final = struct.Struct("<QQ")
 """Of one life of a host, in a file that outlives it: how many records the ring accepted, and how many it refused as it was full."""
 _HOST: Final = """
-    import mmap, select, struct, sys, time
+    import mmap, os, select, struct, sys, time
     from pathlib import Path
+    from benchmarks.endurance.networks import enter_new_namespace
+
+    os.setsid()  # Linux shares the processors among sessions, and a host has its own
+    if sys.argv[7] == "True":
+        enter_new_namespace()
     from chest import Recorder
     from chest.testing.records import make_record
 
+    print("ready", flush=True)
+    sys.stdin.readline()
     url, place, host, life, rate = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4], float(sys.argv[5])
     file = open(place / f"{host}-{life}.counts", "w+b")
     file.truncate(16)
@@ -50,13 +55,13 @@ _HOST: Final = """
     recorder.prepare()
     ids, variables = recorder.request_side.record_ids, {"host": host, "life": life}
     accepted = refused = 0
+    template = make_record(host=host)
     begin, is_over = time.monotonic(), False
-    print("ready", flush=True)
     while not is_over:
         for _ in range(int((time.monotonic() - begin) * rate) - accepted - refused):
             time_ns = time.time_ns()
-            record = make_record(id=ids.new(time_ns), time_ns=time_ns, host=host, variables={**variables, "n": accepted})
-            if recorder.offer(record):
+            changed = {"id": ids.new(time_ns), "time_ns": time_ns, "variables": {**variables, "n": accepted}}
+            if recorder.offer(template._replace(**changed)):
                 accepted += 1
             else:
                 refused += 1
@@ -71,65 +76,6 @@ _RECOVER: Final = """
 
     commands(["recover", sys.argv[2], "--to", sys.argv[1]], standalone_mode=False)
 """
-
-MakeUrl = Callable[[int], str]
-"""The chest URL of the place in the engine, at this port."""
-
-
-class Engine(NamedTuple):
-    """An engine that runs."""
-
-    server: Server | StoppableSink
-    url: MakeUrl
-    records: Callable[[], Iterable[Record]] | None = None
-    """All that it has, if its chest cannot be read."""
-
-
-@contextmanager
-def _postgresql(*, is_partitioned: bool = False) -> Iterator[Engine]:
-    from tests.servers.postgresql import partitioned, postgresql
-
-    with postgresql() as server:
-        database = server.new_database()
-        if is_partitioned:
-            partitioned(server.url(database))
-        yield Engine(server.server, lambda port: server.url(database, port=port))
-
-
-@contextmanager
-def _clickhouse() -> Iterator[Engine]:
-    from tests.servers.clickhouse import clickhouse
-
-    with clickhouse() as server:
-        database = server.new_database()
-        yield Engine(server.server, lambda port: server.url(database, port=port))
-
-
-@contextmanager
-def _nats() -> Iterator[Engine]:
-    from tests.servers.nats import nats
-
-    with nats() as server:
-        stream = server.new_stream()
-        yield Engine(server.server, lambda port: server.url(stream, port=port))
-
-
-@contextmanager
-def _otlp() -> Iterator[Engine]:
-    from tests.servers.otlp.sink import StoppableSink
-
-    sink = StoppableSink()
-    yield Engine(sink, lambda port: f"otlp://127.0.0.1:{port}", lambda: sink.records)
-    sink.stop()
-
-
-ENGINES: Final[dict[str, Callable[[], AbstractContextManager[Engine]]]] = {
-    "postgresql": _postgresql,
-    "partitioned": partial(_postgresql, is_partitioned=True),
-    "clickhouse": _clickhouse,
-    "nats": _nats,
-    "otlp": _otlp,
-}
 
 
 class Found(NamedTuple):
@@ -150,42 +96,56 @@ class Found(NamedTuple):
     """The engine does not tell records by ``id``."""
     where: Sequence[str] = ()
     """Of each life of a host with records that are doubled: how many, and the numbers of the first and the last."""
+    seconds_behind: float = 0.0
+    """How long after the last record was offered the last one was delivered, with the start of a ``chest recover`` for each host."""
 
 
-def fleet(directory: Path, name: str, hosts: int, rate: float, seconds: float) -> Found:
+def fleet(directory: Path, name: str, hosts: int, rate: float, seconds: float, kind: NetworkKind = PROXY) -> Found:
     """Run, and count what is in the engine."""
-    with ENGINES[name]() as engine, fault_proxy(engine.server.port) as proxy, ExitStack() as stack:
-        url = engine.url(proxy.port)
-        with open_chest(engine.url(engine.server.port)) as chest:
+    with ENGINES[name](kind.listen) as engine, kind.to(engine.server.port) as network, ExitStack() as stack:
+        url = engine.url(network.address, network.port)
+        engine_url = engine.url(HOST, engine.server.port)
+        with open_chest(engine_url) as chest:
             chest.open()
 
         def start(host: int, life: int) -> Any:
-            arguments = (url, directory, host, life, rate, _SETTLE_SECONDS)
+            arguments = (url, directory, host, life, rate, _SETTLE_SECONDS, network.has_namespaces)
             process = stack.enter_context(running_python(_HOST, *arguments))
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
+            network.join(host, process.pid)
             return process
 
         processes = [start(host, 0) for host in range(hosts)]
-        _trouble(engine, proxy, seconds, partial(_kill_and_start, processes, start))
         for process in processes:
-            process.stdin.write("\n")
-            process.stdin.flush()
+            _tell(process)
+        _trouble(engine, network, seconds, partial(_kill_and_start, processes, start))
+        end = time.monotonic()
+        for process in processes:
+            _tell(process)
         for process in processes:
             assert process.stdout.readline() == "over\n"
         for host in range(hosts):
             run_python(_RECOVER, url, directory / f"host-{host}", seconds=2 * _SETTLE_SECONDS)
-        with open_chest(engine.url(engine.server.port)) as chest:
-            return _found(chest, directory, engine.records)
+        behind = time.monotonic() - end
+        with open_chest(engine_url) as chest:
+            return _found(chest, directory, engine.variables)._replace(seconds_behind=behind)
+
+
+def _tell(process: Any) -> None:
+    """The first time to begin, the second time to end."""
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
 def _kill_and_start(processes: list[Any], start: Callable[[int, int], Any]) -> None:
     processes[0].kill()
     processes[0].wait()
     processes[0] = start(0, 1)
+    _tell(processes[0])
 
 
-def _trouble(engine: Engine, proxy: FaultProxy, seconds: float, kill: Callable[[], None]) -> None:
+def _trouble(engine: Engine, network: Network, seconds: float, kill: Callable[[], None]) -> None:
     """What happens to the engine, the network and a host within so many seconds."""
     begin = time.monotonic()
 
@@ -197,24 +157,22 @@ def _trouble(engine: Engine, proxy: FaultProxy, seconds: float, kill: Callable[[
     until(0.3)
     engine.server.start()
     until(0.5)
-    proxy.set(Fault.BLACKHOLE)
+    network.cut()
     cut = min(0.2, _LONGEST_CUT_SECONDS / seconds)
     until(0.5 + cut / 2)
     kill()
     until(0.5 + cut)
-    proxy.set(Fault.RESET)
-    proxy.heal()
+    network.heal()
     until(1)
 
 
-def _found(chest: Chest, directory: Path, records: Callable[[], Iterable[Record]] | None = None) -> Found:
+def _found(chest: Chest, directory: Path, variables: Callable[[], Iterable[Mapping[str, Any]]] | None = None) -> Found:
     counts = {path.stem: _COUNTS.unpack(path.read_bytes()) for path in directory.glob("*.counts")}
     seen: dict[str, Counter[int]] = {life: Counter() for life in counts}
     stored = 0
-    for record in _records(chest) if records is None else records():
+    for of_record in (record.variables for record in _records(chest)) if variables is None else variables():
         stored += 1
-        variables = record.variables
-        seen[f"{variables['host']}-{variables['life']}"][variables["n"]] += 1
+        seen[f"{of_record['host']}-{of_record['life']}"][of_record["n"]] += 1
     # A host may be killed between the ring's acceptance and its note of it.
     unknown = sum(number > counts[life][0] for life, found in seen.items() for number in found)
     lost = sum(counts[life][0] - sum(number < counts[life][0] for number in found) for life, found in seen.items())
@@ -244,18 +202,18 @@ def _records(chest: Chest) -> Iterator[Record]:
         after = page[-1].cursor
 
 
-def report_of(name: str, hosts: int, rate: float, seconds: float, found: Found) -> Report:
+def report_of(name: str, hosts: int, rate: float, seconds: float, found: Found, network: str) -> Report:
     """The table, and what has to hold."""
-    figures = (found.accepted, found.stored, found.lost, found.doubled, found.refused)
+    figures = (found.accepted, found.stored, found.lost, found.doubled, found.refused, found.seconds_behind)
     targets = [Target("records lost", found.lost + found.unknown, "at most", 0)]
     if not found.may_double:
         targets.append(Target("records stored twice", found.doubled, "at most", 0))
     return Report(
         question_of(__doc__),
-        ("", "accepted", "stored", "lost", "doubled", "ring full"),
+        ("", "accepted", "stored", "lost", "doubled", "ring full", "seconds behind"),
         [(f"{name}, {hosts} hosts, {rate:g}/s each, {seconds:g} s", *map(float, figures))],
         targets,
-        found.where,
+        [f"Network: {network}.", *found.where],
     )
 
 
@@ -270,14 +228,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--save", action="store_true", help="write what was found to benchmarks/results/")
     parser.add_argument("--remark", default="", help="what to say of the machine in that file")
     given = parser.parse_args(arguments)
-    here, reports = about(), list[Report]()
+    here, reports, kind = about(), list[Report](), network_kind()
     for name in given.engine or ENGINES:
         with tempfile.TemporaryDirectory(prefix="chest-fleet-") as directory:
-            found = fleet(Path(directory), name, given.hosts, given.rate, given.seconds)
-        reports.append(report_of(name, given.hosts, given.rate, given.seconds, found))
+            found = fleet(Path(directory), name, given.hosts, given.rate, given.seconds, kind)
+        reports.append(report_of(name, given.hosts, given.rate, given.seconds, found, kind.name))
         print(reports[-1], flush=True)
     if given.save:
-        print(f"saved as {save(reports, here, given.remark, '-fleet')}")
+        print(f"saved as {save(reports, here, given.remark, '-'.join(['-fleet', *given.engine or ()]))}")
     return 0 if all(target.is_met for report in reports for target in report.targets) else 1
 
 

@@ -9,7 +9,15 @@ import pytest
 from benchmarks.endurance import fleet
 from chest.chests.memory import MemoryChest
 from chest.record.record import Record
+from tests.processes import run_python
 from tests.support import make_record
+
+_MAIN = """
+    import sys
+    from benchmarks.endurance.fleet import main
+
+    sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.mark.parametrize("engine", ["partitioned"])
@@ -19,6 +27,13 @@ def test_two_hosts_lose_and_double_nothing_while_the_engine_restarts_is_cut_off_
     found = fleet.fleet(tmp_path, engine, hosts=2, rate=200, seconds=15)
     assert (found.lost, found.doubled, found.unknown) == (0, 0, 0)
     assert found.stored >= found.accepted > 3000
+
+
+def test_the_command_says_that_nothing_is_lost_or_doubled_and_over_what_network() -> None:
+    found = run_python(_MAIN, "--engine", "nats", "--hosts", 2, "--rate", 200, "--seconds", 10)
+    assert "met     records lost: 0" in found
+    assert "met     records stored twice: 0" in found
+    assert "Network: a network namespace for each host" in found or "Network: one network, cut by a proxy" in found
 
 
 def test_what_is_lost_doubled_and_made_up_is_counted(tmp_path: Path) -> None:

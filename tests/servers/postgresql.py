@@ -18,20 +18,24 @@ from tests.servers.process import HOST, certificate_for, make_data, needs_progra
 
 
 @contextmanager
-def postgresql(certificate: Path | None = None) -> Iterator[DatabaseServer]:
+def postgresql(certificate: Path | None = None, listen: str = HOST) -> Iterator[DatabaseServer]:
     """PostgreSQL for the block, with nothing in it; it asks for the password, and waits for no disk.
 
     :param certificate: it speaks TLS with this one, whose key stands beside it as ``.key``; None: it speaks none.
+    :param listen: the address on which it listens; whatever it is, 127.0.0.1 has to reach it.
     """
     programs = ("/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin")
     initdb = needs_program("initdb", "postgresql-15", *programs)
     postgres = needs_program("postgres", "postgresql-15", *programs)
     with private_directory("postgres") as directory:
         make_data(lambda place: _initdb(initdb, place), directory, "postgres")
+        if listen != HOST:
+            with (directory / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all 0.0.0.0/0 scram-sha-256\n")
         tls = certificate_for(certificate, directory, "postgres") if certificate else None
         with running(
             "PostgreSQL",
-            lambda port: _command(postgres, directory, port, tls),
+            lambda port: _command(postgres, directory, port, tls, listen),
             directory,
             user="postgres",
             is_ready=_answers,
@@ -69,9 +73,9 @@ def _initdb(program: str, place: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _command(postgres: str, directory: Path, port: int, tls: tuple[Path, Path] | None) -> list[str]:
+def _command(postgres: str, directory: Path, port: int, tls: tuple[Path, Path] | None, listen: str) -> list[str]:
     options = {
-        "listen_addresses": HOST,
+        "listen_addresses": listen,
         "unix_socket_directories": str(directory),
         "fsync": "off",
         "full_page_writes": "off",

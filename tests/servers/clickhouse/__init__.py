@@ -65,13 +65,17 @@ class ClickHouse:
 
 
 @contextmanager
-def clickhouse() -> Iterator[ClickHouse]:
-    """ClickHouse for the block, with no database but its own."""
+def clickhouse(listen: str = HOST) -> Iterator[ClickHouse]:
+    """ClickHouse for the block, with no database but its own.
+
+    :param listen: the address on which it listens; whatever it is, 127.0.0.1 has to reach it.
+    """
     needs("chdb", pinned("chdb-core-lite"))
     with private_directory() as directory:
 
         def command(port: int) -> list[str]:
-            return [sys.executable, "-m", "tests.servers.clickhouse.engine", str(port), str(directory / "data")]
+            place = str(directory / "data")
+            return [sys.executable, "-m", "tests.servers.clickhouse.engine", listen, str(port), place]
 
         with running("ClickHouse", command, directory, is_ready=answers("/ping", 200)) as server:
             yield ClickHouse(server)

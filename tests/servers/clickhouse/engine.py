@@ -1,4 +1,4 @@
-"""ClickHouse's engine (chdb) behind the part of its HTTP interface that a chest uses; run as ``python -m ... PORT PATH``.
+"""ClickHouse's engine (chdb) behind the part of its HTTP interface that a chest uses; run as ``python -m ... ADDRESS PORT PATH``.
 
 The engine is ClickHouse itself: statements, formats, tokens and error texts are its own. What is made up here stands in this
 file: the log-in, the rights of a user, and ``readonly``, which belong to the server around the engine.
@@ -36,7 +36,7 @@ def _engine(path: str) -> Any:
     return session.Session(path)
 
 
-def main(port: int, path: str) -> None:
+def main(listen: str, port: int, path: str) -> None:
     engine, lock = _engine(path), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -92,8 +92,8 @@ def main(port: int, path: str) -> None:
 
     # At once: what was answered is in files already, and the engine takes ten seconds to end in order.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    HttpServer(("127.0.0.1", port), Handler).serve_forever()
+    HttpServer((listen, port), Handler).serve_forever()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -96,10 +96,11 @@ class Nats:
 
 
 @contextmanager
-def nats(more: str = _ONE_USER) -> Iterator[Nats]:
+def nats(more: str = _ONE_USER, listen: str = HOST) -> Iterator[Nats]:
     """NATS for the block, without a stream.
 
     :param more: what stands in its configuration besides; without it there is one user.
+    :param listen: the address on which it listens; whatever it is, 127.0.0.1 has to reach it.
     """
     program = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
     if program is None:
@@ -109,7 +110,7 @@ def nats(more: str = _ONE_USER) -> Iterator[Nats]:
 
         def command(port: int) -> list[str]:
             file = directory / "nats.conf"
-            file.write_text(_CONFIGURATION.format(host=HOST, port=port, directory=directory, more=more))
+            file.write_text(_CONFIGURATION.format(host=listen, port=port, directory=directory, more=more))
             return [str(program), "-c", str(file)]
 
         with running("NATS", command, directory) as server:

@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from chest.record.record import Record
 from tests.recording_server import Received, RecordingServer, Reply, recording_server
+from tests.servers.process import HOST
 
 _KNOWN = ("user.", "session.", "feature_flag.")
 
@@ -110,10 +111,13 @@ class OtlpSink:
 
 @contextmanager
 def otlp_sink(
-    reply: Callable[[Received], Reply | None] | None = None, port: int = 0, tls: ssl.SSLContext | None = None
+    reply: Callable[[Received], Reply | None] | None = None,
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+    listen: str = HOST,
 ) -> Iterator[OtlpSink]:
-    """The endpoint for the block, on 127.0.0.1; the parameters are those of ``recording_server``."""
-    with recording_server(tls, reply, port) as server:
+    """The endpoint for the block, the parameters are those of ``recording_server``."""
+    with recording_server(tls, reply, port, listen) as server:
         server.reply = Reply(status=200, headers={"Content-Type": "application/x-protobuf"})
         yield OtlpSink(server)
 
@@ -122,25 +126,28 @@ class StoppableSink:
     """A sink that is stopped and started on its port, and keeps what it took.
 
     :param reply: asked what to answer; what it answers itself is not taken.
+    :param listen: the address on which it listens; whatever it is, 127.0.0.1 has to reach it.
     """
 
-    def __init__(self, reply: Callable[[Received], Reply | None] = lambda _: None) -> None:
+    def __init__(self, reply: Callable[[Received], Reply | None] = lambda _: None, listen: str = HOST) -> None:
         self.port = 0
+        self._listen = listen
         self._reply = reply
-        self._taken: list[Received] = []
+        self.taken: list[Received] = []
+        """The requests that it took."""
         self._running: ExitStack | None = None
         self.start()
 
     @property
     def records(self) -> list[Record]:
         """The records of all spans that it took."""
-        return [item.record for post in self._taken for item in items_of(post)]
+        return [item.record for post in self.taken for item in items_of(post)]
 
     def start(self) -> None:
         """Go on; nothing if it runs."""
         if self._running is None:
             self._running = ExitStack()
-            self.port = self._running.enter_context(otlp_sink(self._answer, self.port)).server.port
+            self.port = self._running.enter_context(otlp_sink(self._answer, self.port, listen=self._listen)).server.port
 
     def stop(self) -> None:
         """Close the port and all connections."""
@@ -151,5 +158,5 @@ class StoppableSink:
     def _answer(self, request: Received) -> Reply | None:
         answer = self._reply(request)
         if answer is None:
-            self._taken.append(request)
+            self.taken.append(request)
         return answer
