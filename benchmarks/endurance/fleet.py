@@ -235,7 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reports.append(report_of(name, given.hosts, given.rate, given.seconds, found, kind.name))
         print(reports[-1], flush=True)
     if given.save:
-        print(f"saved as {save(reports, here, given.remark, '-'.join(['-fleet', *given.engine or ()]))}")
+        name = "-".join(["-fleet", *(given.engine or ())])
+        print(f"saved as {save(reports, here, given.remark, name)}")
     return 0 if all(target.is_met for report in reports for target in report.targets) else 1
 
 
