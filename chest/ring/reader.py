@@ -226,7 +226,7 @@ class RingReader:
         self._ready.pop(index, None)
         pool.cycles[index] += 1
         file.set_state(index, FREE)
-        pool.free.append(index)
+        pool.put_free(index)
 
     # -- instead of a reader in another process ----------------------------------------------------------------------
 
@@ -245,15 +245,16 @@ class RingReader:
             self._count_lost_pages(file)
         for _ in range(len(pool.retired)):
             try:
-                index = pool.retired.popleft()
+                write = pool.retired.popleft()
             except IndexError:
                 return
+            index = pool.index_of(write)
             segment, committed = file.segments[index], file.committed(index)
             used = segment.tell()
             if file.state(index) == DRAINED or committed == used or segment.find(b"\0", committed, used) >= 0:
                 file.clear(index, used)
                 file.set_state(index, DRAINED)
-            pool.retired.append(index)
+            pool.retired.append(write)
 
     def _count_lost_pages(self, file: SegmentFile) -> None:
         """Count what the other reader will not find; a lost header no longer tells how much was delivered."""
@@ -276,6 +277,7 @@ class RingReader:
         pool.drains_elsewhere = False
         with suppress(IndexError):  # what is retired and not drained is handed back by this reader
             while True:
-                index = pool.take_back()
-                file.set_state(index, FREE)
-                pool.free.append(index)
+                write = pool.take_back()
+                file.set_state(pool.index_of(write), FREE)
+                pool.free.append(write)
+        pool.retired.clear()

@@ -30,7 +30,7 @@ from chest.record.row import line_of, row_of
 from chest.ring.in_flight import InFlight, clear_killed_requests
 from chest.ring.line import Resource
 from chest.ring.segments.file import SegmentFile
-from chest.ring.segments.pool import SegmentPool, Write, may_be_running
+from chest.ring.segments.pool import SegmentPool, Write
 from chest.system.fork_guard import ForkGuard, call_in_child, check_fork
 
 PRE_OPEN_RECORDS: Final = 1000
@@ -248,7 +248,7 @@ class RingWriter(FastRing):
                 pool.retire(pool.idle.pop())
             except IndexError:
                 if time.monotonic() >= deadline:
-                    return not may_be_running(_OFFERING)  # else they are lost, see reclaim
+                    return False
                 time.sleep(0)
         return True
 
@@ -274,14 +274,4 @@ class RingWriter(FastRing):
         if self._in_flight is not None:
             self._in_flight.reclaim()
         if self.pool is not None:
-            self.pool.reclaim(_OFFERING)
-
-
-_OFFERING: Final = frozenset(
-    function.__code__
-    for function in (
-        RingWriter._offer_line, RingWriter.flush_pre_open_buffer, RingWriter.write_line, RingWriter._next_segment,
-        SegmentPool.take, SegmentPool.take_next, SegmentPool.take_back,
-    )
-)  # fmt: skip
-"""The owner of a segment is in one of these."""
+            self.pool.reclaim()

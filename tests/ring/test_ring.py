@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,17 +14,14 @@ from chest.record.counters import Counters
 from chest.record.record import Record
 from chest.record.row import line_of, row_of
 from chest.ring.in_flight import InFlight
-from chest.ring.line import Resource, decode_lines
+from chest.ring.line import decode_lines
 from chest.ring.reader import Chunk, RingReader
 from chest.ring.segments.batch_notes import BatchNotes, Range
 from chest.ring.segments.file import ACTIVE, FREE, RETIRED, SegmentFile
 from chest.ring.segments.header import SEGMENTS
-from chest.ring.segments.pool import SegmentPool
 from chest.ring.writer import PRE_OPEN_RECORDS, RingWriter
+from tests.ring.rings import MIB, RESOURCE, drain, pool_of
 from tests.support import examples, make_record
-
-RESOURCE = Resource("shop", "1.0", "test")
-MIB = 1024 * 1024
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -79,19 +75,6 @@ def test_a_closed_ring_has_no_notes(ring: RingWriter, reader: RingReader) -> Non
     assert reader.notes is not None
     ring.close()
     assert reader.notes is None
-
-
-def drain(reader: RingReader) -> list[Record]:
-    records: list[Record] = []
-    while (chunk := reader.take(64 * 1024)) is not None:
-        records += decode_lines(chunk.data, reader.resource)
-        reader.commit_to(chunk.segment, chunk.end)
-    return records
-
-
-def pool_of(ring: RingWriter) -> SegmentPool:
-    assert ring.pool is not None
-    return ring.pool
 
 
 def segments_to_be_had(ring: RingWriter) -> int:
@@ -375,72 +358,6 @@ def test_what_was_written_stays_committed_when_its_segments_are_used_again(
         pass
     assert reader.has_committed(written)
     assert not reader.has_committed(reader.written())
-
-
-def test_a_segment_whose_owner_was_ended_by_an_exception_is_handed_back(
-    ring: RingWriter, file: SegmentFile, reader: RingReader
-) -> None:
-    lost = pool_of(ring).take()
-    assert lost is not None
-    lost(line_of(row_of(make_record(duration_ns=-1))))
-    pool_of(ring).free.pop()
-    for _ in range(2):
-        ring.reclaim()
-    assert [record.duration_ns for record in drain(reader)] == [-1]
-    assert len(pool_of(ring).free) == SEGMENTS
-    assert {file.state(index) for index in range(SEGMENTS)} == {FREE}
-
-
-class SlowWrite:
-    """A segment's ``write`` that takes its time, once."""
-
-    def __init__(self, write: Any, is_inside: threading.Event, may_go_on: threading.Event) -> None:
-        self._write, self._is_inside, self._may_go_on = write, is_inside, may_go_on
-        self.__self__ = write.__self__
-
-    def __call__(self, line: bytes) -> None:
-        self._is_inside.set()
-        assert self._may_go_on.wait(60)
-        self._write(line)
-
-
-def test_a_segment_that_a_thread_still_holds_is_not_taken_from_it(
-    ring: RingWriter, monkeypatch: pytest.MonkeyPatch, reader: RingReader
-) -> None:
-    is_inside, may_go_on = threading.Event(), threading.Event()
-
-    pool_of(ring).idle.append(SlowWrite(pool_of(ring).take(), is_inside, may_go_on))
-    offering = threading.Thread(target=ring.offer, args=(make_record(duration_ns=-1),))
-    offering.start()
-    assert is_inside.wait(60)
-    for _ in range(3):
-        ring.reclaim()
-    for _ in range(100):
-        ring.offer(make_record())
-    may_go_on.set()
-    offering.join()
-    assert len(pool_of(ring).free) == SEGMENTS - 2
-    assert len(drain(reader)) == 101
-
-
-def test_an_end_waits_for_offers_under_way_and_says_where_one_is_not_done(
-    ring: RingWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    is_inside, may_go_on = threading.Event(), threading.Event()
-
-    pool_of(ring).idle.append(SlowWrite(pool_of(ring).take(), is_inside, may_go_on))
-    offering = threading.Thread(target=ring.offer, args=(make_record(),))
-    offering.start()
-    assert is_inside.wait(60)
-    assert not ring.stop_accepting()
-    may_go_on.set()
-    offering.join()
-    assert ring.stop_accepting()
-
-
-def test_an_end_does_not_wait_for_a_segment_that_has_lost_its_owner(ring: RingWriter) -> None:
-    assert pool_of(ring).take() is not None
-    assert ring.stop_accepting()
 
 
 def test_pre_open_records_are_moved_by_the_thread_that_comes_first_and_none_is_lost(

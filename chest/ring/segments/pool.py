@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections import deque
-from collections.abc import Callable, Set
-from types import CodeType
+from collections.abc import Callable
 from typing import Final
+from weakref import ref
 
 from chest.ring.segments.file import ACTIVE, DRAINED, FREE, RETIRED, SegmentFile
 
 _TRIES_WHEN_OTHERS_HOLD: Final = 100
 
 Write = Callable[[bytes], object]
-"""The bound ``write`` of a segment: holding it is owning the segment."""
-_Held = dict[int, tuple[int, int, int]]
-"""State, cycle and position of segments."""
+"""The bound ``write`` of a segment, of which there is one at a time: holding it is owning the segment."""
 
 
 class SegmentPool:
     """Made for each file that a ring opens. The thread that has popped a segment from one of its lists owns it: nothing here waits.
+
+    The pool itself knows each ``write`` by a weak reference only. So a segment whose owner was ended by an exception is one whose
+    ``write`` is gone, and that holds without the global interpreter lock, too.
 
     :param drains_elsewhere: whether the reader is another process, which hands segments back by their state.
     """
@@ -30,16 +30,18 @@ class SegmentPool:
         self.drains_elsewhere = drains_elsewhere
         self.idle: list[Write] = []
         """Of the segments in use those without an owner."""
-        self.free = list(range(len(file.segments) - 1, -1, -1))
+        self.free: list[Write] = []
         """Segments that are not in use."""
-        self.retired: deque[int] = deque()
+        self.retired: deque[Write] = deque()
         """Full segments that a reader in another process hands back."""
         self.cycles = [0] * len(file.segments)
         """Of each segment, how often it had been used before."""
         self.opened = [0] * len(file.segments)
         """Of each segment, its place in the order in which they were taken into use."""
         self._openings = itertools.count()
-        self._suspected: _Held = {}
+        self._writes = [ref(segment.write) for segment in file.segments]
+        for index in reversed(range(len(file.segments))):
+            self.put_free(index)
 
     def take(self) -> Write | None:
         """Own a segment; None if none is to be had."""
@@ -53,13 +55,14 @@ class SegmentPool:
         file = self.file
         for _ in range(_TRIES_WHEN_OTHERS_HOLD):
             try:
-                index = self.free.pop() if self.free or not self.drains_elsewhere else self.take_back()
+                write = self.free.pop() if self.free or not self.drains_elsewhere else self.take_back()
             except IndexError:
                 pass
             else:
+                index = self.index_of(write)
                 self.opened[index] = next(self._openings)
                 file.set_state(index, ACTIVE)
-                return file.segments[index].write
+                return write
             if all(file.state(index) != ACTIVE for index in range(len(file.segments))):
                 return None
             try:
@@ -68,81 +71,64 @@ class SegmentPool:
                 continue
         return None
 
-    def take_back(self) -> int:
-        """A segment that the reader in another process has emptied; raises IndexError if it has emptied none."""
+    def take_back(self) -> Write:
+        """Own a segment that the reader in another process has emptied; raises IndexError if it has emptied none."""
         for _ in range(len(self.retired)):
-            index = self.retired.popleft()
+            write = self.retired.popleft()
+            index = self.index_of(write)
             if self.file.state(index) == DRAINED:
                 self.file.segments[index].seek(0)
                 self.cycles[index] += 1
-                return index
-            self.retired.append(index)
+                return write
+            self.retired.append(write)
         raise IndexError
 
     def retire(self, write: Write) -> None:
         """Leave an owned segment, which is full, to the reader."""
-        index = next(i for i, segment in enumerate(self.file.segments) if segment is write.__self__)  # type: ignore[attr-defined]
-        self.file.set_state(index, RETIRED)
+        self.file.set_state(self.index_of(write), RETIRED)
         if self.drains_elsewhere:
-            self.retired.append(index)
+            self.retired.append(write)
+
+    def put_free(self, index: int) -> None:
+        """Hand back a segment that has no owner, and is empty."""
+        self.free.append(self._new_write(index))
+
+    def index_of(self, write: Write) -> int:
+        """The number of an owned segment."""
+        return next(i for i, segment in enumerate(self.file.segments) if segment is write.__self__)  # type: ignore[attr-defined]
+
+    def _new_write(self, index: int) -> Write:
+        write = self.file.segments[index].write
+        self._writes[index] = ref(write)
+        return write
 
     @property
     def has_active(self) -> bool:
-        """True if a segment may still be written."""
-        return any(self.file.state(index) == ACTIVE for index in range(len(self.file.segments)))
+        """True if a segment may still be written: it is idle, or has an owner."""
+        return any(self.file.state(index) == ACTIVE and write() is not None for index, write in enumerate(self._writes))
 
     def restore_header(self) -> None:
         """Write the header of the file anew if its page was lost: all that is known without it is which segments are in use.
 
         One that is retired counts as active until :meth:`reclaim` finds that it has no owner.
         """
-        free, retired = self.free.copy(), self.retired.copy()
+        free, retired = ({self.index_of(write) for write in writes.copy()} for writes in (self.free, self.retired))
         count = len(self.file.segments)
         self.file.restore_header([FREE if i in free else RETIRED if i in retired else ACTIVE for i in range(count)])
 
-    def reclaim(self, offering: Set[CodeType]) -> None:
+    def reclaim(self) -> None:
         """Hand back the segments that have lost their owner; to be called from time to time, by the reader's thread.
 
         An exception that a signal handler raises, or another thread, may end an offer between taking a segment and handing
         it back. What is written there is taken and delivered like everything, but there would never be another line in it.
-        A segment is lost that two looks in a row find held and unchanged, while no thread is in an offer.
-
-        :param offering: the functions in which a segment has an owner.
         """
-        held = self._held()
-        suspected, self._suspected = self._suspected, held
-        lost = held.items() & suspected.items()
-        if not lost or may_be_running(offering):
-            return
-        for index, (state, _, _) in lost & self._held().items():
-            if state == ACTIVE:
-                self.file.set_state(index, RETIRED)
-            else:
-                self.free.append(index)
-
-    def _held(self) -> _Held:
-        """The segments that are neither idle nor free nor the reader's."""
-        file, idle, free = self.file, self.idle.copy(), self.free.copy()
-        return {
-            index: (file.state(index), self.cycles[index], segment.tell())
-            for index, segment in enumerate(file.segments)
-            if (file.state(index) == ACTIVE and segment.write not in idle)
-            or (file.state(index) == FREE and index not in free)
-        }
-
-
-def may_be_running(functions: Set[CodeType]) -> bool:
-    """True if any thread may be inside one of these functions, itself or in something called from there.
-
-    Holds for the moment of the call, during which, under the global interpreter lock, no other thread runs between two
-    looks at one stack. Without that lock the stacks of running threads cannot be walked: the answer then is always True.
-    """
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return True
-    for top in sys._current_frames().values():
-        frame = top
-        while frame is not None:
-            if frame.f_code in functions:
-                return True
-            frame = frame.f_back  # type: ignore[assignment]
-    return False
+        for index, write in enumerate(self._writes):
+            if write() is not None:
+                continue
+            state = self.file.state(index)
+            if state == FREE:
+                self.put_free(index)
+            elif state == ACTIVE:
+                self.retire(self._new_write(index))
+            elif self.drains_elsewhere:
+                self.retired.append(self._new_write(index))
