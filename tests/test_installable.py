@@ -21,6 +21,7 @@ TARGETS: Final = {
     "3.11 on an old Linux": ("3.11", "cp", "cp311", "manylinux_2_17_x86_64"),
     "3.13 without the GIL": ("3.13", "cp", "cp313t", "manylinux_2_17_x86_64"),
     "3.14 without the GIL, on ARM": ("3.14", "cp", "cp314t", "manylinux_2_17_aarch64"),
+    "3.15 without the GIL": ("3.15", "cp", "cp315t", "manylinux_2_17_x86_64"),
     "3.15 on an old Linux": ("3.15", "cp", "cp315", "manylinux_2_17_x86_64"),
     "3.14 on musl": ("3.14", "cp", "cp314", "musllinux_1_2_x86_64"),
     "PyPy": ("3.11", "pp", "pypy311_pp73", "manylinux_2_17_x86_64"),
