@@ -102,6 +102,9 @@ class Chest(ABC):
         """What this chest changed in values in this process, counted by reason, for ``Recorder.stats()``."""
         return {}
 
+    def tend(self) -> None:  # noqa: B027 - most connections need nothing
+        """What the connection needs while nothing is written: called by delivery every few seconds, from any thread. Does not wait."""
+
     def wait_at_most(self, seconds: float) -> bool:
         """Limit the time that each later call waits for the store in all; True if the chest can promise that.
 
@@ -225,10 +228,7 @@ class ReadableChest(Chest):
 
     @property
     def is_in_order(self) -> bool:
-        """True if no record ever appears before one that was there already, so that a reader misses none.
-
-        False if overlapping transactions draw their places first and commit later.
-        """
+        """True if no record appears before one that was there; False if transactions draw their places first and commit later."""
         return False
 
     def coordination(self) -> CoordinationStore | None:

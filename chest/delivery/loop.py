@@ -143,7 +143,7 @@ class DeliveryLoop:
     def _look_around(self) -> None:
         self._source.look_around()
         self._drops.look()
-        self.workers.look_at_spools()
+        self.workers.look_around()
         self._orphans.look()
         self._look_at = time.monotonic() + self._source.look_every_seconds
 

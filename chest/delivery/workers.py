@@ -155,11 +155,12 @@ class ChestWorkers:
             elif not worker.is_holding:
                 worker.step()  # a piece of the spool
 
-    def look_at_spools(self) -> None:
-        """Have spools delivered that are there, of this process or of others that are gone."""
+    def look_around(self) -> None:
+        """Have spools delivered that are there, of this process or of others that are gone, and tend the chests."""
         self._search.look()
         for worker in self._workers:
             worker.look_at_spool()
+            worker.writer.tend()
         self.poll()
 
     @property

@@ -72,6 +72,13 @@ class ChestWriter:
         """Write what is left of the batch; False if it is to be tried again. What the chest refuses for good is set aside."""
         return self._attempt(lambda: self._write(batch))
 
+    def tend(self) -> None:
+        """See :meth:`Chest.tend`; what that raises is counted."""
+        try:
+            self.chest.tend()
+        except Exception as error:  # noqa: BLE001 - the next write tells whether the chest works
+            self._counters.error(f"{self.chest.name}: {safe_message(error)}")
+
     def _attempt(self, act: Callable[[], None]) -> bool:
         """Open the chest if need be and act; False, with the failure noted, when it raised."""
         self._has_tried = True

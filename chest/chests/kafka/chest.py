@@ -90,6 +90,20 @@ class KafkaChest(StreamChest):
         finally:
             producer.close()
 
+    def tend(self) -> None:
+        """While all brokers are down, an idle producer has two reports a second, and keeps them until it is asked."""
+        lock = self._locks.get(process_generation())
+        if lock is None or not lock.acquire(blocking=False):
+            return  # it is being written, which asks as well
+        try:
+            producer = self._producers.get(process_generation())
+            if producer is not None:
+                producer.take_reports()
+                if not producer.is_usable:
+                    self._end_producer()
+        finally:
+            lock.release()
+
     def wait_at_most(self, seconds: float) -> bool:
         self._target = self._target._replace(timeout_seconds=min(self._target.timeout_seconds, seconds))
         self._has_time = False

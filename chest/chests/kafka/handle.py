@@ -43,7 +43,7 @@ class OwnHandle(Generic[C]):
         self.errors: deque[KafkaError] = deque(maxlen=_KEPT_ERRORS)
         """What the client reported since this was cleared, oldest first: it goes on trying by itself."""
         self._generation = process_generation()
-        # What is reported and logged is kept until the client is polled, which may be days in a process that has nothing to send.
+        # What is logged is kept until the client is polled, which delivery does every few seconds if there is nothing to send.
         level = _LOG_LEVEL if logger.isEnabledFor(logging.DEBUG) else 0
         settings = {**configuration, "error_cb": self.errors.append, "log_level": level}
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -111,16 +111,10 @@ class BatchProducer:
                 reports.failed[message.key] = refusal.args[0]
                 sent += 1
         reports.left -= len(messages) - sent
-        try:
+        with self._noting_what_is_fatal():
             producer.poll(0)  # an error from which the client does not recover may have come before the batch
             while reports.left > 0 and (seconds := last - time.monotonic()) > 0:
                 producer.flush(min(_STEP_SECONDS, seconds))
-        except (KafkaException, SystemError) as failure:  # from which librdkafka says that it cannot recover
-            # With its exception set the client may go on to report a message, of which Python makes a SystemError.
-            fatal = failure.__cause__ if isinstance(failure, SystemError) else failure
-            if not isinstance(fatal, KafkaException):
-                raise
-            self._handle.errors.append(fatal.args[0])
         is_late = reports.left > 0
         if is_late:
             _take_back(producer, deadline)
@@ -130,9 +124,25 @@ class BatchProducer:
             return {message.key: KafkaError(KafkaError._TIMED_OUT) for message in messages}
         return never_sent | reports.failed
 
+    def take_reports(self) -> None:
+        """Have what the client reported and logged since it was last polled: it keeps all of that until then. Waits for nothing."""
+        with self._noting_what_is_fatal():
+            self._handle.client.poll(0)
+
+    @contextmanager
+    def _noting_what_is_fatal(self) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaException, SystemError) as failure:  # from which librdkafka says that it cannot recover
+            # With its exception set the client may go on to report a message, of which Python makes a SystemError.
+            fatal = failure.__cause__ if isinstance(failure, SystemError) else failure
+            if not isinstance(fatal, KafkaException):
+                raise
+            self._handle.errors.append(fatal.args[0])
+
     @property
     def errors(self) -> list[KafkaError]:
-        """What the client reported during the last :meth:`send`."""
+        """The last that the client reported since the begin of the last :meth:`send`."""
         return list(self._handle.errors)
 
     @property

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from chest import Recorder
 from chest.chests.batches import BatchWrite
 from chest.chests.kafka.chest import KafkaChest
 from chest.chests.kafka.producer import BatchProducer, KafkaMessage
 from chest.chests.kafka.url import KafkaTarget
 from chest.errors import ChestUnavailable, LoginRefused, RecordRejected
 from chest.record.record import Record
+from tests.servers.kafka import quick_clients  # noqa: F401 - a fixture
 from tests.servers.kafka.mock import INIT_PRODUCER_ID, PRODUCE, MockCluster, mock_cluster
 from tests.support import make_record, wait_until
 
@@ -68,7 +71,7 @@ def test_a_record_is_a_message_with_its_id_as_key_and_says_what_it_is(
 def test_what_some_partitions_took_is_not_sent_again_with_the_rest(cluster: MockCluster) -> None:
     """Else each try of an outage of one broker of several would double what the others have."""
     topic = cluster.create(2, leader=1)
-    with KafkaChest(cluster.url(topic, "timeout_seconds=5")) as chest:
+    with KafkaChest(cluster.url(topic, "timeout_seconds=3")) as chest:
         _write_until_taken(chest, first := _batch())
         cluster.stop(2)
         try:
@@ -102,7 +105,7 @@ def test_nothing_is_sent_behind_the_back_of_a_batch_that_failed(
         other = make_record()
         with KafkaChest(cluster.url(topic)) as another:
             _write_until_taken(another, [other])
-            time.sleep(3.0)  # as long as a producer that lived on would need to connect again
+            time.sleep(1.0)  # ten times as long as a producer that lived on would wait before it connects again
             assert _ids(cluster.records(topic)) == [other.id]
         _write_until_taken(chest, records)
     assert _ids(cluster.records(topic)) == _ids([*records, other])
@@ -237,6 +240,43 @@ def test_lines_of_librdkafka_go_to_the_log_and_not_to_standard_error(
     assert any("refused" in line.getMessage() for line in lines)
     assert {line.levelno for line in lines} == {logging.DEBUG}
     assert capfd.readouterr().err == ""
+
+
+def test_an_idle_producer_is_asked_for_its_reports_so_that_none_pile_up_in_an_outage(
+    cluster: MockCluster, topic: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("chest.delivery.own_ring.ADOPT_EVERY_SECONDS", 0.2)
+    caplog.set_level(logging.DEBUG)
+    with Recorder([KafkaChest(cluster.url(topic))], directory=tmp_path) as recorder:
+        recorder.offer(make_record())
+        assert recorder.flush(60)
+        for broker in (1, 2, 3):
+            cluster.stop(broker)
+        try:
+            caplog.clear()
+            wait_until(lambda: any(record.name == "chest.chests.kafka" for record in caplog.records))
+        finally:
+            for broker in (1, 2, 3):
+                cluster.start(broker)
+    assert "failed_writes" not in recorder.stats()
+
+
+def test_a_producer_that_cannot_recover_ends_when_it_says_so_to_the_chest_that_tends_it(
+    cluster: MockCluster, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next batch would not hear of it: what is reported is heard once."""
+    with KafkaChest(cluster.url(topic)) as chest:
+        _write_until_taken(chest, first := _batch())
+        fatal = KafkaError(CLUSTER_REFUSED, "no", fatal=True)
+        (producer,) = chest._producers.values()
+        monkeypatch.setattr(BatchProducer, "take_reports", lambda each: each._handle.errors.append(fatal))
+        chest.tend()
+        monkeypatch.undo()
+        assert not chest._producers
+        chest.tend()
+        _write_until_taken(chest, second := _batch())
+        assert producer not in chest._producers.values()
+    assert _ids(cluster.records(topic)) == _ids([*first, *second])
 
 
 def _write_until_taken(chest: KafkaChest, records: list[Record]) -> None:

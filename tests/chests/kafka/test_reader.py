@@ -19,7 +19,7 @@ from chest.record.encoding import encode
 from chest.record.record import Record
 from chest.transfer import StreamTransfer
 from tests.processes import run_python, running_python
-from tests.servers.kafka import Broker, Topics, early_ends  # noqa: F401 - a fixture
+from tests.servers.kafka import Broker, Topics, quick_clients  # noqa: F401 - a fixture
 from tests.servers.kafka.mock import OFFSET_COMMIT, mock_cluster
 from tests.support import make_record, wait_until
 

@@ -24,7 +24,7 @@ from chest.testing.records import make_record
 from chest.testing.stream_contract import StreamChestContract
 from tests.chests.server_contract import SECRET, Place, ServerChestContract
 from tests.servers.fault_proxy import Fault, FaultProxy
-from tests.servers.kafka import Broker, KafkaProxy, early_ends, tansu  # noqa: F401 - a fixture
+from tests.servers.kafka import Broker, KafkaProxy, quick_clients, tansu  # noqa: F401 - a fixture
 from tests.servers.process import HOST
 
 

@@ -31,16 +31,18 @@ _FETCH_WAIT_MS: Final = 20
 """So long a broker waits for more messages before it says that there are none."""
 
 
+_RECONNECT: Final = {"reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 100}
+"""A client waits up to 10 s by default before it tries a broker again."""
+
+
 @pytest.fixture(scope="module", autouse=True)
-def early_ends() -> Iterator[None]:
-    """Consumers of the importing module hear sooner that they are at the end: a broker waits for 500 ms by default."""
-    configuration = KafkaTarget.consumer_configuration
+def quick_clients() -> Iterator[None]:
+    """Clients of the importing module's process try a broker again sooner, and consumers hear sooner that they are at the end."""
+    every, consumer = KafkaTarget.configuration, KafkaTarget.consumer_configuration
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            KafkaTarget,
-            "consumer_configuration",
-            lambda *of: configuration(*of) | {"fetch.wait.max.ms": _FETCH_WAIT_MS},
-        )
+        patch.setattr(KafkaTarget, "configuration", lambda *of: every(*of) | _RECONNECT)
+        ends = {"fetch.wait.max.ms": _FETCH_WAIT_MS}
+        patch.setattr(KafkaTarget, "consumer_configuration", lambda *of: consumer(*of) | ends)
         yield
 
 
