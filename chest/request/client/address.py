@@ -28,9 +28,9 @@ _MOST_PIECES: Final = 8
 _ELEMENT_CHARACTERS: Final = 1024
 _ADDRESS_CHARACTERS: Final = 45
 _AFTER_BRACKET: Final = re.compile(r"(?::[0-9A-Za-z._-]*)?")
-# RFC 7239, section 4, but that a bare value may hold a colon, as proxies write it.
+# RFC 7239, section 4, but that a bare value may hold a colon, as proxies write it. For PyPy `x++` would be `x*+`.
 _PAIR: Final = re.compile(
-    r"""[ \t]*+(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]++)=(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<bare>[^\s",;\\]*+)))?+[ \t]*+(?:;|\Z)"""
+    r"""[ \t]*+(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-][!#$%&'*+.^_`|~0-9A-Za-z-]*+)=(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<bare>[^\s",;\\]*+)))?+[ \t]*+(?:;|\Z)"""
 )
 _ESCAPED: Final = re.compile(r"\\(.)")
 

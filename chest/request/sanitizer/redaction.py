@@ -16,8 +16,8 @@ _REMEMBERED_NAMES: Final = 4096
 _REMEMBERED_CHARACTERS: Final = 128
 # A longer name is judged by its two ends, which globs such as `secret_*` and `*_token` match.
 _JUDGED_CHARACTERS: Final = 1024
-# From where a key begins, and without going back: a text may be long, and all one word.
-_KEY: Final = re.compile(r"""(?<![^\s=&;#?"'<>(,{\\%])([^\s=&;#?"'<>(,{\\%]{1,128}+)=""")
+# From where a key begins, and without going back: a text may be long, and all one word. For PyPy `x{1,128}+` would be `x{0,128}+`.
+_KEY: Final = re.compile(r"""(?<![^\s=&;#?"'<>(,{\\%])([^\s=&;#?"'<>(,{\\%][^\s=&;#?"'<>(,{\\%]{0,127}+)=""")
 _LAST_PART: Final = re.compile(r"([^.\[\]]+)[.\[\]]*\Z")
 _DASH_OUTSIDE_BRACKETS: Final = re.compile(r"(\[!?\]?[^\]]*\])|-")
 

@@ -56,6 +56,7 @@ CASES = {
     "RFC 7239, a quote that swallows a quote": ("10.0.0.1", "Forwarded", 'for=1.2.3.4;x=", for="[2001:db8::1]:4711"', "2001:db8::1"),
     "RFC 7239, unknown": ("10.0.0.1", "Forwarded", "for=203.0.113.5, for=unknown", "10.0.0.1"),
     "RFC 7239, nobody": ("10.0.0.1", "Forwarded", "for=203.0.113.5, proto=https", "10.0.0.1"),
+    "RFC 7239, a parameter without a name": ("10.0.0.1", "Forwarded", "for=203.0.113.5;=x", "10.0.0.1"),
     "RFC 7239, said twice": ("10.0.0.1", "Forwarded", "for=203.0.113.5;for=1.2.3.4", "10.0.0.1"),
 }  # fmt: skip
 

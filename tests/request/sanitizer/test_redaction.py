@@ -288,3 +288,9 @@ def test_a_route_that_the_application_made_of_a_path_loses_its_secrets() -> None
     client.records.clear()
     client.get("/items/<int:id>")
     assert client.record.route == "/items/<int:id>"
+
+
+def test_a_key_that_is_learnt_has_a_name() -> None:
+    redaction = Redaction(REDACTED_BY_DEFAULT, ())
+    redaction.learn_keys("=x&page=2&=")
+    assert redaction.plain_keys == {"page"}
