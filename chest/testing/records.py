@@ -12,7 +12,7 @@ from chest.record.record_id import RecordIds
 def make_record(**changes: Any) -> Record:
     """A record as a request leaves it, with these fields changed; its ``id`` is its own."""
     fields: dict[str, Any] = {
-        "id": RecordIds().new(time.time_ns()),
+        "id": changes.get("id") or RecordIds().new(time.time_ns()),
         "request_id": "6b2b7d2e-1c6f-4a2c-9d0b-111122223333",
         "time_ns": time.time_ns(),
         "duration_ns": 1_234_567,

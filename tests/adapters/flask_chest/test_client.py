@@ -70,7 +70,7 @@ def test_the_user_of_a_request_that_fails_or_streams_is_recorded(recorded: Make,
         ("GET", "/page"),
         ("POST", "/logout"),
     ):
-        served.client.open(path, method=method).get_data()
+        served.client.open(path, method=method, buffered=True)
     assert users(served.records) == ["7", "7", "7", None, None]
 
 

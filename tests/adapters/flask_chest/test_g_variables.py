@@ -329,7 +329,7 @@ def test_g_chest_is_the_requests_also_in_a_stream(recorded: Make) -> None:
         return Response(stream_with_context(rows()))
 
     shop = recorded(setting(view))
-    assert shop.client.get("/").text == "ab"
+    assert shop.client.get("/", buffered=True).text == "ab"
     assert shop.record.variables == {"rows": 2}
 
 
@@ -349,7 +349,7 @@ def test_what_a_stream_sets_on_g_is_recorded_when_it_ends(recorded: Make) -> Non
         return Response(stream_with_context(rows()))
 
     shop = recorded(setting(view))
-    assert shop.client.get("/").text == "ab"
+    assert shop.client.get("/", buffered=True).text == "ab"
     assert shop.record.variables == {"user_id": "123", "rows": 2, "is_complete": True}
 
 

@@ -169,4 +169,4 @@ def test_a_damaged_file_takes_the_place_of_no_other(path: Path) -> None:
         assert spool.begin()
         spool.try_now()
     spool.close()
-    assert len(list(path.parent.glob("*.read*"))) == 3
+    assert len(list(path.parent.glob(f"{path.name}.damaged.read*"))) == 3  # PyPy's `Path.glob` misses some of "*.read*"

@@ -15,6 +15,7 @@ import pytest
 from chest.chests.contract import Query
 from chest.chests.sql.sqlite.chest import SQLiteChest
 from chest.errors import ChestUnavailable, RecordRejected
+from chest.record.encoding import encode, encode_with_json
 from chest.testing.records import make_record
 from tests.chests.encoded_contract import EncodedContract
 
@@ -93,7 +94,10 @@ def test_a_table_that_was_dropped_is_made_again(chest: SQLiteChest, execute: Exe
         {"method": object()},
         {"variables": {"a": object()}},
         {"attributes": {"a": "\udfff"}},
-        {"variables": {"a": 2**70}},
+        pytest.param(
+            {"variables": {"a": 2**70}},
+            marks=pytest.mark.skipif(encode is encode_with_json, reason="Python's json has no limit for integers"),
+        ),
     ],
 )
 def test_a_record_that_cannot_be_held_is_named_and_nothing_of_its_batch_is_stored(
