@@ -29,7 +29,7 @@ _MYSQL: Final = _Kind("mysql", 3306, {"table": "chest_records"})
 _INFLUXDB: Final = _Kind("influxdb", 8086, {"shape": "request"})
 _CLICKHOUSE: Final = _Kind("clickhouse", 8123, {"table": "chest_records"})
 _KAFKA: Final = _Kind("kafka", 9092)
-_NATS: Final = _Kind("nats", 4222, {"subject": "*"})
+_NATS: Final = _Kind("nats", 4222, {"subject": "*", "account": "*"}, is_shared=True)
 _OTLP: Final = _Kind("otlp", 4318, {"signal": "traces", "headers_env": "-", "sent": "-"}, is_shared=True)
 _MONGODB_PARTS: Final = {"collection": "chest_records"}
 _KINDS: Final = {
@@ -61,8 +61,8 @@ _WRAPPED: Final = re.compile(r"(\w+)\((.*)\)", re.DOTALL)
 def store_identity(label: str) -> str:
     """The store that a chest's label names: its kind, host, port, database or path, and table; equal however it is written.
 
-    Log-in, driver, time limits, compression and secrets make no other store; but at an address of HTTP or OTLP a user with a
-    password, and headers, may name a tenant, and are part of the store. If a label is not a URL, it is the identity itself.
+    Log-in, driver, time limits, compression and secrets make no other store; but at an address of HTTP, OTLP or NATS a user with
+    a password, headers and an account may name a tenant, and are part of the store. If a label is not a URL, it is the identity itself.
     An identity has itself as its identity.
 
     :param label: ``Chest.name``, usually a URL without secrets; also a label of an earlier release.

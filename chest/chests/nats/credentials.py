@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from chest.errors import MissingDependencyError, SettingsError
+from chest.record.encoding import decode
 
 __all__ = ["Credentials"]
 
@@ -59,6 +60,16 @@ class Credentials(NamedTuple):
         """As the server's configuration names the user: ``U…``."""
         raw = bytes((_USER,)) + bytes(self.key.verify_key)
         return base64.b32encode(raw + _crc(raw)).decode().rstrip("=")
+
+    @property
+    def account(self) -> str:
+        """Whose streams the user sees: the account that the JWT names (``A…``); of an nkey alone, the user."""
+        try:
+            _, claims, _ = (self.jwt or "").split(".")
+            said = decode(base64.urlsafe_b64decode(claims + "=="))
+            return str(said.get("nats", {}).get("issuer_account") or said["iss"])
+        except (ValueError, LookupError, AttributeError, TypeError):
+            return self.public_key
 
     def answer(self, nonce: str) -> dict[str, str]:
         """The fields of CONNECT that answer the server's nonce."""

@@ -15,6 +15,8 @@ __all__ = ["NatsTarget"]
 
 _DEFAULT_STREAM: Final = "chest"
 _PORT: Final = 4222
+_SHOWN_OF_ACCOUNT: Final = 16
+"""Of 56 characters, so many tell an account from every other."""
 _OPTIONS: Final = (
     "atomic", "ca_file", "cert_file", "credentials", "duplicate_window_seconds", "max_age_days", "replicas", "subject",
     "timeout_seconds", "tls_first",
@@ -75,9 +77,12 @@ class NatsTarget(NamedTuple):
         if url.user and "credentials" in options:
             raise SettingsError("?credentials=: the URL has a user, too; leave one of them out.")
         shown_hosts = ",".join(f"{host}:{port}" for host, port in places)
-        shown_subject = "" if subject == f"{stream}.records" else f"?subject={quote(subject)}"
+        credentials = Credentials.of_file(options["credentials"]) if "credentials" in options else None
+        # Another account behind the same address has other streams, which may have the same names.
+        shown = [] if credentials is None else [f"account={credentials.account[:_SHOWN_OF_ACCOUNT]}"]
+        shown += [] if subject == f"{stream}.records" else [f"subject={quote(subject)}"]
         return cls(
-            name=f"{url.shown_at(shown_hosts)}{stream}{shown_subject}",
+            name=f"{url.shown_at(shown_hosts)}{stream}{'?' * bool(shown)}{'&'.join(shown)}",
             hosts=tuple(places),
             is_encrypted=is_encrypted,
             is_tls_first=yes_no_of("tls_first", options.get("tls_first")),
@@ -85,7 +90,7 @@ class NatsTarget(NamedTuple):
             cert_file=options.get("cert_file"),
             user=url.user,
             password=url.password,
-            credentials=Credentials.of_file(options["credentials"]) if "credentials" in options else None,
+            credentials=credentials,
             stream=stream,
             subject=subject,
             is_atomic=yes_no_of("atomic", options.get("atomic")),

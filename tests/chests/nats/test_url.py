@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from chest.chests.nats.credentials import Credentials
 from chest.chests.nats.url import NatsTarget
+from chest.chests.store_identity import store_identity
 from chest.errors import MissingDependencyError, SettingsError
+from tests.servers.nats.nkeys import NKey, credentials_of
 
 SEED = "SUAIBDPBAUTWCWBKIO6XHQNINK5FWJW4OHLXC3HQ2KFE4PEJUA44CNHTC4"
 PUBLIC = "UAH42UG6PV552P5SWLWTBP3H3S5BHAVCO2IEKEXUANJXR75J63RQ5WM6"
@@ -85,6 +88,35 @@ def test_a_file_of_credentials_has_a_jwt_as_well(tmp_path: Path) -> None:
     answer = Credentials.of_file(str(file)).answer("nonce")
     assert answer.keys() == {"jwt", "sig"}
     assert answer["jwt"] == "abc.def.ghi"
+
+
+def test_another_account_behind_the_same_address_is_another_store_and_another_file_of_it_is_not(tmp_path: Path) -> None:
+    """Else the spool of one would be delivered into the stream of the other, if both have one directory."""
+
+    def identity(account: NKey) -> str:
+        file, user = tmp_path / "shop.creds", NKey("user")
+        file.write_text(credentials_of(account.jwt_for(user), user))
+        return store_identity(NatsTarget.of(f"nats://host/shop?credentials={file}").name)
+
+    one, other = NKey("account"), NKey("account")
+    assert identity(one) == identity(one)
+    assert identity(one) != identity(other)
+    shop, bank = (store_identity(NatsTarget.of(f"nats://{user}:secret@host/shop").name) for user in ("shop", "bank"))
+    assert shop != bank
+
+
+def test_a_jwt_that_an_account_had_another_key_sign_names_the_account(tmp_path: Path) -> None:
+    claims = base64.urlsafe_b64encode(b'{"iss": "AKEY", "nats": {"issuer_account": "AACCOUNT"}}').decode()
+    file = tmp_path / "shop.creds"
+    file.write_text(credentials_of(f"abc.{claims}.ghi", NKey("user")))
+    assert Credentials.of_file(str(file)).account == "AACCOUNT"
+
+
+@pytest.mark.parametrize("claims", ["def", "e30", "W10", "bnVsbA", "eyJuYXRzIjoxfQ"])
+def test_a_jwt_that_names_no_account_leaves_the_user(claims: str, tmp_path: Path) -> None:
+    file, user = tmp_path / "shop.creds", NKey("user")
+    file.write_text(credentials_of(f"abc.{claims}.ghi", user))
+    assert Credentials.of_file(str(file)).account == user.public
 
 
 @pytest.mark.parametrize("text", ["", "SUX", SEED[:9] + "A" + SEED[10:], SEED.replace("SU", "SA"), "ä"])
