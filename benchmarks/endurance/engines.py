@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from tests.servers.process import Server
+from tests.servers.process import HOST, Server
 
 if TYPE_CHECKING:
+    from tests.servers.kafka import KafkaProxy
     from tests.servers.otlp.sink import StoppableSink  # with protobuf behind it
 
 MakeUrl = Callable[[str, int], str]
 """The chest URL of the place in the engine, at this address and port."""
 
 
+class _Stoppable(Protocol):
+    """A server that is stopped, and started on its port again."""
+
+    @property
+    def port(self) -> int: ...
+    def stop(self) -> object: ...
+    def start(self) -> object: ...
+
+
 class Engine(NamedTuple):
     """An engine that runs."""
 
-    server: Server | StoppableSink
+    server: _Stoppable
     url: MakeUrl
     variables: Callable[[], Iterable[Mapping[str, Any]]] | None = None
     """Those of all records that it has, if its chest cannot be read."""
@@ -54,6 +64,29 @@ def _nats(listen: str) -> Iterator[Engine]:
         yield Engine(server.server, lambda host, port: server.url(stream, host=host, port=port))
 
 
+class _Proxied:
+    """A server that is found at the port of a proxy."""
+
+    def __init__(self, server: Server, proxy: KafkaProxy) -> None:
+        self.port, self.stop, self.start = proxy.port, server.stop, server.start
+
+
+@contextmanager
+def _kafka(listen: str) -> Iterator[Engine]:
+    """A broker tells its clients its own address, at which no host finds it: the proxy has them told the one that they were given."""
+    from tests.servers.kafka import KafkaProxy, kafka
+
+    with kafka() as broker, closing(KafkaProxy(broker.port, listen=listen)) as proxy:
+        topic = broker.new_topic()
+
+        def url(host: str, port: int) -> str:
+            if (host, port) != (HOST, proxy.port):
+                proxy.name_as(host, port)
+            return broker.url(topic, "partitions=6", f"{host}:{port}")
+
+        yield Engine(_Proxied(broker.server, proxy), url)
+
+
 @contextmanager
 def _otlp(listen: str) -> Iterator[Engine]:
     from tests.servers.otlp.sink import StoppableSink
@@ -79,5 +112,6 @@ ENGINES: Final[dict[str, Callable[[str], AbstractContextManager[Engine]]]] = {
     "partitioned": partial(_postgresql, is_partitioned=True),
     "clickhouse": _clickhouse,
     "nats": _nats,
+    "kafka": _kafka,
     "otlp": _otlp,
 }

@@ -61,9 +61,10 @@ class FaultProxy:
     """The proxy of :func:`fault_proxy`.
 
     :param port: where the real server answers.
+    :param listen: the address on which clients find the proxy.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, listen: str = HOST) -> None:
         self._server_port = port
         self._fault = Fault.NONE
         self._marker = b""
@@ -77,7 +78,7 @@ class FaultProxy:
         """How many connections came."""
         self.change_answer: Callable[[bytes], bytes] = bytes
         """What is done to what the server answers, of which each piece keeps its length."""
-        self._listener = socket.create_server((HOST, 0))
+        self._listener = socket.create_server((listen, 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -182,14 +182,25 @@ class KafkaProxy(FaultProxy):
 
     :param port: where the broker answers.
     :param context: for TLS on the side of the clients.
+    :param listen: as for ``FaultProxy``.
     """
 
-    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
-        super().__init__(port)
+    def __init__(self, port: int, context: ssl.SSLContext | None = None, listen: str = HOST) -> None:
+        super().__init__(port, listen)
         self._context = context
-        ours, theirs = ((HOST.encode() + struct.pack(">i", each)) for each in (self.port, port))
+        self.name_as(HOST, self.port)
+
+    def name_as(self, host: str, port: int) -> None:
+        """Have clients go on to this address, in which the host has as many characters as the broker's."""
+        ours, theirs = _address(host, port), _address(HOST, self._server_port)
+        assert len(ours) == len(theirs)
         self.change_answer = lambda answer: answer.replace(theirs, ours)
 
     def _link(self, client: socket.socket) -> None:
         with suppress(OSError):  # of a client that does not trust the certificate
             super()._link(client if self._context is None else self._context.wrap_socket(client, server_side=True))
+
+
+def _address(host: str, port: int) -> bytes:
+    """As an answer holds it."""
+    return host.encode() + struct.pack(">i", port)
