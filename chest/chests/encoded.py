@@ -1,4 +1,4 @@
-"""``EncodedRecord``: a record that goes from one database to another without its JSON being decoded."""
+"""Records that go from one database to another without their JSON being decoded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeAlias, overload, runtime_checkable
 
 from chest.chests.contract import Cursor, StoredRecord
 from chest.chests.query import EVERYTHING, Query
+from chest.record.encoded import EncodedRecord
 from chest.record.encoding import decode
 from chest.record.record import Record
 
@@ -23,6 +24,7 @@ __all__ = [
     "moment_of",
     "records_of",
     "stored_record",
+    "takes_own_json",
 ]
 
 Row: TypeAlias = tuple[Any, ...]
@@ -30,39 +32,6 @@ Row: TypeAlias = tuple[Any, ...]
 
 _VARIABLES: Final = Record._fields.index("variables")
 _ATTRIBUTES: Final = Record._fields.index("attributes")
-
-
-class EncodedRecord(Record):
-    """A record that holds the JSON text of its variables and attributes, and decodes them only when they are asked for.
-
-    As a tuple it has the texts in their places, so it is only for an :class:`EncodedTarget`; for every other chest there
-    is :meth:`decoded`.
-    """
-
-    __slots__ = ()
-
-    @property
-    def variables(self) -> dict[str, Any]:
-        """Decoded anew each time; ``ValueError`` if the text is not a JSON object."""
-        return _decoded(self[_VARIABLES])
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """As :attr:`variables`."""
-        return _decoded(self[_ATTRIBUTES])
-
-    def decoded(self) -> Record:
-        """The plain record; what is not a JSON object is left out, and named in ``chest.sanitized``."""
-        values: list[Any] = list(self)
-        damaged = {}
-        for name, place in (("variables", _VARIABLES), ("attributes", _ATTRIBUTES)):
-            try:
-                values[place] = _decoded(values[place])
-            except ValueError:
-                values[place], damaged[name] = {}, "not_decodable"
-        if damaged:
-            values[_ATTRIBUTES]["chest.sanitized"] = damaged
-        return Record._make(values)
 
 
 @runtime_checkable
@@ -82,6 +51,14 @@ class EncodedTarget(Protocol):
     @property
     def takes_encoded(self) -> bool:
         """False if the store would not notice invalid JSON."""
+
+
+def takes_own_json(chest: object) -> bool:
+    """True if the chest's ``write`` also takes :class:`EncodedRecord` of this process, whose JSON is known to be valid.
+
+    Its very class says so: a subclass of the user's may change records before it writes them.
+    """
+    return "takes_own_json" in vars(type(chest))
 
 
 class EncodedRecords(Sequence[Record]):
@@ -141,13 +118,6 @@ def records_of(stored: Sequence[StoredRecord]) -> Sequence[Record]:
 def encoded_record(row: Row) -> EncodedRecord:
     """The record of a row."""
     return tuple.__new__(EncodedRecord, row[1:-1])
-
-
-def _decoded(json: Any) -> dict[str, Any]:
-    value = decode(json)
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
-    return value
 
 
 def stored_record(row: Row) -> StoredRecord:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from chest.chests.encoded import takes_own_json
 from chest.delivery.delivery_threads import DeliveryThreads, Seat
 from chest.delivery.loop import POLL_SECONDS, DeliveryLoop
 from chest.delivery.own_ring import OwnRing
@@ -73,6 +74,7 @@ class BackgroundDelivery:
         source = OwnRing(
             ring, lineage, counters, look_after_file=look_after_file, flush_seconds=flush_seconds,
             batch_records=batch_records, observe=observe,
+            as_encoded=all(takes_own_json(worker.chest) for worker in workers),
         )  # fmt: skip
         self._flushes = source.flushes
         self.loop = DeliveryLoop(source, workers, counters, adopt=adopt, wake=self.wake)

@@ -108,7 +108,7 @@ class Batcher(Generic[T]):
     def __init__(
         self,
         take: Callable[[], Chunk[T] | None],
-        decode: Callable[[T], list[Record]],
+        decode: Callable[[T], Sequence[Record]],
         commit: Callable[[int, int], None],
         batch_records: int,
         counters: Counters,

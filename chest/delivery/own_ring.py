@@ -10,6 +10,7 @@ from chest.delivery.batch import AnyBatcher, Batcher
 from chest.delivery.flush import FlushTickets
 from chest.delivery.spool_policy import DUE_SHARE
 from chest.record.counters import Counters
+from chest.record.encoded import plain
 from chest.record.record import Record
 from chest.ring.line import Lineage, decode_lines
 from chest.ring.reader import RingReader
@@ -31,6 +32,7 @@ class OwnRing:
     :param flush_seconds: how old the oldest record may become before it is written.
     :param batch_records: about how many records are written in one transaction.
     :param observe: told of what is taken.
+    :param as_encoded: whether the chests take records with their JSON encoded.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class OwnRing:
         flush_seconds: float,
         batch_records: int,
         observe: Callable[[Sequence[Record]], object] | None = None,
+        as_encoded: bool = False,
     ) -> None:
         self.flushes = FlushTickets(ring)
         self._ring = ring
@@ -51,6 +54,7 @@ class OwnRing:
         self._look_after_file = look_after_file
         self._flush_seconds = flush_seconds
         self._observe = observe
+        self._as_encoded = as_encoded
         self._batcher = Batcher(
             lambda: ring.take(_CHUNK_BYTES), self._decoded, ring.commit_to, batch_records, counters, lambda: ring.notes
         )
@@ -136,26 +140,26 @@ class OwnRing:
     def release(self) -> None:
         """The ring stays with the recorder."""
 
-    def _decoded(self, data: bytes) -> list[Record]:
+    def _decoded(self, data: bytes) -> Sequence[Record]:
         records = self._decoded_lines(data)
         if self._lineage.parents:
             records = list(map(self._lineage.own, records))
         if self._observe is not None:
-            self._observe(records)
+            self._observe(list(map(plain, records)))
         return records
 
-    def _decoded_lines(self, data: bytes) -> list[Record]:
+    def _decoded_lines(self, data: bytes) -> Sequence[Record]:
         try:
-            return decode_lines(data, self._ring.resource)
+            return decode_lines(data, self._ring.resource, as_encoded=self._as_encoded)
         except MemoryError:
             raise  # of the machine, and no fault of a line: the chunk is kept for the next thread
         except Exception as error:  # noqa: BLE001 - one damaged line must not hold the others up
             self._counters.error(f"a piece of the ring could not be read: {error}")
             return [record for line in data.splitlines(keepends=True) for record in self._decoded_line(line)]
 
-    def _decoded_line(self, line: bytes) -> list[Record]:
+    def _decoded_line(self, line: bytes) -> Sequence[Record]:
         try:
-            return decode_lines(line, self._ring.resource)
+            return decode_lines(line, self._ring.resource, as_encoded=self._as_encoded)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001

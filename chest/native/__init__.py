@@ -25,6 +25,7 @@ try:
         await_termination,
         catch_termination,
         constants,
+        encoded_records_of,
         fault_in,
         hold_file,
         map_file,
@@ -48,7 +49,9 @@ except ImportError:
         Dispatch = Slot = StartResponse = Stream = hold_file = map_file = may_hold_secret = records_of = (
             release_file
         ) = None
-        await_termination = fault_in = note_spans = catch_termination = release_termination = terminate = None
+        encoded_records_of = await_termination = fault_in = note_spans = catch_termination = release_termination = (
+            terminate
+        ) = None
     is_native = False
 
 __all__ = [
@@ -68,6 +71,7 @@ __all__ = [
     "agree",
     "await_termination",
     "catch_termination",
+    "encoded_records_of",
     "fault_in",
     "hold_file",
     "map_file",

@@ -23,6 +23,18 @@ def records_of(
     in_python: Callable[[Any, Any], T],
     /,
 ) -> list[T]: ...
+def encoded_records_of(
+    lines: bytes,
+    resource: tuple[str, str, str],
+    record_class: type[T],
+    codes: dict[Any, int | None],
+    methods: frozenset[str],
+    body_size: str,
+    ok: str,
+    error: str,
+    in_python: Callable[[Any, Any], T],
+    /,
+) -> list[T]: ...
 def may_hold_secret(text: str, /) -> bool: ...
 def catch_termination(seconds: float, /) -> bool: ...
 def await_termination() -> bool: ...

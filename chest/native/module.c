@@ -17,7 +17,7 @@
 #include "ring/mapping.h"
 #include "ring/in_flight_slots.h"
 #include "ring/fast_ring.h"
-#include "record/records.h"
+#include "record/encoded_records.h"
 #include "ring/segment.h"
 #include "request/fast_middleware.h"
 #include "ring/slot.h"
@@ -219,6 +219,7 @@ static PyMethodDef functions[] = {
     {"release_termination", release_termination, METH_NOARGS,
      PyDoc_STR("Give SIGTERM its default action back, and end await_termination.")},
     {"records_of", records_of, METH_VARARGS, PyDoc_STR("The records of rows; see chest.record.row.record_of.")},
+    {"encoded_records_of", encoded_records_of, METH_VARARGS, PyDoc_STR("The records of lines; see chest.record.row.encoded_record_of.")},
     {NULL, NULL, 0, NULL},
 };
 

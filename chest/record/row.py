@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias
 from chest import native
 from chest.native import IS_NATIVE
 from chest.record.decoding import FIELD_TYPES, Types, completed, has_types
-from chest.record.encoding import NEWLINE, encode_line
+from chest.record.encoded import EncodedRecord
+from chest.record.encoding import NEWLINE, decode, encode_line
 from chest.record.record import Outcome, Record
 from chest.record.record_id import first_id
 from chest.record.text import storable_text
@@ -128,6 +129,18 @@ def records_of(rows: list[Any], resource: tuple[str, str, str]) -> list[Record]:
             rows, resource, Record, _CODES, KNOWN_METHODS, BODY_SIZE, Outcome.OK, Outcome.ERROR, record_of
         )
     return [record_of(row, resource) for row in rows]
+
+
+def encoded_records_of(lines: bytes, resource: tuple[str, str, str]) -> list[EncodedRecord]:
+    """The records of whole lines that this process wrote, with their JSON encoded; for the compiled part."""
+    return native.encoded_records_of(
+        lines, resource, EncodedRecord, _CODES, KNOWN_METHODS, BODY_SIZE, Outcome.OK, Outcome.ERROR, encoded_record_of
+    )
+
+
+def encoded_record_of(line: bytes, resource: tuple[str, str, str]) -> EncodedRecord:
+    """:func:`record_of` a line, with its JSON encoded."""
+    return EncodedRecord.of(record_of(decode(line), resource))
 
 
 def checked_row(row: object) -> list[Any] | None:

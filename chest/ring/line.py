@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
+from chest.native import IS_NATIVE
 from chest.record.encoding import decode
 from chest.record.record import Record
 from chest.record.record_id import is_tail
-from chest.record.row import checked_row, record_of, records_of
+from chest.record.row import checked_row, encoded_records_of, record_of, records_of
 
 _MOST_PARENTS: Final = 8
 """Forks within forks during one request: the description of a ring has no room for an endless list."""
@@ -22,8 +23,13 @@ class Resource(NamedTuple):
     host: str
 
 
-def decode_lines(data: bytes, resource: Resource) -> list[Record]:
-    """The records of whole lines that this process wrote itself."""
+def decode_lines(data: bytes, resource: Resource, *, as_encoded: bool = False) -> Sequence[Record]:
+    """The records of whole lines that this process wrote itself.
+
+    :param as_encoded: whether they may be :class:`EncodedRecord`, for a store that keeps JSON; only the compiled part makes them.
+    """
+    if as_encoded and IS_NATIVE:
+        return encoded_records_of(data, resource)
     return records_of(_decoded_together(data), resource)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from sqlalchemy import FromClause, delete, func, inspect, select
 from sqlalchemy.engine import Connection
@@ -77,6 +77,8 @@ class SQLChest(CountingChest):
     :raises SettingsError: invalid chest URL.
     :raises MissingDependencyError: the driver is not installed.
     """
+
+    takes_own_json: ClassVar[bool] = True
 
     def __new__(cls, url: str) -> Any:
         """For a ``sqlite:`` URL the chest of SQLite, which also had this name."""

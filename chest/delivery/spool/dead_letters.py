@@ -12,6 +12,7 @@ from chest.delivery.spool.place import spool_path
 from chest.errors import DirectoryError
 from chest.record.counters import Counters
 from chest.record.decoding import record_of_values
+from chest.record.encoded import plain
 from chest.record.encoding import encode
 from chest.record.messages import safe_message
 from chest.record.record import VERSION, Record
@@ -68,7 +69,7 @@ class DeadLetters:
         from chest.delivery.spool.file import SpoolError  # loads SQLite, which not every program needs
 
         now = time.time_ns()
-        lines = [encode(record[:]) for record in records]
+        lines = [encode(plain(record)[:]) for record in records]
         self._file.require_free(self._file.reserve_bytes // 2)
         with self._file.transaction() as connection:
             connection.executemany(

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from chest.record.encoded import plain
 from chest.record.encoding import encode
 from chest.record.record import Record
 
@@ -40,7 +41,7 @@ _TROUBLE: Final = "CREATE TABLE IF NOT EXISTS trouble (only INTEGER PRIMARY KEY,
 
 def spooled_row(records: Sequence[Record]) -> tuple[int, int, bytes]:
     """Values of the columns ``records``, ``bytes`` and ``lines`` of a piece."""
-    lines = encode([each[:] for each in records])
+    lines = encode([plain(each)[:] for each in records])
     return len(records), len(lines), lines
 
 

@@ -1,4 +1,4 @@
-/* records_of: what `chest.record.row.record_of` makes of rows, of the kind that most requests leave.
+/* RecordDecoder: what `chest.record.row.record_of` makes of rows, of the kind that most requests leave; and records_of.
  *
  * In the delivery thread's time, and yet in every request's: both want the interpreter's lock, and half of what a record took of it
  * went into this. Any other row is handed to Python.
@@ -21,6 +21,11 @@
 
 static PyObject *key_url_scheme, *key_first_byte, *text_http;
 
+/* The places of a row's values. */
+enum {
+    TAIL, REQUEST_ID, TIME, CHECKED, DURATION, METHOD, PATH, STATUS, BODY_BYTES, VARIABLES, ROUTE, OUTCOME, ERROR, ATTRIBUTES, FIRST_BYTE = ROUTE
+};
+
 typedef struct {
     PyTypeObject *record_class;
     PyObject *resource;   /* service, release, host */
@@ -29,8 +34,9 @@ typedef struct {
     PyObject *body_size;  /* the name of the attribute */
     PyObject *ok;
     PyObject *error;
-    PyObject *in_python; /* `record_of` */
+    PyObject *in_python; /* `record_of`, or `encoded_record_of` */
     Py_ssize_t fields;   /* of a record: `RECORD_FIELDS` or more */
+    int is_encoded;      /* variables and attributes are JSON text */
 } RecordDecoder;
 
 /* `row.has_body` */
@@ -38,6 +44,33 @@ static int
 is_sent_with_body(PyObject *method, long code)
 {
     return code >= 200 && code != 204 && code != 304 && PyUnicode_CompareWithASCIIString(method, "HEAD") != 0;
+}
+
+/* `attributes_of` as JSON text; NULL, perhaps without an exception, if Python has to make it. */
+static PyObject *
+attributes_text(const RecordDecoder *decoder, PyObject *told, PyObject *first_byte_ns, PyObject *body_bytes, int is_sent)
+{
+    char memory[2 * LINE_BYTES];
+    Line line;
+    line_begin(&line, memory, (Py_ssize_t)sizeof(memory));
+    Py_ssize_t told_size = 2, name_size;
+    const char *told_text = told == NULL ? "{}" : PyUnicode_AsUTF8AndSize(told, &told_size);
+    const char *name = PyUnicode_AsUTF8AndSize(decoder->body_size, &name_size);
+    long long first_byte = first_byte_ns == NULL ? 0 : PyLong_AsLongLong(first_byte_ns), size = is_sent ? PyLong_AsLongLong(body_bytes) : 0;
+    if (told_text == NULL || name == NULL || PyErr_Occurred() || (size && strstr(told_text, name) != NULL)
+        || !put_bytes(&line, told_text, told_size - 1)) {
+        return NULL;
+    }
+    int is_put = first_byte_ns == NULL || put_literal(&line, "\"" URL_SCHEME "\":\"http\"");
+    if (first_byte) {
+        is_put = is_put && put_literal(&line, ",\"" TIME_TO_FIRST_BYTE "\":") && put_number(&line, first_byte);
+    }
+    if (size) {
+        is_put = is_put && (line_length(&line) == 1 || put_literal(&line, ",")) && put_quoted(&line, name, name_size) && put_literal(&line, ":")
+                 && put_number(&line, size);
+    }
+    is_put = is_put && put_literal(&line, "}");
+    return is_put ? PyUnicode_DecodeUTF8(memory, line_length(&line), NULL) : NULL;
 }
 
 /* The attributes told, or those of a request by http, with the size of the body if one was sent; a new reference. */
@@ -98,21 +131,16 @@ record_with(const RecordDecoder *decoder, PyObject **fields)
 
 /* NULL, perhaps without an exception, if Python has to make it. */
 static PyObject *
-usual_record(const RecordDecoder *decoder, PyObject *row)
+usual_record(const RecordDecoder *decoder, PyObject **field, Py_ssize_t count)
 {
-    Py_ssize_t count = PyList_CheckExact(row) ? PyList_GET_SIZE(row) : 0;
     if (count != SHORT_FIELDS && count != HTTP_FIELDS && count != ALL_FIELDS) {
         return NULL;
     }
-    enum {
-        TAIL, REQUEST_ID, TIME, CHECKED, DURATION, METHOD, PATH, STATUS, BODY_BYTES, VARIABLES, ROUTE, OUTCOME, ERROR, ATTRIBUTES, FIRST_BYTE = ROUTE
-    };
-    PyObject **field = ((PyListObject *)row)->ob_item;
     int is_whole = count == ALL_FIELDS;
     PyObject *told = is_whole ? field[ATTRIBUTES] : NULL, *first_byte_ns = count == HTTP_FIELDS ? field[FIRST_BYTE] : NULL;
     PyObject *path = field[PATH], *status = field[STATUS], *method = field[METHOD];
     if (!is_short_ascii(path, PATH_CHARACTERS) || !PyUnicode_CheckExact(method) || !PyLong_CheckExact(field[BODY_BYTES])
-        || PySet_Contains(decoder->methods, method) != 1 || (is_whole && !PyDict_CheckExact(told))
+        || PySet_Contains(decoder->methods, method) != 1 || (is_whole && !decoder->is_encoded && !PyDict_CheckExact(told))
         || (first_byte_ns != NULL && !PyLong_CheckExact(first_byte_ns))) {
         return NULL;
     }
@@ -131,7 +159,9 @@ usual_record(const RecordDecoder *decoder, PyObject *row)
     long long time_ns = PyLong_CheckExact(field[TIME]) ? PyLong_AsLongLongAndOverflow(field[TIME], &is_out_of_range) : -1;
     PyObject *id = time_ns < 0 ? NULL : record_id(time_ns, field[TAIL]);
     int is_sent = is_sent_with_body(method, number);
-    PyObject *attributes = id == NULL ? NULL : attributes_of(decoder, told, first_byte_ns, field[BODY_BYTES], is_sent);
+    PyObject *attributes = id == NULL             ? NULL
+                           : decoder->is_encoded ? attributes_text(decoder, told, first_byte_ns, field[BODY_BYTES], is_sent)
+                                                 : attributes_of(decoder, told, first_byte_ns, field[BODY_BYTES], is_sent);
     if (attributes == NULL) {
         Py_XDECREF(id);
         return NULL;
@@ -146,47 +176,66 @@ usual_record(const RecordDecoder *decoder, PyObject *row)
     return record_with(decoder, fields);
 }
 
+/* Takes the arguments that `records_of` and `encoded_records_of` have; 0 with an exception. */
+static int
+decoder_with(PyObject *args, PyTypeObject *kind, PyObject **source, RecordDecoder *decoder)
+{
+    if (!PyArg_ParseTuple(
+            args, "O!O!O!O!O!UUUO", kind, source, &PyTuple_Type, &decoder->resource, &PyType_Type, &decoder->record_class,
+            &PyDict_Type, &decoder->codes, &PyFrozenSet_Type, &decoder->methods, &decoder->body_size, &decoder->ok, &decoder->error,
+            &decoder->in_python
+        )) {
+        return 0;
+    }
+    PyObject *names = PyObject_GetAttrString((PyObject *)decoder->record_class, "_fields");
+    if (names == NULL) {
+        return 0;
+    }
+    decoder->fields = PyTuple_Check(names) ? PyTuple_GET_SIZE(names) : 0;
+    int is_known = decoder->fields >= RECORD_FIELDS;
+    Py_DECREF(names);
+    if (!is_known || PyTuple_GET_SIZE(decoder->resource) != 3 || !PyType_IsSubtype(decoder->record_class, &PyTuple_Type)) {
+        PyErr_SetString(PyExc_TypeError, "a record is a tuple of at least 15 fields, and its resource one of three");
+        return 0;
+    }
+    return 1;
+}
+
+/* Takes the reference to a record, or makes it in Python of what it is in if it is NULL; -1 with an exception. */
+static int
+append_record(PyObject *records, const RecordDecoder *decoder, PyObject *record, PyObject *made_of)
+{
+    if (record == NULL && made_of != NULL) {
+        PyErr_Clear(); /* whatever it was, it comes up again, or not */
+        PyObject *passed[2] = {made_of, decoder->resource};
+        record = PyObject_Vectorcall(decoder->in_python, passed, 2, NULL);
+    }
+    if (record == NULL && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError, "the rows were changed meanwhile");
+    }
+    int is_appended = record == NULL ? -1 : PyList_Append(records, record);
+    Py_XDECREF(record);
+    return is_appended;
+}
+
 static PyObject *
 records_of(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    RecordDecoder decoder;
+    RecordDecoder decoder = {.is_encoded = 0};
     PyObject *rows;
-    if (!PyArg_ParseTuple(
-            args, "O!O!O!O!O!UUUO", &PyList_Type, &rows, &PyTuple_Type, &decoder.resource, &PyType_Type, &decoder.record_class,
-            &PyDict_Type, &decoder.codes, &PyFrozenSet_Type, &decoder.methods, &decoder.body_size, &decoder.ok, &decoder.error,
-            &decoder.in_python
-        )) {
-        return NULL;
-    }
-    PyObject *names = PyObject_GetAttrString((PyObject *)decoder.record_class, "_fields");
-    if (names == NULL) {
-        return NULL;
-    }
-    decoder.fields = PyTuple_Check(names) ? PyTuple_GET_SIZE(names) : 0;
-    int is_known = decoder.fields >= RECORD_FIELDS;
-    Py_DECREF(names);
-    if (!is_known || PyTuple_GET_SIZE(decoder.resource) != 3 || !PyType_IsSubtype(decoder.record_class, &PyTuple_Type)) {
-        PyErr_SetString(PyExc_TypeError, "a record is a tuple of at least 15 fields, and its resource one of three");
+    if (!decoder_with(args, &PyList_Type, &rows, &decoder)) {
         return NULL;
     }
     Py_ssize_t count = PyList_GET_SIZE(rows);
     PyObject *records = PyList_New(0); /* whole at any time: the collector's lists of objects show it to others */
     for (Py_ssize_t i = 0; records != NULL && i < count; i++) {
         PyObject *row = i < PyList_GET_SIZE(rows) ? Py_NewRef(PyList_GET_ITEM(rows, i)) : NULL;
-        PyObject *record = row == NULL ? NULL : usual_record(&decoder, row);
-        if (record == NULL && row != NULL) {
-            PyErr_Clear(); /* whatever it was, it comes up again, or not */
-            PyObject *passed[2] = {row, decoder.resource};
-            record = PyObject_Vectorcall(decoder.in_python, passed, 2, NULL);
-        }
-        Py_XDECREF(row);
-        if (record == NULL && !PyErr_Occurred()) {
-            PyErr_SetString(PyExc_RuntimeError, "the rows were changed meanwhile");
-        }
-        if (record == NULL || PyList_Append(records, record) < 0) {
+        int is_row = row != NULL && PyList_CheckExact(row);
+        PyObject *record = is_row ? usual_record(&decoder, ((PyListObject *)row)->ob_item, PyList_GET_SIZE(row)) : NULL;
+        if (append_record(records, &decoder, record, row) < 0) {
             Py_CLEAR(records);
         }
-        Py_XDECREF(record);
+        Py_XDECREF(row);
     }
     return records;
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from chest.chests.asking.conditions import Name
 from chest.chests.asking.counting_chest import CountingChest
@@ -63,6 +63,7 @@ class SQLiteChest(CountingChest):
     :raises SettingsError: invalid chest URL.
     """
 
+    takes_own_json: ClassVar[bool] = True
     _words = SQLITE_WORDS
 
     def __init__(self, url: str) -> None:
