@@ -27,6 +27,7 @@ try:
         constants,
         encoded_records_of,
         fault_in,
+        flat_rows,
         hold_file,
         map_file,
         may_hold_secret,
@@ -49,9 +50,9 @@ except ImportError:
         Dispatch = Slot = StartResponse = Stream = hold_file = map_file = may_hold_secret = records_of = (
             release_file
         ) = None
-        encoded_records_of = await_termination = fault_in = note_spans = catch_termination = release_termination = (
-            terminate
-        ) = None
+        encoded_records_of = await_termination = fault_in = flat_rows = note_spans = catch_termination = (
+            release_termination
+        ) = terminate = None
     is_native = False
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "catch_termination",
     "encoded_records_of",
     "fault_in",
+    "flat_rows",
     "hold_file",
     "map_file",
     "may_hold_secret",

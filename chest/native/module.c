@@ -18,6 +18,7 @@
 #include "ring/in_flight_slots.h"
 #include "ring/fast_ring.h"
 #include "record/encoded_records.h"
+#include "record/flat_rows.h"
 #include "ring/segment.h"
 #include "request/fast_middleware.h"
 #include "ring/slot.h"
@@ -220,6 +221,7 @@ static PyMethodDef functions[] = {
      PyDoc_STR("Give SIGTERM its default action back, and end await_termination.")},
     {"records_of", records_of, METH_VARARGS, PyDoc_STR("The records of rows; see chest.record.row.record_of.")},
     {"encoded_records_of", encoded_records_of, METH_VARARGS, PyDoc_STR("The records of lines; see chest.record.row.encoded_record_of.")},
+    {"flat_rows", flat_rows, METH_VARARGS, PyDoc_STR("As the function of this name in chest.chests.sql.sqlite.table.")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import repeat
+from operator import add
 from typing import Any, Final
 
 from chest.chests.encoded import EncodedRecord, EncodedRecords
@@ -28,7 +30,7 @@ def rows_of(records: Sequence[Record], stored_at: Any) -> list[tuple[Any, ...]]:
     if isinstance(records, EncodedRecords):
         return [row[1:-1] + last for row in records.rows]
     if records and isinstance(records[0], EncodedRecord):
-        return [(*record, *last) for record in records]
+        return list(map(add, records, repeat(last)))
     return [
         (
             *record[:_JSON], encode(record.variables).decode(), encode(record.attributes).decode(),

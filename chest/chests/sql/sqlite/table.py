@@ -9,10 +9,12 @@ from functools import cache
 from itertools import chain
 from typing import Any, Final
 
+from chest import native
 from chest.chests.sql.columns import JSON_COLUMNS, NULLABLE_COLUMNS, STORED_COLUMNS, view_name
 from chest.chests.sql.rows import finished_rows
 from chest.chests.sql.sqlite.columns import Column, column_names, columns_of, type_of
 from chest.errors import SchemaMismatch
+from chest.native import IS_NATIVE
 from chest.record.record import Outcome
 
 __all__ = ["delete", "insert", "make_once", "make_tables", "require_fit"]
@@ -107,15 +109,34 @@ def _insert_some(
     connection: sqlite3.Connection, table: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> int:
     """Store rows by one statement; returns how many were not there."""
-    last = rows[0][-_SHARED_COLUMNS:]
-    is_shared = [row[-_SHARED_COLUMNS:] for row in rows].count(last) == len(rows) > 1
-    shared = last if is_shared else ()
-    width = len(columns) - len(shared)
-    values = list(chain.from_iterable([row[:width] for row in rows] if is_shared else rows))
-    for place, column in enumerate(columns[:width]):
-        if column in NULLABLE_COLUMNS and None in values[place::width]:
-            values[place::width] = [_IN_PLACE_OF_NONE if value is None else value for value in values[place::width]]
-    return connection.execute(_insert_text(table, columns, len(rows), len(shared)), (*shared, *values)).rowcount
+    shared, values = _flat(list(rows), _SHARED_COLUMNS, _nullable(columns), _IN_PLACE_OF_NONE)
+    return connection.execute(_insert_text(table, columns, len(rows), shared), values).rowcount
+
+
+@cache
+def _nullable(columns: tuple[str, ...]) -> int:
+    """The places of the columns that may be NULL, a bit each."""
+    return sum(1 << place for place, column in enumerate(columns) if column in NULLABLE_COLUMNS)
+
+
+def flat_rows(
+    rows: list[tuple[Any, ...]], most_shared: int, nullable: int, no_value: object
+) -> tuple[int, tuple[Any, ...]]:
+    """How many of the last values all rows share, at most so many, and these and then the other values of each row.
+
+    :param nullable: the places, a bit each, at which ``no_value`` stands instead of None.
+    """
+    width = len(rows[0]) - most_shared
+    if width <= 0 or [row[width:] for row in rows].count(rows[0][width:]) < len(rows):
+        width = len(rows[0])
+    values = list(chain.from_iterable([row[:width] for row in rows]))
+    for place in range(width):
+        if nullable >> place & 1:
+            values[place::width] = [no_value if value is None else value for value in values[place::width]]
+    return len(rows[0]) - width, (*rows[0][width:], *values)
+
+
+_flat: Final = native.flat_rows if IS_NATIVE else flat_rows
 
 
 def _replace_notes(
