@@ -12,7 +12,7 @@
 #include "record/records.h"
 
 #define MOST_NESTED 32
-#define MOST_DIGITS 19 /* of a positive number, as a time has them; they fit into 64 bits */
+#define NUMBER_DIGITS 19 /* of a positive number, as a time has them; they fit into 64 bits */
 
 /* Each of these returns where a value ends that begins here; NULL if it is invalid, or the encoder might write it in another way,
  * such as a number with an exponent. None goes beyond a newline or a NUL byte. */
@@ -41,7 +41,7 @@ static const char *
 end_of_number(const char *begin)
 {
     const char *first = begin + (*begin == '-'), *at = end_of_digits(first);
-    if (at == first || at - first > MOST_DIGITS - (*begin == '-') || (*first == '0' && at - first > 1)) {
+    if (at == first || at - first > NUMBER_DIGITS - (*begin == '-') || (*first == '0' && at - first > 1)) {
         return NULL;
     }
     if (*at != '.') {
