@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from tests.servers.process import HOST
 
 _LONGEST_CUT_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 300.0
+_RECOVER_SECONDS: Final = 1800.0
 _PAGE: Final = 5000
 _COUNTS: Final = struct.Struct("<QQ")
 """Of one life of a host, in a file that outlives it: how many records the ring accepted, and how many it refused as it was full."""
@@ -125,11 +127,15 @@ def fleet(directory: Path, name: str, hosts: int, rate: float, seconds: float, k
             _tell(process)
         for process in processes:
             assert process.stdout.readline() == "over\n"
-        for host in range(hosts):
-            run_python(_RECOVER, url, directory / f"host-{host}", seconds=2 * _SETTLE_SECONDS)
+        with ThreadPoolExecutor(hosts) as pool:
+            list(pool.map(partial(_recover, url), (directory / f"host-{host}" for host in range(hosts))))
         behind = time.monotonic() - end
         with open_chest(engine_url) as chest:
             return _found(chest, directory, engine.variables)._replace(seconds_behind=behind)
+
+
+def _recover(url: str, directory: Path) -> None:
+    run_python(_RECOVER, url, directory, seconds=_RECOVER_SECONDS)
 
 
 def _tell(process: Any) -> None:

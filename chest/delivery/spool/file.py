@@ -1,6 +1,6 @@
 """``SpoolFile``: the SQLite file of one chest: records that it could not take yet, and records that it never will.
 
-Two tables. ``spooled``: pieces of some hundred records, as JSON, the oldest first. ``dead``: one record a row, with the reason.
+Two tables. ``spooled``: batches, as JSON, the oldest first. ``dead``: one record a row, with the reason.
 Triggers keep the number of bytes of each in ``sizes``, so a limit is checked without reading the rows.
 """
 
@@ -27,12 +27,12 @@ from chest.system.sqlite_file import FileConnection, connect, make_file
 BUSY_SECONDS: Final = 1.0
 """How long to wait for another worker that writes: it needs some milliseconds."""
 _PIECE_RECORDS: Final = 250
+"""Of a batch that is too large for the room there is. Else it is kept whole: a store pays for each write."""
 _WAL_BYTES_KEPT: Final = 4 * 1024 * 1024
-_VACUUM_PAGES: Final = 256
-"""Pages given back to the disk with each piece that leaves: giving back all at once would make others wait."""
+_MORE_PAGES: Final = 64
+"""Of 4096 bytes, given back to the disk with each piece, beside its own: giving back all at once would make others wait."""
 RESERVE_BYTES: Final = 2 * _WAL_BYTES_KEPT
-"""What is left free of the disk: to take a piece out, SQLite writes it to the log and the log to the file. A spool that had
-filled the disk to the last byte could never be emptied again."""
+"""Left free of the disk, without which a spool could not be emptied: SQLite writes what it removes to the log first."""
 _UNUSABLE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -106,11 +106,10 @@ class SpoolFile:
         """Keep the records. Beyond ``most_bytes`` the oldest are dropped.
 
         :param why: what the chest said, without secrets; shown by ``chest status``.
-        :param pieces: the same records, as they are to be kept together, if each is at most a quarter of ``most_bytes``;
-            None: some hundred at a time.
+        :param pieces: the same records, as they are to be kept together if each is at most a quarter of ``most_bytes``; None: all.
         """
-        rows = [spooled_row(piece) for piece in pieces or ()]
-        if pieces is None or any(row[1] > most_bytes // 4 for row in rows):
+        rows = [spooled_row(piece) for piece in ([records] if pieces is None else pieces) if piece]
+        if any(row[1] > most_bytes // 4 for row in rows):
             starts = range(0, len(records), _PIECE_RECORDS)
             rows = [spooled_row(records[start : start + _PIECE_RECORDS]) for start in starts]
         self.require_free(RESERVE_BYTES + sum(row[1] for row in rows))
@@ -138,10 +137,11 @@ class SpoolFile:
     def remove_up_to(self, seq: int) -> int:
         """The chest has the piece with this ``seq``, and all before it; returns how many were there."""
         with self.transaction() as connection:
+            held = connection.execute("SELECT total(bytes) FROM spooled WHERE seq <= ?", (seq,)).fetchone()[0]
             removed = connection.execute("DELETE FROM spooled WHERE seq <= ?", (seq,)).rowcount
         with self._explained(), self._held.use() as connection:
             # A script: each step frees one page, and execute makes a single step of a statement without columns.
-            connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            connection.executescript(f"PRAGMA incremental_vacuum({int(held) // 4096 + _MORE_PAGES})")
         return removed
 
     def size(self, kind: str = "spooled") -> Size:

@@ -34,7 +34,8 @@ def filled(path: Path, count: int = 2000) -> list[Record]:
     """A spool without a log beside it, and what it holds."""
     records = [make_record(request_id=str(number), variables={"text": "x" * 50}) for number in range(count)]
     with closing(SpoolFile(path, "memory:salvage")) as file:
-        file.add(records, 1 << 30)
+        for start in range(0, count, 250):
+            file.add(records[start : start + 250], 1 << 30)
         DeadLetters(file).add(records[:3], "too long", 1 << 20)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

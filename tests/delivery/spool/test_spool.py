@@ -107,6 +107,15 @@ def test_when_it_is_full_the_oldest_are_dropped_counted_and_that_is_said_once(
     assert spool.path.stat().st_size < 3 * MIB
 
 
+def test_a_batch_comes_back_as_one_piece(spool: Spool) -> None:
+    records = [make_record() for _ in range(400)]
+    assert spool.add(records)
+    assert spool.begin()
+    piece = spool.oldest()
+    assert piece is not None
+    assert piece.records == records
+
+
 def test_a_batch_that_would_take_much_of_the_room_is_kept_in_pieces(spool: Spool) -> None:
     records = [make_record(variables={"text": "x" * 1000}) for _ in range(750)]
     assert spool.add(records[:150], pieces=[records[:150]])
@@ -119,8 +128,10 @@ def test_a_batch_that_would_take_much_of_the_room_is_kept_in_pieces(spool: Spool
     assert sizes == [150, 250, 250, 100]
 
 
-def test_space_is_given_back_to_the_disk(spool: Spool) -> None:
-    assert spool.add([make_record(variables={"text": "x" * 1000}) for _ in range(900)])
+@pytest.mark.parametrize("most_bytes", [MIB, 64 * MIB])
+def test_space_is_given_back_to_the_disk(tmp_path: Path, counters: Counters, most_bytes: int) -> None:
+    spool = Spool(spool_path(tmp_path, LABEL), LABEL, most_bytes, counters)
+    assert spool.add([make_record(variables={"text": "x" * 1000}) for _ in range(3000 if most_bytes > MIB else 900)])
     spool.close()
     full = spool.path.stat().st_size
     drained(spool)
