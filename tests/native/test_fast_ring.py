@@ -20,7 +20,7 @@ from chest.ring.writer import RingWriter
 from chest.system.fork_guard import new_fork_guard
 from chest.testing.contract import in_child
 from tests.native.answering import answer_with
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 from tests.support import examples
 
 MIB = 1024 * 1024

@@ -23,7 +23,7 @@ from chest.request.metadata import RequestMetadata
 from chest.request.middleware import RequestMiddleware
 from chest.request.selection import Selection
 from chest.ring.in_flight import InFlight
-from tests.request.test_middleware import Client, hello
+from tests.request.middleware.client import Client, hello
 from tests.support import ReadyProcess
 
 ROOT = Path(__file__).parents[2]
@@ -334,7 +334,7 @@ def test_streams_that_are_forgotten_in_cycles_may_be_collected_amid_a_request_of
     """CPython 3.11 crashed where the collector came while a context variable was set, and its finalizer set one, too."""
     program = """
 import gc, time
-from tests.request.test_middleware import Client, hello
+from tests.request.middleware.client import Client, hello
 
 class Box: pass
 

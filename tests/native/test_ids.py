@@ -14,7 +14,7 @@ from chest.native import IS_NATIVE
 from chest.record.encoding import decode
 from chest.record.record_id import is_tail
 from tests.native.answering import answer_with
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +86,7 @@ def test_if_the_system_call_for_random_bytes_fails_ids_are_made_in_python(tmp_pa
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", library, source], check=True)
     program = """
 import ctypes
-from tests.request.test_middleware import Client, hello
+from tests.request.middleware.client import Client, hello
 
 assert ctypes.CDLL(None).getrandom(0, 0, 0) == -1
 client = Client(hello)

@@ -18,7 +18,7 @@ from chest.request.context import RequestContext
 from chest.request.middleware import RequestMiddleware
 from chest.ring.in_flight import InFlight
 from tests.native.test_hostile_applications import _Slots
-from tests.request.test_middleware import Client, hello
+from tests.request.middleware.client import Client, hello
 
 if not IS_NATIVE and "CI" not in os.environ:
     pytest.skip("Chest was installed without its compiled part", allow_module_level=True)

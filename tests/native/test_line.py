@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from chest.native import IS_NATIVE
 from chest.record.encoding import decode
 from tests.native.answering import answer_with
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 from tests.support import examples
 
 if not IS_NATIVE and "CI" not in os.environ:

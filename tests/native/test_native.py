@@ -26,7 +26,7 @@ from chest.record.record import Record
 from chest.recorder.recorder import Recorder
 from chest.request import middleware, served
 from chest.request.body import response
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 from tests.support import examples
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from chest.record.secret_text import may_hold_secret_in_python
 from chest.request.sanitizer.redaction import Redaction
 from chest.settings.settings import SECRETS
 from tests.native.answering import answer_with
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 from tests.support import examples
 
 if not IS_NATIVE and "CI" not in os.environ:

@@ -80,7 +80,7 @@ OTHERS: Final = (
     ),
     Implementation(
         "no_orjson", "orjson",
-        "tests/request/test_middleware.py", "tests/request/test_record_emitter.py", "tests/ring/test_ring.py",
+        "tests/request/middleware", "tests/request/test_record_emitter.py", "tests/ring/test_ring.py",
     ),
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from chest import current
 from chest.request.fields import class_name
 from chest.ring.tally.table import Series, table_in_memory
 from chest.ring.tally.tally import Tally
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 from tests.support import ReadyProcess
 
 
@@ -43,7 +43,7 @@ class CountingProcess(ReadyProcess):
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
-    monkeypatch.setattr("tests.request.test_middleware.ReadyProcess", CountingProcess)
+    monkeypatch.setattr("tests.request.middleware.client.ReadyProcess", CountingProcess)
     return Client(app)
 
 

@@ -21,7 +21,7 @@ from chest.record.record import Record
 from chest.record.row import line_of, row_of
 from chest.request.request_id import accepted
 from chest.ring.line import decode_lines
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 from tests.support import examples
 
 _FORMS: Final = [

@@ -10,7 +10,7 @@ from chest.record.record import Record
 from chest.request.closed_contexts import current
 from chest.request.sanitizer.redaction import Redaction
 from chest.request.selection import Selection
-from tests.request.test_middleware import Client, hello
+from tests.request.middleware.client import Client, hello
 
 
 def app_with(status: str = "200 OK", **variables: Any) -> Any:

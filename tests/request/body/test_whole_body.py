@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator
 
 from chest import current
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 
 _SIZE = "http.response.body.size"
 

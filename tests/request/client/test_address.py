@@ -12,7 +12,7 @@ from chest import SettingsError, client_address
 from chest.request.client import address
 from chest.request.client.address import ADDRESS, ClientAddress, with_address
 from chest.settings.trusted_proxies import TrustedProxies
-from tests.request.test_middleware import Client, hello
+from tests.request.middleware.client import Client, hello
 from tests.support import examples
 
 TRUSTED = ("127.0.0.0/8", "10.0.0.0/8", "::1/128", "fd00::/8", "unix")

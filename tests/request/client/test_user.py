@@ -12,7 +12,7 @@ import pytest
 from chest import current
 from chest.request.client.user import USER, UserIds, loaded_user_id
 from chest.request.sanitizer.redaction import Redaction
-from tests.request.test_middleware import Client, hello
+from tests.request.middleware.client import Client, hello
 
 SHOWN = {
     "text": ("42", "42"),

@@ -10,7 +10,7 @@ import pytest
 from chest.request.sanitizer.exception_message import message_of
 from chest.request.sanitizer.redaction import Redaction
 from chest.settings.settings import REDACTED_BY_DEFAULT
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 
 HASH = "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9"
 

@@ -21,7 +21,7 @@ from chest.request.context import RequestContext
 from chest.request.middleware import RequestMiddleware
 from chest.request.sanitizer.redaction import Redaction
 from chest.request.selection import Selection
-from tests.request.test_middleware import Client, hello
+from tests.request.middleware.client import Client, hello
 from tests.support import ReadyProcess
 
 ROOT = Path(__file__).parents[3]
@@ -362,7 +362,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_request_is_recorded_where_assertions_are_not_compiled() -> None:
     program = """
-from tests.request.test_middleware import Client, hello, streamed
+from tests.request.middleware.client import Client, hello, streamed
 for app in (hello, streamed):
     client = Client(app)
     for _ in range(3):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chest.request.sanitizer.redaction import Redaction
 from chest.settings.settings import REDACTED_BY_DEFAULT
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 
 DEFAULT = Redaction(REDACTED_BY_DEFAULT, ())
 

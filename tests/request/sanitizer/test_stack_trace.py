@@ -11,7 +11,7 @@ from werkzeug.exceptions import BadRequestKeyError
 
 from chest import ChestMiddleware, MemoryChest, current
 from chest.request.sanitizer.stack_trace import stack_of
-from tests.request.test_middleware import Client
+from tests.request.middleware.client import Client
 
 _FRAME: Final = re.compile(r'  File "([^"]+)", line \d+, in (\S+)')
 
