@@ -103,7 +103,7 @@ class GVariables(RequestMetadata):
     def went_wrong(self, trouble: Exception) -> None:
         """Count an error that a class of the application's for ``g``, requests or responses caused."""
         self.watch.counters.add("flask_internal_error")
-        self.watch.counters.error(f"while recording a request of Flask's: {type(trouble).__name__}")
+        self.watch.counters.fault("while recording a request of Flask's: %s", type(trouble).__name__)
 
     def claim(self, g: Any) -> None:
         """Begin with a ``g``: an empty one, one that was used before, or the second one of a request that passes two Flask applications."""

@@ -254,7 +254,7 @@ class BackgroundDelivery:
             seconds = self.loop.step()
         except BaseException as error:  # noqa: BLE001 - MemoryError, SystemExit: it is started anew at the next request
             self._counters.add("delivery_restarts")
-            self._counters.error(f"the delivery thread ended with {error!r}")
+            self._counters.fault("the delivery thread ended with %r", error)
             seconds = None
         if seconds is None:
             self._end()

@@ -245,5 +245,7 @@ class OtherRings:
             paths = (self._directory / name for name in RingNames.of(self._directory).locked)
             return [path for path in paths if path not in self._rings]
         except OSError as error:
-            self._counters.error(f"{self._directory}: {error.strerror or error}")
+            self._counters.fault(
+                "the ring files in %s cannot be looked for: %s", self._directory, error.strerror or error
+            )
             return []

@@ -1,4 +1,4 @@
-"""``RateLimitedLog``: logs each kind of failure at most once a minute, and its end once; ``DropReporter`` logs dropped records."""
+"""``RateLimitedLog``: logs each kind of failure at most once a minute, and its end once; ``TroubleReporter`` logs what was counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REASONS: Final = {
     "not_encodable": "they could not be encoded as JSON",
     "before_open": "more than 1,000 came before the ring was open",
     "closed": "their requests ended after recorder.close()",
-    "internal_error": "of a bug in Chest; report it with last_error of Recorder.stats()",
+    "internal_error": 'of a bug in Chest; report it with the line that begins with "while recording"',
     "no_spool": "their chest is late, the ring is nearly full, and they could not be spooled to disk; an earlier line says why",
 }
 """Reasons that are logged later, by the delivery thread: a request logs nothing."""
@@ -48,13 +48,20 @@ class RateLimitedLog:
         :param what: our words, logged as they are.
         :param error: what was raised or answered: logged without secrets, in one line.
         """
-        message = f"{what}: {safe_message(error)}"
+        self.tell(f"{what}: {safe_message(error)}")
+
+    def tell(self, message: str, times: int = 1) -> None:
+        """It failed so many times more.
+
+        :param message: of the last time, without secrets, in one line.
+        """
         self._counters.error(message)
         now = self._clock()
         if now - self._said_at < EVERY_SECONDS:
-            self._unsaid += 1
+            self._unsaid += times
             return
-        again = f" ({self._unsaid} times more since this was last said)" if self._unsaid else ""
+        more, since = self._unsaid + times - 1, " since this was last said" if self._said_at > float("-inf") else ""
+        again = f" ({more} times more{since})" if more else ""
         self._said_at, self._unsaid, self.is_said = now, 0, True
         with suppress(Exception):  # of a handler of the application's, which is not to end delivery
             _logger.error("chest: %s%s", message, again)
@@ -67,8 +74,8 @@ class RateLimitedLog:
                 _logger.warning("chest: %s", what)
 
 
-class DropReporter:
-    """Compares the counts of dropped records with those of the last look, and logs each reason that grew."""
+class TroubleReporter:
+    """Compares dropped records and faults with those of the last look, and logs each reason and kind that grew."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -76,7 +83,16 @@ class DropReporter:
         self._troubles: dict[str, RateLimitedLog] = {}
 
     def look(self) -> None:
-        """To be called every few seconds, from a thread that may log."""
+        """To be called every few seconds, and at the end, from a thread that may log."""
+        self._look_at_drops()
+        for kind, fault in self._counters.faults().items():  # at last: the last error is to be a fault, which says more
+            more = fault.times - self._seen.get(kind, 0)
+            if more > 0:
+                trouble = self._troubles.setdefault(kind, RateLimitedLog(self._counters))
+                trouble.tell(safe_message(fault.message), more)
+            self._seen[kind] = fault.times
+
+    def _look_at_drops(self) -> None:
         dropped: dict[str, Any] = self._counters.snapshot().get("dropped", {})
         for reason, because in _REASONS.items():
             count = dropped.get(reason, 0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from chest.delivery.batch import AnyBatcher
-from chest.delivery.log import DropReporter
+from chest.delivery.log import TroubleReporter
 from chest.delivery.orphan_delivery import OrphanDelivery
 from chest.delivery.spool_policy import is_nearly_full
 from chest.delivery.worker import ChestWorker
@@ -75,7 +75,7 @@ class DeliveryLoop:
         self._source = source
         self._counters = counters
         self._orphans = OrphanDelivery(adopt, self.workers, counters)
-        self._drops = DropReporter(counters)
+        self._troubles = TroubleReporter(counters)
         self._runs_in_caller = runs_in_caller
         self.stop_by: float | None = None
         """Deadline of the last round, in monotonic seconds; None: it is not to end."""
@@ -142,7 +142,7 @@ class DeliveryLoop:
 
     def _look_around(self) -> None:
         self._source.look_around()
-        self._drops.look()
+        self._troubles.look()
         self.workers.look_around()
         self._orphans.look()
         self._look_at = time.monotonic() + self._source.look_every_seconds
@@ -227,6 +227,7 @@ class DeliveryLoop:
             self._begin_to_close()
         if not self.workers.is_closed and time.monotonic() < deadline:
             return _CLOSING_STEP_SECONDS
+        self._troubles.look()
         self.release()
         return None
 

@@ -154,7 +154,7 @@ class OwnRing:
         except MemoryError:
             raise  # of the machine, and no fault of a line: the chunk is kept for the next thread
         except Exception as error:  # noqa: BLE001 - one damaged line must not hold the others up
-            self._counters.error(f"a piece of the ring could not be read: {error}")
+            self._counters.fault("a piece of the ring could not be read: %s", error)
             return [record for line in data.splitlines(keepends=True) for record in self._decoded_line(line)]
 
     def _decoded_line(self, line: bytes) -> Sequence[Record]:

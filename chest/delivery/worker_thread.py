@@ -78,7 +78,7 @@ class WorkerThread:
             act()
         except BaseException as error:  # noqa: BLE001 - MemoryError outside of a chest; the batch is kept
             self._counters.add("chest_thread_restarts")
-            self._counters.error(f"the thread of a chest was interrupted by {type(error).__name__}")
+            self._counters.fault("the thread of a chest was interrupted by %s", type(error).__name__)
             sleep(_AFTER_MISHAP_SECONDS)
 
     def _step_or_sleep(self) -> None:

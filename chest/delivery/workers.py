@@ -69,8 +69,8 @@ class ChestWorkers:
             thread.start()
         except RuntimeError as error:
             self._counters.add("chest_thread_start_failed")
-            self._counters.error(
-                f"no thread for {worker.chest.name}: {error}; its records are written in the delivery thread"
+            self._counters.fault(
+                "no thread for %s: %s; its records are written in the delivery thread", worker.chest.name, error
             )
             return False
         finally:

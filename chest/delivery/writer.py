@@ -145,7 +145,7 @@ class ChestWriter:
         try:
             return self.chest.wait_at_most(seconds)
         except Exception as error:  # noqa: BLE001 - it gave up a connection, or is a guest's
-            self._counters.error(f"{self.chest.name}: {safe_message(error)}")
+            self._counters.fault("%s could not be told how long to wait: %s", self.chest.name, safe_message(error))
             return False
 
     def try_now(self) -> None:
@@ -164,4 +164,4 @@ class ChestWriter:
         try:
             self.chest.close()
         except BaseException as error:  # noqa: BLE001 - the other chests are to be closed too
-            self._counters.error(f"{self.chest.name}: {safe_message(error)}")
+            self._counters.fault("%s could not be closed: %s", self.chest.name, safe_message(error))

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import time
 from _thread import get_ident
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Fault(NamedTuple):
+    """The last fault of a kind, and how often there was one; of two threads at once one may not be counted."""
+
+    message: str
+    times: int
 
 
 class Counters:
@@ -18,6 +25,7 @@ class Counters:
         self._counts: dict[tuple[str, int], int] = {}
         self._last_error: str | None = None
         self._last_error_time: float | None = None
+        self._faults: dict[str, Fault] = {}
 
     def add(self, name: str, count: int = 1) -> None:
         """Add ``count`` to ``name``."""
@@ -32,6 +40,20 @@ class Counters:
         """Remember the last thing that went wrong, with the time."""
         self._last_error = message
         self._last_error_time = time.time()
+
+    def fault(self, kind: str, *details: object) -> None:
+        """Remember the last thing that went wrong, and have a thread that may wait log it: see ``TroubleReporter``.
+
+        :param kind: the message, with ``%s`` for each of the details.
+        """
+        message = kind % details
+        self.error(message)
+        before = self._faults.get(kind)
+        self._faults[kind] = Fault(message, before.times + 1 if before else 1)
+
+    def faults(self) -> dict[str, Fault]:
+        """The last fault of each kind."""
+        return self._faults.copy()
 
     def totals(self) -> dict[str, int]:
         """Every count by its name."""
@@ -56,4 +78,5 @@ class Counters:
     def clear(self) -> None:
         """Begin anew: a forked process counts for itself."""
         self._counts.clear()
+        self._faults.clear()
         self._last_error = self._last_error_time = None

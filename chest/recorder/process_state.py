@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from chest.delivery.background import BackgroundDelivery
+from chest.delivery.log import TroubleReporter
 from chest.delivery.own_ring import ADOPT_EVERY_SECONDS
 from chest.delivery.worker import ChestWorker
 from chest.delivery.workers import give_spools, workers_for
@@ -38,7 +39,6 @@ from chest.system.threads import PeriodicThread, new_lock
 logger = logging.getLogger("chest")
 
 _KEEPING_SECONDS: Final = 1.0
-
 _T = TypeVar("_T")
 
 
@@ -71,6 +71,7 @@ class ProcessState:
         self.counters = parts.request_side.counters
         self.delivery: BackgroundDelivery | None = None
         """None if another process delivers, and in the process that uWSGI forks."""
+        self._troubles = TroubleReporter(self.counters)
         self.workers: list[ChestWorker] = []
         self.is_closing = False
         self._begun = begun
@@ -135,8 +136,7 @@ class ProcessState:
         return True
 
     def _warn_of_lack_of_threads(self) -> None:
-        notice = lack_of_threads()
-        if notice is not None:
+        if (notice := lack_of_threads()) is not None:
             self.counters.error(notice)
             self.parts.notices.add(notice)
 
@@ -147,8 +147,8 @@ class ProcessState:
         except RuntimeError as error:
             self.ring.lacks_reader = True
             self.counters.add("delivery_start_failed")
-            self.counters.error(
-                f"cannot start the delivery thread: {error}; the next try is when a segment of the ring is full"
+            self.counters.fault(
+                "cannot start the delivery thread: %s; the next try is when a segment of the ring is full", error
             )
 
     def new_delivery(self) -> BackgroundDelivery:
@@ -228,10 +228,9 @@ class ProcessState:
                 if self.parts.settings.directory is None:
                     keep_stores(directory, chests.stores)
             except OSError as error:
-                self.counters.error(f"cannot write {directory}: {error.strerror}; commands need the URL of a store")
-        place = "in memory" if directory is None else f"in {directory}"
-        service = self.parts.request_side.resource.service
-        logger.info("chest: the records of %s go to %s; ring files are %s", service, chests.shown, place)
+                self.counters.fault("cannot write %s: %s; commands need the URL of a store", directory, error.strerror)
+        place, whose = directory or "memory", self.parts.request_side.resource.service
+        logger.info("chest: the records of %s go to %s; ring files are in %s", whose, chests.shown, place)
 
     def keep_file(self, *, at_once: bool = False) -> None:
         """Have the ring in a file; see :meth:`RingKeeper.keep`."""
@@ -249,7 +248,7 @@ class ProcessState:
             self._watch.start()
         except RuntimeError as error:
             self._watch = None
-            self.counters.error(f"cannot start the thread that looks after the ring's file: {error}")
+            self.counters.fault("cannot start the thread that looks after the ring's file: %s", error)
 
     def _look_without_delivery(self) -> bool:
         """Look after the ring's file; False when this is no longer needed."""
@@ -258,6 +257,7 @@ class ProcessState:
                 return False
             try:
                 self.parts.notices.log()
+                self._troubles.look()
                 self._introduce()
                 self.keep_file()
                 self.tally_keeper.keep(gathers=True)
@@ -267,7 +267,7 @@ class ProcessState:
                     return True
                 self.reader.drain_here()  # the other process finds it no more
             except Exception as error:  # noqa: BLE001 - the next look tries again
-                self.counters.error(f"the ring's file could not be looked after: {error!r}")
+                self.counters.fault("the ring's file could not be looked after: %r", error)
                 return True
         self.parts.request_side.fork_guard[0] = 0
         self.parts.request_side.prepare()  # the delivery thread looks after the file from now on

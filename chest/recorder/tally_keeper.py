@@ -47,7 +47,7 @@ class TallyKeeper:
         self._chests = chests
         self._is_delivering = is_delivering
         self._keeping = new_lock()
-        self._has_ended = self._has_gathered = False
+        self._has_ended = self._has_gathered = self._is_told = False
         if self._tally is not None:
             self._tally.begin({"service": request_side.resource.service, "recorder": name, "pid": os.getpid()})
             self._move()
@@ -59,8 +59,11 @@ class TallyKeeper:
             directory = prepare_directory(self._directory())
             self.file = OwnedTallyFile.create(directory, self._prefix, self._tally)
             weakref.finalize(self, self.file.let_go).atexit = False
+            self._is_told = False
         except OSError as error:
-            self._counters.error(f"the counts of this process are in memory, and not in a file: {error}")
+            if not self._is_told:  # it is tried again every few seconds
+                self._is_told = True
+                self._counters.fault("the counts of this process are in memory, and not in a file: %s", error)
 
     def keep(self, *, gathers: bool = False) -> None:
         """Have the counts in a file, and the recorder's own beside them. To be called every few seconds, by a thread that may wait.
@@ -79,7 +82,7 @@ class TallyKeeper:
                 self._has_gathered = True
                 gather(self.file.path.parent, self._prefix)
         except Exception as error:  # noqa: BLE001 - a guest's chest may raise; records are delivered all the same
-            self._counters.error(f"the counts of this process could not be kept: {error!r}")
+            self._counters.fault("the counts of this process could not be kept: %r", error)
         finally:
             self._keeping.release()
 
@@ -98,7 +101,7 @@ class TallyKeeper:
             counts |= {f"{reason}.{chest.name}": count for reason, count in chest.counts().items() if count}
         figures = {"time_ns": time.time_ns(), "is_delivering": self._is_delivering(), "counts": counts}
         if self._tally is not None and not self._tally.tell(figures):
-            self._counters.error("the recorder has more counts than its table has room for")
+            self._counters.fault("the recorder has more counts than its table has room for")
 
     def own(self) -> list[Table]:
         """What this process counted, if it is in no file."""

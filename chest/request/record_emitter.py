@@ -90,7 +90,7 @@ class RecordEmitter:
         if context._in_flight is not None:
             self.forget(context)
         self._counters.add("dropped.internal_error")
-        self._counters.error(f"while recording a request: {type(trouble).__name__}")
+        self._counters.fault("while recording a request: %s", type(trouble).__name__)
 
     def forget(self, context: RequestContext) -> None:
         """Free the in-flight slot: the request has ended, and its record, if any, was offered."""
@@ -296,5 +296,5 @@ class RecordEmitter:
             return self._selection.before_record is None or self._selection.before_record(record) is not False
         except Exception as error:  # noqa: BLE001 - the user's code must not fail the request, nor lose its record
             self._counters.add("before_record_failed")
-            self._counters.error(f"before_record raised {error!r}")
+            self._counters.fault("before_record raised %r", error)
             return True

@@ -158,14 +158,17 @@ class OrphanedRing:
         try:
             if damage:
                 aside = set_aside(self.path, "damaged")
-                self._counters.error(
-                    f"{self.path}: {damage}; what could be read of it is delivered, and it is set aside as {aside.name}"
+                self._counters.fault(
+                    "%s: %s; what could be read of it is delivered, and it is set aside as %s",
+                    self.path,
+                    damage,
+                    aside.name,
                 )
             else:
                 os.unlink(self.path)
         except OSError as error:
             # Its lock is kept while this process lives: else the same records would be delivered at each look.
-            self._counters.error(f"{self.path} is delivered, and cannot be removed: {error.strerror or error}")
+            self._counters.fault("%s is delivered, and cannot be removed: %s", self.path, error.strerror or error)
             return
         with contextlib.suppress(OSError):
             os.unlink(self._lock.path)

@@ -181,7 +181,7 @@ def _adopt(
             if file is not None:
                 file.close()
     except OSError as error:
-        counters.error(f"{path}: {error.strerror or error}")
+        counters.fault("the ring file %s could not be taken over: %s", path, error.strerror or error)
     lock.close()
     return None
 
@@ -193,7 +193,7 @@ def _read(
     try:
         return SegmentFile.open(path), ""
     except LaterFormatError as error:
-        counters.error(f"{path}: {error}; left for a release that reads it")
+        counters.fault("%s: %s; left for a release that reads it", path, error)
         return None, ""
     except UnreadableRingError as error:
         wreck = Wreck(path)
@@ -203,7 +203,7 @@ def _read(
         if file is None:
             counters.add("rings_unreadable")
             aside = set_aside(path, "unreadable")
-            counters.error(f"{path}: {error}; nothing of it could be read, and it is set aside as {aside.name}")
+            counters.fault("%s: %s; nothing of it could be read, and it is set aside as %s", path, error, aside.name)
         return file, str(error)
 
 
