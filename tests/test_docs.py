@@ -28,7 +28,6 @@ from chest.record.record import Outcome, Record
 from chest.recorder.stats import RecorderStats
 from chest.settings.chest_urls import schemes
 from chest.settings.settings import options
-from tests.log_lines import log_texts
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -492,35 +491,6 @@ def test_every_count_of_a_recorder_is_explained_and_no_other() -> None:
     }  # fmt: skip
     assert explained - beside - {"last_error", "last_error_time"} == counted
     assert {name.partition(".")[0] for name in explained} == set(RecorderStats.__annotations__)
-
-
-OPERATIONS = ROOT / "docs" / "operations.md"
-
-
-def _first_cells(text: str) -> set[str]:
-    return {first or second for first, second in re.findall(r"^\| (?:`` (.+?) ``|`(.+?)`) \|", text, re.MULTILINE)}
-
-
-def test_the_page_for_the_operator_has_each_line_of_the_log_and_no_other() -> None:
-    lines = OPERATIONS.read_text().partition("\n## Counts\n")[0]
-    assert _first_cells(lines) == log_texts()
-
-
-def test_the_page_for_the_operator_has_each_count_that_may_grow() -> None:
-    counts = OPERATIONS.read_text().partition("\n## Counts\n")[2]
-    section = HOW_IT_WORKS.read_text().partition("is the state of this process")[2].partition("A count that is 0")[0]
-    cells = " ".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE))
-    states = {
-        "ring",
-        "delivery_is_running",
-        "scheduled_transfers",
-        "in_flight",
-        "spool",
-        "last_error",
-        "last_error_time",
-    }
-    named = set(re.findall(r"`([a-z_.]+?)(?:\.<[a-z]+>)?`", cells))
-    assert _first_cells(counts) == {name for name in named if name not in states and not name.startswith("ring.")}
 
 
 def test_every_dependency_has_its_reason_among_the_decisions_and_no_other_has() -> None:
