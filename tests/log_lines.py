@@ -118,7 +118,7 @@ class Source:
                 yield from self.texts(node.value)
 
     def unresolved(self) -> Iterator[str]:
-        for call in self.calls():
+        for call in (*self.calls(), *self.calls(of_counters=True)):
             is_notice = any("notice" in ast.unparse(each) for each in _message_of(call))
             if not (is_notice or self.given(call) or self._of_call(call)):
                 yield ast.unparse(call)

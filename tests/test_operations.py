@@ -67,6 +67,7 @@ def test_a_text_is_found_where_it_is_written(code: str, texts: set[str]) -> None
 
 
 def test_a_call_whose_text_is_not_found_is_told() -> None:
+    assert list(Source("some.py", 'counters.error(f"{name}: {error}")').unresolved()) != []
     assert list(Source("some.py", 'log.error("%s", self.of_elsewhere)').unresolved()) == [
         "log.error('%s', self.of_elsewhere)"
     ]

@@ -77,7 +77,9 @@ class ChestWriter:
         try:
             self.chest.tend()
         except Exception as error:  # noqa: BLE001 - the next write tells whether the chest works
-            self._counters.error(f"{self.chest.name}: {safe_message(error)}")
+            self._counters.fault(
+                "%s could not be looked after while it was idle: %s", self.chest.name, safe_message(error)
+            )
 
     def _attempt(self, act: Callable[[], None]) -> bool:
         """Open the chest if need be and act; False, with the failure noted, when it raised."""
