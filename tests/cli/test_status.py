@@ -100,6 +100,7 @@ def test_what_waits_for_none_of_the_stores_is_told_with_the_command_that_deliver
     MemoryChest("memory:status").clear()
 
 
+@pytest.mark.own_locks
 def test_rings_of_the_living_and_of_the_dead_are_told_apart(run: Run, tmp_path: Path) -> None:
     leave_ring(tmp_path, count=7)
     recorder = Recorder([MemoryChest()], directory=tmp_path, service="other", flush_seconds=60.0)

@@ -43,6 +43,7 @@ def test_spools_and_dead_letters_are_shown_and_not_changed(tmp_path: Path, chest
     assert b"spool" in ask(page, "/api/health.csv").body
 
 
+@pytest.mark.own_locks
 def test_a_recorders_ring_and_counts_are_shown(tmp_path: Path) -> None:
     with Recorder([MemoryChest("memory:health")], directory=tmp_path / "rings", service="shop") as recorder:
         recorder.prepare()

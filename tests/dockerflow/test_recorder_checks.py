@@ -195,6 +195,7 @@ def test_a_spool_that_grows_is_told_for_five_minutes(few: Any, more: Any, clock:
     assert ids(found) == {health.WARNING_SPOOL_GROWING}
 
 
+@pytest.mark.kept_memory
 def test_a_ring_that_a_kill_would_lose_is_told_until_it_is_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

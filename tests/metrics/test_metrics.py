@@ -164,6 +164,7 @@ def test_what_waits_is_there_with_its_age(make: Callable[..., Service]) -> None:
     assert samples["chest_delivery_threads",] == 0
 
 
+@pytest.mark.kept_memory
 def test_requests_that_are_being_served_are_told_by_method_and_scheme_and_no_work(make: Callable[..., Service]) -> None:
     service = make()
     seen: list[dict[tuple[str, ...], float]] = []
@@ -186,6 +187,7 @@ def test_before_the_first_request_there_is_nothing_and_no_directory_is_made(tmp_
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.kept_memory
 def test_a_recorder_that_was_closed_is_counted_once(make: Callable[..., Service]) -> None:
     service = make()
     service.get()
@@ -197,6 +199,7 @@ def test_a_recorder_that_was_closed_is_counted_once(make: Callable[..., Service]
     assert later.counts() == {("GET", "200", "/items/<id>"): 2}
 
 
+@pytest.mark.kept_memory
 def test_a_file_that_was_taken_away_takes_no_count_away(make: Callable[..., Service], tmp_path: Path) -> None:
     service = make()
     service.get()
@@ -206,6 +209,7 @@ def test_a_file_that_was_taken_away_takes_no_count_away(make: Callable[..., Serv
     assert len(list(tmp_path.glob("*.tally"))) == 1
 
 
+@pytest.mark.kept_memory
 def test_what_ended_processes_counted_is_added_up_by_the_next_though_nothing_is_scraped(
     make: Callable[..., Service], tmp_path: Path
 ) -> None:
@@ -226,6 +230,7 @@ def test_without_a_directory_the_process_counts_for_itself(tmp_path: Path) -> No
     service.recorder.close()
 
 
+@pytest.mark.kept_memory
 def test_a_forked_child_counts_for_itself_and_nothing_twice(make: Callable[..., Service]) -> None:
     service = make()
     service.get()

@@ -7,6 +7,7 @@ That is so only if the run names what it left out, as ``tests/runs/other_pythons
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import sys
@@ -30,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "kept_memory: memory in use becomes a file's, while something holds other threads off"
     )
+    config.addinivalue_line("markers", "own_locks: a process has to be told of the rings that it holds itself")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -38,6 +40,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("here an object ends later than with its last reference")
     if item.get_closest_marker("kept_memory") and not (IS_NATIVE or can_keep_in_python()):
         pytest.skip("nothing holds other threads off here, so memory in use stays where it is")
+    if item.get_closest_marker("own_locks") and not hasattr(fcntl, "F_OFD_SETLK"):
+        pytest.skip("this Python knows no locks of an open file, so a process is not told of its own")
 
 
 @pytest.hookimpl(wrapper=True)

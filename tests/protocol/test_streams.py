@@ -6,6 +6,7 @@ import errno
 import gc
 import io
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -258,6 +259,7 @@ def test_a_generator_that_fails_on_being_closed_is_an_error() -> None:
     assert (app.record.outcome, app.record.error) == ("error", "OSError")
 
 
+@pytest.mark.last_reference
 def test_a_stream_that_is_not_closed_is_recorded_when_it_is_forgotten_in_whatever_thread() -> None:
     app = Recorded(_app(iter([b"a", b"b"])))
     held = [app(environ_of(), _ignored)]
@@ -269,6 +271,7 @@ def test_a_stream_that_is_not_closed_is_recorded_when_it_is_forgotten_in_whateve
     assert app.record.outcome == "abandoned"
 
 
+@pytest.mark.last_reference
 def test_a_forgotten_stream_may_be_collected_in_the_middle_of_another_record() -> None:
     chest = MemoryChest()
     abandoned = []
@@ -373,6 +376,8 @@ def _through_a_generator(body: Any) -> Iterator[bytes]:
 def test_what_the_server_raises_says_how_the_stream_ended(
     error: BaseException, outcome: str, name: str | None, around: Any, kind: Any
 ) -> None:
+    if around is _through_a_generator and outcome != "client_disconnect" and sys.implementation.name == "pypy":
+        pytest.skip("PyPy tells a generator that is closed nothing of the exception on its way")
     recorded = Recorded(_app(kind([b"sent", b"never sent"])))
     with pytest.raises(type(error)):
         _consumed(around(recorded(environ_of(), _ignored)), error)

@@ -79,7 +79,9 @@ def names_in(directory: Path) -> set[str]:
 
 
 def kept_in(directory: Path) -> list[str]:
-    return sorted(re.sub(r"orphaned-.*?Z", "orphaned", file.name) for file in directory.glob("*.orphaned-*"))
+    return sorted(
+        re.sub(r"orphaned-.*?Z", "orphaned", file.name) for file in directory.iterdir() if ".orphaned-" in file.name
+    )
 
 
 def follow_advice(said: str, moved: Path) -> None:
