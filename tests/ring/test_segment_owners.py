@@ -128,3 +128,9 @@ def test_an_end_waits_for_offers_under_way_and_says_where_one_is_not_done(
 def test_an_end_does_not_wait_for_a_segment_that_has_lost_its_owner(ring: RingWriter) -> None:
     assert pool_of(ring).take() is not None
     assert ring.stop_accepting()
+
+
+def test_a_file_is_closed_although_a_mapping_counts_a_user(ring: RingWriter, file: SegmentFile) -> None:
+    with memoryview(file.in_flight_area[0]):
+        assert ring.close() is file
+    assert all(segment.closed for segment in file.segments)

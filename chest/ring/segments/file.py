@@ -243,9 +243,14 @@ class SegmentFile:
         self.set_committed(index, 0)
 
     def close(self) -> None:
-        """Unmap; the file stays. Idempotent."""
+        """Unmap; the file stays. Idempotent.
+
+        A mapping that counts users, as one does for good without the global interpreter lock when two came at once, stays until
+        the process ends.
+        """
         for mapping in (*self.segments, self._header):
-            mapping.close()
+            with contextlib.suppress(BufferError):
+                mapping.close()
 
 
 def reserve(descriptor: int, length: int) -> None:
