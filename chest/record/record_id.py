@@ -9,14 +9,11 @@ from collections.abc import Callable
 from typing import Final
 
 from chest.native import IS_NATIVE, CountedIds, agree
-from chest.system.threads import has_gil
 
 STEP: Final = 251
 """Counts are multiples of this prime: a changed hex digit moves one by d * 16**k, which 251 never divides."""
 _COUNTS: Final = 0x1_0000_0000 // STEP
 agree(STEP=STEP)
-_SERIES: Final = 64
-"""Of numbers that threads count in without the GIL: so many may count in the same moment."""
 _TAIL: Final = re.compile(r"[0-9a-f]{16}")
 
 
@@ -41,7 +38,7 @@ class RecordIds(CountedIds):
             self._begin(int(self.process, 16), begin)
             self._count: Callable[[], int] = self._take
         else:
-            self._count = itertools.count(begin).__next__ if has_gil() else CountWithoutGil(begin)
+            self._count = itertools.count(begin).__next__
 
     def new_tail(self) -> str:
         """The part of an id behind the time."""
@@ -50,24 +47,6 @@ class RecordIds(CountedIds):
     def new(self, time_ns: int) -> str:
         """A new id for a record that began at ``time_ns`` (Unix time in nanoseconds)."""
         return first_id(time_ns) + self.new_tail()
-
-
-class CountWithoutGil:
-    """Gives each call a number of its own, whatever threads call: ``itertools.count`` may give one to two of them.
-
-    The thread that has popped a number has its series, and counts on in that.
-    """
-
-    def __init__(self, begin: int) -> None:
-        self.numbers = list(range(begin, begin + _SERIES))
-
-    def __call__(self) -> int:
-        try:
-            number = self.numbers.pop()
-        except IndexError:  # others have them all, or exceptions of signal handlers ended those that had
-            return int.from_bytes(os.urandom(4), "big")
-        self.numbers.append(number + _SERIES)
-        return number
 
 
 def first_id(time_ns: int) -> str:

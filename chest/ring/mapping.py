@@ -15,7 +15,6 @@ from functools import cache, partial
 from typing import Any, Final
 
 from chest import native
-from chest.system.threads import has_gil
 
 _MAP_FIXED: Final = 0x10
 _WRITTEN_ANEW: Final = frozenset({0x9123683E, 0x2FC12FC1, 0xCA451A4E, 0xF2F52010, 0x3434})
@@ -52,7 +51,7 @@ def map_file_in_python(mapping: mmap.mmap, descriptor: int, offset: int, keeps: 
 
 def can_keep_in_python() -> bool:
     """True if what a mapping holds can become a file's: calls of C have to hold other threads off."""
-    return bool(_libc().keeps_lock and has_gil())
+    return bool(_libc().keeps_lock and getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def _checked(libc: Any, address: int) -> int:

@@ -22,11 +22,6 @@ _OLD_KEY: Final = "suppress_instrumentation"
 """Of instrumentations that are older than the keys with names of their own."""
 
 
-def has_gil() -> bool:
-    """True if one thread at a time runs Python, as everywhere but on a free-threaded build."""
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
-
-
 class Lock(Protocol):
     """What is used of ``_thread.LockType``."""
 

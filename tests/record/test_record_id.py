@@ -8,11 +8,9 @@ import time
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
-import pytest
-
 from chest import ChestMiddleware
 from chest.chests import MemoryChest
-from chest.record.record_id import CountWithoutGil, RecordIds, first_id, is_tail
+from chest.record.record_id import RecordIds, first_id, is_tail
 from chest.testing.recorded import TestRecords
 
 
@@ -32,10 +30,7 @@ def test_ids_of_one_nanosecond_are_distinct() -> None:
     assert len({ids.new(7) for _ in range(60_000)}) == 60_000
 
 
-@pytest.mark.parametrize("without_gil", [False, True])
-def test_threads_that_make_ids_at_once_make_none_twice(without_gil: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if without_gil:
-        monkeypatch.setattr("chest.record.record_id.has_gil", lambda: False)
+def test_threads_that_make_ids_at_once_make_none_twice() -> None:
     ids = RecordIds()
     made: list[list[str]] = [[] for _ in range(4)]
     threads = [threading.Thread(target=lambda own=own: own.extend(ids.new(7) for _ in range(10_000))) for own in made]
@@ -44,12 +39,6 @@ def test_threads_that_make_ids_at_once_make_none_twice(without_gil: bool, monkey
     for thread in threads:
         thread.join()
     assert len({each for own in made for each in own}) == 40_000
-
-
-def test_more_threads_than_there_are_series_of_counts_are_given_counts_all_the_same() -> None:
-    count = CountWithoutGil(0)
-    count.numbers.clear()
-    assert len({count() for _ in range(100)}) == 100
 
 
 def test_renewed_ids_have_another_process_part() -> None:
