@@ -22,7 +22,7 @@ import pytest
 from benchmarks.rig.contenders import sample_record
 from benchmarks.rig.report import Report, Target, question_of
 from benchmarks.rig.stores import Batches, Store, mariadb, mysql57, postgresql, sqlite
-from benchmarks.rig.stores_without_sql import clickhouse, http, influxdb, mongodb, otlp
+from benchmarks.rig.stores_without_sql import clickhouse, http, influxdb, kafka, mongodb, otlp
 from chest.chests.contract import Chest
 from chest.record.record import Record
 from chest.record.record_id import RecordIds
@@ -35,6 +35,7 @@ STORES: Final[dict[str, Callable[[], AbstractContextManager[Store]]]] = {
     "MySQL 5.7": mysql57,
     "MongoDB": mongodb,
     "ClickHouse": clickhouse,
+    "Kafka's protocol": kafka,
     "InfluxDB's protocol": influxdb,
     "HTTP": http,
     "OTLP": otlp,
@@ -137,7 +138,8 @@ def report() -> Report:
         notes=[
             "The driver's own: SQLite and MySQL executemany, PostgreSQL COPY, MongoDB an unordered insert_many, InfluxDB's"
             " protocol influxdb-client's synchronous write of points (into VictoriaMetrics), ClickHouse and HTTP httpx's post of JSON,"
-            " OTLP httpx's post of spans as opentelemetry-proto's constructors make them."
+            " OTLP httpx's post of spans as opentelemetry-proto's constructors make them,"
+            " Kafka confluent-kafka's produce with a report for each message, and a flush a batch."
         ],
     )
 

@@ -24,7 +24,7 @@ from benchmarks.bench_delivery_thread import LINE_BYTES, Speed, copies, delivery
 from benchmarks.rig.contenders import DiscardingChest, sample_record
 from benchmarks.rig.fan_in import PROCESSES, drain_speed
 from benchmarks.rig.report import Report, Target, question_of
-from benchmarks.rig.stores_without_sql import post_spans
+from benchmarks.rig.stores_without_sql import post_spans, produce
 from chest.chests.contract import StreamChest
 from chest.chests.registry import open_chest
 from chest.record.encoding import encode
@@ -96,24 +96,7 @@ def nats() -> Iterator[Engine]:
 @contextmanager
 def kafka() -> Iterator[Engine]:
     """A broker of Kafka's protocol; confluent-kafka's ``produce`` with a report for each message, and a flush a batch."""
-    from confluent_kafka import Producer
-
     from tests.servers.kafka import kafka
-
-    def produce(brokers: str, topic: str, batches: Batches) -> None:
-        settings = {"acks": "all", "enable.idempotence": True, "compression.type": "zstd", "linger.ms": 20}
-        producer = Producer({"bootstrap.servers": brokers, **settings})
-        errors: list[object] = []
-
-        def note(error: object, _: object) -> None:
-            if error is not None:
-                errors.append(error)
-
-        for batch in batches:
-            for record in batch:
-                producer.produce(topic, encode(record._asdict()), record.id, on_delivery=note)
-            producer.flush(60)
-        assert not errors
 
     with kafka() as server:
 
@@ -121,7 +104,7 @@ def kafka() -> Iterator[Engine]:
             topic = server.new_topic()
             with open_chest(server.url(topic, "partitions=6")) as chest:
                 chest.open()
-            produce(server.brokers, topic, batches)
+            produce(server.brokers, topic, ([(each.id, encode(each._asdict())) for each in batch] for batch in batches))
 
         yield Engine(lambda: server.new_url("partitions=6"), loop, "confluent-kafka, produce and flush", 20_000)
 

@@ -1,10 +1,10 @@
-"""More stores of ``bench_chests``: MongoDB, ClickHouse, a server that takes InfluxDB's writes, an HTTP endpoint, and a collector's."""
+"""More stores of ``bench_chests``: MongoDB, ClickHouse, Kafka, a server that takes InfluxDB's writes, an HTTP endpoint, and a collector's."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -204,6 +204,42 @@ def post_spans(url: str, batches: Batches) -> None:
             scoped = ScopeSpans(spans=map(span_of, batch))
             body = ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[scoped])])
             client.post(url, content=body.SerializeToString()).raise_for_status()
+
+
+@contextmanager
+def kafka() -> Iterator[Store]:
+    """A broker of Kafka's protocol; confluent-kafka's ``produce`` of messages that are ready, and a flush a batch."""
+    from tests.servers.kafka import kafka
+
+    with kafka() as server:
+        topic, rival = server.new_topic(), server.new_topic()
+        with open_chest(server.url(rival, "partitions=6")) as chest:
+            chest.open()
+
+        def bulk(batches: Batches) -> Callable[[], None]:
+            messages = [[(record.id, encode(record._asdict())) for record in batch] for batch in batches]
+            return lambda: produce(server.brokers, rival, messages)
+
+        yield Store(lambda: open_chest(server.url(topic, "partitions=6")), bulk, "produce and flush", 0.7)
+
+
+def produce(brokers: str, topic: str, batches: Iterable[Iterable[tuple[str, bytes]]]) -> None:
+    """Send keys and values with confluent-kafka, as safely as the chest does, with a report for each message and a flush a batch."""
+    from confluent_kafka import Producer
+
+    settings = {"acks": "all", "enable.idempotence": True, "compression.type": "zstd", "linger.ms": 20}
+    producer = Producer({"bootstrap.servers": brokers, **settings})
+    errors: list[object] = []
+
+    def note(error: object, _: object) -> None:
+        if error is not None:
+            errors.append(error)
+
+    for batch in batches:
+        for key, value in batch:
+            producer.produce(topic, value, key, on_delivery=note)
+        producer.flush(60)
+    assert not errors
 
 
 @contextmanager
