@@ -28,9 +28,9 @@ from chest.record.record import Outcome, Record
 from chest.recorder.stats import RecorderStats
 from chest.settings.chest_urls import schemes
 from chest.settings.settings import options
+from tests.documents import DOCUMENTS, FENCE, Block, blocks_of
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README = ROOT / "README.md"
 DECISIONS = ROOT / "docs" / "decisions"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
@@ -38,22 +38,9 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 ASKING = ROOT / "docs" / "asking.md"
 HOW_IT_WORKS = ROOT / "docs" / "how-it-works.md"
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
 _COMMAND_SECONDS = 300
-
-
-class Block(NamedTuple):
-    """A fenced block of a document."""
-
-    document: Path
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.document.name}:{self.line}"
 
 
 def _blocks(*languages: str) -> list[Block]:
@@ -61,19 +48,13 @@ def _blocks(*languages: str) -> list[Block]:
         block
         for document in DOCUMENTS
         if document != TUTORIAL
-        for block in _blocks_of(document)
+        for block in blocks_of(document)
         if block.language in languages
     ]
 
 
-def _blocks_of(document: Path) -> Iterator[Block]:
-    text = document.read_text()
-    for match in _FENCE.finditer(text):
-        yield Block(document, text.count("\n", 0, match.start()) + 1, match[1], match[2])
-
-
 def _prose_of(document: Path) -> str:
-    return _FENCE.sub("", document.read_text())
+    return FENCE.sub("", document.read_text())
 
 
 def _environment(home: Path, **more: str) -> dict[str, str]:
@@ -152,7 +133,7 @@ def _missing(block: Block) -> set[str]:
 
 def _install_guest(home: Path, document: Path) -> None:
     """The package of the document's example with its entry point, as pip would leave it."""
-    for block in _blocks_of(document):
+    for block in blocks_of(document):
         if block.language == "toml":
             section, name = re.findall(r'^\[project\.entry-points\."(.+)"\]\n(\w+) = ', block.text)[0]
             target = re.findall(r'= "(.+)"', block.text)[0]
@@ -160,7 +141,7 @@ def _install_guest(home: Path, document: Path) -> None:
             about.mkdir()
             (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
             (about / "entry_points.txt").write_text(f"[{section}]\n{name} = {target}\n")
-            code = next(b.text for b in _blocks_of(document) if f"class {target.partition(':')[2]}(" in b.text)
+            code = next(b.text for b in blocks_of(document) if f"class {target.partition(':')[2]}(" in b.text)
             (home / f"{target.partition(':')[0]}.py").write_text(code)
 
 
@@ -251,7 +232,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="the sessions n
 
 @needs_linux
 def test_the_sessions_of_the_ten_lines_print_what_the_readme_shows(tmp_path: Path) -> None:
-    blocks = list(_blocks_of(README))
+    blocks = list(blocks_of(README))
     example = next(block.text for block in blocks if block.language == "python" and "make_server" in block.text)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
@@ -264,9 +245,9 @@ def test_the_sessions_of_the_ten_lines_print_what_the_readme_shows(tmp_path: Pat
 
 @needs_linux
 def test_the_sessions_in_the_store_of_a_demonstration_print_what_the_documents_show(tmp_path: Path) -> None:
-    sessions = [block.text for block in _blocks_of(README) if block.language == "console"]
+    sessions = [block.text for block in blocks_of(README) if block.language == "console"]
     assert len(sessions) == 4, "a session that no test runs"
-    questions = [step for block in _blocks_of(ASKING) if block.language == "console" for step in _steps(block.text)]
+    questions = [step for block in blocks_of(ASKING) if block.language == "console" for step in _steps(block.text)]
     assert len(questions) >= 16
     assert len(re.findall(r"^## [0-9]+\. .*?```console", ASKING.read_text(), re.MULTILINE | re.DOTALL)) == 12
     _assert_session([*_steps(sessions[3]), *map(_of_this_store, map(_last_line, questions))], tmp_path)
@@ -274,7 +255,7 @@ def test_the_sessions_in_the_store_of_a_demonstration_print_what_the_documents_s
 
 @needs_linux
 def test_the_tutorial_runs_from_the_first_block_to_the_last(tmp_path: Path) -> None:
-    blocks = list(_blocks_of(TUTORIAL))
+    blocks = list(blocks_of(TUTORIAL))
     names = re.findall(r"[Ss]ave this as `(\w+\.py)`", TUTORIAL.read_text())
     files = [block.text for block in blocks if block.language == "python"]
     for name, text in zip(names, files, strict=True):
@@ -381,7 +362,7 @@ def _typed_commands() -> Iterator[tuple[str, str]]:
     for document in DOCUMENTS:
         for line in _INLINE.findall(_prose_of(document)):
             yield document.name, line
-        for block in _blocks_of(document):
+        for block in blocks_of(document):
             if block.language in ("sh", "console"):
                 yield from ((document.name, line.removeprefix("$ ")) for line in block.text.splitlines())
 

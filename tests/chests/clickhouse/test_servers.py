@@ -35,6 +35,7 @@ from chest.testing.readable_contract import ReadableChestContract
 from chest.transfer import Retention, Transfer
 from tests.chests.server_contract import Place, ServerChestContract
 from tests.dashboard.conftest import ask
+from tests.documents import block_of
 from tests.fixtures.left import having, records_of, same_fields
 from tests.recording_server import Received, Reply, recording_server
 from tests.servers.clickhouse import PASSWORDS, USER, ClickHouse
@@ -193,6 +194,15 @@ def test_the_table_has_a_readable_time_and_the_variables_as_json(
     table = chest.target.quoted_table
     said = clickhouse.run(f"SELECT time, variables_json.plan, variables_json.cart.items FROM {table}")
     assert said == "2026-01-01 12:00:00.123456789\tpro\t3\n"
+
+
+def test_the_question_of_the_page_is_answered(chest: ClickHouseChest, clickhouse: ClickHouse) -> None:
+    variables = {"plan": "pro"}
+    chest.write(
+        [make_record(time_ns=time.time_ns(), route="/cart", duration_ns=2_000_000, variables=variables), make_record()]
+    )
+    question = block_of("docs/clickhouse.md", "SELECT route").text
+    assert clickhouse.run(question.replace("chest_records", chest.target.quoted_table)) == "/cart\t2\t1\n"
 
 
 def test_a_server_without_the_type_json_gets_a_table_without_it(

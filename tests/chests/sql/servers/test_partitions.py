@@ -24,6 +24,7 @@ from chest.record.record import Record
 from chest.record.record_id import first_id
 from chest.transfer import Retention
 from tests.chests.encoded_contract import EncodedContract
+from tests.documents import block_of, chest_commands
 from tests.servers.database import DatabaseServer
 from tests.servers.postgresql import partitioned
 from tests.support import make_record
@@ -397,18 +398,19 @@ def test_a_large_table_gets_no_index_on_request_id_by_itself_and_the_steps_are_l
 
 def test_a_plain_table_becomes_a_partitioned_one_as_the_document_says(url: str, execute: Execute) -> None:
     """Also what is stored between two steps arrives, once."""
-    by_day = f"{url}?table=by_day"
+    copied, renamed, completed = (
+        block_of("docs/postgresql.md", begin) for begin in ("$ chest partition '", "BEGIN;", "$ chest transfer ")
+    )
+    here = {r"^postgresql://[^?]*": url}
     with SQLChest(url) as chest:
         chest.write(records := _aged(2, 1, 1, 0))
-        _run("partition", by_day, "--since", "2d", "--apply")
-        _run("transfer", url, by_day)
+        for line in chest_commands(copied, here):
+            _run(*line)
         chest.write(more := _aged(0, 1))
-        execute(
-            "ALTER TABLE chest_records RENAME TO chest_records_old; ALTER TABLE by_day RENAME TO chest_records;"
-            " ALTER VIEW chest_variables RENAME TO chest_variables_old; ALTER VIEW by_day_variables RENAME TO chest_variables"
-        )
+        execute(renamed.text)
         chest.write([new := make_record()])
-        _run("transfer", f"{url}?table=chest_records_old", url)
+        for line in chest_commands(completed, here):
+            _run(*line)
         assert sorted(stored.record for stored in chest.read()) == sorted([*records, *more, new])
         assert execute("SELECT count(DISTINCT tableoid), count(*) FROM chest_records") == [(3, 7)]
         assert execute("SELECT count(DISTINCT id) FROM chest_variables") == [(7,)]
