@@ -117,3 +117,24 @@ def test_encoded_records_that_wait_on_disk_come_back_as_any_others(tmp_path: Pat
     spool.close()
     with closing(SpoolFile(spool_path(tmp_path, LABEL), LABEL)) as file:
         assert [letter.record for letter in DeadLetters(file).list()] == records[2:]
+
+
+def test_a_record_that_the_database_refuses_is_kept_with_its_values_and_the_others_are_stored(
+    tmp_path: Path, record_into: Callable[..., Recorder]
+) -> None:
+    chest = SQLiteChest(f"sqlite:///{tmp_path / 'records.sqlite3'}")
+    chest.open()
+    with closing(sqlite3.connect(tmp_path / "records.sqlite3")) as connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON chest_records WHEN new.request_id = 'bad'"
+            " BEGIN SELECT raise(ABORT, 'refused'); END"
+        )
+    recorder = record_into(chest)
+    for number in range(40):
+        recorder.offer(make_record(request_id="bad" if number == 17 else str(number), variables=VARIABLES))
+    assert recorder.flush(60)
+    assert [each.record.request_id for each in chest.read()] == [str(n) for n in range(40) if n != 17]
+    with closing(SpoolFile(spool_path(tmp_path / "rings", chest.name), chest.name)) as file:
+        (letter,) = DeadLetters(file).list()
+    assert letter.record is not None
+    assert (letter.record.request_id, letter.record.variables) == ("bad", VARIABLES)
