@@ -271,10 +271,10 @@ def deadly_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exporter is ended once, with a chunk of the ring in its hands."""
     decode, errors = own_ring.decode_lines, [SystemExit("killed")]
 
-    def decode_or_die(*arguments: Any) -> Any:
+    def decode_or_die(*arguments: Any, **options: Any) -> Any:
         if errors:
             raise errors.pop()
-        return decode(*arguments)
+        return decode(*arguments, **options)
 
     monkeypatch.setattr(own_ring, "decode_lines", decode_or_die)
 
