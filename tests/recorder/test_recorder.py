@@ -147,7 +147,7 @@ def test_a_flush_is_not_kept_waiting_by_what_is_offered_after_it(make: Make) -> 
         for _ in range(5):
             record = make_record(recorder.request_side.record_ids)
             wait_until(functools.partial(recorder.offer, record))
-            assert recorder.flush(60)
+            assert recorder.flush(60).waiting == 0  # on a slow machine some are on disk
             is_there = record.id in {stored.id for stored in chest.records}
             assert is_there or recorder.stats()["spooled"]  # by a chest that is not asked often enough for all of that
     finally:
