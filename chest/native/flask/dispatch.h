@@ -11,6 +11,7 @@
 #include <structmember.h>
 
 #include "flask/passage.h"
+#include "system/collected.h"
 
 static PyObject *
 dispatch_vectorcall(PyObject *callable, PyObject *const *args, size_t flags, PyObject *named)
@@ -41,40 +42,13 @@ dispatch_vectorcall(PyObject *callable, PyObject *const *args, size_t flags, PyO
     return response;
 }
 
-#define EACH_OF_DISPATCH(do)                                                                                               \
+#define EACH_PART_OF_DISPATCH(do)                                                                                          \
     do(in_python) do(dispatch) do(served_class) do(context_class) do(served_kinds) do(whole_kinds) do(request_context) do(app_context) \
         do(routes) do(mounted) do(answers_whole) do(note_user) do(login_key) do(served_key) do(owner_key) do(known_names) do(data_types) do(takes_all)
 
-static int
-dispatch_traverse(Dispatch *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->layout.type);
-#define VISIT(part) Py_VISIT(self->part);
-    EACH_OF_DISPATCH(VISIT)
-#undef VISIT
-    return 0;
-}
+#define EACH_OF_DISPATCH(do) EACH_PART_OF_DISPATCH(do) do(layout.type)
 
-static int
-dispatch_clear(Dispatch *self)
-{
-#define CLEAR(part) Py_CLEAR(self->part);
-    EACH_OF_DISPATCH(CLEAR)
-#undef CLEAR
-    Py_CLEAR(self->layout.type);
-    return 0;
-}
-
-static void
-dispatch_dealloc(Dispatch *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)dispatch_clear(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
-}
+COLLECTED(dispatch, Dispatch, EACH_OF_DISPATCH)
 
 static PyObject *
 dispatch_new(PyTypeObject *type, PyObject *args, PyObject *named)
@@ -89,7 +63,7 @@ dispatch_new(PyTypeObject *type, PyObject *args, PyObject *named)
         Py_DECREF(self);                                                                                                    \
         return PyErr_Format(PyExc_TypeError, "a dispatch needs " #part);                                                    \
     }
-    EACH_OF_DISPATCH(TAKE)
+    EACH_PART_OF_DISPATCH(TAKE)
 #undef TAKE
     if (!PyType_Check(self->served_class) || !PyType_IsSubtype((PyTypeObject *)self->served_class, metadata_type)
         || !PyAnySet_Check(self->served_kinds) || !PyAnySet_Check(self->whole_kinds) || !PyAnySet_Check(self->known_names)

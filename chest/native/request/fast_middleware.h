@@ -19,6 +19,7 @@
 #include "request/served_file.h"
 #include "request/stream.h"
 #include "ring/slot.h"
+#include "system/collected.h"
 
 static PyObject *
 unrecorded(FastMiddleware *self, PyObject *environ, PyObject *start_response)
@@ -101,18 +102,22 @@ fast_middleware_call(FastMiddleware *self, PyObject *args, PyObject *kwargs)
                 do(accepted) do(trace_of) do(clean_path) do(clean_route) do(clean_id) do(clean_user) do(fragment) do(whole_bytes) do(whole_kinds) do(of_werkzeug) do(add_metadata) do(encode)   \
                     do(sampled) do(last_word) do(tally)
 
+#define EACH_OF_FAST_MIDDLEWARE(do) EACH_PART(do) do(layout.type) do(ring) do(fork_guard.object)
+
+TRAVERSED(fast_middleware, FastMiddleware, EACH_OF_FAST_MIDDLEWARE)
+
 static int
 fast_middleware_clear(FastMiddleware *self)
 {
-#define CLEAR(part) Py_CLEAR(self->part);
-    EACH_PART(CLEAR)
-#undef CLEAR
+    EACH_PART(CLEAR_FIELD)
     Py_CLEAR(self->layout.type);
     Py_CLEAR(self->ring);
     names_clear(&self->names);
     fork_guard_clear(&self->fork_guard);
     return 0;
 }
+
+DEALLOCATED(fast_middleware, FastMiddleware)
 
 static int
 is_generator_function(PyObject *app)
@@ -176,36 +181,11 @@ fast_middleware_enable(FastMiddleware *self, PyObject *args, PyObject *named)
     (void)fast_middleware_clear(self); /* of an __init__ that is called a second time */
     const size_t head = offsetof(FastMiddleware, asks_for_id);
     memcpy((char *)self + head, (char *)&parts + head, sizeof(FastMiddleware) - head);
-#define TAKE(part) Py_INCREF(self->part);
-    EACH_PART(TAKE)
-#undef TAKE
+    EACH_PART(HOLD_FIELD)
     fork_guard_take(&self->fork_guard, fork_guard);
     self->ring = (FastRing *)Py_XNewRef((PyObject *)ring_of(self->offer));
     self->is_generator = is_generator_function(self->app);
     Py_RETURN_NONE;
-}
-
-static int
-fast_middleware_traverse(FastMiddleware *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-#define VISIT(part) Py_VISIT(self->part);
-    EACH_PART(VISIT)
-#undef VISIT
-    Py_VISIT(self->layout.type);
-    Py_VISIT(self->ring);
-    Py_VISIT(self->fork_guard.object);
-    return 0;
-}
-
-static void
-fast_middleware_dealloc(FastMiddleware *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)fast_middleware_clear(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
 }
 
 static PyMethodDef fast_middleware_methods[] = {

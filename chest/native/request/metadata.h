@@ -6,6 +6,8 @@
 
 #include <structmember.h>
 
+#include "system/collected.h"
+
 typedef struct {
     PyObject_HEAD
     PyObject *request_id;
@@ -36,34 +38,9 @@ is_said(PyObject *field)
 #define EACH_SAID(do)                                                                                                       \
     do(request_id) do(route) do(path) do(error) do(trace) do(user) do(known_attributes) do(attributes)
 
-static int
-metadata_traverse(Metadata *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-#define VISIT(field) Py_VISIT(self->field);
-    EACH_SAID(VISIT) VISIT(names) VISIT(dispatch)
-#undef VISIT
-    return 0;
-}
+#define EACH_OF_METADATA(do) EACH_SAID(do) do(names) do(dispatch)
 
-static int
-metadata_clear(Metadata *self)
-{
-#define CLEAR(field) Py_CLEAR(self->field);
-    EACH_SAID(CLEAR) CLEAR(names) CLEAR(dispatch)
-#undef CLEAR
-    return 0;
-}
-
-static void
-metadata_dealloc(Metadata *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)metadata_clear(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
-}
+COLLECTED(metadata, Metadata, EACH_OF_METADATA)
 
 static PyObject *
 metadata_take_over(Metadata *self, PyObject *other)

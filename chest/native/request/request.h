@@ -14,6 +14,7 @@
 #include "ring/in_flight_slots.h"
 #include "ring/fast_ring.h"
 #include "ring/tally.h"
+#include "system/collected.h"
 
 #define ENVIRON_KEY "chest.context"
 #define SANITIZED "chest.sanitized"
@@ -83,19 +84,15 @@ typedef struct {
 #define EACH_OF_REQUEST(do, of) do(of path) do(of shown_path) do(of method) do(of request_id) do(of tail) do(of context)
 
 static void
-request_hold(Request *request)
+request_hold(Request *self)
 {
-#define HOLD(part) Py_XINCREF(request->part);
-    EACH_OF_REQUEST(HOLD, )
-#undef HOLD
+    EACH_OF_REQUEST(HOLD_FIELD, )
 }
 
 static void
-request_clear(Request *request)
+request_clear(Request *self)
 {
-#define CLEAR(part) Py_CLEAR(request->part);
-    EACH_OF_REQUEST(CLEAR, )
-#undef CLEAR
+    EACH_OF_REQUEST(CLEAR_FIELD, )
 }
 
 static PyTypeObject *fast_middleware_type;

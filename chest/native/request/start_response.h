@@ -13,6 +13,7 @@
 #include "request/layout.h"
 #include "request/left.h"
 #include "request/metadata.h"
+#include "system/collected.h"
 
 typedef struct {
     PyObject_HEAD
@@ -141,6 +142,9 @@ static PyObject *
 start_response_vectorcall(PyObject *callable, PyObject *const *args, size_t flags, PyObject *names)
 {
     StartResponse *self = (StartResponse *)callable;
+    if (self->in_python == NULL) {
+        return PyErr_Format(PyExc_RuntimeError, "the application was collected");
+    }
     PyObject *server = NULL, *headers = NULL;
     Py_ssize_t count = PyVectorcall_NARGS(flags);
     int has_no_error = count == 3 || (count == 4 && args[3] == Py_None); /* Bottle says None */
@@ -196,9 +200,7 @@ start_response_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwarg
     self->in_python = PyObject_GetAttrString(context_class, "__call__");
     self->write = PyObject_GetAttrString(context_class, "_write");
     self->left = left;
-#define TAKE(part) Py_INCREF(self->part);
-    EACH_OF_LEFT(TAKE)
-#undef TAKE
+    EACH_OF_LEFT(HOLD_FIELD)
     if (self->in_python == NULL || self->write == NULL || layout_of(&self->layout, context_class) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -206,41 +208,9 @@ start_response_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwarg
     return (PyObject *)self;
 }
 
-static int
-start_response_traverse(StartResponse *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->layout.type);
-    Py_VISIT(self->in_python);
-    Py_VISIT(self->write);
-#define VISIT(part) Py_VISIT(self->part);
-    EACH_OF_LEFT(VISIT)
-#undef VISIT
-    return 0;
-}
+#define EACH_OF_START_RESPONSE(do) do(layout.type) do(in_python) do(write) do(header) EACH_OF_LEFT(do)
 
-static int
-start_response_clear(StartResponse *self)
-{
-    Py_CLEAR(self->in_python);
-    Py_CLEAR(self->write);
-#define CLEAR(part) Py_CLEAR(self->part);
-    EACH_OF_LEFT(CLEAR)
-#undef CLEAR
-    return 0;
-}
-
-static void
-start_response_dealloc(StartResponse *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)start_response_clear(self);
-    Py_XDECREF(self->layout.type);
-    Py_XDECREF(self->header);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
-}
+COLLECTED(start_response, StartResponse, EACH_OF_START_RESPONSE)
 
 static PyObject *
 start_response_get(PyObject *self, PyObject *context, PyObject *Py_UNUSED(type))

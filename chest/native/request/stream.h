@@ -9,6 +9,7 @@
 
 #include <structmember.h>
 
+#include "system/collected.h"
 #include "system/errors.h"
 #include "request/current.h"
 #include "request/end.h"
@@ -144,37 +145,9 @@ stream_finalize(Stream *self)
     }
 }
 
-#define EACH_FIELD(do)                                                                                                      \
-    do(self->middleware) do(self->emitter) do(self->current) do(self->body) do(self->chunks) EACH_OF_REQUEST(do, self->request.)
+#define EACH_OF_STREAM(do) do(middleware) do(emitter) do(current) do(body) do(chunks) EACH_OF_REQUEST(do, request.)
 
-static int
-stream_traverse(Stream *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-#define VISIT(field) Py_VISIT(field);
-    EACH_FIELD(VISIT)
-#undef VISIT
-    return 0;
-}
-
-static int
-stream_clear(Stream *self)
-{
-#define CLEAR(field) Py_CLEAR(field);
-    EACH_FIELD(CLEAR)
-#undef CLEAR
-    return 0;
-}
-
-static void
-stream_dealloc(Stream *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)stream_clear(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
-}
+COLLECTED(stream, Stream, EACH_OF_STREAM)
 
 static int
 has_length(PyObject *body)

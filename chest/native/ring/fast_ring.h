@@ -12,6 +12,7 @@
 #include <structmember.h>
 
 #include "ring/fork_guard.h"
+#include "system/collected.h"
 #include "system/popped.h"
 #include "ring/segment.h"
 
@@ -73,14 +74,9 @@ fast_ring_set_fork_guard(FastRing *self, PyObject *fork_guard)
     Py_RETURN_NONE;
 }
 
-static int
-fast_ring_traverse(FastRing *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->idle);
-    Py_VISIT(self->fork_guard.object);
-    return 0;
-}
+#define EACH_OF_FAST_RING(do) do(idle) do(fork_guard.object)
+
+TRAVERSED(fast_ring, FastRing, EACH_OF_FAST_RING)
 
 static int
 fast_ring_clear(FastRing *self)
@@ -90,15 +86,7 @@ fast_ring_clear(FastRing *self)
     return 0;
 }
 
-static void
-fast_ring_dealloc(FastRing *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)fast_ring_clear(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
-}
+DEALLOCATED(fast_ring, FastRing)
 
 static PyMethodDef fast_ring_methods[] = {
     {"offer_line", (PyCFunction)fast_ring_offer_line, METH_O, PyDoc_STR("As `_offer_line`, most times without a line of Python.")},

@@ -6,6 +6,8 @@
 
 #include <structmember.h>
 
+#include "system/collected.h"
+
 typedef struct {
     PyObject_HEAD
     PyObject *idle;
@@ -13,30 +15,9 @@ typedef struct {
 
 static PyTypeObject *in_flight_slots_type;
 
-static int
-in_flight_slots_traverse(InFlightSlots *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->idle);
-    return 0;
-}
+#define EACH_OF_IN_FLIGHT_SLOTS(do) do(idle)
 
-static int
-in_flight_slots_clear(InFlightSlots *self)
-{
-    Py_CLEAR(self->idle);
-    return 0;
-}
-
-static void
-in_flight_slots_dealloc(InFlightSlots *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)in_flight_slots_clear(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
-}
+COLLECTED(in_flight_slots, InFlightSlots, EACH_OF_IN_FLIGHT_SLOTS)
 
 static PyMemberDef in_flight_slots_members[] = {
     {"idle", T_OBJECT_EX, offsetof(InFlightSlots, idle), 0, PyDoc_STR("Slots that have no owner; another list after each open.")},

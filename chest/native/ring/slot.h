@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "record/line.h"
+#include "system/collected.h"
 
 typedef struct {
     PyObject_HEAD
@@ -40,34 +41,18 @@ slot_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static int
-slot_traverse(Slot *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->memory);
-    Py_VISIT(self->home);
-    return 0;
-}
+#define EACH_OF_SLOT(do) do(memory) do(home)
 
-static int
-slot_clear_references(Slot *self)
-{
-    Py_CLEAR(self->memory);
-    Py_CLEAR(self->home);
-    return 0;
-}
+COLLECTED(slot_references, Slot, EACH_OF_SLOT)
 
 static void
 slot_dealloc(Slot *self)
 {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
+    PyObject_GC_UnTrack(self); /* before the callbacks of weak references, which may collect garbage */
     if (self->weak != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
-    (void)slot_clear_references(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
+    slot_references_dealloc(self);
 }
 
 /* The slot's memory, to be given back with PyBuffer_Release; NULL with an exception if its file was closed. */
@@ -164,8 +149,8 @@ static PyType_Slot slot_slots[] = {
     {Py_tp_doc, PyDoc_STR("Room for one request that is being served; see chest.ring.in_flight.")},
     {Py_tp_new, slot_new},
     {Py_tp_dealloc, slot_dealloc},
-    {Py_tp_traverse, slot_traverse},
-    {Py_tp_clear, slot_clear_references},
+    {Py_tp_traverse, slot_references_traverse},
+    {Py_tp_clear, slot_references_clear},
     {Py_tp_methods, slot_methods},
     {Py_tp_members, slot_members},
     {0, NULL},

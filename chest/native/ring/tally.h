@@ -9,6 +9,8 @@
 #include <structmember.h>
 #include <string.h>
 
+#include "system/collected.h"
+
 #define TALLY_SLOTS 16384
 #define TALLY_SLOT_BYTES 512
 #define TALLY_SUM 128
@@ -118,32 +120,9 @@ tally_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwa
     return (PyObject *)self;
 }
 
-static int
-tally_traverse(Tally *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->known);
-    Py_VISIT(self->memory);
-    return 0;
-}
+#define EACH_OF_TALLY(do) do(known) do(memory)
 
-static int
-tally_clear(Tally *self)
-{
-    Py_CLEAR(self->known);
-    Py_CLEAR(self->memory);
-    return 0;
-}
-
-static void
-tally_dealloc(Tally *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)tally_clear(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
-}
+COLLECTED(tally, Tally, EACH_OF_TALLY)
 
 static PyMethodDef tally_methods[] = {
     {"count", (PyCFunction)(void (*)(void))tally_count_method, METH_FASTCALL,
