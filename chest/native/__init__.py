@@ -14,7 +14,6 @@ try:
         Dispatch,
         FastMiddleware,
         FastRing,
-        InFlightSlots,
         Metadata,
         RandomIds,
         Segment,
@@ -46,7 +45,7 @@ except ImportError:
         from mmap import mmap as Segment
         from time import perf_counter_ns
 
-        CountedIds = InFlightSlots = FastRing = RandomIds = FastMiddleware = Metadata = Tally = object
+        CountedIds = FastRing = RandomIds = FastMiddleware = Metadata = Tally = object
         Dispatch = Slot = StartResponse = Stream = hold_file = map_file = may_hold_secret = records_of = (
             release_file
         ) = None
@@ -61,7 +60,6 @@ __all__ = [
     "Dispatch",
     "FastMiddleware",
     "FastRing",
-    "InFlightSlots",
     "Metadata",
     "RandomIds",
     "Segment",

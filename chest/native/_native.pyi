@@ -64,9 +64,6 @@ class CountedIds:
     def _begin(self, process: int, begin: int, /) -> None: ...
     def _take(self) -> int: ...
 
-class InFlightSlots:
-    idle: list[Any]
-
 class Slot:
     home: list[Slot]
     def __new__(cls, memory: mmap, offset: int, length: int, home: list[Any]) -> Self: ...

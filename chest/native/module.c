@@ -15,7 +15,6 @@
 
 #include "record/ids.h"
 #include "ring/mapping.h"
-#include "ring/in_flight_slots.h"
 #include "ring/fast_ring.h"
 #include "record/encoded_records.h"
 #include "record/flat_rows.h"
@@ -178,7 +177,7 @@ module_exec(PyObject *module)
     if (is_added < 0 || add_type(module, &fast_ring_spec, NULL, &fast_ring_type) < 0
         || add_type(module, &random_ids_spec, NULL, &random_ids_type) < 0
         || add_type(module, &counted_ids_spec, NULL, &counted_ids_type) < 0
-        || add_type(module, &in_flight_slots_spec, NULL, &in_flight_slots_type) < 0 || add_type(module, &slot_spec, NULL, &slot_type) < 0
+        || add_type(module, &slot_spec, NULL, &slot_type) < 0
         || add_type(module, &metadata_spec, NULL, &metadata_type) < 0 || add_type(module, &dispatch_spec, NULL, &dispatch_type) < 0
         || add_type(module, &tally_spec, NULL, &tally_type) < 0
         || add_type(module, &start_response_spec, NULL, &start_response_type) < 0

@@ -50,8 +50,6 @@ class Selection:
     ) -> None:
         self.excludes = _excluder(exclude_paths)
         """Whether a path is excluded; None when no path is."""
-        self.excluded_paths = frozenset(glob for glob in exclude_paths if not _GLOB_CHARACTERS & set(glob))
-        """Those that are excluded by their whole name: cheaper to ask for first."""
         self.is_sampled = sample < 1.0
         self.before_record = before_record
         self.keeps_messages = keeps_messages
@@ -82,7 +80,7 @@ class Selection:
     def is_excluded(self, path: Any) -> bool:
         """True if a request of this path is not looked at."""
         try:
-            return self.excludes is not None and bool(path in self.excluded_paths or self.excludes(path))
+            return self.excludes is not None and bool(self.excludes(path))
         except TypeError:  # no text, and nothing that a set could hold
             return False
 

@@ -58,11 +58,14 @@ class SlotInPython:
 Slot: TypeAlias = native.Slot if native.IS_NATIVE else SlotInPython  # type: ignore[valid-type]
 
 
-class InFlight(native.InFlightSlots):
+class InFlight:
     """Notes the requests that are being served, so that one whose process is killed leaves a record all the same.
 
     :param counters: ``in_flight_skipped`` counts requests that found no free slot.
     """
+
+    # Slots, so that the compiled part finds `idle` in one load.
+    __slots__ = ("_counters", "_made", "_unmade", "idle")
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters

@@ -30,7 +30,6 @@ KNOWN = {
     "request/layout.h": {"d_member"},
     "request/end.h": {"Py_SET_TYPE"},
     "request/fast_middleware.h": {"tp_basicsize", "tp_dealloc"},
-    "request/begin.h": {"Py_ISALNUM"},
     "record/secrets.h": {"Py_ISALNUM"},
     "record/line.h": {"Py_UNICODE_ISPRINTABLE"},
     "ring/segment.h": {"tp_basicsize"},

@@ -24,11 +24,7 @@ dispatch_vectorcall(PyObject *callable, PyObject *const *args, size_t flags, PyO
     Metadata *metadata = dispatched(self, &found);
     dispatched_clear(&found);
     if (metadata == NULL) {
-        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
-            return NULL; /* a signal handler's */
-        }
-        PyErr_Clear();
-        return PyObject_Vectorcall(self->in_python, args, flags, named);
+        return pass_over_error() < 0 ? NULL : PyObject_Vectorcall(self->in_python, args, flags, named);
     }
     PyObject *response = PyObject_Vectorcall(self->dispatch, args, flags, named);
     int is_complete = response == NULL ? 0 : note_user(self, metadata) < 0 ? -1 : is_whole(self, response, metadata);
@@ -42,13 +38,24 @@ dispatch_vectorcall(PyObject *callable, PyObject *const *args, size_t flags, PyO
     return response;
 }
 
-#define EACH_PART_OF_DISPATCH(do)                                                                                          \
-    do(in_python) do(dispatch) do(served_class) do(context_class) do(served_kinds) do(whole_kinds) do(request_context) do(app_context) \
-        do(routes) do(mounted) do(answers_whole) do(note_user) do(login_key) do(served_key) do(owner_key) do(known_names) do(data_types) do(takes_all)
-
 #define EACH_OF_DISPATCH(do) EACH_PART_OF_DISPATCH(do) do(layout.type)
 
 COLLECTED(dispatch, Dispatch, EACH_OF_DISPATCH)
+
+/* -1 with an exception if a part is missing, or is not what is done with it. */
+static int
+take_parts_of_dispatch(Dispatch *self, PyObject *named)
+{
+    EACH_PART_OF_DISPATCH(TAKE_FIELD)
+    if (!PyType_Check(self->served_class) || !PyType_IsSubtype((PyTypeObject *)self->served_class, metadata_type)
+        || !PyAnySet_Check(self->served_kinds) || !PyAnySet_Check(self->whole_kinds) || !PyAnySet_Check(self->known_names)
+        || !PyAnySet_Check(self->data_types) || !PyDict_CheckExact(self->routes) || !PyContextVar_CheckExact(self->request_context)
+        || !PyContextVar_CheckExact(self->app_context)) {
+        PyErr_SetString(PyExc_TypeError, "a part of the dispatch is of another type");
+        return -1;
+    }
+    return layout_of(&self->layout, self->context_class);
+}
 
 static PyObject *
 dispatch_new(PyTypeObject *type, PyObject *args, PyObject *named)
@@ -58,23 +65,8 @@ dispatch_new(PyTypeObject *type, PyObject *args, PyObject *named)
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "a dispatch takes its parts by name");
     }
     self->vectorcall = dispatch_vectorcall;
-#define TAKE(part)                                                                                                          \
-    if ((self->part = Py_XNewRef(PyDict_GetItemString(named, #part))) == NULL) {                                            \
-        Py_DECREF(self);                                                                                                    \
-        return PyErr_Format(PyExc_TypeError, "a dispatch needs " #part);                                                    \
-    }
-    EACH_PART_OF_DISPATCH(TAKE)
-#undef TAKE
-    if (!PyType_Check(self->served_class) || !PyType_IsSubtype((PyTypeObject *)self->served_class, metadata_type)
-        || !PyAnySet_Check(self->served_kinds) || !PyAnySet_Check(self->whole_kinds) || !PyAnySet_Check(self->known_names)
-        || !PyAnySet_Check(self->data_types) || !PyDict_CheckExact(self->routes) || !PyContextVar_CheckExact(self->request_context)
-        || !PyContextVar_CheckExact(self->app_context)) {
-        Py_DECREF(self);
-        return PyErr_Format(PyExc_TypeError, "a part of the dispatch is of another type");
-    }
-    if (layout_of(&self->layout, self->context_class) < 0) {
-        Py_DECREF(self);
-        return NULL;
+    if (take_parts_of_dispatch(self, named) < 0) {
+        Py_CLEAR(self);
     }
     return (PyObject *)self;
 }

@@ -9,29 +9,28 @@
 #include "request/left.h"
 #include "request/metadata.h"
 #include "request/request.h"
+#include "system/collected.h"
+
+/* What `flask_chest.hooks.Watch` tells, under these names. */
+#define EACH_PART_OF_DISPATCH(do)                                                                                           \
+    do(in_python) do(dispatch)                                                                                              \
+    do(served_class)  /* of metadata, made without arguments */                                                             \
+    do(context_class) /* `RequestContext` */                                                                                \
+    do(served_kinds)  /* classes of the contexts of requests that are recorded */                                           \
+    do(whole_kinds)   /* classes of responses that return their bodies as Werkzeug's own does */                            \
+    do(request_context) do(app_context) /* Flask's ContextVars */                                                           \
+    do(routes)        /* by the identity of a rule: it, its route, its attributes */                                        \
+    do(mounted) do(answers_whole)                                                                                           \
+    do(note_user)     /* asked if Flask-Login has put one on `g` */                                                         \
+    do(login_key) do(owner_key) /* on `g` */                                                                                \
+    do(served_key)    /* in `environ` */                                                                                    \
+    do(known_names) do(data_types) do(takes_all)
 
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     Layout layout;
-    PyObject *in_python;
-    PyObject *dispatch;
-    PyObject *served_class;    /* of metadata, made without arguments */
-    PyObject *context_class;   /* `RequestContext` */
-    PyObject *served_kinds;    /* classes of the contexts of requests that are recorded */
-    PyObject *whole_kinds;     /* classes of responses that return their bodies as Werkzeug's own does */
-    PyObject *request_context; /* Flask's ContextVars */
-    PyObject *app_context;
-    PyObject *routes; /* by the identity of a rule: it, its route, its attributes */
-    PyObject *mounted;
-    PyObject *answers_whole;
-    PyObject *note_user;  /* asked if Flask-Login has put one on `g` */
-    PyObject *login_key;
-    PyObject *served_key; /* in `environ` */
-    PyObject *owner_key;  /* on `g` */
-    PyObject *known_names;
-    PyObject *data_types;
-    PyObject *takes_all;
+    EACH_PART_OF_DISPATCH(DECLARE_FIELD)
 } Dispatch;
 
 static PyTypeObject *dispatch_type;
@@ -92,9 +91,9 @@ find_route(Dispatch *self, PyObject *request, Dispatched *found)
     if (mount == NULL || (PyUnicode_CheckExact(mount) && PyUnicode_GET_LENGTH(mount) == 0)) {
         return !PyErr_Occurred();
     }
-    PyObject *passed[3] = {NULL, Py_NewRef(mount), found->route};
-    PyObject *route = PyObject_Vectorcall(self->mounted, passed + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    Py_DECREF(passed[1]);
+    Py_INCREF(mount);
+    PyObject *route = PyObject_CallFunctionObjArgs(self->mounted, mount, found->route, NULL);
+    Py_DECREF(mount);
     Py_SETREF(found->route, route);
     return route != NULL;
 }
@@ -154,17 +153,6 @@ dispatched(Dispatch *self, Dispatched *found)
     return metadata;
 }
 
-/* Of a call of ours that failed: 0, as the answer is the application's all the same; -1 with an exception that is no Exception. */
-static int
-without_exception(void)
-{
-    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-        return -1;
-    }
-    PyErr_Clear();
-    return 0;
-}
-
 /* 1, 0, or -1 with an exception that is no Exception. */
 static int
 is_whole(Dispatch *self, PyObject *response, Metadata *metadata)
@@ -173,13 +161,12 @@ is_whole(Dispatch *self, PyObject *response, Metadata *metadata)
     PyObject *chunks = whole_chunks(self->whole_kinds, response, &is_stream);
     int is_complete = is_stream ? 0 : chunks == NULL ? -1 : 1;
     Py_XDECREF(chunks);
-    if (is_complete >= 0 || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))) {
+    if (is_complete >= 0 || pass_over_error() < 0) {
         return is_complete;
     }
-    PyErr_Clear(); /* Python finds it out again, and counts */
-    PyObject *passed[3] = {NULL, response, (PyObject *)metadata};
-    PyObject *answer = PyObject_Vectorcall(self->answers_whole, passed + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    is_complete = answer == NULL ? without_exception() : answer == Py_True;
+    /* Python finds out again what went wrong, and counts. */
+    PyObject *answer = PyObject_CallFunctionObjArgs(self->answers_whole, response, (PyObject *)metadata, NULL);
+    is_complete = answer == NULL ? pass_over_error() : answer == Py_True;
     Py_XDECREF(answer);
     return is_complete;
 }
@@ -196,7 +183,7 @@ note_user(Dispatch *self, Metadata *metadata)
     if (is_there < 0) {
         PyErr_Clear(); /* of another name, which compares itself */
     }
-    return is_there == 1 && answer == NULL ? without_exception() : 0;
+    return answer == NULL ? pass_over_error() : 0;
 }
 
 /* 1 if each name is among the known ones and each value of one of the types, 0 if not; -1 with an exception. Runs no code of an

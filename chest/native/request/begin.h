@@ -8,7 +8,6 @@
 #include "request/layout.h"
 #include "record/line.h"
 #include "ring/fork_guard.h"
-#include "ring/in_flight_slots.h"
 #include "system/popped.h"
 #include "request/request.h"
 #include "request/row.h"
@@ -21,23 +20,6 @@ is_plain_path(PyObject *path)
     Py_ssize_t size;
     const char *utf8 = utf8_of(path, &size);
     return utf8 != NULL && !may_hold_secret(utf8, size, NULL);
-}
-
-/* `request_id.accepted`: letters, digits, ".", "_", "-"; at most 128. */
-static int
-is_accepted(PyObject *request_id)
-{
-    if (!PyUnicode_CheckExact(request_id) || !PyUnicode_IS_COMPACT_ASCII(request_id)) {
-        return 0;
-    }
-    Py_ssize_t length = PyUnicode_GET_LENGTH(request_id);
-    const unsigned char *text = PyUnicode_DATA(request_id);
-    for (Py_ssize_t i = 0; i < length; i++) {
-        if (!Py_ISALNUM(text[i]) && text[i] != '.' && text[i] != '_' && text[i] != '-') {
-            return 0;
-        }
-    }
-    return length >= 1 && length <= 128;
 }
 
 /* A new reference; NULL without an exception if Python has to find it out. */
@@ -54,24 +36,14 @@ path_of(PyObject *environ)
     return whole;
 }
 
-/* 1 if the path is excluded; -1 with an exception. */
+/* 1 unless the path is excluded; -1 with an exception. */
 static int
-is_excluded(FastMiddleware *self, PyObject *path)
+is_included(FastMiddleware *self, PyObject *path)
 {
-    if (self->excludes == Py_None) {
-        return 0;
-    }
-    int is_named = PySet_Contains(self->excluded_paths, path);
-    if (is_named) {
-        return is_named;
-    }
-    PyObject *answer = PyObject_CallOneArg(self->excludes, path);
-    if (answer == NULL) {
-        return -1;
-    }
-    int is_true = PyObject_IsTrue(answer);
-    Py_DECREF(answer);
-    return is_true;
+    PyObject *answer = self->excludes == Py_None ? Py_NewRef(Py_False) : PyObject_CallOneArg(self->excludes, path);
+    int is_included = answer == NULL ? -1 : PyObject_Not(answer);
+    Py_XDECREF(answer);
+    return is_included;
 }
 
 static int
@@ -89,15 +61,12 @@ is_in(PyObject *environ, PyObject *key)
 static PyObject *
 request_id_of(FastMiddleware *self, PyObject *environ, PyObject *context)
 {
-    if (self->asks_for_id) {
+    if (self->asks_for_id == Py_True) {
         return PyObject_CallMethodObjArgs((PyObject *)self, name_new_id, environ, context, NULL);
     }
     PyObject *given = PyDict_GetItemWithError(environ, self->header_key);
     if (given == NULL) {
         return PyErr_Occurred() ? NULL : random_id((RandomIds *)self->request_ids); /* of another key, which compares itself */
-    }
-    if (is_accepted(given)) {
-        return Py_NewRef(given);
     }
     Py_INCREF(given);
     PyObject *accepted = PyObject_CallOneArg(self->accepted, given);
@@ -194,7 +163,7 @@ write_request(FastMiddleware *self, Slot *slot, Request *request)
 static PyObject *
 noted(FastMiddleware *self, Request *request)
 {
-    PyObject *idle = PyObject_TypeCheck(self->in_flight, in_flight_slots_type) ? ((InFlightSlots *)self->in_flight)->idle : NULL;
+    PyObject *idle = self->idle < 0 ? NULL : FIELD(self->in_flight, self->idle);
     if (idle == NULL || !PyList_CheckExact(idle)) {
         return noted_by_python(self, request);
     }

@@ -22,10 +22,9 @@ bytes_in(PyObject *body)
         Py_ssize_t size = PyObject_Size(chunk);
         Py_DECREF(chunk);
         if (size < 0) {
-            if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            if (pass_over_error() < 0) {
                 return -1;
             }
-            PyErr_Clear();
             break;
         }
         sum = size > PY_SSIZE_T_MAX - sum ? PY_SSIZE_T_MAX : sum + size;
@@ -169,21 +168,14 @@ static Py_ssize_t
 werkzeug_bytes(FastMiddleware *self, PyObject *body)
 {
     Py_ssize_t bytes = usual_bytes(self, body);
-    if (bytes != -2 || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))) {
+    if (bytes != -2 || pass_over_error() < 0) {
         return bytes;
     }
-    PyErr_Clear(); /* Python finds it out again */
+    /* Python finds out again what went wrong. */
     PyObject *answer = PyObject_CallOneArg(self->whole_bytes, body);
-    bytes = answer == NULL ? -2 : PyLong_AsSsize_t(answer);
+    bytes = answer == NULL ? -1 : PyLong_AsSsize_t(answer);
     Py_XDECREF(answer);
-    if (PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-            return -2;
-        }
-        PyErr_Clear();
-        return -1;
-    }
-    return bytes;
+    return pass_over_error() < 0 ? -2 : bytes;
 }
 
 /* Of a body that is complete, the bytes; -1 if there is more to come, -2 with an exception. */

@@ -71,10 +71,9 @@ is_sampled(FastMiddleware *self, Request *request, Outcome *outcome)
 {
     PyObject *id = record_id(request->time_ns, request->tail), *duration_ns = PyLong_FromLongLong(outcome->duration_ns);
     PyObject *status = FIELD(request->context, self->layout.status);
-    PyObject *passed[4] = {NULL, id, status == NULL ? Py_None : status, duration_ns};
     PyObject *rate = id == NULL || duration_ns == NULL
                          ? NULL
-                         : PyObject_Vectorcall(self->sampled, passed + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+                         : PyObject_CallFunctionObjArgs(self->sampled, id, status == NULL ? Py_None : status, duration_ns, NULL);
     Py_XDECREF(id);
     Py_XDECREF(duration_ns);
     if (rate == NULL || rate == Py_None) {
@@ -122,10 +121,7 @@ offer_row(FastMiddleware *self, Request *request, Metadata *metadata, Outcome *o
     int is_made = put_row(&line, self, request, metadata, outcome, &said);
     said_clear(&said);
     if (!is_made) {
-        if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) {
-            PyErr_Clear(); /* Python finds it out again, and tells it from what can be kept */
-        }
-        return PyErr_Occurred() ? -1 : 0;
+        return pass_over_error(); /* Python finds it out again, and tells it from what can be kept */
     }
     if (self->last_word != Py_None) {
         return offer_last_word(self, memory, line_length(&line));
@@ -279,8 +275,7 @@ ended(FastMiddleware *self, Request *request, PyObject *body, PyObject *environ)
     Py_ssize_t body_bytes = complete_bytes(self, request->context, body);
     if (body_bytes == -1) {
         PyObject *answer = watched(self, request, body, environ);
-        if (answer == NULL && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_Exception))) {
-            PyErr_Clear(); /* Python finds it out again */
+        if (answer == NULL && pass_over_error() == 0) { /* Python finds it out again */
             answer = told_python(self, name_ended, request, body, environ);
         }
         if (answer == NULL) {

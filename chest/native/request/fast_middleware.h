@@ -22,53 +22,24 @@
 #include "system/collected.h"
 
 static PyObject *
-unrecorded(FastMiddleware *self, PyObject *environ, PyObject *start_response)
-{
-    if (is_in(environ, key_context)) { /* of a middleware further out, it may be */
-        return PyObject_CallMethodObjArgs((PyObject *)self, name_serve, environ, start_response, NULL);
-    }
-    PyTypeObject *kind = (PyTypeObject *)self->unrecorded_context;
-    PyObject *context = kind->tp_new(kind, nothing, NULL);
-    int is_set = context == NULL ? -1 : PyDict_SetItem(environ, key_context, context);
-    Py_XDECREF(context);
-    if (is_set < 0) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-            return NULL;
-        }
-        PyErr_Clear(); /* of another key, which compares itself */
-    }
-    PyObject *args[2] = {environ, start_response};
-    return PyObject_Vectorcall(self->app, args, 2, NULL);
-}
-
-static PyObject *
 served(FastMiddleware *self, PyObject *environ, PyObject *start_response, Request *request)
 {
     request->path = path_of(environ);
-    int excluded = request->path == NULL ? 0 : is_excluded(self, request->path);
-    if (excluded == 1) {
-        return unrecorded(self, environ, start_response);
-    }
-    int has_begun = request->path == NULL || excluded < 0 ? 0 : begin(self, environ, start_response, request);
+    int is_recorded = request->path == NULL ? 0 : is_included(self, request->path);
+    int has_begun = is_recorded == 1 ? begin(self, environ, start_response, request) : 0;
     if (has_begun < 1) {
-        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
-            return NULL; /* a signal handler's, such as the SystemExit of a worker that is to end */
+        if (pass_over_error() < 0) {
+            return NULL; /* what else could not be done here, Python finds out again, and counts */
         }
-        PyErr_Clear(); /* what it was that could not be done here, Python finds out again, and counts */
-        if (request->context != NULL && is_in(environ, key_context)) {
-            if (PyDict_DelItem(environ, key_context) < 0) {
-                if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-                    return NULL;
-                }
-                PyErr_Clear(); /* of another key, which compares itself */
-            }
+        if (request->context != NULL && is_in(environ, key_context) && PyDict_DelItem(environ, key_context) < 0
+            && pass_over_error() < 0) { /* an Exception is of another key, which compares itself */
+            return NULL;
         }
         return PyObject_CallMethodObjArgs((PyObject *)self, name_serve, environ, start_response, NULL);
     }
     PyObject *args[2] = {environ, request->context};
     Current current = {0};
-    int is_ready = self->is_generator || current_begin(&current, self->current, request->context) == 0;
-    PyObject *body = is_ready ? PyObject_Vectorcall(self->app, args, 2, NULL) : NULL;
+    PyObject *body = current_begin(&current, self->current, request->context) == 0 ? PyObject_Vectorcall(self->app, args, 2, NULL) : NULL;
     set_field(request->context, self->layout.environ, Py_NewRef(Py_None)); /* servers use it again */
     if (body == NULL) {
         return failed(self, request, &current, environ); /* recorded, and noted no longer */
@@ -95,13 +66,6 @@ fast_middleware_call(FastMiddleware *self, PyObject *args, PyObject *kwargs)
     return body;
 }
 
-#define EACH_PART(do)                                                                                                       \
-    do(app) do(in_flight) do(request_ids) do(record_ids) do(context_class)            \
-        do(finished_context) do(unrecorded_context) do(metadata_class) do(stream_class) do(sized_stream_class) do(namespace) do(excludes) \
-            do(excluded_paths) do(header_key) do(known_names) do(plain_keys) do(scalars) do(tracked) do(offer) do(emitter) do(current)               \
-                do(accepted) do(trace_of) do(clean_path) do(clean_route) do(clean_id) do(clean_user) do(fragment) do(whole_bytes) do(whole_kinds) do(of_werkzeug) do(add_metadata) do(encode)   \
-                    do(sampled) do(last_word) do(tally)
-
 #define EACH_OF_FAST_MIDDLEWARE(do) EACH_PART(do) do(layout.type) do(ring) do(fork_guard.object)
 
 TRAVERSED(fast_middleware, FastMiddleware, EACH_OF_FAST_MIDDLEWARE)
@@ -119,23 +83,11 @@ fast_middleware_clear(FastMiddleware *self)
 
 DEALLOCATED(fast_middleware, FastMiddleware)
 
+/* -1 with an exception if a part is missing. */
 static int
-is_generator_function(PyObject *app)
+take_parts(FastMiddleware *self, PyObject *named)
 {
-    return PyFunction_Check(app) && (((PyCodeObject *)PyFunction_GET_CODE(app))->co_flags & CO_GENERATOR);
-}
-
-/* Takes no reference; -1 with an exception if one is missing. */
-static int
-parts_of(FastMiddleware *parts, PyObject *named)
-{
-#define TAKE(part)                                                                                                          \
-    if ((parts->part = PyDict_GetItemString(named, #part)) == NULL) {                                                       \
-        PyErr_SetString(PyExc_TypeError, "the fast path needs " #part);                                                     \
-        return -1;                                                                                                          \
-    }
-    EACH_PART(TAKE)
-#undef TAKE
+    EACH_PART(TAKE_FIELD)
     return 0;
 }
 
@@ -145,12 +97,11 @@ are_fit(const FastMiddleware *parts)
 {
     PyTypeObject *served = (PyTypeObject *)parts->context_class, *finished = (PyTypeObject *)parts->finished_context;
     if (!PyObject_TypeCheck(parts->request_ids, random_ids_type) || !PyObject_TypeCheck(parts->record_ids, counted_ids_type)
-        || !PyType_Check(parts->unrecorded_context) || !PyType_Check(served) || !PyType_Check(finished) || !PyType_Check(parts->metadata_class)
+        || !PyType_Check(served) || !PyType_Check(finished) || !PyType_Check(parts->metadata_class)
         || !PyType_IsSubtype((PyTypeObject *)parts->metadata_class, metadata_type) || !PyType_Check(parts->stream_class)
         || !PyType_IsSubtype((PyTypeObject *)parts->stream_class, stream_type) || !PyType_Check(parts->sized_stream_class)
         || !PyType_IsSubtype((PyTypeObject *)parts->sized_stream_class, stream_type)
-        || !PyFrozenSet_CheckExact(parts->excluded_paths) || !PyUnicode_CheckExact(parts->header_key)
-        || !(parts->tally == Py_None || PyObject_TypeCheck(parts->tally, tally_type)) || !PySet_Check(parts->known_names) || !PySet_Check(parts->plain_keys) || !PySet_Check(parts->whole_kinds) || !PyList_CheckExact(parts->of_werkzeug)
+        || !PyUnicode_CheckExact(parts->header_key) || !(parts->tally == Py_None || PyObject_TypeCheck(parts->tally, tally_type)) || !PySet_Check(parts->known_names) || !PySet_Check(parts->plain_keys) || !PySet_Check(parts->whole_kinds) || !PyList_CheckExact(parts->of_werkzeug)
         || !PyDict_CheckExact(parts->scalars) || !PyContextVar_CheckExact(parts->current)
         || !(parts->tracked == Py_None || PyFrozenSet_CheckExact(parts->tracked) || PyDict_CheckExact(parts->tracked))) {
         PyErr_SetString(PyExc_TypeError, "a part of the fast path is of another type");
@@ -167,24 +118,20 @@ are_fit(const FastMiddleware *parts)
 static PyObject *
 fast_middleware_enable(FastMiddleware *self, PyObject *args, PyObject *named)
 {
-    FastMiddleware parts = {0};
     PyObject *fork_guard = named == NULL ? NULL : PyDict_GetItemString(named, "fork_guard");
     if (PyTuple_GET_SIZE(args) || fork_guard == NULL) {
         PyErr_SetString(PyExc_TypeError, "the fast path needs fork_guard, by name");
         return NULL;
     }
-    PyObject *asks_for_id = PyDict_GetItemString(named, "asks_for_id");
-    parts.asks_for_id = asks_for_id == Py_True;
-    if (parts_of(&parts, named) < 0 || are_fit(&parts) < 0 || layout_of(&parts.layout, parts.context_class) < 0) {
+    (void)fast_middleware_clear(self); /* of an __init__ that is called a second time */
+    if (take_parts(self, named) < 0 || are_fit(self) < 0 || layout_of(&self->layout, self->context_class) < 0) {
+        (void)fast_middleware_clear(self);
         return NULL;
     }
-    (void)fast_middleware_clear(self); /* of an __init__ that is called a second time */
-    const size_t head = offsetof(FastMiddleware, asks_for_id);
-    memcpy((char *)self + head, (char *)&parts + head, sizeof(FastMiddleware) - head);
-    EACH_PART(HOLD_FIELD)
     fork_guard_take(&self->fork_guard, fork_guard);
     self->ring = (FastRing *)Py_XNewRef((PyObject *)ring_of(self->offer));
-    self->is_generator = is_generator_function(self->app);
+    self->idle = offset_of(Py_TYPE(self->in_flight), "idle");
+    PyErr_Clear();
     Py_RETURN_NONE;
 }
 

@@ -5,17 +5,16 @@
 #include <Python.h>
 #include <structmember.h>
 
+/* Of these, each with a `_` before its name. */
+#define EACH_SLOT(do)                                                                                                       \
+    do(metadata) do(headers) do(environ) do(in_flight) do(request_id) do(scheme) do(server_start_response) do(server_write)   \
+    do(status)
+
+#define DECLARE_OFFSET(slot) Py_ssize_t slot;
+
 typedef struct {
     PyTypeObject *type;
-    Py_ssize_t metadata;
-    Py_ssize_t headers;
-    Py_ssize_t environ;
-    Py_ssize_t in_flight;
-    Py_ssize_t request_id;
-    Py_ssize_t scheme;
-    Py_ssize_t server_start_response;
-    Py_ssize_t server_write;
-    Py_ssize_t status;
+    EACH_SLOT(DECLARE_OFFSET)
 } Layout;
 
 static Py_ssize_t
@@ -45,14 +44,12 @@ layout_of(Layout *layout, PyObject *type)
         return -1;
     }
     PyTypeObject *context = (PyTypeObject *)type;
-    if ((layout->metadata = offset_of(context, "_metadata")) < 0 || (layout->headers = offset_of(context, "_headers")) < 0
-        || (layout->environ = offset_of(context, "_environ")) < 0 || (layout->in_flight = offset_of(context, "_in_flight")) < 0
-        || (layout->request_id = offset_of(context, "_request_id")) < 0 || (layout->scheme = offset_of(context, "_scheme")) < 0
-        || (layout->server_start_response = offset_of(context, "_server_start_response")) < 0
-        || (layout->server_write = offset_of(context, "_server_write")) < 0
-        || (layout->status = offset_of(context, "_status")) < 0) {
-        return -1;
+#define FIND(slot)                                                                                                          \
+    if ((layout->slot = offset_of(context, "_" #slot)) < 0) {                                                               \
+        return -1;                                                                                                          \
     }
+    EACH_SLOT(FIND)
+#undef FIND
     layout->type = (PyTypeObject *)Py_NewRef(type);
     return 0;
 }

@@ -43,9 +43,7 @@ known_of(const Left *left, PyObject *rule, int is_flask)
 {
     PyObject *route = PyObject_GetAttr(rule, name_rule);
     PyObject *endpoint = route == NULL ? NULL : is_flask ? PyObject_GetAttr(rule, name_endpoint) : Py_NewRef(Py_None);
-    PyObject *passed[3] = {NULL, route, endpoint};
-    PyObject *known =
-        endpoint == NULL ? NULL : PyObject_Vectorcall(left->known_of, passed + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *known = endpoint == NULL ? NULL : PyObject_CallFunctionObjArgs(left->known_of, route, endpoint, NULL);
     Py_XDECREF(route);
     Py_XDECREF(endpoint);
     if (known != NULL && !(PyTuple_CheckExact(known) && PyTuple_GET_SIZE(known) == 2)) {
@@ -103,10 +101,8 @@ read_left(const Left *left, const Layout *layout, PyObject *context)
     int is_left = notes_spans ? -1 : PyDict_Contains(environ, key_werkzeug); /* a span is Python's to find */
     is_left = is_left ? is_left : PyDict_Contains(environ, key_bottle);
     int is_told = is_left == 0 || (is_left == 1 && tell_route(left, layout, context, environ));
-    if (!is_told && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_Exception))) {
-        PyErr_Clear(); /* Python looks again, and passes it over */
-        PyObject *passed[3] = {NULL, environ, context};
-        PyObject *answer = PyObject_Vectorcall(left->read_left, passed + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (!is_told && pass_over_error() == 0) { /* Python looks again, and passes it over */
+        PyObject *answer = PyObject_CallFunctionObjArgs(left->read_left, environ, context, NULL);
         is_told = answer != NULL;
         Py_XDECREF(answer);
     }

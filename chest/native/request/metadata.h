@@ -8,18 +8,18 @@
 
 #include "system/collected.h"
 
+/* What another's metadata take over. */
+#define EACH_SAID(do)                                                                                                       \
+    do(request_id) do(route) do(path) do(error) do(trace) do(user) do(known_attributes) do(attributes)
+
+#define EACH_OF_METADATA(do)                                                                                                \
+    EACH_SAID(do)                                                                                                           \
+    do(names)    /* of an adapter's: what becomes variables at the end */                                                   \
+    do(dispatch) /* the `Dispatch` that brings them over; NULL if Python does */
+
 typedef struct {
     PyObject_HEAD
-    PyObject *request_id;
-    PyObject *route;
-    PyObject *path;
-    PyObject *error;
-    PyObject *trace;
-    PyObject *user;
-    PyObject *known_attributes;
-    PyObject *attributes;
-    PyObject *names;    /* of an adapter's: what becomes variables at the end */
-    PyObject *dispatch; /* the `Dispatch` that brings them over; NULL if Python does */
+    EACH_OF_METADATA(DECLARE_FIELD)
     Py_ssize_t written_bytes;
     char has_more;
     char is_complete;
@@ -34,11 +34,6 @@ is_said(PyObject *field)
 {
     return field != NULL && field != Py_None;
 }
-
-#define EACH_SAID(do)                                                                                                       \
-    do(request_id) do(route) do(path) do(error) do(trace) do(user) do(known_attributes) do(attributes)
-
-#define EACH_OF_METADATA(do) EACH_SAID(do) do(names) do(dispatch)
 
 COLLECTED(metadata, Metadata, EACH_OF_METADATA)
 
@@ -66,16 +61,9 @@ static PyMethodDef metadata_methods[] = {
 };
 
 static PyMemberDef metadata_members[] = {
-    {"request_id", T_OBJECT, offsetof(Metadata, request_id), 0, NULL},
-    {"route", T_OBJECT, offsetof(Metadata, route), 0, NULL},
-    {"path", T_OBJECT, offsetof(Metadata, path), 0, NULL},
-    {"error", T_OBJECT, offsetof(Metadata, error), 0, NULL},
-    {"trace", T_OBJECT, offsetof(Metadata, trace), 0, NULL},
-    {"user", T_OBJECT, offsetof(Metadata, user), 0, NULL},
-    {"known_attributes", T_OBJECT, offsetof(Metadata, known_attributes), 0, NULL},
-    {"attributes", T_OBJECT, offsetof(Metadata, attributes), 0, NULL},
-    {"names", T_OBJECT, offsetof(Metadata, names), 0, NULL},
-    {"dispatch", T_OBJECT, offsetof(Metadata, dispatch), 0, NULL},
+#define MEMBER(field) {#field, T_OBJECT, offsetof(Metadata, field), 0, NULL},
+    EACH_OF_METADATA(MEMBER)
+#undef MEMBER
     {"written_bytes", T_PYSSIZET, offsetof(Metadata, written_bytes), 0, NULL},
     {"has_more", T_BOOL, offsetof(Metadata, has_more), 0, NULL},
     {"is_complete", T_BOOL, offsetof(Metadata, is_complete), 0, NULL},

@@ -11,77 +11,55 @@
 #include "request/metadata.h"
 #include "ring/fork_guard.h"
 #include "record/names.h"
-#include "ring/in_flight_slots.h"
 #include "ring/fast_ring.h"
 #include "ring/tally.h"
 #include "system/collected.h"
+#include "system/errors.h"
 
 #define ENVIRON_KEY "chest.context"
 #define SANITIZED "chest.sanitized"
 
+/* What `RequestMiddleware._make_fast` tells, under these names. */
+#define EACH_PART(do)                                                                                                       \
+    do(app) do(offer) do(emitter) do(current) do(in_flight) do(request_ids) do(record_ids)                                  \
+    do(context_class) do(finished_context) do(metadata_class) do(stream_class) do(sized_stream_class)                       \
+    do(namespace)   /* `types.SimpleNamespace` */                                                                           \
+    do(header_key)                                                                                                          \
+    do(asks_for_id) /* True if the user's generator makes the request's id */                                               \
+    do(known_names) do(plain_keys) do(scalars) do(whole_kinds) do(of_werkzeug)                                              \
+    do(tracked)     /* None, names, or names by method */                                                                   \
+    /* What Python is asked for: one value, or one header. Each owns its rule. */                                           \
+    do(accepted) do(trace_of) do(clean_path) do(clean_route) do(clean_id) do(clean_user) do(fragment) do(whole_bytes)       \
+    do(add_metadata) do(encode)                                                                                             \
+    do(excludes)    /* None if no path is excluded */                                                                       \
+    do(sampled)     /* None if every request is kept */                                                                     \
+    do(last_word)   /* None without `before_record` */                                                                      \
+    do(tally)       /* None if requests are not counted */
+
 typedef struct {
     PyObject_HEAD
-    int asks_for_id;   /* the user's generator makes the request's id */
-    int is_generator;  /* to call the application runs none of its code: its first chunk does */
     Layout layout;
     ForkGuard fork_guard;
-    Names names;    /* of the variables of the last request */
-    FastRing *ring; /* whose `offer_line` the offer is; NULL if it is another's */
-    PyObject *app;
-    PyObject *in_flight;
-    PyObject *request_ids;
-    PyObject *record_ids;
-    PyObject *context_class;
-    PyObject *finished_context;
-    PyObject *unrecorded_context;
-    PyObject *metadata_class;
-    PyObject *stream_class;
-    PyObject *sized_stream_class;
-    PyObject *namespace; /* `types.SimpleNamespace` */
-    PyObject *excludes;
-    PyObject *excluded_paths;
-    PyObject *header_key;
-    PyObject *known_names;
-    PyObject *plain_keys;
-    PyObject *scalars;
-    PyObject *tracked; /* None, names, or names by method */
-    PyObject *offer;
-    PyObject *emitter;
-    PyObject *current;
-    /* What Python is asked for: one value, or one header. Each owns its rule. */
-    PyObject *accepted;
-    PyObject *trace_of;
-    PyObject *clean_path;
-    PyObject *clean_route;
-    PyObject *clean_id;
-    PyObject *clean_user;
-    PyObject *fragment;
-    PyObject *whole_bytes;
-    PyObject *whole_kinds;
-    PyObject *of_werkzeug;
-    PyObject *add_metadata;
-    PyObject *encode;
-    PyObject *sampled;   /* None if every request is kept */
-    PyObject *last_word; /* None without `before_record` */
-    PyObject *tally;     /* None if requests are not counted */
+    Names names;     /* of the variables of the last request */
+    FastRing *ring;  /* whose `offer_line` the offer is; NULL if it is another's */
+    Py_ssize_t idle; /* where `in_flight` has its free slots; -1 if it is of another kind */
+    EACH_PART(DECLARE_FIELD)
 } FastMiddleware;
 
 #define HEAD_BYTES 160 /* what most rows begin with is shorter */
 
+#define EACH_OF_REQUEST(do, of)                                                                                             \
+    do(of path)       /* as it came */                                                                                      \
+    do(of shown_path) /* as it may be kept */                                                                               \
+    do(of method) do(of request_id) do(of tail) do(of context)
+
 typedef struct {
-    PyObject *path;       /* as it came */
-    PyObject *shown_path; /* as it may be kept */
-    PyObject *method;
-    PyObject *request_id;
-    PyObject *tail;
-    PyObject *context;
+    EACH_OF_REQUEST(DECLARE_FIELD, )
     long long time_ns;
     long long begin_ns;
     int head_size; /* 0 if the head of the row is yet to be made */
     char head[HEAD_BYTES];
 } Request;
-
-#define EACH_OF_REQUEST(do, of) do(of path) do(of shown_path) do(of method) do(of request_id) do(of tail) do(of context)
 
 static void
 request_hold(Request *self)
@@ -170,11 +148,7 @@ count_request(FastMiddleware *self, Request *request, Metadata *metadata, long l
     Py_ssize_t place = request_id == NULL ? -1 : place_in_tally(self, request, metadata);
     int is_counted = place < 0 ? -1 : tally_count((Tally *)self->tally, place, request->time_ns + duration_ns, duration_ns, request_id);
     Py_XDECREF(request_id);
-    if (is_counted < 0 && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_Exception))) {
-        PyErr_Clear();
-        return 0;
-    }
-    return is_counted;
+    return is_counted < 0 ? pass_over_error() : 0;
 }
 
 #endif

@@ -175,9 +175,9 @@ put_attributes(Line *line, FastMiddleware *self, PyObject *context, Metadata *me
     char separator = '{';
     PyObject *scheme = FIELD(context, self->layout.scheme);
     if (metadata != NULL && is_said(metadata->attributes)) { /* of any kind: Python's to clean, and what may replace it with them */
-        PyObject *attributes = attributes_said(said), *passed[3] = {NULL, (PyObject *)metadata, attributes};
+        PyObject *attributes = attributes_said(said);
         int is_set = attributes != NULL && (!is_said(scheme) || PyDict_SetItem(attributes, key_url_scheme, scheme) == 0);
-        PyObject *answer = is_set ? PyObject_Vectorcall(self->add_metadata, passed + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL) : NULL;
+        PyObject *answer = is_set ? PyObject_CallFunctionObjArgs(self->add_metadata, (PyObject *)metadata, attributes, NULL) : NULL;
         Py_XDECREF(answer);
         if (answer == NULL || !put_attributes_said(line, self, said, &separator)) {
             return 0;

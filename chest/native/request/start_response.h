@@ -157,13 +157,7 @@ start_response_vectorcall(PyObject *callable, PyObject *const *args, size_t flag
     }
     if (headers == NULL) {
         Py_XDECREF(server);
-        if (PyErr_Occurred()) {
-            if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-                return NULL;
-            }
-            PyErr_Clear();
-        }
-        return PyObject_Vectorcall(self->in_python, args, flags, names);
+        return pass_over_error() < 0 ? NULL : PyObject_Vectorcall(self->in_python, args, flags, names);
     }
     PyObject *context = args[0], *status = args[1], *passed[2] = {status, headers};
     PyObject *server_write = PyObject_Vectorcall(server, passed, 2, NULL);

@@ -43,12 +43,9 @@ note_failure(Stream *self)
     self->has_failed = 1;
     PyObject *error = take_error();
     PyObject *answer = PyObject_CallMethodOneArg((PyObject *)self, name_failed_stream, error);
-    if (answer == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) { /* a signal handler's, in the place of the application's */
-            Py_DECREF(error);
-            return;
-        }
-        PyErr_Clear();
+    if (answer == NULL && pass_over_error() < 0) { /* a signal handler's, in the place of the application's */
+        Py_DECREF(error);
+        return;
     }
     Py_XDECREF(answer);
     raise_again(error);

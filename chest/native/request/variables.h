@@ -93,9 +93,8 @@ put_scalar(Line *line, FastMiddleware *self, PyObject *name, PyObject *value, Sa
 static int
 put_fragment(Line *line, FastMiddleware *self, PyObject *name, PyObject *value, Said *said)
 {
-    PyObject *attributes = attributes_said(said), *passed[4] = {NULL, name, value, attributes};
-    PyObject *answer =
-        attributes == NULL ? NULL : PyObject_Vectorcall(self->fragment, passed + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *attributes = attributes_said(said);
+    PyObject *answer = attributes == NULL ? NULL : PyObject_CallFunctionObjArgs(self->fragment, name, value, attributes, NULL);
     if (answer == NULL || !put_text(line, name) || !put_literal(line, ":")) {
         Py_XDECREF(answer);
         return 0;

@@ -1,4 +1,5 @@
-/* COLLECTED: what Python's collector calls of a type, and its end, from one list of the references that its objects hold. */
+/* COLLECTED: what Python's collector calls of a type, and its end, from one list of the references that its objects hold; and what else
+ * such a list is good for. */
 #ifndef CHEST_COLLECTED_H
 #define CHEST_COLLECTED_H
 
@@ -7,6 +8,14 @@
 #define VISIT_FIELD(field) Py_VISIT(self->field);
 #define CLEAR_FIELD(field) Py_CLEAR(self->field);
 #define HOLD_FIELD(field) Py_XINCREF(self->field);
+#define DECLARE_FIELD(field) PyObject *field;
+
+/* Of a function that takes its parts by name, in the dict `named`: it returns -1 with an exception if one is missing. */
+#define TAKE_FIELD(field)                                                                                                   \
+    if ((self->field = Py_XNewRef(PyDict_GetItemString(named, #field))) == NULL) {                                          \
+        PyErr_SetString(PyExc_TypeError, #field " is missing");                                                             \
+        return -1;                                                                                                          \
+    }
 
 #define TRAVERSED(name, Type, EACH)                                                                                         \
     static int name##_traverse(Type *self, visitproc visit, void *arg)                                                      \

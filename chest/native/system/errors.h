@@ -15,6 +15,18 @@ optional_attribute(PyObject *object, PyObject *name, PyObject **attribute)
 #endif
 }
 
+/* What went wrong in here is no fault of the application's: an Exception is cleared. -1 if another is set, such as the SystemExit of a
+ * worker that is to end, or a KeyboardInterrupt. */
+static inline int
+pass_over_error(void)
+{
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return -1;
+    }
+    PyErr_Clear();
+    return 0;
+}
+
 #if PY_VERSION_HEX >= 0x030C0000
 
 static inline PyObject *
