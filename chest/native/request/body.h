@@ -4,11 +4,11 @@
 
 #include <Python.h>
 
+#include "request/headers.h"
 #include "request/request.h"
 #include "system/errors.h"
 
 #define WERKZEUG_ITERATOR "ClosingIterator"
-#define MOST_DIGITS 18 /* of a length that can be counted in 64 bits */
 
 static PyObject *name_response, *name_on_close, *name_callbacks, *name_gi_code;
 
@@ -30,40 +30,6 @@ bytes_in(PyObject *body)
         sum = size > PY_SSIZE_T_MAX - sum ? PY_SSIZE_T_MAX : sum + size;
     }
     return sum;
-}
-
-/* `served_file.said_length`: the Content-Length of a body that is not counted here; 0 if none was said. */
-static Py_ssize_t
-said_length(PyObject *headers)
-{
-    static const char wanted[] = "content-length";
-    if (headers == NULL || !PyList_CheckExact(headers)) {
-        return 0;
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        PyObject *pair = PyList_GET_ITEM(headers, i);
-        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) {
-            return 0;
-        }
-        PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
-        if (!PyUnicode_CheckExact(name) || !PyUnicode_IS_COMPACT_ASCII(name)
-            || PyUnicode_GET_LENGTH(name) != sizeof(wanted) - 1
-            || PyOS_strnicmp(PyUnicode_DATA(name), wanted, sizeof(wanted) - 1) != 0) {
-            continue;
-        }
-        Py_ssize_t length = 0, digits = PyUnicode_CheckExact(value) ? PyUnicode_GET_LENGTH(value) : 0;
-        if (digits < 1 || digits > MOST_DIGITS || !PyUnicode_IS_COMPACT_ASCII(value)) {
-            return 0;
-        }
-        for (const char *text = PyUnicode_DATA(value); digits > 0; digits--, text++) {
-            if (!Py_ISDIGIT(*text)) {
-                return 0;
-            }
-            length = length * 10 + (*text - '0');
-        }
-        return length;
-    }
-    return 0;
 }
 
 static int

@@ -114,12 +114,10 @@ offer_row(FastMiddleware *self, Request *request, Metadata *metadata, Outcome *o
 {
     char memory[LINE_BYTES];
     Line line;
-    Said said; /* not cleared as a whole: it is long */
-    said.attributes = NULL;
-    said.walked = said.noted = 0;
+    Said said = {0};
     line_begin(&line, memory, sizeof(memory));
     int is_made = put_row(&line, self, request, metadata, outcome, &said);
-    said_clear(&said);
+    Py_XDECREF(said.attributes);
     if (!is_made) {
         return pass_over_error(); /* Python finds it out again, and tells it from what can be kept */
     }

@@ -151,14 +151,6 @@ put_user(Line *line, FastMiddleware *self, PyObject *user, char *separator)
 static int
 put_attributes_said(Line *line, FastMiddleware *self, Said *said, char *separator)
 {
-    if (said->attributes == NULL && said->noted) {
-        int is_put = put_separator(line, separator);
-        for (int i = 0; is_put && i < said->noted; i++) {
-            is_put = (i ? put_literal(line, ",") : put_literal(line, "\"" SANITIZED "\":{")) && put_text(line, said->notes[i].name)
-                     && put_literal(line, ":") && put_text(line, said->notes[i].reason);
-        }
-        return is_put && put_literal(line, "}");
-    }
     if (said->attributes == NULL || PyDict_GET_SIZE(said->attributes) == 0) {
         return 1;
     }
@@ -209,7 +201,7 @@ put_attributes(Line *line, FastMiddleware *self, PyObject *context, Metadata *me
 static int
 put_rest(Line *line, FastMiddleware *self, PyObject *context, Metadata *metadata, Outcome *outcome, Said *said)
 {
-    int has_said = said->noted || (said->attributes != NULL && PyDict_GET_SIZE(said->attributes));
+    int has_said = said->attributes != NULL && PyDict_GET_SIZE(said->attributes);
     if (metadata == NULL && !has_said && outcome->sample_rate == NULL && FIELD(context, self->layout.scheme) == text_http) {
         return put_literal(line, ",") && put_number(line, outcome->first_byte_ns);
     }

@@ -10,6 +10,7 @@
 
 #include <structmember.h>
 
+#include "request/headers.h"
 #include "request/layout.h"
 #include "request/left.h"
 #include "request/metadata.h"
@@ -27,71 +28,26 @@ typedef struct {
 
 static PyTypeObject *start_response_type;
 
-#define CACHE_CONTROL "cache-control"
-#define IMMUTABLE "immutable"
-
-static inline char
-lower(char letter)
-{
-    return (letter >= 'A' && letter <= 'Z') ? (char)(letter + ('a' - 'A')) : letter;
-}
-
-static int
-is_same_header(PyObject *name, PyObject *header)
-{
-    Py_ssize_t length = PyUnicode_GET_LENGTH(header);
-    if (PyUnicode_GET_LENGTH(name) != length) {
-        return 0;
-    }
-    const char *a = PyUnicode_DATA(name), *b = PyUnicode_DATA(header);
-    for (Py_ssize_t i = 0; i < length; i++) {
-        if (lower(a[i]) != lower(b[i])) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* `served.is_immutable`: 1 for a header that has caches keep the response for good, -1 if Python has to look. */
-static int
-is_immutable(PyObject *name, PyObject *value)
-{
-    if (PyUnicode_GET_LENGTH(name) != sizeof(CACHE_CONTROL) - 1
-        || PyOS_strnicmp(PyUnicode_DATA(name), CACHE_CONTROL, sizeof(CACHE_CONTROL) - 1) != 0) {
-        return 0;
-    }
-    if (!PyUnicode_CheckExact(value) || !PyUnicode_IS_COMPACT_ASCII(value)) {
-        return -1;
-    }
-    const char *text = PyUnicode_DATA(value);
-    for (Py_ssize_t left = PyUnicode_GET_LENGTH(value); left >= (Py_ssize_t)sizeof(IMMUTABLE) - 1; left--, text++) {
-        if (PyOS_strnicmp(text, IMMUTABLE, sizeof(IMMUTABLE) - 1) == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* 1 if the headers stay as they are: the application set the header itself, or the response is immutable. 0 if not, -1 if
  * Python has to look. */
 static int
 stay_as_they_are(PyObject *headers, PyObject *header)
 {
+    PyObject *name, *value;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        PyObject *pair = PyList_GET_ITEM(headers, i);
-        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) {
+        if (!header_at(headers, i, &name, &value) || !is_ascii(name)) {
             return -1;
         }
-        PyObject *name = PyTuple_GET_ITEM(pair, 0);
-        if (!PyUnicode_CheckExact(name) || !PyUnicode_IS_COMPACT_ASCII(name)) {
-            return -1;
-        }
-        if (is_same_header(name, header)) {
+        if (is_named(name, PyUnicode_DATA(header), PyUnicode_GET_LENGTH(header))) {
             return 1;
         }
-        int keeps = is_immutable(name, PyTuple_GET_ITEM(pair, 1));
-        if (keeps) {
-            return keeps;
+        if (is_named(name, CACHE_CONTROL, sizeof(CACHE_CONTROL) - 1)) {
+            if (!is_ascii(value)) {
+                return -1;
+            }
+            if (is_immutable(value)) {
+                return 1;
+            }
         }
     }
     return 0;

@@ -12,65 +12,36 @@
 #define MOST_NOTES 20       /* `report.MOST_NOTES` */
 #define MOST_WALKED 3       /* so many values of 16 KiB, and a line beside them, are within `Limits.record_bytes` */
 
-/* Why a value is not as the application gave it; both are held. */
-typedef struct {
-    PyObject *name;
-    PyObject *reason;
-} Note;
-
 /* What is said of the record beside its fields. */
 typedef struct {
-    PyObject *attributes; /* a dict; NULL if nothing is said but the notes */
+    PyObject *attributes; /* a dict, made when it is needed; else NULL */
     int walked;           /* values that may be as long as one may be */
-    int noted;
-    Note notes[MOST_NOTES];
 } Said;
 
-static void
-said_clear(Said *said)
-{
-    Py_XDECREF(said->attributes);
-    for (int i = 0; i < said->noted; i++) {
-        Py_DECREF(said->notes[i].name);
-        Py_DECREF(said->notes[i].reason);
-    }
-}
-
-static int
-note(Said *said, PyObject *name, PyObject *reason)
-{
-    if (said->attributes == NULL) {
-        if (said->noted < MOST_NOTES) {
-            said->notes[said->noted++] = (Note){Py_NewRef(name), Py_NewRef(reason)};
-            return 1;
-        }
-        return 0;
-    }
-    PyObject *sanitized = PyDict_GetItemWithError(said->attributes, key_sanitized);
-    if (sanitized == NULL) {
-        sanitized = PyErr_Occurred() ? NULL : PyDict_New();
-        int is_set = sanitized != NULL && PyDict_SetItem(said->attributes, key_sanitized, sanitized) == 0;
-        Py_XDECREF(sanitized);
-        if (!is_set) {
-            return 0;
-        }
-    }
-    return PyDict_CheckExact(sanitized) && PyDict_GET_SIZE(sanitized) < MOST_NOTES && PyDict_Contains(sanitized, name) == 0
-           && PyDict_SetItem(sanitized, name, reason) == 0;
-}
-
-/* The dict of attributes, made when it is needed, with the notes; a borrowed reference. */
+/* A borrowed reference. */
 static PyObject *
 attributes_said(Said *said)
 {
-    if (said->attributes == NULL && (said->attributes = PyDict_New()) != NULL) {
-        for (int i = 0; i < said->noted; i++) {
-            if (!note(said, said->notes[i].name, said->notes[i].reason)) {
-                return NULL;
-            }
-        }
+    if (said->attributes == NULL) {
+        said->attributes = PyDict_New();
     }
     return said->attributes;
+}
+
+/* Why a value is not as the application gave it. 0, perhaps with an exception, if there is no room for it. */
+static int
+note(Said *said, PyObject *name, PyObject *reason)
+{
+    PyObject *attributes = attributes_said(said);
+    PyObject *sanitized = attributes == NULL ? NULL : Py_XNewRef(PyDict_GetItemWithError(attributes, key_sanitized));
+    if (sanitized == NULL && !PyErr_Occurred() && (sanitized = PyDict_New()) != NULL
+        && PyDict_SetItem(attributes, key_sanitized, sanitized) < 0) {
+        Py_CLEAR(sanitized);
+    }
+    int is_noted = sanitized != NULL && PyDict_CheckExact(sanitized) && PyDict_GET_SIZE(sanitized) < MOST_NOTES
+                   && PyDict_Contains(sanitized, name) == 0 && PyDict_SetItem(sanitized, name, reason) == 0;
+    Py_XDECREF(sanitized);
+    return is_noted;
 }
 
 /* A value of exactly one of the types of `conversion.SCALARS`; 0, perhaps with an exception, if it is Python's. */
