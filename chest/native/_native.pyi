@@ -1,5 +1,4 @@
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
 from mmap import mmap
 from typing import Any, Self, TypeVar
 from wsgiref.types import StartResponse as WSGIStartResponse
@@ -87,7 +86,6 @@ class StartResponse:
     def __get__(self, context: Any, owner: type | None = None) -> Any: ...
 
 class Stream:
-    _current: ContextVar[Any]
     def __iter__(self) -> Iterator[bytes]: ...
     def __next__(self) -> bytes: ...
     def close(self) -> None: ...

@@ -67,22 +67,6 @@ class FinishedContext(_Unwritable):
     def _ignore(self) -> None:
         self._counters.add("late_writes")
 
-    @property
-    def request_id(self) -> str:
-        return super().request_id
-
-    @request_id.setter
-    def request_id(self, value: str) -> None:
-        self._ignore()
-
-    @property
-    def route(self) -> str | None:
-        return None if self._metadata is None else self._metadata.route
-
-    @route.setter
-    def route(self, template: str | None) -> None:
-        self._ignore()
-
 
 def finished_context(counters: Counters) -> type[FinishedContext]:
     """The class of one recorder's finished contexts: what they share is kept once, in the class."""
@@ -110,6 +94,10 @@ class NoRequestContext(_Unwritable):
 
     __slots__ = ()
 
+    # In the place of the slots, which nobody fills in.
+    _metadata = None
+    _request_id = ""
+
     def _ignore(self) -> None:
         pass
 
@@ -118,30 +106,6 @@ class NoRequestContext(_Unwritable):
 
     def __reduce__(self) -> str:  # type: ignore[override]
         return "NO_REQUEST"
-
-    @property
-    def request_id(self) -> str:
-        return ""
-
-    @request_id.setter
-    def request_id(self, value: str) -> None:
-        pass
-
-    @property
-    def route(self) -> str | None:
-        return None
-
-    @route.setter
-    def route(self, template: str | None) -> None:
-        pass
-
-    @property
-    def user(self) -> object:
-        return None
-
-    @user.setter
-    def user(self, user_id: object) -> None:
-        pass
 
 
 NO_REQUEST: Final = NoRequestContext()

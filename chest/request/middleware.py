@@ -11,7 +11,7 @@ from chest import native
 from chest.native import IS_NATIVE, FastMiddleware
 from chest.record.encoding import encode
 from chest.record.record import Outcome
-from chest.request.body.response import SIZED_STREAM, STREAM, returned
+from chest.request.body import response
 from chest.request.body.served_file import said_length
 from chest.request.body.whole_body import OF_WERKZEUG, WHOLE_KINDS, whole_bytes
 from chest.request.closed_contexts import UnrecordedContext
@@ -73,8 +73,8 @@ class RequestMiddleware(FastMiddleware):
             app=self._app, offer=offer, emitter=emitter, current=current_context, fork_guard=process.fork_guard,
             in_flight=process.in_flight, request_ids=process.request_ids, record_ids=process.record_ids,
             context_class=self._context_class, finished_context=emitter.finished_context,
-            metadata_class=RequestMetadata, stream_class=STREAM,
-            sized_stream_class=SIZED_STREAM, namespace=SimpleNamespace, excludes=selection.excludes,
+            metadata_class=RequestMetadata, stream_class=response.QuickStream,
+            sized_stream_class=response.QuickSizedStream, namespace=SimpleNamespace, excludes=selection.excludes,
             header_key=self._header_key, asks_for_id=self._generator is not None, accepted=accepted, trace_of=trace_of,
             clean_path=emitter.clean_path, clean_route=emitter.clean_route, clean_id=emitter.clean_id,
             clean_user=selection.clean_user,
@@ -172,7 +172,7 @@ class RequestMiddleware(FastMiddleware):
 
     def _watched(self, completion: RequestCompletion, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
         """A body of which more is to come, so that its end is seen."""
-        watched = returned(completion, body, environ)
+        watched = response.returned(completion, body, environ)
         if completion.is_websocket and isinstance(watched, RequestCompletion):
             self._process.websockets.add(watched)
         return watched

@@ -18,7 +18,6 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None,
 CACHE_CONTROL: Final = "cache-control"
 IMMUTABLE: Final = "immutable"
 agree(CACHE_CONTROL=CACHE_CONTROL, IMMUTABLE=IMMUTABLE)
-_CACHE_CONTROL_LENGTH: Final = len(CACHE_CONTROL)
 _POSITIONAL: Final = Parameter.POSITIONAL_OR_KEYWORD
 _SIGNATURE: Final = Signature(
     [
@@ -109,7 +108,7 @@ def echoing_context(header: str) -> type[ServedContext]:
 
     The application's own list of headers is never changed.
     """
-    lower_name, length, start = header.lower(), len(header), ServedContext.__call__
+    lower_name, start = header.lower(), ServedContext.__call__
 
     class EchoingContext(ServedContext):
         __slots__ = ()
@@ -118,11 +117,9 @@ def echoing_context(header: str) -> type[ServedContext]:
             self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
         ) -> Callable[[bytes], object]:
             try:
-                if type(headers) is list or isinstance(headers, list):
+                if isinstance(headers, list):
                     for name, value in headers:
-                        if len(name) == length and name.lower() == lower_name:
-                            break
-                        if len(name) == _CACHE_CONTROL_LENGTH and is_immutable(name, value):
+                        if name.lower() == lower_name or is_immutable(name, value):
                             break
                     else:
                         request_id = self._request_id if self._metadata is None else self._echoed_id()

@@ -25,7 +25,6 @@ from chest.native import IS_NATIVE
 from chest.record.record import Record
 from chest.recorder.recorder import Recorder
 from chest.request import middleware, served
-from chest.request.body import response
 from tests.request.middleware.client import Client
 from tests.support import examples
 
@@ -139,8 +138,6 @@ def in_python() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(middleware, "IS_NATIVE", False)
         patch.setattr(served, "IS_NATIVE", False)
-        patch.setattr(response, "STREAM", response.StreamInPython)
-        patch.setattr(response, "SIZED_STREAM", response.SizedStreamInPython)
         yield
 
 

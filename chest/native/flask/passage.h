@@ -125,8 +125,7 @@ find(Dispatch *self, Dispatched *found)
 static Metadata *
 dispatched(Dispatch *self, Dispatched *found)
 {
-    PyTypeObject *kind = (PyTypeObject *)self->served_class;
-    Metadata *metadata = find(self, found) ? (Metadata *)kind->tp_new(kind, nothing, NULL) : NULL;
+    Metadata *metadata = find(self, found) ? (Metadata *)new_object(self->served_class) : NULL;
     /* Last: what was collected meanwhile may have ended the request. */
     PyObject *before = NULL;
     if (metadata == NULL || is_of_kinds(found->context, self->served_kinds) != 1

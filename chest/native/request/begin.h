@@ -77,20 +77,6 @@ request_id_of(FastMiddleware *self, PyObject *environ, PyObject *context)
     return accepted;
 }
 
-/* A new reference, to None if there is no valid header. */
-static PyObject *
-trace_in(FastMiddleware *self, PyObject *environ)
-{
-    PyObject *header = PyDict_GetItemWithError(environ, key_trace);
-    if (header == NULL) {
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-    }
-    Py_INCREF(header);
-    PyObject *trace = PyObject_CallOneArg(self->trace_of, header);
-    Py_DECREF(header);
-    return trace;
-}
-
 /* `url.scheme`: "http" or "https", as a borrowed reference; None for any other. */
 static PyObject *
 scheme_in(PyObject *environ)
@@ -102,16 +88,21 @@ scheme_in(PyObject *environ)
     return PyUnicode_Compare(scheme, text_http) == 0 ? text_http : PyUnicode_Compare(scheme, text_https) == 0 ? text_https : Py_None;
 }
 
-/* The metadata of a request that has a trace; None for any other. */
+/* The metadata of a request with a valid `traceparent`; a new reference, to None for any other. */
 static PyObject *
 metadata_in(FastMiddleware *self, PyObject *environ)
 {
-    PyObject *trace = trace_in(self, environ);
+    PyObject *header = PyDict_GetItemWithError(environ, key_trace);
+    if (header == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    }
+    Py_INCREF(header);
+    PyObject *trace = PyObject_CallOneArg(self->trace_of, header);
+    Py_DECREF(header);
     if (trace == NULL || trace == Py_None) {
         return trace;
     }
-    PyTypeObject *kind = (PyTypeObject *)self->metadata_class; /* which has no `__init__` */
-    Metadata *metadata = (Metadata *)kind->tp_new(kind, nothing, NULL);
+    Metadata *metadata = (Metadata *)new_object(self->metadata_class); /* which has no `__init__` */
     if (metadata == NULL) {
         Py_DECREF(trace);
         return NULL;
@@ -212,7 +203,6 @@ begin_context(FastMiddleware *self, PyObject *environ, PyObject *start_response,
 static int
 begin(FastMiddleware *self, PyObject *environ, PyObject *start_response, Request *request)
 {
-    PyTypeObject *kind = (PyTypeObject *)self->context_class;
     request->method = Py_XNewRef(PyDict_GetItemWithError(environ, key_method));
     if (request->method == NULL || !PyUnicode_CheckExact(request->method) || is_in(environ, key_context)
         || is_in(environ, key_upgrade) || !fork_guard_is_set(&self->fork_guard)) {
@@ -222,7 +212,7 @@ begin(FastMiddleware *self, PyObject *environ, PyObject *start_response, Request
     if (request->shown_path == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    request->context = kind->tp_new(kind, nothing, NULL);
+    request->context = new_object(self->context_class);
     if (request->context == NULL || PyDict_SetItem(environ, key_context, request->context) < 0) {
         return -1;
     }

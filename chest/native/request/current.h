@@ -14,10 +14,6 @@ static inline int
 current_begin(Current *self, PyObject *variable, PyObject *context)
 {
     self->variable = variable;
-    if (variable == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the stream has lost its variable");
-        return -1;
-    }
     self->token = PyContextVar_Set(variable, context);
     return self->token == NULL ? -1 : 0;
 }

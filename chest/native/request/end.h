@@ -25,7 +25,7 @@ forget(FastMiddleware *self, PyObject *context)
     FIELD(context, self->layout.in_flight) = Py_NewRef(Py_None);
     int is_done = 0;
     if (!Py_IS_TYPE(slot, slot_type)) {
-        PyObject *answer = PyObject_CallMethodOneArg(self->in_flight, name_end, slot);
+        PyObject *answer = PyObject_CallMethod(self->in_flight, "end", "O", slot);
         is_done = answer == NULL ? -1 : 0;
         Py_XDECREF(answer);
     }
@@ -196,7 +196,7 @@ went_wrong(FastMiddleware *self, Request *request)
         return -1;
     }
     PyObject *error = take_error();
-    PyObject *answer = PyObject_CallMethodObjArgs(self->emitter, name_went_wrong, request->context, error, NULL);
+    PyObject *answer = PyObject_CallMethod(self->emitter, "went_wrong", "OO", request->context, error);
     Py_DECREF(error);
     Py_XDECREF(answer);
     return answer == NULL ? -1 : 0;
@@ -204,14 +204,13 @@ went_wrong(FastMiddleware *self, Request *request)
 
 /* What the middleware does, in Python, of a request that ended in another way than most: with a body, or an exception. */
 static PyObject *
-told_python(FastMiddleware *self, PyObject *name, Request *request, PyObject *what, PyObject *environ)
+told_python(FastMiddleware *self, const char *name, Request *request, PyObject *what, PyObject *environ)
 {
     PyObject *known = Py_BuildValue(
         "(OOOOOLL)", request->context, request->tail, request->request_id, request->method, request->path,
         request->time_ns, request->begin_ns
     );
-    PyObject *answer =
-        known == NULL ? NULL : PyObject_CallMethodObjArgs((PyObject *)self, name, known, what, environ, NULL);
+    PyObject *answer = known == NULL ? NULL : PyObject_CallMethod((PyObject *)self, name, "OOO", known, what, environ);
     Py_XDECREF(known);
     return answer;
 }
@@ -220,7 +219,7 @@ static PyObject *
 failed(FastMiddleware *self, Request *request, Current *current, PyObject *environ)
 {
     PyObject *error = take_error();
-    PyObject *answer = told_python(self, name_failed, request, error, environ);
+    PyObject *answer = told_python(self, "_failed", request, error, environ);
     if (answer == NULL) { /* a signal handler's, it may be: that one goes on */
         Py_SETREF(error, take_error());
     }
@@ -259,7 +258,7 @@ record(FastMiddleware *self, Request *request, Py_ssize_t body_bytes, PyObject *
     Outcome outcome = {.duration_ns = now_ns(CLOCK_MONOTONIC) - request->begin_ns, .body_bytes = body_bytes};
     int is_finished = finish(self, request, &outcome);
     if (is_finished == 0) {
-        PyObject *answer = told_python(self, name_ended, request, body, environ);
+        PyObject *answer = told_python(self, "_ended", request, body, environ);
         Py_XDECREF(answer);
         return answer == NULL ? -1 : 0;
     }
@@ -274,7 +273,7 @@ ended(FastMiddleware *self, Request *request, PyObject *body, PyObject *environ)
     if (body_bytes == -1) {
         PyObject *answer = watched(self, request, body, environ);
         if (answer == NULL && pass_over_error() == 0) { /* Python finds it out again */
-            answer = told_python(self, name_ended, request, body, environ);
+            answer = told_python(self, "_ended", request, body, environ);
         }
         if (answer == NULL) {
             forget_amid_error(self, request->context);

@@ -68,9 +68,8 @@ tell_route(const Left *left, const Layout *layout, PyObject *context, PyObject *
     }
     PyObject *known = known_of(left, rule, is_flask);
     Py_DECREF(rule);
-    PyTypeObject *kind = (PyTypeObject *)left->metadata_class;
     if (known != NULL && FIELD(context, layout->metadata) == Py_None) {
-        PyObject *made = kind->tp_new(kind, nothing, NULL);
+        PyObject *made = new_object(left->metadata_class);
         if (made != NULL) {
             set_field(context, layout->metadata, made);
         }

@@ -76,8 +76,7 @@ request_clear(Request *self)
 static PyTypeObject *fast_middleware_type;
 static PyObject *key_path, *key_script, *key_method, *key_trace, *key_scheme, *key_upgrade, *key_context, *key_file_wrapper,
     *key_sanitized, *text_https, *nothing, *only_close;
-static PyObject *name_serve, *name_ended, *name_failed, *name_finish, *name_went_wrong, *name_begin, *name_end,
-    *name_at_end, *name_close, *name_read, *name_fileno, *name_new_id;
+static PyObject *name_serve, *name_begin, *name_at_end, *name_close, *name_read, *name_fileno, *name_new_id;
 
 static long long
 now_ns(clockid_t clock)
@@ -95,11 +94,20 @@ metadata_of(const FastMiddleware *self, PyObject *context)
     return metadata != NULL && PyObject_TypeCheck(metadata, metadata_type) ? (Metadata *)metadata : NULL;
 }
 
+/* A new object of a class that is made without arguments; NULL with an exception. */
+static PyObject *
+new_object(PyObject *kind)
+{
+    return ((PyTypeObject *)kind)->tp_new((PyTypeObject *)kind, nothing, NULL);
+}
+
 /* A text that Python makes of this; a new reference, or NULL if it makes none. */
 static PyObject *
 text_by(PyObject *function, PyObject *of)
 {
+    Py_INCREF(of); /* others may let it go meanwhile */
     PyObject *text = PyObject_CallOneArg(function, of);
+    Py_DECREF(of);
     if (text != NULL && !PyUnicode_CheckExact(text)) {
         Py_CLEAR(text);
     }
@@ -126,7 +134,7 @@ place_in_tally(FastMiddleware *self, Request *request, Metadata *metadata)
     PyObject *place = key == NULL || !may_be_known ? NULL : Py_XNewRef(PyDict_GetItemWithError(((Tally *)self->tally)->known, key));
     if (key != NULL && place == NULL && !PyErr_Occurred()) {
         PyObject *program = metadata == NULL || metadata->known_attributes == NULL ? Py_None : metadata->known_attributes;
-        place = PyObject_CallMethodObjArgs(self->emitter, name_place_of, key, program, NULL);
+        place = PyObject_CallMethod(self->emitter, "place_of", "OO", key, program);
     }
     Py_XDECREF(key);
     Py_ssize_t found = place == NULL ? -1 : PyLong_AsSsize_t(place);
@@ -141,10 +149,8 @@ count_request(FastMiddleware *self, Request *request, Metadata *metadata, long l
     if (self->tally == Py_None || (metadata != NULL && metadata->is_excluded)) {
         return 0;
     }
-    PyObject *request_id = Py_NewRef(metadata == NULL || !is_said(metadata->request_id) ? request->request_id : metadata->request_id);
-    if (!is_short_ascii(request_id, TALLY_LABELS - TALLY_EXEMPLAR_ID)) {
-        Py_SETREF(request_id, text_by(self->clean_id, request_id));
-    }
+    PyObject *said = metadata == NULL || !is_said(metadata->request_id) ? request->request_id : metadata->request_id;
+    PyObject *request_id = is_short_ascii(said, TALLY_LABELS - TALLY_EXEMPLAR_ID) ? Py_NewRef(said) : text_by(self->clean_id, said);
     Py_ssize_t place = request_id == NULL ? -1 : place_in_tally(self, request, metadata);
     int is_counted = place < 0 ? -1 : tally_count((Tally *)self->tally, place, request->time_ns + duration_ns, duration_ns, request_id);
     Py_XDECREF(request_id);

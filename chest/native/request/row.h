@@ -37,13 +37,8 @@ put_text_by(Line *line, PyObject *function, PyObject *of)
 static int
 put_path(Line *line, FastMiddleware *self, Request *request, Metadata *metadata)
 {
-    if (metadata == NULL || !is_said(metadata->path)) {
-        return put_text(line, request->shown_path);
-    }
-    PyObject *path = Py_NewRef(metadata->path);
-    int is_put = put_text_by(line, self->clean_path, path);
-    Py_DECREF(path);
-    return is_put;
+    return metadata == NULL || !is_said(metadata->path) ? put_text(line, request->shown_path)
+                                                        : put_text_by(line, self->clean_path, metadata->path);
 }
 
 static int
@@ -52,10 +47,8 @@ put_request_id(Line *line, FastMiddleware *self, Request *request, Metadata *met
     if (metadata == NULL || !is_said(metadata->request_id)) {
         return put_text(line, request->request_id);
     }
-    PyObject *said = Py_NewRef(metadata->request_id);
-    int is_put = is_short_ascii(said, ID_CHARACTERS) ? put_text(line, said) : put_text_by(line, self->clean_id, said);
-    Py_DECREF(said);
-    return is_put;
+    return is_short_ascii(metadata->request_id, ID_CHARACTERS) ? put_text(line, metadata->request_id)
+                                                               : put_text_by(line, self->clean_id, metadata->request_id);
 }
 
 /* The first fields of a row, of which the note of a request that is being served has the same. */
@@ -74,17 +67,15 @@ put_head(Line *line, FastMiddleware *self, Request *request, Metadata *metadata)
 static int
 put_route(Line *line, FastMiddleware *self, Metadata *metadata)
 {
-    if (metadata == NULL || !is_said(metadata->route)) {
+    PyObject *route = metadata == NULL ? NULL : metadata->route;
+    if (!is_said(route)) {
         return put_literal(line, "null");
     }
-    PyObject *route = Py_NewRef(metadata->route);
     int is_clean = PyUnicode_CheckExact(route)
                    && (!metadata->has_more
                        || (is_short_ascii(route, ROUTE_CHARACTERS)
                            && !may_hold_secret(PyUnicode_DATA(route), PyUnicode_GET_LENGTH(route), NULL)));
-    int is_put = is_clean ? put_text(line, route) : put_text_by(line, self->clean_route, route);
-    Py_DECREF(route);
-    return is_put;
+    return is_clean ? put_text(line, route) : put_text_by(line, self->clean_route, route);
 }
 
 static int
@@ -94,6 +85,9 @@ put_separator(Line *line, char *separator)
     *separator = ',';
     return is_put;
 }
+
+/* The name of an attribute, and what stands before its value. */
+#define put_name_of(line, separator, name) (put_separator(line, separator) && put_literal(line, "\"" name "\":"))
 
 /* Attributes that are the program's, of exact texts: `RequestMetadata.known_attributes`. */
 static int
@@ -126,9 +120,9 @@ put_trace(Line *line, PyObject *trace, char *separator)
         return 0;
     }
     PyObject *parent = PyTuple_GET_ITEM(trace, 1), *span = PyTuple_GET_ITEM(trace, 2);
-    return put_separator(line, separator) && put_literal(line, "\"" TRACE_ID "\":") && put_text(line, PyTuple_GET_ITEM(trace, 0))
-           && (parent == Py_None || (put_literal(line, ",\"" PARENT_SPAN_ID "\":") && put_text(line, parent)))
-           && (span == Py_None || (put_literal(line, ",\"" SPAN_ID "\":") && put_text(line, span)));
+    return put_name_of(line, separator, TRACE_ID) && put_text(line, PyTuple_GET_ITEM(trace, 0))
+           && (parent == Py_None || (put_name_of(line, separator, PARENT_SPAN_ID) && put_text(line, parent)))
+           && (span == Py_None || (put_name_of(line, separator, SPAN_ID) && put_text(line, span)));
 }
 
 /* The id of the user, cleaned by `Selection.clean_user`; an empty text is not kept. */
@@ -138,12 +132,10 @@ put_user(Line *line, FastMiddleware *self, PyObject *user, char *separator)
     if (!is_said(user)) {
         return 1;
     }
-    PyObject *said = Py_NewRef(user), *kept = text_by(self->clean_user, said);
+    PyObject *kept = text_by(self->clean_user, user);
     int is_put = kept != NULL
-                 && (PyUnicode_GET_LENGTH(kept) == 0
-                     || (put_separator(line, separator) && put_literal(line, "\"" USER "\":") && put_text(line, kept)));
+                 && (PyUnicode_GET_LENGTH(kept) == 0 || (put_name_of(line, separator, USER) && put_text(line, kept)));
     Py_XDECREF(kept);
-    Py_DECREF(said);
     return is_put;
 }
 
@@ -176,21 +168,18 @@ put_attributes(Line *line, FastMiddleware *self, PyObject *context, Metadata *me
         }
     }
     else if (!put_attributes_said(line, self, said, &separator)
-             || (is_said(scheme)
-                 && !(put_separator(line, &separator) && put_literal(line, "\"" URL_SCHEME "\":") && put_text(line, scheme)))
+             || (is_said(scheme) && !(put_name_of(line, &separator, URL_SCHEME) && put_text(line, scheme)))
              || (metadata != NULL
                  && (!put_known_attributes(line, metadata->known_attributes, &separator)
                      || !put_trace(line, metadata->trace, &separator) || !put_user(line, self, metadata->user, &separator)))) {
         return 0;
     }
     if (outcome->first_byte_ns
-        && !(put_separator(line, &separator) && put_literal(line, "\"" TIME_TO_FIRST_BYTE "\":")
-             && put_number(line, outcome->first_byte_ns))) {
+        && !(put_name_of(line, &separator, TIME_TO_FIRST_BYTE) && put_number(line, outcome->first_byte_ns))) {
         return 0;
     }
     if (outcome->sample_rate != NULL
-        && !(put_separator(line, &separator) && put_literal(line, "\"" SAMPLE_RATE "\":")
-             && put_plain_value(line, outcome->sample_rate, NULL))) {
+        && !(put_name_of(line, &separator, SAMPLE_RATE) && put_plain_value(line, outcome->sample_rate, NULL))) {
         return 0;
     }
     return (separator == ',' || put_literal(line, "{")) && put_literal(line, "}");

@@ -42,7 +42,7 @@ note_failure(Stream *self)
 {
     self->has_failed = 1;
     PyObject *error = take_error();
-    PyObject *answer = PyObject_CallMethodOneArg((PyObject *)self, name_failed_stream, error);
+    PyObject *answer = PyObject_CallMethod((PyObject *)self, "failed", "O", error);
     if (answer == NULL && pass_over_error() < 0) { /* a signal handler's, in the place of the application's */
         Py_DECREF(error);
         return;
@@ -107,7 +107,7 @@ stream_next(Stream *self)
         return NULL;
     }
     PyObject *context = Py_NewRef(self->request.context);
-    int is_begun = current_begin(&current, self->current, context);
+    int is_begun = current_begin(&current, self->middleware->current, context);
     Py_DECREF(context); /* it is in the variable */
     PyObject *chunk = is_begun < 0 ? NULL : next_chunk(self);
     self->is_running = 0;
@@ -132,7 +132,7 @@ stream_finalize(Stream *self)
     }
     self->is_exhausted = self->is_exhausted && !self->is_file; /* the server never closed it */
     PyObject *error = PyErr_Occurred() ? take_error() : NULL;
-    PyObject *answer = PyObject_CallMethodNoArgs((PyObject *)self, name_abandoned);
+    PyObject *answer = PyObject_CallMethod((PyObject *)self, "_abandoned", NULL);
     if (answer == NULL) {
         PyErr_WriteUnraisable((PyObject *)self);
     }
@@ -142,7 +142,7 @@ stream_finalize(Stream *self)
     }
 }
 
-#define EACH_OF_STREAM(do) do(middleware) do(emitter) do(current) do(body) do(chunks) EACH_OF_REQUEST(do, request.)
+#define EACH_OF_STREAM(do) do(middleware) do(emitter) do(body) do(chunks) EACH_OF_REQUEST(do, request.)
 
 COLLECTED(stream, Stream, EACH_OF_STREAM)
 
@@ -165,7 +165,6 @@ stream_of(FastMiddleware *middleware, Request *request, PyObject *body)
     }
     self->middleware = (FastMiddleware *)Py_NewRef(middleware);
     self->emitter = Py_NewRef(middleware->emitter);
-    self->current = Py_NewRef(middleware->current);
     self->request = *request;
     request_hold(&self->request);
     self->body = Py_NewRef(body);
@@ -208,7 +207,6 @@ static PyMethodDef stream_methods[] = {
 static PyMemberDef stream_members[] = {
     {"emitter", T_OBJECT, offsetof(Stream, emitter), 0, NULL},
     {"context", T_OBJECT, offsetof(Stream, request.context), 0, NULL},
-    {"_current", T_OBJECT, offsetof(Stream, current), 0, NULL},
     {"tail", T_OBJECT, offsetof(Stream, request.tail), 0, NULL},
     {"request_id", T_OBJECT, offsetof(Stream, request.request_id), 0, NULL},
     {"method", T_OBJECT, offsetof(Stream, request.method), 0, NULL},

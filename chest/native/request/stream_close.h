@@ -10,10 +10,9 @@
 
 typedef struct {
     PyObject_HEAD
-    FastMiddleware *middleware; /* NULL if Python made it */
+    FastMiddleware *middleware;
     PyObject *emitter;
-    PyObject *current; /* the ContextVar */
-    Request request; /* its context is None once it has ended; its shown path NULL if Python made this */
+    Request request; /* its context is None once it has ended */
     PyObject *body;
     PyObject *chunks; /* NULL before the first is asked for, and after the last */
     long long first_byte_ns;
@@ -28,7 +27,7 @@ typedef struct {
 } Stream;
 
 static PyTypeObject *stream_type;
-static PyObject *name_failed_stream, *name_failed_to_close, *name_end_unusually, *name_abandoned, *name_ask_application;
+static PyObject *name_ask_application;
 
 static inline int
 has_ended(Stream *self)
@@ -46,22 +45,26 @@ handled_here(void)
     return identity;
 }
 
-/* 1 if the record was offered; 0 if Python has to make it; -1 with an exception. */
+/* Record the request, in Python if it has to be; -1 with an exception of a signal handler's. */
 static int
-finish_stream(Stream *self, PyObject *context)
+record_stream(Stream *self, PyObject *context)
 {
-    FastMiddleware *middleware = self->middleware;
-    if (middleware == NULL) {
-        return 0;
-    }
     Request request = self->request; /* held: the stream's may be set anew */
     request.context = context;
     Outcome outcome = {.duration_ns = now_ns(CLOCK_MONOTONIC) - request.begin_ns, .body_bytes = self->body_bytes,
                        .first_byte_ns = self->first_byte_ns ? self->first_byte_ns - request.begin_ns : 0};
     request_hold(&request);
-    int is_finished = finish(middleware, &request, &outcome);
+    int is_finished = finish(self->middleware, &request, &outcome);
+    if (is_finished < 0) {
+        is_finished = went_wrong(self->middleware, &request);
+    }
+    else if (is_finished == 0) {
+        PyObject *answer = PyObject_CallMethod(self->emitter, "finish", "OO", self, context);
+        is_finished = answer == NULL ? -1 : 1;
+        Py_XDECREF(answer);
+    }
     request_clear(&request);
-    return is_finished;
+    return is_finished < 0 ? -1 : 0;
 }
 
 /* The application's `close`, if there is one, while `current()` is this request's. -1 with an exception. */
@@ -74,7 +77,7 @@ close_body(Stream *self, PyObject *body)
         return has_close;
     }
     Current current = {0};
-    PyObject *answer = current_begin(&current, self->current, self->request.context) < 0 ? NULL : PyObject_CallNoArgs(close);
+    PyObject *answer = current_begin(&current, self->middleware->current, self->request.context) < 0 ? NULL : PyObject_CallNoArgs(close);
     PyObject *error = answer == NULL ? take_error() : NULL;
     if (current.token != NULL && current_end(&current) < 0) {
         PyErr_Clear();
@@ -101,7 +104,7 @@ close_exhausted(Stream *self)
     Py_DECREF(body);
     if (is_closed < 0) {
         PyObject *error = take_error();
-        PyObject *answer = PyObject_CallMethodOneArg((PyObject *)self, name_failed_to_close, error);
+        PyObject *answer = PyObject_CallMethod((PyObject *)self, "_failed_to_close", "O", error);
         if (answer == NULL) { /* a signal handler's, in the place of the application's */
             Py_DECREF(error);
             return -1;
@@ -120,7 +123,7 @@ stream_close(Stream *self, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     }
     if (!self->is_exhausted || self->has_failed || handled_here() != self->handled) {
-        return PyObject_CallMethodNoArgs((PyObject *)self, name_end_unusually);
+        return PyObject_CallMethod((PyObject *)self, "_end_unusually", NULL);
     }
     if (close_exhausted(self) < 0) {
         return NULL;
@@ -128,26 +131,13 @@ stream_close(Stream *self, PyObject *Py_UNUSED(ignored))
     if (has_ended(self)) { /* the application's `close` has also closed this */
         Py_RETURN_NONE;
     }
-    PyObject *context = self->request.context, *answer = NULL;
+    PyObject *context = self->request.context;
     self->request.context = Py_NewRef(Py_None); /* first: what is called at the end may come here again */
     Py_CLEAR(self->chunks);
-    int is_finished = finish_stream(self, context);
-    if (is_finished < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyObject *error = take_error();
-        answer = PyObject_CallMethodObjArgs(self->emitter, name_went_wrong, context, error, NULL);
-        Py_DECREF(error);
-    }
-    else if (is_finished == 0) {
-        answer = PyObject_CallMethodObjArgs(self->emitter, name_finish, self, context, NULL);
-    }
-    else if (is_finished == 1) {
-        answer = Py_NewRef(Py_None);
-    }
-    if (answer == NULL) { /* a signal handler's: the finalizer tells it again */
+    if (record_stream(self, context) < 0) { /* the finalizer tells it again */
         set_field((PyObject *)self, offsetof(Stream, request.context), context);
         return NULL;
     }
-    Py_DECREF(answer);
     Py_DECREF(context);
     set_field((PyObject *)self, offsetof(Stream, body), Py_NewRef(nothing));
     Py_RETURN_NONE;

@@ -23,7 +23,6 @@ typedef struct {
 } FastRing;
 
 static PyTypeObject *fast_ring_type;
-static PyObject *name_offer_line;
 
 /* 1 if the line is kept; 0 if Python has to look, and has to be told the line. Never an exception. */
 static int
@@ -53,7 +52,7 @@ fast_ring_offer_line(FastRing *self, PyObject *line)
     if (PyBytes_CheckExact(line) && offered(self, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))) {
         Py_RETURN_TRUE;
     }
-    return PyObject_CallMethodOneArg((PyObject *)self, name_offer_line, line);
+    return PyObject_CallMethod((PyObject *)self, "_offer_line", "(O)", line);
 }
 
 /* The ring behind an `offer`, if it is one of these and not a caller's own; a borrowed reference, or NULL. */

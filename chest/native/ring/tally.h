@@ -42,7 +42,6 @@ typedef struct {
 } Exemplar;
 
 static PyTypeObject *tally_type;
-static PyObject *name_place_of;
 
 /* The slowest request of the last seconds: another is seldom written. */
 static void

@@ -11,13 +11,10 @@ from chest import native
 from chest.native import IS_NATIVE, Stream
 from chest.record.record import Outcome
 from chest.request.body.served_file import is_served_file, watch_file
-from chest.request.completion import NO_BYTES, CompletionHandler, RequestCompletion
+from chest.request.completion import NO_BYTES, RequestCompletion
 from chest.request.context import RequestContext, current_context
+from chest.request.sending import handled_here
 from chest.request.wsgi import WSGIEnvironment, value_in
-
-_get_current = current_context.get
-_set_current = current_context.set
-_perf_counter_ns = native.perf_counter_ns
 
 _OF_FILES: Final = frozenset(("fileno", "read", "filelike"))
 _BYTES: Final = (bytes, bytearray)
@@ -33,19 +30,10 @@ class StreamedResponse(RequestCompletion):
     _asked: Iterator[bytes] | None = None
     _is_exhausted = False
 
-    def __init__(
-        self,
-        body: Any,
-        emitter: CompletionHandler,
-        context: RequestContext,
-        tail: str,
-        request_id: str,
-        method: str,
-        path: str,
-        time_ns: int,
-        begin_ns: int,
-    ) -> None:
-        super().__init__(emitter, context, tail, request_id, method, path, time_ns, begin_ns)
+    def __init__(self, completion: RequestCompletion, body: Any) -> None:
+        """The request that this one was to complete goes on with a body."""
+        vars(self).update(vars(completion))
+        self.handled = handled_here()
         self._body = body
 
     def __iter__(self) -> Iterator[bytes]:
@@ -54,21 +42,21 @@ class StreamedResponse(RequestCompletion):
         A generator, which costs half of what ``__next__`` would. It holds the response, and the response does not hold it.
         """
         context, is_outside = self.context, False
-        previous = _get_current()
-        _set_current(context)
+        previous = current_context.get()
+        current_context.set(context)
         try:
             for chunk in self._body:
                 self.chunk_bytes = size = len(chunk) if type(chunk) is bytes else _size_of(chunk)
                 if size > 0:
                     if not self.first_byte_ns:
-                        self.first_byte_ns = _perf_counter_ns()
+                        self.first_byte_ns = native.perf_counter_ns()
                     self.body_bytes += size
-                _set_current(previous)
+                current_context.set(previous)
                 is_outside = True
                 yield chunk
                 is_outside = False
-                previous = _get_current()
-                _set_current(context)
+                previous = current_context.get()
+                current_context.set(context)
             self._is_exhausted = True
         except BaseException as error:
             if (
@@ -80,7 +68,7 @@ class StreamedResponse(RequestCompletion):
             raise
         finally:
             if not is_outside:
-                _set_current(previous)
+                current_context.set(previous)
 
     def _is_working(self) -> bool:
         body = self._body
@@ -115,12 +103,12 @@ class StreamedResponse(RequestCompletion):
             self.finish(None)
 
     def _close_body(self, body: Any, context: RequestContext) -> None:
-        previous = _get_current()
-        _set_current(context)
+        previous = current_context.get()
+        current_context.set(context)
         try:
             body.close()
         finally:
-            _set_current(previous)
+            current_context.set(previous)
 
     _end_unusually = close
     """What is not done in C, where the rest is."""
@@ -158,7 +146,7 @@ class StreamedResponse(RequestCompletion):
         self.finish(None if self._is_exhausted else Outcome.ABANDONED)
 
     def _let_go(self, context: RequestContext) -> None:
-        _set_current(context)
+        current_context.set(context)
         self._asked = None
         self._body = ()
 
@@ -172,7 +160,7 @@ def _size_of(chunk: Any) -> int:
 
 
 class StreamInPython(StreamedResponse):
-    """Where nothing could be compiled."""
+    """Of a request that Python serves."""
 
     __getattr__ = StreamedResponse._ask_application
 
@@ -186,22 +174,14 @@ class SizedStreamInPython(StreamInPython):
 
 if IS_NATIVE:
 
-    class _QuickStream(Stream, StreamedResponse):
-        """With the chunks handed through in C, and so with what Python would look for before each attribute."""
+    class QuickStream(Stream, StreamedResponse):
+        """Of a request that C serves, which makes it: chunks are handed through in C, and so is what is asked of the body."""
 
-        def __init__(self, *made_of: Any) -> None:
-            StreamedResponse.__init__(self, *made_of)
-            self._current = current_context
-
-    class _QuickSizedStream(_QuickStream):
+    class QuickSizedStream(QuickStream):
         """For a body with a length."""
 
         def __len__(self) -> int:
             return len(self._body)
-
-
-STREAM: Final[type[StreamedResponse]] = _QuickStream if IS_NATIVE else StreamInPython
-SIZED_STREAM: Final[type[StreamedResponse]] = _QuickSizedStream if IS_NATIVE else SizedStreamInPython
 
 
 def returned(completion: RequestCompletion, body: Any, environ: WSGIEnvironment) -> Iterable[bytes]:
@@ -221,23 +201,4 @@ def returned(completion: RequestCompletion, body: Any, environ: WSGIEnvironment)
         completion.body_bytes = len(body)
         completion.finish(None)
         return body  # type: ignore[return-value]
-    return stream_of(completion, body)
-
-
-def stream_of(completion: RequestCompletion, body: Any) -> StreamedResponse:
-    """The request goes on with this body."""
-    context = completion.context
-    assert context is not None
-    made_of = (
-        completion.emitter,
-        context,
-        completion.tail,
-        completion.request_id,
-        completion.method,
-        completion.path,
-        completion.time_ns,
-        completion.begin_ns,
-    )
-    stream = (SIZED_STREAM if hasattr(type(body), "__len__") else STREAM)(body, *made_of)
-    stream.is_websocket = completion.is_websocket
-    return stream
+    return (SizedStreamInPython if hasattr(type(body), "__len__") else StreamInPython)(completion, body)
