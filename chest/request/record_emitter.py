@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from chest import native
@@ -139,14 +138,11 @@ class RecordEmitter:
     def last_word(self, line: bytes) -> bytes | None:
         """What ``before_record`` leaves of a line, which is the line itself if nothing was changed; None if it drops the record."""
         (record,) = records_of([decode(line)], self._process.resource)
-        before = None
-        with suppress(Exception):  # whatever an encoder raises
-            before = encode((record.variables, record.attributes))  # what else it has cannot be changed
+        before = _changeable(record)
         if not self._ask_before_record(record):
             return None
-        with suppress(Exception):
-            if before is not None and encode((record.variables, record.attributes)) == before:
-                return line
+        if before is not None and _changeable(record) == before:
+            return line
         return self._encoded(row_of(record))
 
     def add_metadata(self, metadata: RequestMetadata, attributes: dict[str, Any]) -> None:
@@ -184,10 +180,8 @@ class RecordEmitter:
         if metadata is not None:
             route, error, program = metadata.route, metadata.error, metadata.known_attributes
             request_id = request_id if metadata.request_id is None else metadata.request_id
-        tally, key = (
-            self._process.tally,
-            (completion.method, route, context._status, completion.error or error, completion.outcome),
-        )
+        key = completion.method, route, context._status, completion.error or error, completion.outcome
+        tally = self._process.tally
         place = tally.known.get(key) if is_plain(key) else None
         place = self.place_of(key, program) if place is None else place
         tally.count(place, completion.time_ns + duration_ns, duration_ns, self.clean_id(request_id))
@@ -248,19 +242,17 @@ class RecordEmitter:
         said.pop(REDACTED_COUNT, None)
         clean, notes = self._clean(said)
         attributes.update(clean)
-        if notes is None:
-            return
-        if SANITIZED in notes:
+        if notes and SANITIZED in notes:
             attributes[SANITIZED] = attributes.get(SANITIZED, {}) | notes[SANITIZED]
-        if REDACTED_COUNT in notes:
+        if notes and REDACTED_COUNT in notes:
             attributes[REDACTED_COUNT] = attributes.get(REDACTED_COUNT, 0) + notes[REDACTED_COUNT]
 
     def _limit_message(self, attributes: dict[str, Any]) -> None:
         """Cut the message only now, when it is clean: half a URL would keep half its password."""
-        if not (self._selection.keeps_messages and attributes.get(MESSAGE)):
-            attributes.pop(MESSAGE, None)
-        if not (self._selection.keeps_stacktraces and attributes.get(STACK)):
-            attributes.pop(STACK, None)
+        selection = self._selection
+        for name, is_kept in ((MESSAGE, selection.keeps_messages), (STACK, selection.keeps_stacktraces)):
+            if not (is_kept and attributes.get(name)):
+                attributes.pop(name, None)
         message = as_text(attributes.get(MESSAGE, ""))
         if len(message) <= MESSAGE_CHARACTERS:
             return
@@ -281,8 +273,7 @@ class RecordEmitter:
             if not self._ask_before_record(record):
                 return
             row = row_of(record)
-        line = self._encoded(row)
-        if line is not None:
+        if (line := self._encoded(row)) is not None:
             self._offer(line)
 
     def _encoded(self, row: Row) -> bytes | None:
@@ -298,3 +289,11 @@ class RecordEmitter:
             self._counters.add("before_record_failed")
             self._counters.fault("before_record raised %r", error)
             return True
+
+
+def _changeable(record: Record) -> bytes | None:
+    """Of a record what ``before_record`` can change; None if it cannot be encoded, whatever an encoder raises."""
+    try:
+        return encode((record.variables, record.attributes))
+    except Exception:  # noqa: BLE001 - such as of an object without JSON that the function has put there
+        return None

@@ -1,4 +1,4 @@
-"""InFlightSlots of requests that are being served, written in C."""
+"""Slots of requests that are being served, written in C."""
 
 from __future__ import annotations
 

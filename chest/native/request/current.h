@@ -31,25 +31,23 @@ current_before(PyObject *token)
     return before;
 }
 
-/* What was current before is it again. No exception may be set; -1 with one.
+/* What was current before is it again. No exception may be set, and none is afterwards: the request was answered.
  *
  * By the token, which costs half of what setting it does, and leaves nothing behind if nothing was current. The application may have
  * left in another `contextvars.Context` than it was called in; there it has to be set.
  */
-static inline int
+static inline void
 current_end(Current *self)
 {
-    int is_done = PyContextVar_Reset(self->variable, self->token);
-    if (is_done < 0) {
+    if (self->token != NULL && PyContextVar_Reset(self->variable, self->token) < 0) {
         PyErr_Clear();
         PyObject *before = current_before(self->token);
         PyObject *token = before == NULL ? NULL : PyContextVar_Set(self->variable, before);
-        is_done = token == NULL ? -1 : 0;
         Py_XDECREF(before);
         Py_XDECREF(token);
+        PyErr_Clear();
     }
     Py_CLEAR(self->token);
-    return is_done;
 }
 
 #endif

@@ -224,9 +224,7 @@ failed(FastMiddleware *self, Request *request, Current *current, PyObject *envir
         Py_SETREF(error, take_error());
     }
     Py_XDECREF(answer);
-    if (current->token != NULL && current_end(current) < 0) {
-        PyErr_Clear();
-    }
+    current_end(current);
     raise_again(error);
     return NULL;
 }

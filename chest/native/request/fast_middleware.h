@@ -44,9 +44,7 @@ served(FastMiddleware *self, PyObject *environ, PyObject *start_response, Reques
     if (body == NULL) {
         return failed(self, request, &current, environ); /* recorded, and noted no longer */
     }
-    if (current.token != NULL && current_end(&current) < 0) {
-        PyErr_Clear(); /* the request was answered */
-    }
+    current_end(&current);
     return ended(self, request, body, environ);
 }
 

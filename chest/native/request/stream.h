@@ -97,31 +97,20 @@ stream_next(Stream *self)
     }
     self->is_running = 1;
     Current current = {0};
-    if (is_silent(self)) {
-        PyObject *silent = next_chunk(self);
-        self->is_running = 0;
-        if (silent != NULL || !PyErr_Occurred()) {
-            return silent;
-        }
-        note_failure(self); /* of the length of what is no bytes */
-        return NULL;
-    }
     PyObject *context = Py_NewRef(self->request.context);
-    int is_begun = current_begin(&current, self->middleware->current, context);
+    int is_ready = is_silent(self) || current_begin(&current, self->middleware->current, context) == 0;
     Py_DECREF(context); /* it is in the variable */
-    PyObject *chunk = is_begun < 0 ? NULL : next_chunk(self);
+    PyObject *chunk = is_ready ? next_chunk(self) : NULL;
     self->is_running = 0;
-    if (chunk == NULL && PyErr_Occurred()) {
-        note_failure(self);
+    if (chunk != NULL || !PyErr_Occurred()) {
+        current_end(&current);
+        return chunk;
     }
-    PyObject *error = chunk == NULL && PyErr_Occurred() ? take_error() : NULL;
-    if (is_begun == 0 && current_end(&current) < 0) {
-        PyErr_Clear();
-    }
-    if (error != NULL) {
-        raise_again(error);
-    }
-    return chunk;
+    note_failure(self);
+    PyObject *error = take_error();
+    current_end(&current);
+    raise_again(error);
+    return NULL;
 }
 
 static void

@@ -67,53 +67,35 @@ record_stream(Stream *self, PyObject *context)
     return is_finished < 0 ? -1 : 0;
 }
 
-/* The application's `close`, if there is one, while `current()` is this request's. -1 with an exception. */
-static int
-close_body(Stream *self, PyObject *body)
-{
-    PyObject *close;
-    int has_close = optional_attribute(body, name_close, &close);
-    if (has_close < 1) {
-        return has_close;
-    }
-    Current current = {0};
-    PyObject *answer = current_begin(&current, self->middleware->current, self->request.context) < 0 ? NULL : PyObject_CallNoArgs(close);
-    PyObject *error = answer == NULL ? take_error() : NULL;
-    if (current.token != NULL && current_end(&current) < 0) {
-        PyErr_Clear();
-    }
-    Py_DECREF(close);
-    Py_XDECREF(answer);
-    if (error == NULL) {
-        return 0;
-    }
-    raise_again(error);
-    return -1;
-}
-
-/* Close what was returned to its end. 1 if nothing went wrong; -1 with an exception, if the request is recorded. */
+/* The application's `close`, if there is one, while `current()` is this request's. -1 with an exception, if the request is recorded. */
 static int
 close_exhausted(Stream *self)
 {
     if (self->body == NULL || PyGen_CheckExact(self->body)) { /* a generator at its end is closed already */
-        return 1;
+        return 0;
     }
-    PyObject *body = self->body;
+    PyObject *body = self->body, *close;
     self->body = Py_NewRef(nothing); /* first: it is closed once, whatever is called meanwhile */
-    int is_closed = close_body(self, body);
+    int has_close = optional_attribute(body, name_close, &close);
+    Current current = {0};
+    int is_ready = has_close == 1 && current_begin(&current, self->middleware->current, self->request.context) == 0;
+    PyObject *answer = is_ready ? PyObject_CallNoArgs(close) : NULL;
+    PyObject *error = PyErr_Occurred() ? take_error() : NULL;
+    current_end(&current);
+    Py_XDECREF(answer);
+    Py_XDECREF(close);
     Py_DECREF(body);
-    if (is_closed < 0) {
-        PyObject *error = take_error();
-        PyObject *answer = PyObject_CallMethod((PyObject *)self, "_failed_to_close", "O", error);
-        if (answer == NULL) { /* a signal handler's, in the place of the application's */
-            Py_DECREF(error);
-            return -1;
-        }
-        Py_DECREF(answer);
-        raise_again(error);
+    if (error == NULL) {
+        return 0;
+    }
+    answer = PyObject_CallMethod((PyObject *)self, "_failed_to_close", "O", error);
+    if (answer == NULL) { /* a signal handler's, in the place of the application's */
+        Py_DECREF(error);
         return -1;
     }
-    return 1;
+    Py_DECREF(answer);
+    raise_again(error);
+    return -1;
 }
 
 static PyObject *

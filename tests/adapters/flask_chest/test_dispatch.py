@@ -296,7 +296,7 @@ def test_threads_that_write_to_g_while_the_request_ends_do_no_harm(tmp_path: Pat
 def test_a_dispatch_without_a_part_is_refused(missing: str) -> None:
     parts: dict[str, Any] = dict.fromkeys(("in_python", "dispatch", "served_class", "context_class", "routes"))
     del parts[missing]
-    with pytest.raises(TypeError, match="needs"):
+    with pytest.raises(TypeError, match="is missing"):
         Dispatch(**parts)
     with pytest.raises(TypeError, match="by name"):
         Dispatch(1)  # type: ignore[call-arg]
