@@ -121,11 +121,14 @@ fast_middleware_enable(FastMiddleware *self, PyObject *args, PyObject *named)
         PyErr_SetString(PyExc_TypeError, "the fast path needs fork_guard, by name");
         return NULL;
     }
-    (void)fast_middleware_clear(self); /* of an __init__ that is called a second time */
-    if (take_parts(self, named) < 0 || are_fit(self) < 0 || layout_of(&self->layout, self->context_class) < 0) {
-        (void)fast_middleware_clear(self);
+    FastMiddleware told = {0};
+    if (take_parts(&told, named) < 0 || are_fit(&told) < 0 || layout_of(&told.layout, told.context_class) < 0) {
+        (void)fast_middleware_clear(&told);
         return NULL;
     }
+    (void)fast_middleware_clear(self); /* of an __init__ that is called a second time */
+    const size_t head = offsetof(FastMiddleware, layout);
+    memcpy((char *)self + head, (char *)&told + head, sizeof(told) - head);
     fork_guard_take(&self->fork_guard, fork_guard);
     self->ring = (FastRing *)Py_XNewRef((PyObject *)ring_of(self->offer));
     self->idle = offset_of(Py_TYPE(self->in_flight), "idle");
