@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from tests.request.test_middleware import hello
 from werkzeug.test import create_environ, run_wsgi_app
 
 from chest import ChestMiddleware, MemoryChest, Record, Recorder
 from chest.testing import make_record
+from tests.request.middleware.client import hello
 from tests.support import wait_until
 
 
