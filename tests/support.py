@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,10 @@ def make_record(ids: RecordIds | None = None, **changes: Any) -> Record:
 def examples(count: int) -> int:
     """How many examples Hypothesis makes up for a test that takes ``count`` in a long run: a quarter, in ``make quick`` a tenth."""
     return count if _IS_LONG else count // (10 if IS_QUICK else 4)
+
+
+KEEPS_CLASSES: Final = not getattr(sys, "_is_gil_enabled", lambda: True)() and sys.version_info < (3, 14)
+"""CPython 3.13 without the GIL, once it has started a thread, keeps each class, and what that refers to: one is made for an application."""
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:

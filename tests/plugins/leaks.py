@@ -21,6 +21,8 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support import KEEPS_CLASSES
+
 _PATIENCE_SECONDS: Final = 20.0
 """For what is about to end, on a machine that has much to do."""
 _ROOT_VARIABLE: Final = "PYTEST_DEBUG_TEMPROOT"
@@ -51,7 +53,7 @@ def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
 
     Not in PyPy, where what was not closed ends some collections later, a SQLite file one for each of its statements.
     """
-    if not _is_strict(request.config) or sys.implementation.name != "cpython":
+    if not _is_strict(request.config) or sys.implementation.name != "cpython" or KEEPS_CLASSES:
         yield
         return
     descriptors, threads = _descriptors(), _threads()
