@@ -80,7 +80,7 @@ NOT_RUN = {
     (
         "docs/mongodb.md",
         "db.createUser",
-    ): "asks for a password; tests/chests/mongodb/test_mongo.py makes the same log-in",
+    ): "asks for a password; tests/chests/mongodb/conftest.py makes the same log-in",
     ("docs/nats.md", "nats stream add"): _OTHERS,
     ("docs/otlp.md", 'CHEST_URLS="sqlite'): _A_SERVER,
     ("docs/otlp.md", "export VENDOR_HEADERS"): "needs an account with a vendor",
