@@ -208,7 +208,7 @@ def post_spans(url: str, batches: Batches) -> None:
 
 @contextmanager
 def kafka() -> Iterator[Store]:
-    """A broker of Kafka's protocol; confluent-kafka's ``produce`` of messages that are ready, and a flush a batch."""
+    """A broker of Kafka's protocol; confluent-kafka's ``produce`` of records as JSON, and a flush a batch."""
     from tests.servers.kafka import kafka
 
     with kafka() as server:
@@ -217,7 +217,7 @@ def kafka() -> Iterator[Store]:
             chest.open()
 
         def bulk(batches: Batches) -> Callable[[], None]:
-            messages = [[(record.id, encode(record._asdict())) for record in batch] for batch in batches]
+            messages = (((record.id, encode(record._asdict())) for record in batch) for batch in batches)
             return lambda: produce(server.brokers, rival, messages)
 
         yield Store(lambda: open_chest(server.url(topic, "partitions=6")), bulk, "produce and flush", 0.7)
