@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
+from _thread import get_ident
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -70,9 +71,12 @@ class ForkSafeConnection(Generic[C]):
         self._database, self._connect, self._prepare = database, connect, prepare
         self._connection: C | None = None
         self._identity: object = None
-        self._is_used = self._is_inherited = False
+        self._user = 0
+        """The thread that uses it; 0 if none does."""
+        self._is_inherited = False
         self._lock = new_lock()
         call_in_child(self._note_fork)
+        call_in_child(_still.clear)
         call_around_fork(_hold_all_still, _go_on)
         _held.add(self)
 
@@ -99,11 +103,11 @@ class ForkSafeConnection(Generic[C]):
         if self._is_inherited:
             self.begin_in_child()
         with self._lock:
-            self._is_used = True
+            self._user = get_ident()
             try:
                 yield
             finally:
-                self._is_used = False
+                self._user = 0
 
     def _ready(self) -> C:
         if self._connection is not None and (
@@ -129,8 +133,11 @@ class ForkSafeConnection(Generic[C]):
         return _FORK_WAIT_SECONDS if self._database.can_be_left_in_use else _FORK_WAIT_FOR_FILE_SECONDS
 
     def hold_still(self, timeout_seconds: float) -> bool:
-        """Close the connection and let no thread use it until :meth:`go_on`; False when a use did not end in time."""
-        if not self._lock.acquire(timeout=timeout_seconds):
+        """Close the connection and let no thread use it until :meth:`go_on`; False when a use did not end in time.
+
+        One of this very thread, which a signal handler or a greenlet interrupted, cannot end: it is not waited for.
+        """
+        if self._user == get_ident() or not self._lock.acquire(timeout=timeout_seconds):
             return False
         self._drop()
         return True
@@ -146,13 +153,13 @@ class ForkSafeConnection(Generic[C]):
     @property
     def is_caught(self) -> bool:
         """In a forked child: whether the parent was using it at the fork, and it cannot be left then."""
-        return self._is_used and self._is_inherited and not self._database.can_be_left_in_use
+        return bool(self._user) and self._is_inherited and not self._database.can_be_left_in_use
 
     def leave_parent(self) -> None:
         """In a forked child: begin anew. If no hook closed the connection before, the parent keeps it."""
         if self._is_inherited:
             connection, self._connection = self._connection, None
-            self._lock, self._is_inherited, self._is_used = new_lock(), False, False
+            self._lock, self._is_inherited, self._user = new_lock(), False, 0
             if connection is not None:
                 self._database.abandon_after_fork(connection)
 
@@ -177,18 +184,19 @@ class ForkSafeConnection(Generic[C]):
             connection.leave_parent()
 
 
-_still: Final[list[ForkSafeConnection[Any]]] = []
+_still: Final[dict[int, list[ForkSafeConnection[Any]]]] = {}
+"""By the thread that forks: several may at once, and each lets go of what it holds."""
 
 
 def _hold_all_still() -> None:
     began = time.monotonic()
-    _still[:] = [
-        connection
-        for connection in list(_held)
-        if connection.hold_still(max(0.0, began + connection.fork_wait_seconds - time.monotonic()))
-    ]
+    still = _still.setdefault(get_ident(), [])
+    for connection in list(_held):
+        if connection.hold_still(max(0.0, began + connection.fork_wait_seconds - time.monotonic())):
+            still.append(connection)  # at once: a signal handler may raise while the next one is waited for
 
 
 def _go_on() -> None:
-    while _still:
-        _still.pop().go_on()
+    still = _still.pop(get_ident(), [])
+    while still:
+        still.pop().go_on()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,85 @@ def test_a_child_of_a_fork_in_the_middle_of_a_write_refuses_to_touch_the_databas
     writer.join()
     chest.write([make_record()])
     assert len(chest.read()) == 1
+
+
+@contextmanager
+def _in_use(chest: SQLiteChest) -> Iterator[None]:
+    """The chest's connection is in use by another thread for the block."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with chest.writing.use():
+            begun.set()
+            ended.wait()
+
+    user = threading.Thread(target=use)
+    user.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        ended.set()
+        user.join()
+
+
+@pytest.fixture
+def chests(tmp_path: Path) -> Iterator[list[SQLiteChest]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(SQLiteChest(f"sqlite:///{tmp_path / str(place)}.db")) for place in range(6)]
+
+
+def _require_usable(chests: list[SQLiteChest]) -> None:
+    for chest in chests:
+        for connection in (chest.writing, chest.reading):
+            assert connection.hold_still(10), "locked for ever"
+            connection.go_on()
+
+
+def test_threads_that_fork_at_once_beside_a_use_leave_no_connection_locked(
+    chests: list[SQLiteChest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_safe_connection, "_FORK_WAIT_FOR_FILE_SECONDS", 0.1)
+
+    def fork() -> None:
+        for _ in range(10):
+            in_child(lambda: None)
+
+    with _in_use(chests[3]):
+        threads = [threading.Thread(target=fork) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    _require_usable(chests)
+
+
+def test_a_signal_handler_that_raises_while_a_fork_waits_leaves_no_connection_locked(
+    chests: list[SQLiteChest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_safe_connection, "_FORK_WAIT_FOR_FILE_SECONDS", 1)
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # Python ignores what a hook raises
+
+    def interrupt(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with _in_use(chests[3]):
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with suppress(TimeoutError):
+                in_child(lambda: None)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    _require_usable(chests)
+
+
+def test_a_fork_does_not_wait_for_a_use_of_its_own_thread(chest: SQLiteChest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_safe_connection, "_FORK_WAIT_FOR_FILE_SECONDS", 600)
+    with chest.writing.use():
+        in_child(lambda: None)
+    chest.write([make_record()])
 
 
 def test_a_chest_that_is_gone_does_not_matter_to_a_fork(url: str, path: Path) -> None:
