@@ -102,7 +102,8 @@ class ExternalDelivery:
     def _put_off(self, seconds: float) -> None:
         """Put the deadline off if something was delivered since it was put off last: of the rings, only what they held at first."""
         before, self._progress_before = self._progress_before, self.progress
-        is_first = self._rings.may_hold_first and self.progress.delivered > before.delivered
+        is_first = self._rings.may_hold_first(before.delivered - before.recovered)
+        is_first = is_first and self.progress.delivered > before.delivered
         if is_first or self.progress.recovered > before.recovered:
             self.loop.stop_by = time.monotonic() + seconds
 
@@ -125,12 +126,13 @@ class OtherRings:
         self._batch_records = batch_records
         self._rings: dict[Path, tuple[LiveRingReader, AnyBatcher]] = {}
         self._look_at = self._round_at = 0.0
-        self._first_bytes = self._taken_bytes = 0
+        self._first_bytes: dict[LiveRingReader, int] = {}
+        """Of each ring that was not found empty yet, how much at most is left of what it held when it was taken."""
+        self._taken_records = self._first_records = 0
 
-    @property
-    def may_hold_first(self) -> bool:
-        """True if some of what the rings held when they were taken may not have been delivered yet."""
-        return self._taken_bytes < self._first_bytes
+    def may_hold_first(self, delivered: int) -> bool:
+        """True if some of what the rings held when they were taken may not be among so many records that were delivered."""
+        return bool(self._first_bytes) or delivered < self._first_records
 
     @property
     def count(self) -> int:
@@ -214,6 +216,7 @@ class OtherRings:
                 batcher.commit_settled()
                 if not batcher.is_unsettled:  # else it would be delivered twice, though it were stored once
                     del self._rings[path]
+                    self._first_bytes.pop(ring, None)
                     ring.release()
                     has_orphans = True
         return has_orphans
@@ -223,7 +226,7 @@ class OtherRings:
         for path in self._ring_paths()[:most]:
             ring = LiveRingReader.adopt(path, self._counters)
             if ring is not None:
-                self._first_bytes += ring.most_pending_bytes
+                self._first_bytes[ring] = ring.most_pending_bytes
                 take = partial(self._take_from, ring)
                 notes = partial(getattr, ring, "notes")
                 self._rings[path] = (
@@ -236,7 +239,13 @@ class OtherRings:
     def _take_from(self, ring: LiveRingReader) -> Taken | None:
         taken = ring.take(_CHUNK_BYTES)
         if taken is not None:
-            self._taken_bytes += taken.end - taken.begin
+            self._taken_records += len(taken.data)
+        if ring in self._first_bytes:
+            left = 0 if taken is None else self._first_bytes[ring] - (taken.end - taken.begin)
+            self._first_bytes[ring] = left
+            if left <= 0:
+                del self._first_bytes[ring]
+                self._first_records = self._taken_records
         return taken
 
     def _ring_paths(self) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chest.delivery.external import ExternalDelivery
+from chest.delivery.external import ExternalDelivery, OtherRings
 from chest.delivery.worker import ChestWorker
 from chest.record.counters import Counters
 from chest.record.record import Record
@@ -152,6 +152,23 @@ def test_a_drain_of_what_is_there_ends_although_more_comes_all_the_time(tmp_path
         delivery.stop_when_drained(0.1)
         assert not delivery.run()
     assert len(chest.kept) > 10
+
+
+def test_a_ring_holds_none_of_what_it_held_first_once_it_was_found_empty_and_that_is_delivered(
+    tmp_path: Path, worker: Worker
+) -> None:
+    """A segment, of which the file tells only that it is in use, may hold more."""
+    worker.offer(10)
+    rings = OtherRings(tmp_path / "rings", Counters(), flush_seconds=60, batch_records=100)
+    try:
+        rings.prepare()
+        (batcher,) = rings.batchers()
+        assert rings.may_hold_first(10)
+        assert batcher.fill()
+        assert rings.may_hold_first(9)
+        assert not rings.may_hold_first(10)
+    finally:
+        rings.release()
 
 
 def test_a_drain_of_what_is_there_ends_if_the_store_takes_nothing(tmp_path: Path, worker: Worker) -> None:
