@@ -70,9 +70,9 @@ def insert(
 
     A row that is there as the note of a killed request gives way, as :attr:`Chest.is_idempotent` says.
     """
-    start = 0
+    start, most_values = 0, connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)  # 999 before SQLite 3.32
     for count in _ROWS_AT_ONCE:
-        while len(rows) - start >= count:
+        while len(rows) - start >= count and count * len(columns) <= most_values:
             some = rows[start : start + count]
             stored = _insert_some(connection, table, columns, some)
             if stored < count and "id" in columns:

@@ -67,6 +67,14 @@ def test_a_batch_has_one_stored_at_and_counts_up_seq(chest: SQLiteChest, execute
     assert len(execute("SELECT DISTINCT stored_at FROM chest_records WHERE seq <= 5")) == 1
 
 
+def test_a_batch_has_no_more_values_a_statement_than_sqlite_takes(chest: SQLiteChest) -> None:
+    """999 before SQLite 3.32."""
+    with chest.writing.use() as connection:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+    chest.write([make_record(service=f"shop {number % 2}") for number in range(300)])
+    assert len(chest.read()) == 300
+
+
 def test_two_tables_of_one_file_do_not_mix(chest: SQLiteChest, url: str) -> None:
     with SQLiteChest(f"{url}?table=other") as other:
         chest.write([make_record(request_id="here")])
