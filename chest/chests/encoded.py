@@ -56,9 +56,9 @@ class EncodedTarget(Protocol):
 def takes_own_json(chest: object) -> bool:
     """True if the chest's ``write`` also takes :class:`EncodedRecord` of this process, whose JSON is known to be valid.
 
-    Its very class says so: a subclass of the user's may change records before it writes them.
+    Its very class says so: a subclass of the user's may change records before it writes them, and so may a ``write`` of the object's own.
     """
-    return "takes_own_json" in vars(type(chest))
+    return "takes_own_json" in vars(type(chest)) and "write" not in vars(chest)
 
 
 class EncodedRecords(Sequence[Record]):

@@ -40,6 +40,14 @@ class EncodedRecord(Record):
         """As :attr:`variables`."""
         return _decoded(self[_ATTRIBUTES])
 
+    def _asdict(self) -> dict[str, Any]:
+        """Of the plain record, for code that knows no other: a user's, around a chest's ``write``."""
+        return self.decoded()._asdict()
+
+    def _replace(self, **values: Any) -> Record:  # type: ignore[override]
+        """A plain record, as :meth:`_asdict`."""
+        return self.decoded()._replace(**values)
+
     def decoded(self) -> Record:
         """The plain record; what is not a JSON object is left out, and named in ``chest.sanitized``."""
         values: list[Any] = list(self)

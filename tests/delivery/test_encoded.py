@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def record_into(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
         recorder.close()
 
 
+def _wrapped(url: str) -> SQLiteChest:
+    """A chest around whose ``write`` there is something of the user's."""
+    chest = SQLiteChest(url)
+    chest.write = partial(SQLiteChest.write, chest)  # type: ignore[method-assign]
+    return chest
+
+
 class OfUser(SQLiteChest):
     """A chest of the user's, which may look at records as they are."""
 
@@ -68,10 +76,11 @@ class OfUser(SQLiteChest):
         (SQLiteChest, (), EncodedRecord if IS_NATIVE else Record),
         (SQLiteChest, (MemoryChest,), Record),
         (OfUser, (), Record),
+        (_wrapped, (), Record),
     ],
 )
 def test_a_chest_gets_encoded_records_if_all_chests_of_the_recorder_take_them(
-    kind: type[SQLiteChest],
+    kind: Callable[[str], SQLiteChest],
     others: Sequence[Callable[[], Chest]],
     expected: type,
     tmp_path: Path,
@@ -88,6 +97,17 @@ def test_a_chest_gets_encoded_records_if_all_chests_of_the_recorder_take_them(
     stored = [each.record for each in chest.read()]
     assert [each._replace(host="h") for each in stored] == records
     assert {type(each) for each in stored} == {Record}
+
+
+def test_code_that_knows_plain_records_alone_may_look_at_encoded_ones_and_change_them(tmp_path: Path) -> None:
+    record = make_record(variables=VARIABLES)
+    encoded = EncodedRecord.of(record)
+    assert encoded._asdict() == record._asdict()
+    changed = encoded._replace(variables={"changed": 1})
+    assert changed == record._replace(variables={"changed": 1})
+    with SQLiteChest(f"sqlite:///{tmp_path / 'records.sqlite3'}") as chest:
+        chest.write([EncodedRecord.of(other := make_record()), changed])
+        assert [each.record for each in chest.read()] == [other, changed]
 
 
 def test_the_text_in_the_database_is_what_the_encoder_makes_of_the_values(

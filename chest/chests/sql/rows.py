@@ -29,7 +29,7 @@ def rows_of(records: Sequence[Record], stored_at: Any) -> list[tuple[Any, ...]]:
     last = (stored_at,)
     if isinstance(records, EncodedRecords):
         return [row[1:-1] + last for row in records.rows]
-    if records and isinstance(records[0], EncodedRecord):
+    if {*map(type, records)} == {EncodedRecord}:
         return list(map(add, records, repeat(last)))
     return [
         (
