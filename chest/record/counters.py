@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from _thread import get_ident
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+_LONGEST_CHARACTERS: Final = 5000
+"""What is logged is shorter; the repr of an exception may hold megabytes of the application's."""
 
 
 class Fault(NamedTuple):
@@ -46,7 +49,10 @@ class Counters:
 
         :param kind: the message, with ``%s`` for each of the details.
         """
-        message = kind % details
+        try:
+            message = (kind % details)[:_LONGEST_CHARACTERS]
+        except Exception:  # noqa: BLE001 - an exception of the application's may have a repr() that raises
+            message = kind.replace("%r", "%s") % tuple(type(each).__name__ for each in details)
         self.error(message)
         before = self._faults.get(kind)
         self._faults[kind] = Fault(message, before.times + 1 if before else 1)

@@ -33,6 +33,31 @@ def test_a_before_record_that_raised_is_logged_at_the_end_of_a_short_process(
     assert caplog.messages == ["chest: before_record raised ValueError('of the application')"]
 
 
+class _Evil(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(_Evil(), "_Evil"), (ValueError("x" * 20_000_000), "ValueError('xxx")],
+)
+def test_what_an_exception_says_of_itself_costs_neither_the_record_nor_memory(
+    error: Exception, said: str, tmp_path: Path
+) -> None:
+    def refuse(record: Record) -> bool:
+        raise error
+
+    chest = MemoryChest()
+    recorder = Recorder(chests=[chest], directory=tmp_path)
+    run_wsgi_app(ChestMiddleware(hello, recorder=recorder, before_record=refuse), create_environ())
+    last_error = recorder.stats()["last_error"]
+    assert recorder.close()
+    assert len(chest.records) == 1
+    assert last_error.startswith(f"before_record raised {said}")
+    assert len(last_error) <= 5000
+
+
 def test_it_is_logged_in_a_process_that_leaves_delivery_to_another(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
