@@ -72,7 +72,7 @@ class RequestMiddleware(FastMiddleware):
         self._enable_fast_path(
             app=self._app, offer=offer, emitter=emitter, current=current_context, fork_guard=process.fork_guard,
             in_flight=process.in_flight, request_ids=process.request_ids, record_ids=process.record_ids,
-            context_class=self._context_class, finished_context=emitter.finished_context,
+            context_class=self._context_class, unrecorded_context=UnrecordedContext, finished_context=emitter.finished_context,
             metadata_class=RequestMetadata, stream_class=response.QuickStream,
             sized_stream_class=response.QuickSizedStream, namespace=SimpleNamespace, excludes=selection.excludes,
             header_key=self._header_key, asks_for_id=self._generator is not None, accepted=accepted, trace_of=trace_of,

@@ -21,11 +21,27 @@
 #include "ring/slot.h"
 #include "system/collected.h"
 
+/* A request of an excluded path. Python serves one that a middleware further out records. */
+static PyObject *
+unrecorded(FastMiddleware *self, PyObject *environ, PyObject *start_response)
+{
+    if (is_in(environ, key_context)) {
+        return PyObject_CallMethodObjArgs((PyObject *)self, name_serve, environ, start_response, NULL);
+    }
+    PyObject *args[2] = {environ, start_response}, *context = PyObject_CallNoArgs(self->unrecorded_context);
+    int is_set = context == NULL ? -1 : PyDict_SetItem(environ, key_context, context);
+    Py_XDECREF(context);
+    return is_set < 0 && pass_over_error() < 0 ? NULL : PyObject_Vectorcall(self->app, args, 2, NULL);
+}
+
 static PyObject *
 served(FastMiddleware *self, PyObject *environ, PyObject *start_response, Request *request)
 {
     request->path = path_of(environ);
-    int is_recorded = request->path == NULL ? 0 : is_included(self, request->path);
+    int is_recorded = request->path == NULL ? -1 : is_included(self, request->path);
+    if (is_recorded == 0) {
+        return unrecorded(self, environ, start_response);
+    }
     int has_begun = is_recorded == 1 ? begin(self, environ, start_response, request) : 0;
     if (has_begun < 1) {
         if (pass_over_error() < 0) {

@@ -22,7 +22,7 @@
 /* What `RequestMiddleware._make_fast` tells, under these names. */
 #define EACH_PART(do)                                                                                                       \
     do(app) do(offer) do(emitter) do(current) do(in_flight) do(request_ids) do(record_ids)                                  \
-    do(context_class) do(finished_context) do(metadata_class) do(stream_class) do(sized_stream_class)                       \
+    do(context_class) do(finished_context) do(unrecorded_context) do(metadata_class) do(stream_class) do(sized_stream_class) \
     do(namespace)   /* `types.SimpleNamespace` */                                                                           \
     do(header_key)                                                                                                          \
     do(asks_for_id) /* True if the user's generator makes the request's id */                                               \
