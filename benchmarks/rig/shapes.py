@@ -143,6 +143,6 @@ SHAPES: Final[dict[str, Shape]] = {
     "sample": Shape(app, {"sample": 0.5}, figure=0.55),
     "tracked_vars": Shape(app, {"tracked_vars": ["user_id", "plan"]}),
     "before_record": Shape(app, {"before_record": lambda record: True}, figure=0.98),
-    "excluded path": Shape(app, {"exclude_paths": ["/static/*", "/healthz"]}, {"PATH_INFO": "/healthz"}, figure=0.22),
+    "excluded path": Shape(app, {"exclude_paths": ["/static/*", "/healthz"]}, {"PATH_INFO": "/healthz"}, figure=0.11),
 }
 """By name."""
