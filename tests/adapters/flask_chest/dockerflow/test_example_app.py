@@ -84,8 +84,10 @@ def test_a_deployment_answers_its_probes_and_summarises_its_requests(
         status, version = ask(server, "/__version__")
         assert (status, json.loads(version)["version"]) == (200, "1.0")
         status, heartbeat = ask(server, "/__heartbeat__")
-        assert (status, json.loads(heartbeat)["status"]) == (200, "ok")
+        assert status == 200
         assert {"prices_known", "check_chest_sqlite"} <= set(json.loads(heartbeat)["checks"])
+        # On a busy machine a check may not have answered when the first one is due.
+        wait_until(lambda: json.loads(ask(server, "/__heartbeat__")[1])["status"] == "ok")
         assert ask(server, "/__lbheartbeat__") == (200, "")
         assert ask(server, "/__error__")[0] == 404
         assert ask(server, "/items/3", X_Request_ID="order-42")[0] == 404
