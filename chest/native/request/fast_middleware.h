@@ -55,7 +55,8 @@ served(FastMiddleware *self, PyObject *environ, PyObject *start_response, Reques
     }
     PyObject *args[2] = {environ, request->context};
     Current current = {0};
-    PyObject *body = current_begin(&current, self->current, request->context) == 0 ? PyObject_Vectorcall(self->app, args, 2, NULL) : NULL;
+    int is_ready = self->is_generator || current_begin(&current, self->current, request->context) == 0;
+    PyObject *body = is_ready ? PyObject_Vectorcall(self->app, args, 2, NULL) : NULL;
     set_field(request->context, self->layout.environ, Py_NewRef(Py_None)); /* servers use it again */
     if (body == NULL) {
         return failed(self, request, &current, environ); /* recorded, and noted no longer */
@@ -129,6 +130,12 @@ are_fit(const FastMiddleware *parts)
     return 0;
 }
 
+static int
+is_generator_function(PyObject *app)
+{
+    return PyFunction_Check(app) && (((PyCodeObject *)PyFunction_GET_CODE(app))->co_flags & CO_GENERATOR);
+}
+
 static PyObject *
 fast_middleware_enable(FastMiddleware *self, PyObject *args, PyObject *named)
 {
@@ -147,6 +154,7 @@ fast_middleware_enable(FastMiddleware *self, PyObject *args, PyObject *named)
     memcpy((char *)self + head, (char *)&told + head, sizeof(told) - head);
     fork_guard_take(&self->fork_guard, fork_guard);
     self->ring = (FastRing *)Py_XNewRef((PyObject *)ring_of(self->offer));
+    self->is_generator = is_generator_function(self->app);
     self->idle = offset_of(Py_TYPE(self->in_flight), "idle");
     PyErr_Clear();
     Py_RETURN_NONE;

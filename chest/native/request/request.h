@@ -42,6 +42,7 @@ typedef struct {
     ForkGuard fork_guard;
     Names names;     /* of the variables of the last request */
     FastRing *ring;  /* whose `offer_line` the offer is; NULL if it is another's */
+    int is_generator; /* to call the application runs none of its code: its first chunk does */
     Py_ssize_t idle; /* where `in_flight` has its free slots; -1 if it is of another kind */
     EACH_PART(DECLARE_FIELD)
 } FastMiddleware;
