@@ -76,7 +76,7 @@ class ForkSafeConnection(Generic[C]):
         self._is_inherited = False
         self._lock = new_lock()
         call_in_child(self._note_fork)
-        call_in_child(_still.clear)
+        call_in_child(_forget_still)
         call_around_fork(_hold_all_still, _go_on)
         _held.add(self)
 
@@ -200,3 +200,8 @@ def _go_on() -> None:
     still = _still.pop(get_ident(), [])
     while still:
         still.pop().go_on()
+
+
+def _forget_still() -> None:
+    """In a forked child: what its parent held still is its parent's."""
+    _still.clear()
