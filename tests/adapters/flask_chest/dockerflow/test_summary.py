@@ -172,4 +172,5 @@ def test_the_log_of_a_hashing_application_holds_no_plain_user(tmp_path: Path, li
     FlaskRecorder(app, chests=[MemoryChest()], directory=tmp_path, user_ids="hashed", user_ids_key=key)
     app.get("/who", endpoint="who")(lambda: (setattr(current(), "user", request.args["who"]), "w")[1])
     app.test_client().get("/who?who=7")
+    assert app.extensions["chest"].recorder.close(60)
     assert lines[0]["uid"] == UserIds("hashed", key).kept("7")
