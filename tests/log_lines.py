@@ -33,8 +33,8 @@ GIVEN: Final = {
     ("chest/dockerflow/checks/running.py", "message.msg"): "the messages of checks, which /__heartbeat__ shows",
     ("chest/dockerflow/recorder_checks.py", "error"): "what chest check says of the store",
     ("adapters/flask_chest/dockerflow/hooks.py", "text"): "request.summary of Mozilla's mozlog",
-    ("adapters/flask_chest/dockerflow/hooks.py", "ERROR_MESSAGE"): "the answer of /__error__, which somebody asked for",
-    ("chest/dockerflow/middleware.py", "ERROR_MESSAGE"): "the answer of /__error__, which somebody asked for",
+    ("adapters/flask_chest/dockerflow/hooks.py", "ERROR_MESSAGE"): "what /__error__ answers",
+    ("chest/dockerflow/middleware.py", "ERROR_MESSAGE"): "what /__error__ answers",
 }
 """Calls that log what they were given, with the reason why no text is to be found."""
 

@@ -24,7 +24,8 @@ def start_in_every_process(task: ScheduledTask) -> None:
 
     A server that loads the application before it forks has it in its workers; if it does not do a worker's work itself,
     it has no tick (see :func:`only_forks`). On PyPy and without the interpreter's lock a thread that is started while a
-    process is forked may end that process: there a forked child says in the log that it calls ``start()`` by itself.
+    process is forked may end that process. So a forked child has to call ``start()`` there, and the log says so at once: in the
+    child it may not be written to, since a fork may have come while another thread wrote.
     """
     weak = weakref.ref(task)
 
@@ -33,19 +34,14 @@ def start_in_every_process(task: ScheduledTask) -> None:
         if held is not None:
             held.start()
 
-    def begin_in_child() -> None:
-        held = weak()
-        if held is None or _may_start_threads_in_a_fork():
-            begin()
-        else:
-            logger.warning(
-                "chest: %s does not begin in this forked process, in which this Python cannot start a thread yet: "
-                "call its start() there, for example in gunicorn's post_worker_init",
-                held.name,
-            )
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=begin_in_child)
+    if not _may_start_threads_in_a_fork():
+        logger.warning(
+            "chest: %s begins in no forked process, as this Python cannot start a thread during a fork: "
+            "call its start() there, for example in gunicorn's post_worker_init",
+            task.name,
+        )
+    elif hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=begin)
     if not is_uwsgi_before_its_fork():
         begin()
         return
